@@ -1,0 +1,99 @@
+//! Ctrl-C, SIGTERM and SIGHUP: stop every server, say what was kept, exit.
+//!
+//! The handler runs on a thread of its own and ends the process, so that no
+//! loop of a tool has to look at a flag. Threads that notice a dying server
+//! meanwhile are held back ([`wait_if_pending`]): the user asked for the end
+//! and must not be told about a failure.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::group::Tree;
+
+/// Servers get this long to end by themselves after ctrl-C.
+const GRACE_SECONDS: f64 = 1.0;
+
+static TREES: Mutex<Vec<Weak<Tree>>> = Mutex::new(Vec::new());
+static HOOKS: Mutex<Vec<Box<dyn FnOnce() + Send>>> = Mutex::new(Vec::new());
+static PENDING: AtomicBool = AtomicBool::new(false);
+
+/// Starts listening for the three signals; later calls do nothing.
+///
+/// # Errors
+/// When the handler cannot be installed.
+pub fn install() -> io::Result<()> {
+    static ONCE: Once = Once::new();
+    let mut result = Ok(());
+    ONCE.call_once(|| result = start_handler());
+    result
+}
+
+/// Registers `hook`, run once after the servers have been stopped and before
+/// the process exits: to restore the terminal, to say where results are.
+pub fn before_exit(hook: impl FnOnce() + Send + 'static) {
+    HOOKS.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(hook));
+}
+
+/// Whether an interrupt is being carried out.
+pub fn is_pending() -> bool {
+    PENDING.load(Ordering::SeqCst)
+}
+
+/// Holds the calling thread for good if an interrupt is being carried out.
+pub fn wait_if_pending() {
+    while is_pending() {
+        thread::park();
+    }
+}
+
+pub(crate) fn register(tree: &Arc<Tree>) {
+    let mut trees = TREES.lock().unwrap_or_else(PoisonError::into_inner);
+    trees.retain(|tree| tree.strong_count() > 0);
+    trees.push(Arc::downgrade(tree));
+    drop(trees);
+    if is_pending() {
+        tree.end(0.0);
+        wait_if_pending();
+    }
+}
+
+fn start_handler() -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            if PENDING.swap(true, Ordering::SeqCst) {
+                // A second ctrl-C: do not even wait for the servers' grace.
+                stop_all(0.0);
+                std::process::exit(128 + signal);
+            }
+            thread::spawn(move || end_politely(signal));
+        }
+    })?;
+    Ok(())
+}
+
+fn end_politely(signal: i32) -> ! {
+    stop_all(GRACE_SECONDS);
+    let hooks = std::mem::take(&mut *HOOKS.lock().unwrap_or_else(PoisonError::into_inner));
+    for hook in hooks {
+        hook();
+    }
+    std::process::exit(128 + signal)
+}
+
+fn stop_all(grace_seconds: f64) {
+    let trees: Vec<_> = {
+        let trees = TREES.lock().unwrap_or_else(PoisonError::into_inner);
+        trees.iter().filter_map(Weak::upgrade).collect()
+    };
+    thread::scope(|scope| {
+        for tree in &trees {
+            scope.spawn(|| tree.end(grace_seconds));
+        }
+    });
+}

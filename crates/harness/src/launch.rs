@@ -1,0 +1,90 @@
+//! What to start: a program, its arguments before the address, and its limits.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A server that can be started; the address is appended as the last argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// The executable.
+    pub program: PathBuf,
+    /// Arguments that come before the address.
+    pub arguments: Vec<OsString>,
+    /// The working directory; the tool's own if `None`.
+    pub directory: Option<PathBuf>,
+    /// Most descriptors that the server may have open (soft and hard limit);
+    /// the tool's own limit if `None`.
+    pub descriptor_limit: Option<u64>,
+}
+
+/// Why something cannot be launched.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// No such file.
+    #[error("no executable at '{}': check the path, or build it first", path.display())]
+    Missing {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// A directory, a device.
+    #[error("'{}' is not a file that can be executed", path.display())]
+    NotAFile {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The x bit is missing.
+    #[error("'{}' is not executable: chmod +x it, or name the built program", path.display())]
+    NotExecutable {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// Its metadata cannot be read.
+    #[error("cannot look at '{}': {source}", path.display())]
+    Unreadable {
+        /// The path as given.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Launch {
+    /// A launch of the executable at `path`, with no arguments but the address.
+    ///
+    /// The path is made absolute, so that it stays right in any directory.
+    ///
+    /// # Errors
+    /// When there is no executable file at `path`.
+    pub fn executable(path: impl AsRef<Path>) -> Result<Self, LaunchError> {
+        let path = path.as_ref().to_owned();
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(LaunchError::Missing { path });
+            }
+            Err(source) => return Err(LaunchError::Unreadable { path, source }),
+        };
+        if !metadata.is_file() {
+            return Err(LaunchError::NotAFile { path });
+        }
+        if metadata.permissions().mode() & 0o111 == 0 {
+            return Err(LaunchError::NotExecutable { path });
+        }
+        // Not resolved any further: a program may look at the link it was
+        // called by (Python's virtual environments do).
+        let program = std::path::absolute(&path)
+            .map_err(|source| LaunchError::Unreadable { path, source })?;
+        Ok(Self { program, arguments: Vec::new(), directory: None, descriptor_limit: None })
+    }
+
+    /// The command line without the address, for people and results.
+    pub fn command(&self) -> Vec<String> {
+        std::iter::once(self.program.as_os_str())
+            .chain(self.arguments.iter().map(OsString::as_os_str))
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
+    }
+}

@@ -1,0 +1,33 @@
+//! Starts any server executable, waits for its line, watches it, stops it.
+//!
+//! The promise of this crate is that *nothing is ever left running*: every
+//! process it starts lives in a process group of its own, is told to die when
+//! the tool dies ([`group`]), and is stopped when its handle is dropped, when
+//! the tool is interrupted ([`interrupt`]), and when the tool panics.
+//!
+//! Rooms: [`launch`] says what to start, [`port`] where it listens,
+//! [`server`] is the running server, [`sample`] measures its process tree,
+//! [`manifest`] reads the gallery's `impl.toml` files, [`toolchain`] probes
+//! and builds its entries, [`limits`] and [`machine`] tell what this machine
+//! allows and is.
+
+pub mod address;
+pub mod group;
+pub mod interrupt;
+pub mod launch;
+pub mod limits;
+pub mod machine;
+pub mod manifest;
+mod output;
+pub mod port;
+pub mod sample;
+pub mod server;
+pub mod toolchain;
+
+pub use address::AddressError;
+pub use group::Signal;
+pub use launch::{Launch, LaunchError};
+pub use manifest::{Gallery, Manifest};
+pub use port::{PortError, PortLease};
+pub use sample::{Sample, SampleError};
+pub use server::{Server, StartError, StartOptions, StopReport};

@@ -1,0 +1,92 @@
+//! What a server's whole process tree uses: processor time, memory, threads,
+//! descriptors, context switches. Source: `/proc` (see proc(5)).
+
+use procfs::process::Process;
+
+/// One measurement of a process tree.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sample {
+    /// Processor time in user mode since the start, in seconds, including
+    /// children that have ended and were waited for. Resolution: 10 ms.
+    pub user_seconds: f64,
+    /// The same in kernel mode.
+    pub system_seconds: f64,
+    /// Both together of the live processes, from the scheduler's own
+    /// nanosecond clock.
+    pub cpu_seconds: f64,
+    /// Resident memory now, in bytes, summed over the processes (shared pages
+    /// count once for each).
+    pub resident_bytes: u64,
+    /// Sum of each live process's own peak of resident memory, in bytes.
+    pub resident_bytes_peak: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// Voluntary context switches of the threads alive now.
+    pub context_switches_voluntary: u64,
+    /// Involuntary ones.
+    pub context_switches_involuntary: u64,
+    /// Processes.
+    pub processes: u64,
+}
+
+/// Why there is no measurement.
+#[derive(Debug, thiserror::Error)]
+pub enum SampleError {
+    /// No process of the tree is alive.
+    #[error("the server has ended: there is nothing to measure")]
+    Ended,
+}
+
+impl Sample {
+    /// Measures `processes`; those that end meanwhile are left out.
+    ///
+    /// # Errors
+    /// When none of them is alive.
+    pub fn of(processes: &[Process]) -> Result<Self, SampleError> {
+        let mut sum = Self::default();
+        for process in processes {
+            // A process may end between two reads: all of it counts, or nothing.
+            let _ = sum.add(process);
+        }
+        if sum.processes == 0 { Err(SampleError::Ended) } else { Ok(sum) }
+    }
+
+    fn add(&mut self, process: &Process) -> procfs::ProcResult<()> {
+        let ticks = procfs::ticks_per_second() as f64;
+        let stat = process.stat()?;
+        let status = process.status()?;
+        let descriptors = process.fd_count()? as u64;
+        let user = (stat.utime + stat.cutime.unsigned_abs()) as f64 / ticks;
+        let system = (stat.stime + stat.cstime.unsigned_abs()) as f64 / ticks;
+        self.user_seconds += user;
+        self.system_seconds += system;
+        self.cpu_seconds += cpu_clock_seconds(process.pid).unwrap_or(user + system);
+        self.resident_bytes += status.vmrss.unwrap_or(0) * 1024;
+        self.resident_bytes_peak += status.vmhwm.unwrap_or(0) * 1024;
+        self.threads += status.threads;
+        self.descriptors += descriptors;
+        self.processes += 1;
+        for task in process.tasks()?.flatten() {
+            let Ok(status) = task.status() else { continue };
+            self.context_switches_voluntary += status.voluntary_ctxt_switches.unwrap_or(0);
+            self.context_switches_involuntary += status.nonvoluntary_ctxt_switches.unwrap_or(0);
+        }
+        Ok(())
+    }
+}
+
+/// The process's processor-time clock: all threads, also ended ones, in
+/// nanoseconds, where `/proc` counts in hundredths of a second.
+fn cpu_clock_seconds(pid: i32) -> Option<f64> {
+    let mut clock: libc::clockid_t = 0;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: both calls write one value through a pointer to a live local of
+    // exactly the type that they expect.
+    let failed = unsafe {
+        libc::clock_getcpuclockid(pid, &raw mut clock) != 0
+            || libc::clock_gettime(clock, &raw mut time) != 0
+    };
+    (!failed).then(|| time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+}

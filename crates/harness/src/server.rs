@@ -1,0 +1,434 @@
+//! A running server: started, ready by its line, stopped without remains.
+
+use std::fs::File;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use crate::address::{self, AddressError};
+use crate::group::{Group, Signal};
+use crate::interrupt;
+use crate::launch::Launch;
+use crate::output::{FirstLine, Output};
+use crate::sample::{Sample, SampleError};
+
+/// How many lines of its log are shown when a server fails.
+const LOG_LINES_SHOWN: usize = 8;
+/// How often a waiting start looks whether the server is still alive.
+const ALIVE_CHECK: Duration = Duration::from_millis(20);
+/// How long a trial connection after the line may take.
+const CONNECT_SECONDS_MAX: u64 = 5;
+
+/// How a server is started.
+#[derive(Debug, Clone)]
+pub struct StartOptions {
+    /// How long the server may take to print its line.
+    pub ready_seconds_max: f64,
+    /// Whether to connect once after the line, to find a server that prints it
+    /// without accepting.
+    pub probe_connection: bool,
+    /// Where a copy of standard error goes, besides the tail kept in memory.
+    pub log_file: Option<PathBuf>,
+}
+
+impl Default for StartOptions {
+    fn default() -> Self {
+        Self { ready_seconds_max: 15.0, probe_connection: true, log_file: None }
+    }
+}
+
+/// Why a server did not become ready. Whatever was started has been stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The system would not execute it.
+    #[error("cannot execute '{}': {source}", program.display())]
+    Spawn {
+        /// The executable.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The log file cannot be made.
+    #[error("cannot write the server's log to '{}': {source}", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It ended before it printed its line.
+    #[error("{program} ended ({status}) before it printed 'listening on {address}'{log}")]
+    Exited {
+        /// The executable.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The address it was given.
+        address: SocketAddr,
+        /// Its last log lines.
+        log: LogTail,
+    },
+    /// It lives and says nothing.
+    #[error(
+        "{program} did not print 'listening on {address}' within {seconds} s \
+         (is the line flushed when standard output is a pipe?){printed}{log}"
+    )]
+    Silent {
+        /// The executable.
+        program: String,
+        /// The address it was given.
+        address: SocketAddr,
+        /// How long it was given, in seconds.
+        seconds: f64,
+        /// An unfinished line, if any.
+        printed: Printed,
+        /// Its last log lines.
+        log: LogTail,
+    },
+    /// Its first line is another one.
+    #[error("{program} printed {line:?} where 'listening on {address}' was due{log}")]
+    WrongLine {
+        /// The executable.
+        program: String,
+        /// What it printed.
+        line: String,
+        /// The address it was given.
+        address: SocketAddr,
+        /// Its last log lines.
+        log: LogTail,
+    },
+    /// It printed the line and nobody answers.
+    #[error(
+        "{program} printed 'listening on {address}' but a connection was refused: {source}{log}"
+    )]
+    Refuses {
+        /// The executable.
+        program: String,
+        /// The address it was given.
+        address: SocketAddr,
+        /// What connect said.
+        source: io::Error,
+        /// Its last log lines.
+        log: LogTail,
+    },
+}
+
+/// The last lines of a log, shown behind an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogTail(pub Vec<String>);
+
+impl std::fmt::Display for LogTail {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_slice() {
+            [] => write!(formatter, "; it wrote nothing to standard error"),
+            lines => write!(formatter, "; its last log lines: {}", lines.join(" | ")),
+        }
+    }
+}
+
+/// An unfinished first line, shown inside an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Printed(pub String);
+
+impl std::fmt::Display for Printed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            write!(formatter, "; it printed nothing")
+        } else {
+            write!(formatter, "; it printed {:?} without a newline", self.0)
+        }
+    }
+}
+
+/// How a server was stopped.
+#[derive(Debug, Clone, Copy)]
+pub struct StopReport {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// From SIGTERM to its end, in seconds.
+    pub seconds: f64,
+    /// Whether it had to be killed because it ignored SIGTERM for the grace period.
+    pub killed: bool,
+    /// Processes of its tree that were still there when it had ended.
+    pub left_behind: usize,
+}
+
+/// A server that has printed its line; stopped when dropped.
+#[derive(Debug)]
+pub struct Server {
+    program: String,
+    address: SocketAddr,
+    line: String,
+    start_seconds: f64,
+    group: Group,
+    output: Arc<Output>,
+}
+
+impl Server {
+    /// Starts `launch` on `address` and waits for its line.
+    ///
+    /// # Errors
+    /// One variant of [`StartError`] for each way in which that can fail; by
+    /// then nothing of the server is running any more.
+    pub fn start(
+        launch: &Launch,
+        address: &str,
+        options: &StartOptions,
+    ) -> Result<Self, StartError> {
+        let socket_address = address::parse(address)?;
+        address::check_free(socket_address)?;
+        let started = Instant::now();
+        let (group, output) = spawn(launch, address, options)?;
+        let mut server = Self {
+            program: launch.program.display().to_string(),
+            address: socket_address,
+            line: String::new(),
+            start_seconds: 0.0,
+            group,
+            output,
+        };
+        server.line = server.wait_ready(options)?;
+        server.start_seconds = started.elapsed().as_secs_f64();
+        if options.probe_connection {
+            let time = Duration::from_secs(CONNECT_SECONDS_MAX);
+            if let Err(source) = TcpStream::connect_timeout(&socket_address, time) {
+                let log = server.last_words();
+                let Self { program, address, .. } = server;
+                return Err(StartError::Refuses { program, address, source, log });
+            }
+        }
+        Ok(server)
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The line that it printed, without the newline.
+    pub fn ready_line(&self) -> &str {
+        &self.line
+    }
+
+    /// From the start of the process to its line, in seconds.
+    pub fn start_seconds(&self) -> f64 {
+        self.start_seconds
+    }
+
+    /// The process id of the executable.
+    pub fn pid(&self) -> u32 {
+        self.group.pid()
+    }
+
+    /// Its exit status, if it has ended; never waits.
+    pub fn exited(&self) -> Option<ExitStatus> {
+        self.group.exited()
+    }
+
+    /// Waits for its end, at most `seconds`.
+    pub fn wait(&self, seconds: f64) -> Option<ExitStatus> {
+        self.group.wait(seconds)
+    }
+
+    /// Sends a signal to the executable itself.
+    pub fn signal(&self, signal: Signal) {
+        self.group.signal_leader(signal);
+    }
+
+    /// The last `lines` lines of its standard error.
+    pub fn log_tail(&self, lines: usize) -> Vec<String> {
+        self.output.log_tail(lines)
+    }
+
+    /// What it wrote to standard output after its line (at most 64 KiB of it).
+    pub fn stdout_after_ready(&self) -> Vec<u8> {
+        self.output.after_line().0
+    }
+
+    /// How much it wrote to standard output after its line, in bytes.
+    pub fn stdout_after_ready_bytes(&self) -> u64 {
+        self.output.after_line().1
+    }
+
+    /// Measures its whole process tree now.
+    ///
+    /// # Errors
+    /// When the server has ended.
+    pub fn sample(&self) -> Result<Sample, SampleError> {
+        Sample::of(&self.group.members())
+    }
+
+    /// Sends SIGTERM, waits up to `grace_seconds`, kills what is left.
+    pub fn stop(self, grace_seconds: f64) -> StopReport {
+        let ending = self.group.end(grace_seconds);
+        self.output.wait_closed(Duration::from_secs(1));
+        StopReport {
+            status: ending.status,
+            seconds: ending.seconds,
+            killed: ending.killed,
+            left_behind: ending.left_behind,
+        }
+    }
+
+    fn wait_ready(&self, options: &StartOptions) -> Result<String, StartError> {
+        let deadline = Instant::now() + Duration::from_secs_f64(options.ready_seconds_max);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.output.wait_first_line(left.min(ALIVE_CHECK)) {
+                FirstLine::Complete(line) => return self.judge_line(&line),
+                FirstLine::Closed(_) => {
+                    // Usually the end of the process: give it a moment to be one.
+                    if self.group.wait(left.as_secs_f64()).is_some() {
+                        return Err(self.exited_early());
+                    }
+                }
+                FirstLine::Pending(_) if self.group.exited().is_some() => {
+                    return Err(self.exited_early());
+                }
+                FirstLine::Pending(_) => {}
+            }
+            if Instant::now() >= deadline {
+                return Err(self.silent(options.ready_seconds_max));
+            }
+        }
+    }
+
+    fn judge_line(&self, line: &[u8]) -> Result<String, StartError> {
+        let text = String::from_utf8_lossy(line).into_owned();
+        if names_address(&text, self.address) {
+            return Ok(text);
+        }
+        Err(StartError::WrongLine {
+            program: self.program.clone(),
+            line: text.chars().take(200).collect(),
+            address: self.address,
+            log: self.last_words(),
+        })
+    }
+
+    fn exited_early(&self) -> StartError {
+        self.output.wait_closed(Duration::from_millis(500));
+        let status = self.group.wait(0.0).unwrap_or_default();
+        // It may have printed the line with its last breath: then the line
+        // was fine and the end is what matters.
+        StartError::Exited {
+            program: self.program.clone(),
+            status,
+            address: self.address,
+            log: LogTail(self.output.log_tail(LOG_LINES_SHOWN)),
+        }
+    }
+
+    fn silent(&self, seconds: f64) -> StartError {
+        let printed = match self.output.first_line() {
+            FirstLine::Pending(line) | FirstLine::Closed(line) | FirstLine::Complete(line) => {
+                String::from_utf8_lossy(&line).chars().take(200).collect()
+            }
+        };
+        StartError::Silent {
+            program: self.program.clone(),
+            address: self.address,
+            seconds,
+            printed: Printed(printed),
+            log: self.last_words(),
+        }
+    }
+
+    /// The log of a server that is about to be given up.
+    fn last_words(&self) -> LogTail {
+        if self.group.exited().is_some() {
+            self.output.wait_closed(Duration::from_millis(500));
+        }
+        LogTail(self.output.log_tail(LOG_LINES_SHOWN))
+    }
+}
+
+/// Whether `line` is `listening on ADDRESS` for this address.
+///
+/// The harness accepts any spelling of the address, also in square brackets;
+/// how it should be spelled is the conformance suite's business.
+fn names_address(line: &str, address: SocketAddr) -> bool {
+    let Some(named) = line.strip_prefix("listening on ") else { return false };
+    let unbracketed = named.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    [Some(named), unbracketed]
+        .into_iter()
+        .flatten()
+        .any(|text| text.parse::<SocketAddr>().is_ok_and(|named| named == address))
+}
+
+fn spawn(
+    launch: &Launch,
+    address: &str,
+    options: &StartOptions,
+) -> Result<(Group, Arc<Output>), StartError> {
+    let log = match &options.log_file {
+        Some(path) => Some(
+            File::create(path).map_err(|source| StartError::Log { path: path.clone(), source })?,
+        ),
+        None => None,
+    };
+    let spawn_error = |source| StartError::Spawn { program: launch.program.clone(), source };
+    let (group, mut child) = Group::spawn(command(launch, address)).map_err(spawn_error)?;
+    let output = Arc::new(Output::default());
+    if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
+        output.drain_stdout(stdout).map_err(spawn_error)?;
+        output.drain_stderr(stderr, log).map_err(spawn_error)?;
+    }
+    interrupt::wait_if_pending();
+    Ok((group, output))
+}
+
+fn command(launch: &Launch, address: &str) -> Command {
+    let mut command = Command::new(&launch.program);
+    command
+        .args(&launch.arguments)
+        .arg(address)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(directory) = &launch.directory {
+        command.current_dir(directory);
+    }
+    if let Some(limit) = launch.descriptor_limit {
+        use std::os::unix::process::CommandExt;
+        let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
+        // SAFETY: runs between fork and exec; one system call, no locks, no heap.
+        unsafe {
+            command.pre_exec(move || Ok(setrlimit(Resource::Nofile, limit)?));
+        }
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_recognised_by_the_address_it_names() {
+        let address: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
+        let v6: SocketAddr = "[::1]:8080".parse().expect("an address");
+        assert!(names_address("listening on 127.0.0.1:8080", address));
+        assert!(names_address("listening on [127.0.0.1:8080]", address));
+        assert!(names_address("listening on [::1]:8080", v6));
+        assert!(names_address("listening on [0:0:0:0:0:0:0:1]:8080", v6));
+        for wrong in [
+            "Listening on 127.0.0.1:8080",
+            "listening on 127.0.0.1:8081",
+            "listening on port 8080",
+            "listening on 127.0.0.1:8080 now",
+            "listening on",
+            "",
+        ] {
+            assert!(!names_address(wrong, address), "{wrong:?}");
+        }
+    }
+}

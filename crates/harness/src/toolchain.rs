@@ -1,0 +1,241 @@
+//! Tool chains: is it there, which version, what installs it; and builds.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::group::Group;
+use crate::manifest::{Entry, Requirement};
+
+/// A probe that takes longer is taken for a failure.
+const PROBE_SECONDS_MAX: f64 = 30.0;
+/// How much of a probe's output is looked at.
+const PROBE_OUTPUT_BYTES_MAX: u64 = 64 * 1024;
+/// Grace for a build that is stopped.
+const BUILD_GRACE_SECONDS: f64 = 2.0;
+
+/// Whether an entry's tool chain is on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Toolchain {
+    /// Every probe succeeded; the first line that each printed.
+    Present {
+        /// Versions, in the order of the probes.
+        versions: Vec<String>,
+    },
+    /// A probe failed.
+    Missing {
+        /// What is missing.
+        reason: String,
+        /// The command that installs it on Debian, if the entry names packages.
+        install: Option<String>,
+    },
+}
+
+/// How a build ended.
+#[derive(Debug)]
+pub struct Build {
+    /// From start to end, in seconds.
+    pub seconds: f64,
+    /// Its complete output.
+    pub log: PathBuf,
+    /// `Ok`, or why it failed.
+    pub result: Result<(), BuildError>,
+}
+
+/// Why a build failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The log file cannot be written.
+    #[error("cannot write the build log '{}': {source}", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No shell.
+    #[error("cannot run the build command: {0}")]
+    Spawn(io::Error),
+    /// It ended with an error.
+    #[error("the build command failed ({status}): {command}")]
+    Failed {
+        /// The command.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// It hung.
+    #[error("the build command was stopped after {seconds} s: {command}")]
+    TimedOut {
+        /// The command.
+        command: String,
+        /// How long it was given.
+        seconds: f64,
+    },
+    /// It succeeded, and still there is no program.
+    #[error("the build command succeeded, but {0}")]
+    NoProgram(String),
+}
+
+/// Runs an entry's probes.
+pub fn probe(entry: &Entry) -> Toolchain {
+    let mut versions = Vec::new();
+    for requirement in &entry.manifest.requires {
+        match probe_one(requirement, &entry.directory) {
+            Ok(version) => versions.push(version),
+            Err(reason) => return Toolchain::Missing { reason, install: install_command(entry) },
+        }
+    }
+    Toolchain::Present { versions }
+}
+
+/// The one command that installs an entry's tool chain on Debian.
+pub fn install_command(entry: &Entry) -> Option<String> {
+    let packages = &entry.manifest.apt;
+    (!packages.is_empty())
+        .then(|| format!("apt-get install --no-install-recommends {}", packages.join(" ")))
+}
+
+/// Runs an entry's build command, its output going to `log`.
+pub fn build(entry: &Entry, log: &Path, seconds_max: f64) -> Build {
+    let started = Instant::now();
+    let result = run_build(entry, log, seconds_max);
+    Build { seconds: started.elapsed().as_secs_f64(), log: log.to_owned(), result }
+}
+
+fn run_build(entry: &Entry, log: &Path, seconds_max: f64) -> Result<(), BuildError> {
+    let command = &entry.manifest.build;
+    if !command.is_empty() {
+        let cannot_log = |source| BuildError::Log { path: log.to_owned(), source };
+        if let Some(folder) = log.parent() {
+            fs::create_dir_all(folder).map_err(cannot_log)?;
+        }
+        let stdout = File::create(log).map_err(cannot_log)?;
+        let stderr = stdout.try_clone().map_err(cannot_log)?;
+        let mut shell = shell(command, &entry.directory);
+        // The tool's own build settings are not the entry's.
+        shell.env_remove("CARGO_TARGET_DIR").stdout(stdout).stderr(stderr);
+        let (group, _) = Group::spawn(shell).map_err(BuildError::Spawn)?;
+        match group.wait(seconds_max) {
+            Some(status) if status.success() => {}
+            Some(status) => return Err(BuildError::Failed { command: command.clone(), status }),
+            None => {
+                group.end(BUILD_GRACE_SECONDS);
+                let command = command.clone();
+                return Err(BuildError::TimedOut { command, seconds: seconds_max });
+            }
+        }
+    }
+    entry.launch().map(drop).map_err(|error| BuildError::NoProgram(error.to_string()))
+}
+
+fn probe_one(requirement: &Requirement, directory: &Path) -> Result<String, String> {
+    let (command, at_least) = match requirement {
+        Requirement::Probe(command) => (command, None),
+        Requirement::AtLeast(wanted) => (&wanted.probe, Some(&wanted.at_least)),
+    };
+    let output = output_of(command, directory)?;
+    let first_line = output.lines().find(|line| !line.trim().is_empty()).unwrap_or("").trim();
+    let Some(at_least) = at_least else { return Ok(first_line.to_owned()) };
+    let found = first_version(&output)
+        .ok_or_else(|| format!("'{command}' printed no version: {first_line:?}"))?;
+    if parse_version(found) < parse_version(at_least) {
+        return Err(format!("'{command}' says {found}, and {at_least} or later is needed"));
+    }
+    Ok(first_line.to_owned())
+}
+
+fn output_of(command: &str, directory: &Path) -> Result<String, String> {
+    let failed = |error: io::Error| format!("'{command}' cannot be run: {error}");
+    let mut shell = shell(&format!("{{ {command}\n}} 2>&1"), directory);
+    shell.stdout(Stdio::piped()).stderr(Stdio::null());
+    let (group, mut child) = Group::spawn(shell).map_err(failed)?;
+    let (sender, receiver) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stdout.take(PROBE_OUTPUT_BYTES_MAX).read_to_end(&mut bytes);
+            let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+        });
+    }
+    let Some(status) = group.wait(PROBE_SECONDS_MAX) else {
+        return Err(format!("'{command}' did not end within {PROBE_SECONDS_MAX} s"));
+    };
+    group.end(0.0);
+    let output = receiver.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
+    if status.success() {
+        return Ok(output);
+    }
+    let said = output.lines().last().unwrap_or("").trim();
+    Err(match status.code() {
+        Some(127) => format!("'{command}': not installed"),
+        _ if said.is_empty() => format!("'{command}' failed ({status})"),
+        _ => format!("'{command}' failed: {said}"),
+    })
+}
+
+fn shell(command: &str, directory: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(command).current_dir(directory).stdin(Stdio::null());
+    shell
+}
+
+/// The first run of digits and dots that has a dot in it, or else the first number.
+fn first_version(text: &str) -> Option<&str> {
+    let mut numbers = text
+        .split(|character: char| !(character.is_ascii_digit() || character == '.'))
+        .map(|word| word.trim_matches('.'))
+        .filter(|word| !word.is_empty());
+    let first = numbers.clone().next();
+    numbers.find(|word| word.contains('.')).or(first)
+}
+
+fn parse_version(text: &str) -> Vec<u64> {
+    let mut numbers: Vec<u64> =
+        text.split('.').map(|number| number.parse().unwrap_or(u64::MAX)).collect();
+    while numbers.last() == Some(&0) {
+        numbers.pop();
+    }
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_and_compared_as_numbers() {
+        assert_eq!(first_version("go version go1.26.8 linux/amd64"), Some("1.26.8"));
+        assert_eq!(first_version("Python 3.11.2"), Some("3.11.2"));
+        assert_eq!(first_version("release 9"), Some("9"));
+        assert_eq!(first_version("none"), None);
+        assert!(parse_version("1.9") < parse_version("1.10"));
+        assert!(parse_version("9") == parse_version("9.0"));
+    }
+
+    #[test]
+    fn a_probe_tells_success_failure_and_absence_apart() {
+        let here = Path::new("/");
+        assert_eq!(output_of("echo 1.2", here).expect("echo works"), "1.2\n");
+        assert_eq!(
+            output_of("zillions-no-such-tool --version", here).unwrap_err(),
+            "'zillions-no-such-tool --version': not installed"
+        );
+        assert_eq!(
+            output_of("echo broken; false", here).unwrap_err(),
+            "'echo broken; false' failed: broken"
+        );
+    }
+
+    #[test]
+    fn a_version_that_is_too_old_is_named() {
+        let wanted =
+            crate::manifest::AtLeast { probe: "echo tool 1.4".into(), at_least: "1.10".into() };
+        let error = probe_one(&Requirement::AtLeast(wanted), Path::new("/")).unwrap_err();
+        assert_eq!(error, "'echo tool 1.4' says 1.4, and 1.10 or later is needed");
+    }
+}
