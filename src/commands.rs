@@ -1,0 +1,31 @@
+//! One file per subcommand: its arguments, and what it does with them.
+
+pub mod build;
+pub mod completions;
+pub mod doctor;
+pub mod list;
+pub mod man;
+
+use crate::cli::{Color, Command, Zillions};
+use crate::failure::Outcome;
+
+/// Carries out what was asked.
+///
+/// # Errors
+/// As the command says.
+pub fn dispatch(arguments: Zillions) -> Outcome {
+    match arguments.global.color {
+        Color::Auto => anstream::ColorChoice::Auto,
+        Color::Always => anstream::ColorChoice::Always,
+        Color::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+    let global = &arguments.global;
+    match arguments.command {
+        Command::List(arguments) => list::run(&arguments, global),
+        Command::Build(arguments) => build::run(&arguments, global),
+        Command::Doctor(arguments) => doctor::run(&arguments, global),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
+    }
+}

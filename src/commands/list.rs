@@ -1,0 +1,130 @@
+//! `zillions list`: the gallery, and what of it this machine can build.
+
+use std::thread;
+
+use clap::Args;
+use serde::Serialize;
+use zillions_harness::manifest::{Entry, Manifest};
+use zillions_harness::toolchain::{self, Toolchain};
+
+use crate::cli::{Format, Global};
+use crate::failure::Outcome;
+use crate::output::{self, BAD, FAINT, GOOD, paint};
+use crate::targets;
+
+/// Show the gallery: name, language, style, and whether its tool chain is here.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  zillions list\n  zillions list --format json | jq '.entries[].name'"
+)]
+pub struct Arguments {
+    /// Implementations to show [default: all].
+    names: Vec<String>,
+    /// For people or for programs.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    format: Format,
+}
+
+/// `zillions.list/1`.
+#[derive(Debug, Serialize)]
+struct Listing {
+    schema: &'static str,
+    entries: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    #[serde(flatten)]
+    manifest: Manifest,
+    toolchain: ToolchainRow,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+enum ToolchainRow {
+    Present { versions: Vec<String> },
+    Missing { reason: String, install: Option<String> },
+}
+
+/// Prints the gallery.
+///
+/// # Errors
+/// For an unknown name or a wrong manifest.
+pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    let entries = targets::entries(&arguments.names, &global.impls)?;
+    let toolchains = probe_all(&entries);
+    match arguments.format {
+        Format::Human => output::print(&human(&entries, &toolchains)),
+        Format::Json => output::print_json(&json(entries, toolchains)),
+    }
+}
+
+/// Probes the tool chains of all entries at once: a probe mostly waits.
+pub(crate) fn probe_all(entries: &[Entry]) -> Vec<Toolchain> {
+    thread::scope(|scope| {
+        let probes: Vec<_> =
+            entries.iter().map(|entry| scope.spawn(|| toolchain::probe(entry))).collect();
+        probes
+            .into_iter()
+            .map(|probe| {
+                probe.join().unwrap_or_else(|_| Toolchain::Missing {
+                    reason: "its probe could not be run".to_owned(),
+                    install: None,
+                })
+            })
+            .collect()
+    })
+}
+
+fn human(entries: &[Entry], toolchains: &[Toolchain]) -> String {
+    let mut table = output::table(&["name", "language", "style", "library", "tool chain"]);
+    let mut installs = Vec::new();
+    for (entry, toolchain) in entries.iter().zip(toolchains) {
+        let manifest = &entry.manifest;
+        let state = match toolchain {
+            Toolchain::Present { .. } => "present".to_owned(),
+            Toolchain::Missing { reason, .. } => format!("missing: {reason}"),
+        };
+        if let Toolchain::Missing { install: Some(install), .. } = toolchain {
+            installs.push(format!("  {}: {install}\n", entry.name));
+        }
+        table.add_row([
+            &entry.name,
+            &manifest.language,
+            &manifest.style,
+            &manifest.library,
+            &state,
+        ]);
+    }
+    let present = toolchains.iter().filter(|it| matches!(it, Toolchain::Present { .. })).count();
+    let missing = entries.len() - present;
+    let mut text = format!("{table}\n");
+    let can = paint(GOOD, format!("{present} can be built here"));
+    text += &match missing {
+        0 => format!("{} implementations, {can}\n", entries.len()),
+        _ => format!(
+            "{} implementations, {can}, {}\n",
+            entries.len(),
+            paint(BAD, format!("{missing} cannot"))
+        ),
+    };
+    if !installs.is_empty() {
+        text += &paint(FAINT, "To install what is missing:");
+        text += "\n";
+        text += &installs.concat();
+    }
+    text
+}
+
+fn json(entries: Vec<Entry>, toolchains: Vec<Toolchain>) -> Listing {
+    let rows = entries.into_iter().zip(toolchains).map(|(entry, toolchain)| Row {
+        name: entry.name,
+        manifest: entry.manifest,
+        toolchain: match toolchain {
+            Toolchain::Present { versions } => ToolchainRow::Present { versions },
+            Toolchain::Missing { reason, install } => ToolchainRow::Missing { reason, install },
+        },
+    });
+    Listing { schema: "zillions.list/1", entries: rows.collect() }
+}

@@ -1,0 +1,13 @@
+//! The command lines of Zillions. Thin: they parse arguments, call the crates,
+//! and print what comes back.
+//!
+//! [`cli`] is the definition that help, completions and manual pages come
+//! from; [`commands`] has one file per subcommand; [`targets`] turns what a
+//! user names into something that can be started; [`failure`] is the one way
+//! to say that something went wrong.
+
+pub mod cli;
+pub mod commands;
+pub mod failure;
+pub mod output;
+pub mod targets;
