@@ -1,0 +1,3 @@
+module zillions/impls/go-goroutines
+
+go 1.19

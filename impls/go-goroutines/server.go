@@ -1,0 +1,156 @@
+// Communicating sequential processes: goroutines own the state, channels carry
+// the messages, and nothing is locked.
+//
+// The hub goroutine alone knows who is connected. Every client has a goroutine
+// that reads and one that writes.
+//
+//	reader -- frames --> hub -- queue of each client --> writer
+//
+// A reader takes whole frames off its connection and hands each to the hub. The
+// hub takes one frame at a time, and so puts all of them into one order, and
+// offers it to every client's queue. A full queue refuses the frame: that client
+// misses it and nobody waits. A writer sends what its queue holds.
+//
+// The channels into the hub hold nothing. A reader waits until the hub has taken
+// its frame, so a sender that floods is slowed down by its own TCP connection,
+// and a client's leave cannot overtake its last frame.
+//
+// Shortcuts: the hub copies nothing, so all clients share one slice per message,
+// which the garbage collector frees. A client that reads slowly is not told that
+// it missed something.
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"time"
+)
+
+const (
+	queueFrames = 64                    // held for a client that reads slowly
+	frameBytes  = 1 + 255               // the longest frame: a length and a body
+	acceptRetry = 50 * time.Millisecond // pause after a failed accept
+)
+
+// A frame is a message as it travels: the length byte, then the body.
+type frame []byte
+
+type client struct {
+	conn  net.Conn
+	queue chan frame // filled and closed by the hub, emptied by the writer
+}
+
+// The hub's three inputs.
+var (
+	joins  = make(chan *client)
+	frames = make(chan frame)
+	leaves = make(chan *client)
+)
+
+func main() {
+	listener, err := listen(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "server:", err)
+		os.Exit(1)
+	}
+	fmt.Println("listening on", listener.Addr())
+	go hub()
+	for {
+		conn, err := listener.Accept()
+		if err != nil { // out of descriptors, most likely: some will be freed
+			fmt.Fprintln(os.Stderr, "server:", err)
+			time.Sleep(acceptRetry)
+			continue
+		}
+		c := &client{conn: conn, queue: make(chan frame, queueFrames)}
+		joins <- c
+		go c.read()
+		go c.write()
+	}
+}
+
+// listen binds the one address of the command line, on its own IP version only:
+// a plain "tcp" would make 0.0.0.0 listen on IPv6 too.
+func listen(args []string) (net.Listener, error) {
+	if len(args) != 1 {
+		return nil, errors.New("usage: server HOST:PORT")
+	}
+	host, port, err := net.SplitHostPort(args[0])
+	if err != nil {
+		return nil, err
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil || host == "" {
+		return nil, fmt.Errorf("%q is not HOST:PORT", args[0])
+	}
+	addr, err := net.ResolveTCPAddr("tcp", args[0])
+	if err != nil {
+		return nil, err
+	}
+	network := "tcp6"
+	if addr.IP.To4() != nil {
+		network = "tcp4"
+	}
+	return net.ListenTCP(network, addr)
+}
+
+// hub is the sequencing point. It never waits for a client.
+func hub() {
+	clients := make(map[*client]struct{})
+	for {
+		select {
+		case c := <-joins:
+			clients[c] = struct{}{}
+		case c := <-leaves:
+			delete(clients, c)
+			close(c.queue)
+		case f := <-frames:
+			for c := range clients {
+				select {
+				case c.queue <- f:
+				default: // the queue is full: this client misses the frame
+				}
+			}
+		}
+	}
+}
+
+// read hands the client's frames to the hub until the stream ends or breaks; an
+// incomplete frame at its end is dropped here.
+func (c *client) read() {
+	in := bufio.NewReader(c.conn)
+	for {
+		length, err := in.ReadByte()
+		if err != nil {
+			break
+		}
+		f := make(frame, 1+int(length))
+		f[0] = length
+		if _, err := io.ReadFull(in, f[1:]); err != nil {
+			break
+		}
+		frames <- f
+	}
+	leaves <- c
+}
+
+// write sends the queue, and closes the connection when the hub has closed the
+// queue and all of it is sent. When the client is gone it closes at once, which
+// wakes the reader, which leaves.
+func (c *client) write() {
+	defer c.conn.Close()
+	out := bufio.NewWriterSize(c.conn, queueFrames*frameBytes)
+	for f := range c.queue {
+		out.Write(f) // an error stays in the writer until Flush reports it
+		if len(c.queue) > 0 {
+			continue // the more frames go in one system call, the better
+		}
+		if out.Flush() != nil {
+			return
+		}
+	}
+}
