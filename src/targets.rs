@@ -12,7 +12,7 @@ use crate::failure::Failure;
 #[derive(Debug, Clone)]
 pub enum Target {
     /// An entry of the gallery; it may have to be built first.
-    Entry(Entry),
+    Entry(Box<Entry>),
     /// An executable somewhere else.
     Executable {
         /// As the user wrote it.
@@ -100,7 +100,10 @@ pub fn entries(names: &[String], given: &[PathBuf]) -> Result<Vec<Entry>, Failur
 /// For an unknown name or an unusable executable.
 pub fn select(names: &[String], given: &[PathBuf]) -> Result<Vec<Target>, Failure> {
     if names.is_empty() {
-        return Ok(entries(&[], given)?.into_iter().map(Target::Entry).collect());
+        return Ok(entries(&[], given)?
+            .into_iter()
+            .map(|entry| Target::Entry(Box::new(entry)))
+            .collect());
     }
     names
         .iter()
@@ -110,7 +113,7 @@ pub fn select(names: &[String], given: &[PathBuf]) -> Result<Vec<Target>, Failur
                 return Ok(Target::Executable { name: name.clone(), launch });
             }
             let mut found = entries(std::slice::from_ref(name), given)?;
-            Ok(Target::Entry(found.remove(0)))
+            Ok(Target::Entry(Box::new(found.remove(0))))
         })
         .collect()
 }
