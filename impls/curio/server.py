@@ -20,9 +20,17 @@ Shortcut: a writer whose client is gone goes on emptying its queue until its rea
 which has been woken by the same reset, has put END there.
 """
 
+import multiprocessing.connection
 import socket
+import ssl
 import sys
 from itertools import islice
+
+# Curio 1.6, the last release, is from 2022. Python 3.12 took away four names that it
+# looks up when it is imported, for parts that are not used here.
+for name in "CHALLENGE", "FAILURE", "WELCOME":
+    vars(multiprocessing.connection).setdefault(name, b"")
+vars(ssl).setdefault("wrap_socket", ssl.SSLContext.wrap_socket)
 
 import curio
 
