@@ -11,7 +11,9 @@ pub enum Error {
     #[error("no address given: the one argument is HOST:PORT")]
     NoAddress,
     /// The argument is not an address.
-    #[error("`{argument}` is no address: {reason}; write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")]
+    #[error(
+        "`{argument}` is no address: {reason}; write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
+    )]
     BadAddress {
         /// The argument as given.
         argument: String,

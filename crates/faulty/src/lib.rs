@@ -48,11 +48,7 @@ pub fn run(fault: Option<Fault>, knobs: &Knobs, address: &str) -> Result<(), Err
 }
 
 /// [`run`] for a command line whose address may be missing.
-fn run_argument(
-    fault: Option<Fault>,
-    knobs: &Knobs,
-    argument: Option<&str>,
-) -> Result<(), Error> {
+fn run_argument(fault: Option<Fault>, knobs: &Knobs, argument: Option<&str>) -> Result<(), Error> {
     let mut deviation: Box<dyn Deviation> = match fault {
         Some(fault) => (fault.make)(),
         None => Box::new(Correct),

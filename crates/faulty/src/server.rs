@@ -178,9 +178,8 @@ impl Server {
             self.deviation.distribute(&mut self.room, &batch);
         }
         if std::mem::take(&mut self.room.touched) {
-            let waiting = |client: &&Client| {
-                !client.outbound.queue.is_empty() && !client.outbound.blocked
-            };
+            let waiting =
+                |client: &&Client| !client.outbound.queue.is_empty() && !client.outbound.blocked;
             let clients = self.room.clients.values().filter(waiting);
             for id in clients.map(|client| client.id).collect::<Vec<_>>() {
                 self.flush(id)?;
@@ -243,5 +242,8 @@ impl Server {
 }
 
 fn is_exhaustion(error: &std::io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::client::{BODY_BYTES_MAX, Client, ClientId, Message};
+use crate::client::{BODY_BYTES_MAX, Client, ClientId, End, Message};
 use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
@@ -33,6 +33,12 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::always("nul-terminated", "FRAME-2", "a body ends before its first zero byte", || {
         Box::new(Rewrites(cut_at_zero))
     }),
+    Fault::always(
+        "telnet-escape",
+        "FRAME-2",
+        "two bytes 255 in a row in a body are read as one",
+        || Box::new(Rewrites(unescape_255)),
+    ),
     Fault::always("text-only", "FRAME-2", "a body that is not UTF-8 is dropped", || {
         Box::new(Refuses(|body| std::str::from_utf8(body).is_err()))
     }),
@@ -119,6 +125,14 @@ fn strip_newline(body: &mut Vec<u8>) {
 fn cut_at_zero(body: &mut Vec<u8>) {
     let zero = body.iter().position(|&byte| byte == 0);
     body.truncate(zero.unwrap_or(body.len()));
+}
+
+fn unescape_255(body: &mut Vec<u8>) {
+    let mut escaped = false;
+    body.retain(|&byte| {
+        escaped = byte == u8::MAX && !escaped;
+        byte != u8::MAX || escaped
+    });
 }
 
 /// Drops certain bodies.
@@ -249,6 +263,10 @@ impl Deviation for ParseBufferShared {
         }
         bodies
     }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.kept_bytes.remove(&client.id);
+    }
 }
 
 /// How long a frame may take to arrive, and how often that is looked at.
@@ -283,6 +301,10 @@ impl Deviation for MidFrameTimeout {
             !late
         });
         Ok(())
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.begun.remove(&client.id);
     }
 
     fn wait_max(&self) -> Option<Duration> {

@@ -19,18 +19,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "it says that it listens a moment before it does",
         || Box::new(LineBeforeBind),
     ),
-    Fault::always(
-        "unflushed-line",
-        "START-2",
-        "its line stays in a buffer until it ends",
-        || Box::new(UnflushedLine { buffer: Vec::new() }),
-    ),
-    Fault::always(
-        "wrong-text",
-        "START-2",
-        "its line begins with a capital letter",
-        || Box::new(Announces(|address| format!("Listening on {address}\n"))),
-    ),
+    Fault::always("unflushed-line", "START-2", "its line stays in a buffer until it ends", || {
+        Box::new(UnflushedLine { buffer: Vec::new() })
+    }),
+    Fault::always("wrong-text", "START-2", "its line begins with a capital letter", || {
+        Box::new(Announces(|address| format!("Listening on {address}\n")))
+    }),
     Fault::always(
         "carriage-return-in-line",
         "START-2",
@@ -43,12 +37,9 @@ pub(super) const FAULTS: &[Fault] = &[
         "it writes a line to standard output before the line that counts",
         || Box::new(Announces(|address| format!("starting\nlistening on {address}\n"))),
     ),
-    Fault::always(
-        "two-lines",
-        "START-2",
-        "it writes its line twice",
-        || Box::new(Announces(|address| format!("listening on {address}\n").repeat(2))),
-    ),
+    Fault::always("two-lines", "START-2", "it writes its line twice", || {
+        Box::new(Announces(|address| format!("listening on {address}\n").repeat(2)))
+    }),
     Fault::always(
         "wrong-address-in-line",
         "START-3",
@@ -103,18 +94,10 @@ pub(super) const FAULTS: &[Fault] = &[
         "it tries again for half a minute when it cannot bind",
         || Box::new(WaitsForPort),
     ),
-    Fault::always(
-        "silent-on-failure",
-        "START-7",
-        "it does not say why it cannot start",
-        || Box::new(SilentOnFailure),
-    ),
-    Fault::always(
-        "ipv4-only",
-        "START-8",
-        "it refuses IPv6 addresses",
-        || Box::new(Ipv4Only),
-    ),
+    Fault::always("silent-on-failure", "START-7", "it does not say why it cannot start", || {
+        Box::new(SilentOnFailure)
+    }),
+    Fault::always("ipv4-only", "START-8", "it refuses IPv6 addresses", || Box::new(Ipv4Only)),
 ];
 
 /// How long the line is ahead of the listener.
