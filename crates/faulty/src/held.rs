@@ -46,7 +46,9 @@ impl Held {
     /// Makes those deliveries that are due.
     pub(crate) fn release(&mut self, room: &mut Room) {
         let now = Instant::now();
-        while let Some(entry) = self.entries.pop_front_if(|entry| entry.due <= now) {
+        // All wait equally long, so the first is due first.
+        let due = self.entries.iter().take_while(|entry| entry.due <= now).count();
+        for entry in self.entries.drain(..due) {
             // The receiver may have left meanwhile.
             if let Some(client) = room.clients.get_mut(&entry.receiver) {
                 put(client, &entry.message, room.context.knobs.queue_messages);

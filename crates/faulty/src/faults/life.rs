@@ -126,7 +126,6 @@ const CHILD_SECONDS: &str = "60";
 struct LeavesChildBehind;
 
 impl Deviation for LeavesChildBehind {
-    #[expect(clippy::zombie_processes, reason = "leaving the child is the fault")]
     fn announce(&mut self, address: &str) -> io::Result<()> {
         Command::new("sleep")
             .arg(CHILD_SECONDS)
