@@ -95,5 +95,5 @@ pub fn parse<T: Parser>() -> Result<T, Failure> {
 
 /// Every binary's definition, for completions and manual pages.
 pub fn all_commands() -> Vec<clap::Command> {
-    vec![Zillions::command()]
+    vec![Zillions::command(), zillions_client::cli::command()]
 }
