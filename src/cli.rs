@@ -95,5 +95,9 @@ pub fn parse<T: Parser>() -> Result<T, Failure> {
 
 /// Every binary's definition, for completions and manual pages.
 pub fn all_commands() -> Vec<clap::Command> {
-    vec![Zillions::command(), crate::stresstest::Arguments::command()]
+    vec![
+        Zillions::command(),
+        crate::stresstest::Arguments::command(),
+        zillions_client::cli::command(),
+    ]
 }

@@ -146,12 +146,13 @@ fn start(arguments: &Arguments) -> Result<(Option<Server>, SocketAddr), Failure>
         return Err(Failure::usage("no executable is named"));
     };
     let launch = Launch::executable(executable).map_err(Failure::usage)?;
-    let server = Server::start(&launch, &arguments.server, &StartOptions::default()).map_err(
-        |error| match error {
-            StartError::Address(_) => Failure::usage(error),
-            _ => Failure::harness(error),
-        },
-    )?;
+    let server =
+        Server::start(&launch, &arguments.server, &StartOptions::default()).map_err(|error| {
+            match error {
+                StartError::Address(_) => Failure::usage(error),
+                _ => Failure::harness(error),
+            }
+        })?;
     let address = server.address();
     Ok((Some(server), address))
 }
@@ -167,7 +168,9 @@ fn explain(error: &StressError, server: Option<&Server>) -> Failure {
                 [] => "it wrote nothing to standard error".to_owned(),
                 lines => format!("its last log lines: {}", lines.join(" | ")),
             };
-            Failure::harness(format!("the server ended ({status}) during the test: {error}; {said}"))
+            Failure::harness(format!(
+                "the server ended ({status}) during the test: {error}; {said}"
+            ))
         }
     }
 }
@@ -200,7 +203,9 @@ fn human(summary: &Summary) -> String {
         );
     }
     match &summary.violation {
-        None => text += &format!("order: {}\n", paint(GOOD, "integrity, FIFO, total and causal hold")),
+        None => {
+            text += &format!("order: {}\n", paint(GOOD, "integrity, FIFO, total and causal hold"))
+        }
         Some(violation) => {
             text += &format!("order: {}\n{}\n", paint(BAD, "violated"), violation.explanation);
         }

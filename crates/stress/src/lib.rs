@@ -92,7 +92,9 @@ pub enum StressError {
         seconds: f64,
     },
     /// The server ended a connection.
-    #[error("the server closed the connection of client #{client} in repetition {repetition}: {reason}")]
+    #[error(
+        "the server closed the connection of client #{client} in repetition {repetition}: {reason}"
+    )]
     Lost {
         /// Its number.
         client: usize,

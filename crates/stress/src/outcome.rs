@@ -77,11 +77,8 @@ impl Summary {
         self.late += result.late;
         self.timeouts += result.timeouts;
         self.violation = result.violation;
-        self.drop_rate = if self.expected == 0 {
-            0.0
-        } else {
-            self.dropped as f64 / self.expected as f64
-        };
+        self.drop_rate =
+            if self.expected == 0 { 0.0 } else { self.dropped as f64 / self.expected as f64 };
     }
 }
 

@@ -213,7 +213,12 @@ impl<'a> Repetition<'a> {
 
     /// Sends message `id` and waits until `receivers` clients have it (a hello
     /// counts only at its own sender); `false` if the time is up before.
-    fn send_and_wait(&mut self, client: usize, id: Id, receivers: usize) -> Result<bool, StressError> {
+    fn send_and_wait(
+        &mut self,
+        client: usize,
+        id: Id,
+        receivers: usize,
+    ) -> Result<bool, StressError> {
         self.awaited = Some((id, receivers));
         let sent = self.clients[client].send(&self.bodies.make(id));
         sent.map_err(|error| self.lost(client, error.to_string()))?;
