@@ -72,7 +72,10 @@ pub enum Command {
     List(commands::list::Arguments),
     Build(commands::build::Arguments),
     Doctor(commands::doctor::Arguments),
-    #[command(name = "faulty-server", about = "Run a correct little server, or one with a known fault")]
+    #[command(
+        name = "faulty-server",
+        about = "Run a correct little server, or one with a known fault"
+    )]
     FaultyServer(zillions_faulty::Arguments),
     Completions(commands::completions::Arguments),
     Man(commands::man::Arguments),

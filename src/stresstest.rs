@@ -57,6 +57,9 @@ pub struct Arguments {
     /// How long a publisher waits for its subscribers before it goes on.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 1.0, value_parser = positive_seconds)]
     timeout: f64,
+    /// How long the server may take to print its line.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15.0, value_parser = positive_seconds)]
+    ready_timeout: f64,
     /// What lengths and contents of the messages follow from.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
