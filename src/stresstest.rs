@@ -149,13 +149,13 @@ fn start(arguments: &Arguments) -> Result<(Option<Server>, SocketAddr), Failure>
         return Err(Failure::usage("no executable is named"));
     };
     let launch = Launch::executable(executable).map_err(Failure::usage)?;
-    let server =
-        Server::start(&launch, &arguments.server, &StartOptions::default()).map_err(|error| {
-            match error {
-                StartError::Address(_) => Failure::usage(error),
-                _ => Failure::harness(error),
-            }
-        })?;
+    let options =
+        StartOptions { ready_seconds_max: arguments.ready_timeout, ..StartOptions::default() };
+    let started = Server::start(&launch, &arguments.server, &options);
+    let server = started.map_err(|error| match error {
+        StartError::Address(_) => Failure::usage(error),
+        _ => Failure::harness(error),
+    })?;
     let address = server.address();
     Ok((Some(server), address))
 }

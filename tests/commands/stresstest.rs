@@ -53,16 +53,12 @@ fn json_has_its_schema_and_every_figure() {
 #[test]
 fn more_publishers_than_a_byte_can_count_are_told_apart() {
     let script = Script::server("");
-    let ended = stress(&script, &["-p", "300", "-s", "1", "-m", "2", "-r", "1", "-t", "60"]);
+    let ended = stress(&script, &["-p", "260", "-s", "0", "-m", "2", "-r", "1", "-t", "60"]);
     assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
 }
 
 #[test]
 fn a_violation_is_explained_and_exits_with_1() {
-    let script = Script::server("--fault swapped-for-everyone");
-    // That one shows when a client sends two messages together; these two show
-    // with one message under way.
-    drop(script);
     for (fault, clause) in [("double-echo", "ORDER-1"), ("self-echo-before-sequencing", "ORDER-3")]
     {
         let script = Script::server(&format!("--fault {fault}"));

@@ -13,7 +13,7 @@ pub(crate) const STRESSTEST: &str = env!("CARGO_BIN_EXE_stresstest");
 
 /// An executable of its own, in a folder of its own, with an address for it.
 pub(crate) struct Script {
-    pub(crate) folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     pub(crate) path: PathBuf,
     lease: PortLease,
 }
@@ -26,7 +26,7 @@ impl Script {
         fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("a script");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
         let lease = PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("a port");
-        Self { folder, path, lease }
+        Self { _folder: folder, path, lease }
     }
 
     /// The correct server, or one with a known fault: `--fault NAME`.

@@ -69,13 +69,11 @@ pub(crate) struct Bodies {
 impl Bodies {
     /// The body of message `id`; of any length if it is part of the test.
     pub(crate) fn make(self, id: Id) -> Vec<u8> {
-        let mut random = self.random(id);
-        let length = match id.kind {
-            Kind::Test => random.random_range(0..=BODY_BYTES_MAX),
-            Kind::Hello | Kind::Fence => ID_BYTES,
+        let mut body = match id.kind {
+            Kind::Test => self.random_bytes(id),
+            // Nothing but the id.
+            Kind::Hello | Kind::Fence => vec![0; ID_BYTES],
         };
-        let mut body = vec![0; length];
-        random.fill(body.as_mut_slice());
         if let Some((start, _)) = body.split_first_chunk_mut::<ID_BYTES>() {
             let [s0, s1] = id.sender.to_be_bytes();
             let [n0, n1, n2, n3] = id.sequence.to_be_bytes();
@@ -84,11 +82,13 @@ impl Bodies {
         body
     }
 
-    fn random(self, id: Id) -> ChaCha8Rng {
+    fn random_bytes(self, id: Id) -> Vec<u8> {
         let stream = (u64::from(id.sender) << 40) | (u64::from(id.kind.byte()) << 32);
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream(stream | u64::from(id.sequence));
-        random
+        let mut bytes = vec![0; random.random_range(0..=BODY_BYTES_MAX)];
+        random.fill(bytes.as_mut_slice());
+        bytes
     }
 }
 
