@@ -21,6 +21,22 @@ fn what_comes_after_the_end_of_input_is_printed() {
 }
 
 #[test]
+fn it_sleeps_while_nothing_happens() {
+    let room = Room::open();
+    let (mut client, mut peer) = room.client(&["--linger-seconds=3600"]);
+    peer.say(b"first");
+    assert_eq!(client.read_line(), "first");
+    client.assert_it_sleeps();
+    client.end_input();
+    assert_eq!(peer.hear(), None);
+    client.assert_it_sleeps();
+    peer.say(b"last");
+    drop(peer);
+    let ended = client.end();
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), "last\n"));
+}
+
+#[test]
 fn a_silent_server_that_never_closes_is_left_after_the_quiet_time() {
     let room = Room::open();
     let (mut client, mut peer) = room.client(&["--linger-seconds=0.3"]);
@@ -32,8 +48,6 @@ fn a_silent_server_that_never_closes_is_left_after_the_quiet_time() {
     assert_eq!(peer.hear(), None);
     let ended = client.end();
     assert_eq!((ended.code, &*ended.stdout, &*ended.stderr), (Some(0), "", ""));
-    // A loop that does not sleep would have used all of the quiet time.
-    assert!(ended.cpu < Duration::from_millis(150), "busy for {:?}", ended.cpu);
 }
 
 #[test]

@@ -1,25 +1,18 @@
 //! Sending and printing do not wait for each other, and what waits is bounded.
 
 use std::{
-    fs,
     io::{self, Write},
     thread,
     time::Duration,
 };
 
-use crate::room::{Client, PATIENT, Room};
+use crate::room::{PATIENT, Room};
 
 /// More than all buffers between the two ends take together.
 const FLOOD_BYTES: usize = 64 << 20;
 
 /// Far above what the client needs, far below the flood.
 const RESIDENT_KIB_MAX: u64 = 16 << 10;
-
-fn resident_kib_peak(client: &Client) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", client.pid())).expect("a process");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("its peak");
-    line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
-}
 
 #[test]
 fn a_server_that_does_not_read_has_its_messages_printed() {
@@ -34,7 +27,8 @@ fn a_server_that_does_not_read_has_its_messages_printed() {
         peer.say(format!("message {number}").as_bytes());
         assert_eq!(client.read_line(), format!("message {number}"));
     }
-    let resident = resident_kib_peak(&client);
+    client.assert_it_sleeps();
+    let resident = client.resident_kib_peak();
     assert!(resident < RESIDENT_KIB_MAX, "{resident} KiB resident");
     drop(client);
     let error = flood.join().expect("no panic").expect_err("all was read though none was sent");
@@ -46,16 +40,18 @@ fn an_output_that_nobody_reads_stops_no_message_to_the_server() {
     let room = Room::open();
     let (mut client, mut peer) = room.client(&[PATIENT]);
     peer.stream.set_write_timeout(Some(Duration::from_millis(200))).expect("a limit");
-    let frames = b"\x14all work and no play".repeat(1_000);
+    // The longest messages, of bytes that are printed as four: more than a pipe takes at once.
+    let frames = [0xff].repeat(256 * 100);
     let error = (0..FLOOD_BYTES / frames.len())
         .try_for_each(|_| peer.stream.write_all(&frames))
         .expect_err("all was received though none was printed");
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    client.assert_it_sleeps();
     for number in 0..1_000 {
         client.type_in(format!("line {number}\n"));
         assert_eq!(peer.hear(), Some(format!("line {number}").into_bytes()));
     }
-    let resident = resident_kib_peak(&client);
+    let resident = client.resident_kib_peak();
     assert!(resident < RESIDENT_KIB_MAX, "{resident} KiB resident");
 }
 

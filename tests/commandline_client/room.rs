@@ -1,12 +1,13 @@
 //! The other end of the client under test: a server played by the test itself.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -104,8 +105,6 @@ pub(crate) struct Ended {
     pub(crate) signal: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    /// User and system time of the whole run.
-    pub(crate) cpu: Duration,
 }
 
 impl Client {
@@ -132,6 +131,38 @@ impl Client {
 
     pub(crate) fn pid(&self) -> Pid {
         pid(&self.child)
+    }
+
+    /// Waits until the client sleeps every time of many that it is looked at in a row. A loop that
+    /// does not wait never does, even on a busy machine: it wants to run, whether it may or not.
+    /// (That it is woken once in a while is fine: TCP does that.)
+    pub(crate) fn assert_it_sleeps(&self) {
+        const LOOKS: usize = 200;
+        let start = Instant::now();
+        let mut asleep = 0;
+        while asleep < LOOKS {
+            assert!(start.elapsed().as_secs() < STUCK_SECONDS, "it does not come to rest");
+            if self.sleeps() {
+                asleep += 1;
+            } else {
+                asleep = 0;
+                thread::yield_now();
+            }
+        }
+    }
+
+    fn sleeps(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a process");
+        // The state comes after the name, which is in parentheses.
+        let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
+        fields.trim_start().starts_with('S')
+    }
+
+    /// The most memory it ever had.
+    pub(crate) fn resident_kib_peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a process");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("its peak");
+        line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
     }
 
     pub(crate) fn type_in(&mut self, text: impl AsRef<[u8]>) {
@@ -166,18 +197,12 @@ impl Client {
         let mut stderr = String::new();
         let mut pipe = self.child.stderr.take().expect("standard error is open");
         pipe.read_to_string(&mut stderr).expect("a pipe");
-        // It has closed its files, so it is about to end; its figures stay until it is waited for.
-        let exited =
-            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
-        rustix::process::waitid(rustix::process::WaitId::Pid(self.pid()), exited).expect("a child");
-        let cpu = cpu_time(self.pid());
         let status = self.child.wait().expect("a child");
         Ended {
             code: status.code(),
             signal: std::os::unix::process::ExitStatusExt::signal(&status),
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr,
-            cpu,
         }
     }
 }
@@ -191,17 +216,4 @@ impl Drop for Client {
 
 fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
-}
-
-fn cpu_time(pid: Pid) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
-    // After the name in parentheses: state is field 3, user and system ticks are 14 and 15.
-    let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
-    let ticks: u64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(|ticks| ticks.parse::<u64>().expect("a number of ticks"))
-        .sum();
-    Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
