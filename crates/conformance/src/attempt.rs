@@ -15,20 +15,20 @@ const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 
 /// How an attempt to start the program went.
 #[derive(Debug)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// Its exit status; `None` if it was still running and had to be stopped.
-    pub status: Option<ExitStatus>,
+    pub(crate) status: Option<ExitStatus>,
     /// What it wrote to standard output.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// What it wrote to standard error.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs `launch` with `arguments` in place of the address, at most `seconds`.
 ///
 /// # Errors
 /// A harness error when it cannot be executed at all.
-pub fn attempt(launch: &Launch, arguments: &[&str], seconds: f64) -> Result<Attempt, Stop> {
+pub(crate) fn attempt(launch: &Launch, arguments: &[&str], seconds: f64) -> Result<Attempt, Stop> {
     let mut command = Command::new(&launch.program);
     command
         .args(&launch.arguments)

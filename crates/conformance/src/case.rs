@@ -230,9 +230,6 @@ mod tests {
     #[test]
     fn a_pattern_that_selects_nothing_is_an_error_that_helps() {
         let error = select(&["order/*".to_owned(), "idle-cpu".to_owned()], false).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "no case matches 'idle-cpu': did you mean 'life/idle-cpu'?"
-        );
+        assert_eq!(error.to_string(), "no case matches 'idle-cpu': did you mean 'life/idle-cpu'?");
     }
 }

@@ -37,11 +37,8 @@ impl ConnectOptions {
     /// The same, without reading.
     pub const STALLED: Self = Self { stalled: true, ..Self::SMALL };
     /// A sender whose floods are not swallowed by its own system.
-    pub const FLOODER: Self = Self {
-        receive_buffer_bytes: None,
-        send_buffer_bytes: Some(32 * 1024),
-        stalled: false,
-    };
+    pub const FLOODER: Self =
+        Self { receive_buffer_bytes: None, send_buffer_bytes: Some(32 * 1024), stalled: false };
 }
 
 /// How a connection ended, seen from the client.

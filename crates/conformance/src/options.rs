@@ -22,8 +22,6 @@ pub struct Options {
     pub strict: bool,
     /// Cases that run side by side.
     pub jobs: usize,
-    /// How the target is called on a command line that runs a case again.
-    pub rerun_target: Option<String>,
 }
 
 impl Default for Options {
@@ -35,7 +33,6 @@ impl Default for Options {
             case_globs: Vec::new(),
             strict: false,
             jobs: JOBS_DEFAULT,
-            rerun_target: None,
         }
     }
 }

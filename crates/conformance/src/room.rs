@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use zillions_harness::Server;
+use zillions_harness::{Sample, Server};
 use zillions_protocol::Decoder;
 
 pub use flood::{Flood, Flooded, Pressure};
@@ -55,7 +55,6 @@ struct Seat {
 }
 
 /// A server and its clients.
-#[derive(Debug)]
 pub struct Room {
     /// What the room was opened for.
     pub trial: Trial,
@@ -400,6 +399,17 @@ impl Room {
         if self.server_ended() { format!("{how}, and the server has ended") } else { how }
     }
 
+    /// Measures the server's process tree.
+    ///
+    /// # Errors
+    /// A failure when the server has ended.
+    pub fn sample(&self) -> Result<Sample, Stop> {
+        self.server()?.sample().map_err(|error| {
+            Stop::fail("the server runs until it is told to stop", error.to_string())
+                .breaking("LIFE-1")
+        })
+    }
+
     /// Whether the server that the suite started has ended.
     pub fn server_ended(&self) -> bool {
         self.server.as_ref().is_some_and(|server| server.exited().is_some())
@@ -419,7 +429,7 @@ impl Room {
             came: came.into(),
             connection: Some(format!("#{index} ({}{local})", self.seats[index].role)),
             bytes: (client.bytes_received() > 0).then(|| client.excerpt()),
-            log: Vec::new(),
+            ..Failure::default()
         }))
     }
 
@@ -429,11 +439,13 @@ impl Room {
     /// The failure.
     pub fn check_violations(&self) -> Result<(), Stop> {
         match self.recorder.violations().first() {
-            Some(Violation { receiver, what }) => Err(self.failure(
-                *receiver,
-                "only frames that were sent, each unchanged, once, and in its sender's order",
-                what.clone(),
-            )),
+            Some(Violation { receiver, what }) => Err(self
+                .failure(
+                    *receiver,
+                    "only frames that were sent, each unchanged, once, and in its sender's order",
+                    what.clone(),
+                )
+                .breaking("ORDER-1")),
             None => Ok(()),
         }
     }
@@ -463,9 +475,10 @@ impl Room {
     fn check_alive(&self) -> Result<(), Stop> {
         if self.server_ended() {
             return Err(Stop::fail(
-                "the server runs until it is told to stop (LIFE-1)",
+                "the server runs until it is told to stop",
                 "it ended during this case",
-            ));
+            )
+            .breaking("LIFE-1"));
         }
         Ok(())
     }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use zillions_harness::Launch;
 
+use crate::expectations::Expectations;
+
 /// A server under test.
 #[derive(Debug, Clone)]
 pub struct Subject {
@@ -11,6 +13,10 @@ pub struct Subject {
     pub name: String,
     /// How it is reached.
     pub reach: Reach,
+    /// How it is given to `zillions check`, in the command that runs a case again.
+    pub argument: String,
+    /// What it is known not to do.
+    pub expectations: Expectations,
 }
 
 /// How a server under test is reached.
@@ -24,14 +30,33 @@ pub enum Reach {
 }
 
 impl Subject {
-    /// A server that the suite starts.
+    /// A server that the suite starts. `name` is also what a user types after
+    /// `zillions check`; see [`argument`](Self::argument).
     pub fn launch(name: impl Into<String>, launch: Launch) -> Self {
-        Self { name: name.into(), reach: Reach::Launch(launch) }
+        let name = name.into();
+        Self {
+            argument: name.clone(),
+            name,
+            reach: Reach::Launch(launch),
+            expectations: Expectations::default(),
+        }
     }
 
     /// A server that runs at `address` already.
     pub fn connect(address: SocketAddr) -> Self {
-        Self { name: address.to_string(), reach: Reach::Connect(address) }
+        Self {
+            argument: format!("--connect {address}"),
+            name: address.to_string(),
+            reach: Reach::Connect(address),
+            expectations: Expectations::default(),
+        }
+    }
+
+    /// The same, with failures that are known.
+    #[must_use]
+    pub fn expecting(mut self, expectations: Expectations) -> Self {
+        self.expectations = expectations;
+        self
     }
 
     /// The command line without the address; empty for a running server.

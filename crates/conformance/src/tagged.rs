@@ -6,20 +6,20 @@
 //! too, because the length follows from the claim as well.
 
 /// Salt (4 bytes), sender (2), sequence (4), length (1).
-pub const TAG_BYTES: usize = 11;
+pub(crate) const TAG_BYTES: usize = 11;
 
 /// Who sent a message, and as the how-manieth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag {
+pub(crate) struct Tag {
     /// Index of the sending client in its room.
-    pub sender: u16,
+    pub(crate) sender: u16,
     /// 0 for the sender's first tagged message, then 1, …
-    pub sequence: u32,
+    pub(crate) sequence: u32,
 }
 
 /// What the body of a received frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
+pub(crate) enum Reading {
     /// A tagged message of this room, every byte right.
     Tagged(Tag),
     /// It begins like one and differs from what was sent at this offset.
@@ -30,19 +30,19 @@ pub enum Reading {
 
 /// Makes and reads the tagged messages of one room.
 #[derive(Debug, Clone, Copy)]
-pub struct Tagger {
+pub(crate) struct Tagger {
     salt: u32,
 }
 
 impl Tagger {
     /// Rooms with different salts take each other's messages for plain ones.
-    pub fn new(salt: u32) -> Self {
+    pub(crate) fn new(salt: u32) -> Self {
         Self { salt }
     }
 
     /// Appends the body of `tag` to `out`, `length` bytes long but at least
     /// [`TAG_BYTES`] and at most 255.
-    pub fn write(self, tag: Tag, length: usize, out: &mut Vec<u8>) {
+    pub(crate) fn write(self, tag: Tag, length: usize, out: &mut Vec<u8>) {
         let length = length.clamp(TAG_BYTES, 255);
         let start = out.len();
         out.extend_from_slice(&self.salt.to_le_bytes());
@@ -58,7 +58,7 @@ impl Tagger {
     }
 
     /// What `body` is.
-    pub fn read(self, body: &[u8]) -> Reading {
+    pub(crate) fn read(self, body: &[u8]) -> Reading {
         if body.len() < TAG_BYTES || body[..4] != self.salt.to_le_bytes() {
             return Reading::Plain;
         }

@@ -179,7 +179,8 @@ impl Trial {
                 Err(Stop::fail(
                     format!("'listening on {address}' on standard output, and then connections"),
                     error.to_string(),
-                ))
+                )
+                .breaking("START-2"))
             }
         }
     }

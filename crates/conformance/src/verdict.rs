@@ -87,6 +87,9 @@ pub struct Failure {
     pub expected: String,
     /// What came instead.
     pub came: String,
+    /// The clause that is broken, where it is not the one that the case tests:
+    /// a server that dies breaks LIFE-1 whatever was being tested.
+    pub clause: Option<&'static str>,
     /// The connection that saw it, for example `#3 (stalled reader)`.
     pub connection: Option<String>,
     /// The bytes around the place, and where they stand in the stream.
@@ -112,6 +115,22 @@ impl Stop {
             came: came.into(),
             ..Failure::default()
         }))
+    }
+
+    /// The same failure, counted against another clause than the case's.
+    pub(crate) fn breaking(mut self, clause: &'static str) -> Self {
+        if let Self::Fail(failure) = &mut self {
+            failure.clause = Some(clause);
+        }
+        self
+    }
+
+    /// The same failure, counted against the case's own clause.
+    pub(crate) fn breaking_its_own(mut self) -> Self {
+        if let Self::Fail(failure) = &mut self {
+            failure.clause = None;
+        }
+        self
     }
 }
 

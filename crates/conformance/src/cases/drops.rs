@@ -57,8 +57,7 @@ fn low_load(
     let begun = room.recorder.deliveries();
     let window: Vec<(ClientIndex, usize)> =
         senders.iter().cycle().take(IN_FLIGHT_MAX).map(|&sender| (sender, 24)).collect();
-    while room.recorder.deliveries() - begun < volume.deliveries
-        && started.elapsed() < volume.time
+    while room.recorder.deliveries() - begun < volume.deliveries && started.elapsed() < volume.time
     {
         room.deliver(&window, to)?;
     }

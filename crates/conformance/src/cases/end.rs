@@ -230,9 +230,7 @@ fn lowest_descriptors(room: &mut Room, wanted: u64) -> Result<u64, Stop> {
     let mut lowest = u64::MAX;
     let mut steady = 0;
     while steady < STEADY_LOOKS {
-        let sample = room.server()?.sample().map_err(|error| {
-            Stop::fail("the server runs until it is told to stop (LIFE-1)", error.to_string())
-        })?;
+        let sample = room.sample()?;
         if sample.descriptors <= wanted {
             return Ok(sample.descriptors);
         }
@@ -243,11 +241,7 @@ fn lowest_descriptors(room: &mut Room, wanted: u64) -> Result<u64, Stop> {
     Ok(lowest)
 }
 
-fn leave_in_every_way(
-    room: &mut Room,
-    stayer: &[ClientIndex],
-    count: usize,
-) -> Result<(), Stop> {
+fn leave_in_every_way(room: &mut Room, stayer: &[ClientIndex], count: usize) -> Result<(), Stop> {
     for turn in 0..count {
         let leaver = room.connect("leaver")?;
         match turn % 4 {

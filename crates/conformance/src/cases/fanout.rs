@@ -10,21 +10,10 @@ use crate::room::{ClientIndex, Flood, Room, Storm};
 use crate::verdict::{Note, Outcome, Stop};
 
 pub(super) const CASES: &[Case] = &[
-    Case::must(
-        "fanout/alone",
-        "FANOUT-1",
-        "a sole client receives what it sends",
-        alone,
-    )
-    .quick(),
+    Case::must("fanout/alone", "FANOUT-1", "a sole client receives what it sends", alone).quick(),
     Case::must("fanout/two", "FANOUT-1", "two clients receive what either sends", two),
-    Case::must(
-        "fanout/ten",
-        "FANOUT-1",
-        "ten clients receive what each of them sends",
-        ten,
-    )
-    .quick(),
+    Case::must("fanout/ten", "FANOUT-1", "ten clients receive what each of them sends", ten)
+        .quick(),
     Case::must(
         "fanout/hundred",
         "FANOUT-1",

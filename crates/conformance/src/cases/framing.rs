@@ -161,9 +161,11 @@ fn every_byte(room: &mut Room) -> Outcome {
     let clients = room.join(2, "client")?;
     let mut bodies: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
     // Rotations by 17 and its neighbours put every value near every place.
-    bodies.extend((0..=255u8).step_by(17).map(|turn| {
-        (0..255u8).map(|place| place.wrapping_add(turn)).collect::<Vec<u8>>()
-    }));
+    bodies.extend(
+        (0..=255u8)
+            .step_by(17)
+            .map(|turn| (0..255u8).map(|place| place.wrapping_add(turn)).collect::<Vec<u8>>()),
+    );
     bodies.extend([0x00, 0x0a, 0x0d, 0x7f, 0x80, 0xff].map(|byte| vec![byte; 255]));
     bodies.extend([&b"\r\n"[..], b"\n\n\n", b"\0\0\0\0", b"end\n", b"\x01\x01\x01"].map(Vec::from));
     room.exchange(clients[0], &bodies, &clients)?;
@@ -282,7 +284,8 @@ fn pipelined_64k(room: &mut Room) -> Outcome {
 fn whole_and_uninterrupted(room: &mut Room) -> Outcome {
     let mut clients = room.join(4, "client")?;
     for _ in 0..2 {
-        clients.push(room.connect_with("client with a small receive buffer", ConnectOptions::SMALL)?);
+        clients
+            .push(room.connect_with("client with a small receive buffer", ConnectOptions::SMALL)?);
     }
     room.settle(clients[0], &clients)?;
     let storm = Storm {

@@ -69,18 +69,13 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn resident(room: &Room) -> Result<u64, Stop> {
-    let sample = room.server()?.sample().map_err(|error| {
-        Stop::fail("the server runs until it is told to stop (LIFE-1)", error.to_string())
-    })?;
+    let sample = room.sample()?;
     Ok(sample.resident_bytes)
 }
 
 /// Repeats `part`, which returns how many bytes it made the server handle,
 /// until memory stands still.
-fn until_steady(
-    room: &mut Room,
-    mut part: impl FnMut(&mut Room) -> Result<u64, Stop>,
-) -> Outcome {
+fn until_steady(room: &mut Room, mut part: impl FnMut(&mut Room) -> Result<u64, Stop>) -> Outcome {
     let begun = resident(room)?;
     let mut before = begun;
     let mut steady = 0;
@@ -164,7 +159,11 @@ fn past_clients(room: &mut Room) -> Outcome {
                 room.say(stayer, 200);
             }
             room.pump(Duration::from_millis(1))?;
-            if clients % 2 == 0 { room.close(guest) } else { room.reset(guest) }
+            if clients % 2 == 0 {
+                room.close(guest)
+            } else {
+                room.reset(guest)
+            }
             clients += 1;
         }
         room.insist(stayer, &[stayer], "a message while clients come and go")?;

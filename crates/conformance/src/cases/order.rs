@@ -10,7 +10,7 @@ use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, IN_FLIGHT_MAX, Room, Storm};
 use crate::tagged::TAG_BYTES;
-use crate::verdict::{Note, Outcome, Stop};
+use crate::verdict::{Outcome, Stop};
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -114,8 +114,7 @@ fn judge(room: &Room, rule: Rule) -> Outcome {
         return Err(Stop::Error("this case forgot to keep its history".to_owned()));
     };
     let verdicts = check(history);
-    let counterexample =
-        verdicts.of(rule).as_ref().err().or_else(|| verdicts.broken().next());
+    let counterexample = verdicts.of(rule).as_ref().err().or_else(|| verdicts.broken().next());
     match counterexample {
         Some(counterexample) => Err(Stop::fail(
             format!("an order that keeps {} ({})", rule.name(), rule.clause()),
@@ -200,12 +199,7 @@ fn with_churn(room: &mut Room) -> Outcome {
         guests.push(room.connect_without_waiting("guest")?);
         let mut senders = residents.clone();
         senders.extend(&guests);
-        let storm = Storm {
-            senders,
-            receivers: residents.clone(),
-            burst_max: 8,
-            lengths: SHORT,
-        };
+        let storm = Storm { senders, receivers: residents.clone(), burst_max: 8, lengths: SHORT };
         room.storm_round(&storm)?;
         if guests.len() > 4 {
             let leaver = guests.remove(room.rng.random_range(0..guests.len()));

@@ -121,4 +121,3 @@ fn beyond_the_limit(room: &mut Room, limit: u64) -> Outcome {
     room.deliver(&[(newcomers[0], 30), (inside[0], 30)], &everyone)?;
     Ok(format!("limit {limit}, {} of {} beyond it were let in", served.len(), limit + BEYOND))
 }
-

@@ -286,7 +286,7 @@ fn ipv6(trial: &mut Trial) -> Outcome {
         }
         Err(error) => return Err(Stop::Error(error.to_string())),
     };
-    let server = trial.start(trial.launch()?, &lease)?;
+    let server = trial.start(trial.launch()?, &lease).map_err(Stop::breaking_its_own)?;
     trial.in_room_at(server, lease.address(), |room| {
         let clients = room.join(2, "client")?;
         room.exchange(clients[0], &[b"hello".to_vec()], &clients)?;

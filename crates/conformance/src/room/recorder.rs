@@ -204,11 +204,9 @@ impl Recorder {
     fn tagged(&mut self, receiver: usize, tag: Tag, position: StreamPosition) {
         let sender = usize::from(tag.sender);
         self.deliveries += 1;
-        if let (Some(history), Some(to), Some(from)) = (
-            &mut self.history,
-            self.members[receiver].connection,
-            self.members[sender].connection,
-        ) {
+        if let (Some(history), Some(to), Some(from)) =
+            (&mut self.history, self.members[receiver].connection, self.members[sender].connection)
+        {
             let message = MessageId { sender: from, sequence: tag.sequence };
             history.receive(to, message, position);
         }
