@@ -238,7 +238,7 @@ fn leavers(room: &mut Room) -> Outcome {
         if turn % 3 != 0 {
             room.say(leaver, 30);
         }
-        if turn % 4 == 1 {
+        if turn % 4 == 1 && turn % 5 < 3 {
             room.queue_bytes(leaver, &[9, 1, 2]);
         }
         room.flush()?;

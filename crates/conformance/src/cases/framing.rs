@@ -294,7 +294,7 @@ fn whole_and_uninterrupted(room: &mut Room) -> Outcome {
         burst_max: 24,
         lengths: (TAG_BYTES, 255),
     };
-    let volume = room.trial.volume(80_000, 2.0);
+    let volume = room.trial.volume(200_000, 2.0);
     room.storm(&storm, volume)?;
     room.insist(clients[0], &clients, "a message after the load")?;
     Ok(format!("{} deliveries", room.recorder.deliveries()))

@@ -137,33 +137,33 @@ fn judge_mixed(room: &Room, rule: Rule) -> Outcome {
 }
 
 fn integrity(room: &mut Room) -> Outcome {
-    storm_of(room, 5, 4, 24, (TAG_BYTES, 255), (100_000, 2.0))?;
+    storm_of(room, 5, 4, 24, (TAG_BYTES, 255), (300_000, 2.0))?;
     judge(room, Rule::Integrity)
 }
 
 fn one_sender(room: &mut Room) -> Outcome {
-    storm_of(room, 4, 1, 64, (TAG_BYTES, 128), (60_000, 1.5))?;
+    storm_of(room, 4, 1, 64, (TAG_BYTES, 128), (200_000, 1.5))?;
     judge(room, Rule::Fifo)
 }
 
 fn many_senders(room: &mut Room) -> Outcome {
-    storm_of(room, 6, 6, 16, SHORT, (80_000, 1.5))?;
+    storm_of(room, 6, 6, 16, SHORT, (250_000, 1.5))?;
     judge(room, Rule::Fifo)
 }
 
 fn two_receivers_agree(room: &mut Room) -> Outcome {
-    storm_of(room, 2, 2, 12, SHORT, (60_000, 2.0))?;
+    storm_of(room, 2, 2, 12, SHORT, (200_000, 2.0))?;
     judge_mixed(room, Rule::Total)
 }
 
 fn many_receivers_agree(room: &mut Room) -> Outcome {
-    storm_of(room, 8, 8, 8, SHORT, (100_000, 2.5))?;
+    storm_of(room, 8, 8, 8, SHORT, (300_000, 2.5))?;
     judge_mixed(room, Rule::Total)
 }
 
 fn own_echo(room: &mut Room) -> Outcome {
     // One message of each at a time: the shortest way from a send to its echo.
-    storm_of(room, 4, 4, 1, SHORT, (30_000, 2.0))?;
+    storm_of(room, 4, 4, 1, SHORT, (60_000, 2.0))?;
     judge(room, Rule::Causal)
 }
 
@@ -193,7 +193,7 @@ fn with_churn(room: &mut Room) -> Outcome {
     room.recorder.keep_history();
     let residents = room.join(3, "resident")?;
     let mut guests: Vec<ClientIndex> = Vec::new();
-    let volume = room.trial.volume(40_000, 2.0);
+    let volume = room.trial.volume(80_000, 2.0);
     let started = Instant::now();
     while room.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
         guests.push(room.connect_without_waiting("guest")?);

@@ -109,12 +109,12 @@ fn drip_reader(room: &mut Room) -> Outcome {
     room.settle(clients[0], &[clients[0], clients[1], drip])?;
     room.set_reading(drip, false)?;
     for turn in 0..400 {
-        for _ in 0..10 {
+        for _ in 0..40 {
             if room.client(clients[0]).unsent_bytes() < 64 * 1024 {
                 room.say(clients[0], 11 + turn % 245);
             }
         }
-        room.pump(Duration::from_millis(2))?;
+        room.pump(Duration::from_millis(1))?;
         for bytes in [1, 7, 64] {
             room.sip(drip, bytes);
         }
