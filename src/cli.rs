@@ -71,6 +71,7 @@ pub enum Format {
 pub enum Command {
     List(commands::list::Arguments),
     Build(commands::build::Arguments),
+    Check(commands::check::Arguments),
     Doctor(commands::doctor::Arguments),
     #[command(
         name = "faulty-server",
