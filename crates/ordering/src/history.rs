@@ -85,6 +85,8 @@ pub struct History {
     deliveries: u64,
     /// Frames received, per connection: the length of each receiver's chain.
     received: Vec<u32>,
+    /// Per connection, the first message that may never have left.
+    maybe_from: Vec<u32>,
     names: Vec<Option<Arc<str>>>,
     name_index: HashMap<Arc<str>, ConnectionId>,
     bodies: Vec<Arc<[u8]>>,
@@ -124,7 +126,8 @@ impl History {
     }
 
     /// The connection sends its next message, which may never leave, since a
-    /// reset follows. It may be received; nobody has to.
+    /// reset follows. It may be received; nobody has to. The same is true of
+    /// all messages that the connection sends after it.
     pub fn send_maybe(&mut self, sender: ConnectionId) -> MessageId {
         self.send_event(sender, None, true, None)
     }
@@ -192,6 +195,7 @@ impl History {
                 }
                 let MessageId { sender, sequence } = message;
                 self.append(&Raw::MaybeFrom { connection: sender.0, sequence });
+                self.doubt(message);
                 Ok(())
             }
             Event::Receive { connection, message, position } => {
@@ -215,7 +219,7 @@ impl History {
             }
             Event::ReceiveUnknown { connection, position, detail } => {
                 self.known(connection)?;
-                let detail = &detail.as_bytes()[..detail.floor_char_boundary(DETAIL_BYTES_MAX)];
+                let detail = cut(detail).as_bytes();
                 self.append(&Raw::ReceiveUnknown { connection: connection.0, position, detail });
                 self.deliveries += 1;
                 Ok(())
@@ -248,6 +252,11 @@ impl History {
         self.names.get(connection.at())?.as_deref()
     }
 
+    /// The connection with this name.
+    pub fn connection(&self, name: &str) -> Option<ConnectionId> {
+        self.name_index.get(name).copied()
+    }
+
     /// The number of events, and with that the index of the next one.
     pub fn event_count(&self) -> u64 {
         self.events
@@ -275,8 +284,21 @@ impl History {
         self.received[receiver]
     }
 
+    /// How many messages of the sender have surely left.
+    pub(crate) fn surely_sent(&self, sender: usize) -> u32 {
+        self.maybe_from[sender].min(self.state.sent(sender as u32))
+    }
+
     pub(crate) fn body(&self, index: u32) -> &[u8] {
         &self.bodies[index as usize]
+    }
+
+    pub(crate) fn shared_body(&self, index: u32) -> Arc<[u8]> {
+        self.bodies[index as usize].clone()
+    }
+
+    pub(crate) fn has_body(&self, body: &[u8]) -> bool {
+        self.body_index.contains_key(body)
     }
 
     pub(crate) fn body_count(&self) -> usize {
@@ -336,6 +358,7 @@ impl History {
         self.append(&Raw::Connect { name: name.unwrap_or_default().as_bytes() });
         self.names.push(shared);
         self.received.push(0);
+        self.maybe_from.push(u32::MAX);
         Ok(())
     }
 
@@ -360,7 +383,15 @@ impl History {
         };
         self.append(&Raw::Send { connection: message.sender.0, short, maybe, position });
         self.messages += 1;
+        if maybe {
+            self.doubt(message);
+        }
         Ok(())
+    }
+
+    fn doubt(&mut self, message: MessageId) {
+        let first = &mut self.maybe_from[message.sender.at()];
+        *first = message.sequence.min(*first);
     }
 
     fn count_delivery(&mut self, receiver: ConnectionId) {
@@ -407,6 +438,15 @@ impl PartialEq for History {
 }
 
 impl Eq for History {}
+
+/// The longest beginning of a detail that is kept.
+fn cut(detail: &str) -> &str {
+    let mut end = detail.len().min(DETAIL_BYTES_MAX);
+    while !detail.is_char_boundary(end) {
+        end -= 1;
+    }
+    &detail[..end]
+}
 
 fn is_name(name: &str) -> bool {
     let bytes = name.as_bytes();
