@@ -72,6 +72,7 @@ pub enum Command {
     List(commands::list::Arguments),
     Build(commands::build::Arguments),
     Check(commands::check::Arguments),
+    Verify(commands::verify::Arguments),
     Doctor(commands::doctor::Arguments),
     #[command(
         name = "faulty-server",

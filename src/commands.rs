@@ -6,6 +6,7 @@ pub mod completions;
 pub mod doctor;
 pub mod list;
 pub mod man;
+pub mod verify;
 
 use crate::cli::{Color, Command, Zillions};
 use crate::failure::Outcome;
@@ -26,6 +27,7 @@ pub fn dispatch(arguments: Zillions) -> Outcome {
         Command::List(arguments) => list::run(&arguments, global),
         Command::Build(arguments) => build::run(&arguments, global),
         Command::Check(arguments) => check::run(&arguments, global),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments, global),
         // The binary's main has carried it out before it came here.
         Command::FaultyServer(_) => Ok(()),
