@@ -28,8 +28,9 @@ use std::{env, thread};
 
 /// Messages that wait for one client. The next one is dropped for that client.
 const QUEUE_LIMIT: usize = 64;
-/// Events that wait for the hub. The next one makes its reader wait.
-const INBOX_LIMIT: usize = 1024;
+/// Events that wait for the hub. The next one makes its reader wait. Few, so that a
+/// flood does not run far ahead of the writers, and less of it is dropped.
+const INBOX_LIMIT: usize = 4;
 /// Enough for these small threads; the default would reserve 2 MiB for each.
 const STACK_BYTES: usize = 64 * 1024;
 /// How long to leave the listener alone when descriptors or threads run out.
