@@ -14,6 +14,9 @@ use socket2::{Domain, SockRef, Socket, Type};
 const PATIENCE_CORRECT: Duration = Duration::from_secs(60);
 const PATIENCE_FAULTY: Duration = Duration::from_secs(1);
 
+/// How long nothing comes before something is said again.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// What a probe saw: nothing wrong, or what.
 pub type Seen = Result<(), String>;
 
@@ -217,6 +220,22 @@ impl Client {
     pub fn round_trip(&mut self, body: &[u8]) -> Seen {
         self.say(body)?;
         self.expect(body)
+    }
+
+    /// Says something again and again until it comes back, as it may be dropped
+    /// while much is under way. Returns how many other messages came before.
+    pub fn say_until_heard(&mut self, body: &[u8], patience: Duration) -> Result<usize, String> {
+        let (mut others, begin) = (0, Instant::now());
+        while begin.elapsed() < patience {
+            self.say(body)?;
+            while let Some(heard) = self.hear_within(AGAIN)? {
+                if heard == body {
+                    return Ok(others);
+                }
+                others += 1;
+            }
+        }
+        Err("nothing new comes".into())
     }
 
     /// Closes the sending side.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Barrier;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{Client, Probe, Seen, ensure};
 
@@ -49,8 +49,11 @@ fn take_part(mut client: Client, me: u32, all_sent: &Barrier) -> Result<Vec<Even
         let mut body = [me.to_be_bytes(), number.to_be_bytes()].concat();
         body.resize(8 + (number % 64) as usize, me as u8);
         client.say(&body)?;
-        while let Some(heard) = client.hear_within(LISTENING)? {
-            events.push(Event::Received(id_of(&heard)?));
+        let until = Instant::now() + LISTENING;
+        while Instant::now() < until {
+            if let Some(heard) = client.hear_within(LISTENING)? {
+                events.push(Event::Received(id_of(&heard)?));
+            }
         }
         Ok(())
     });
