@@ -12,7 +12,8 @@ fn with_knobs(oddity: &Oddity) -> Probe {
 
 #[test]
 fn every_odd_server_is_correct() {
-    let probes: &[(&str, fn(&Probe) -> Seen)] = &[
+    type Named = (&'static str, fn(&Probe) -> Seen);
+    let probes: &[Named] = &[
         ("bodies", messages::bodies_arrive_unchanged_and_once),
         ("pieces", messages::frames_may_arrive_in_pieces),
         ("together", messages::frames_may_arrive_together),

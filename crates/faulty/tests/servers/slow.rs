@@ -38,7 +38,7 @@ fn number_of(body: &[u8]) -> Result<u32, String> {
 }
 
 /// Sends more than all buffers hold, and reads its own echoes.
-pub fn fill_backlog(sender: &mut Client) -> Seen {
+pub(crate) fn fill_backlog(sender: &mut Client) -> Seen {
     for first in (0..FLOOD).step_by(WINDOW as usize) {
         let window = || (first..first + WINDOW).map(numbered);
         sender.send(&window().flat_map(|body| frame(&body)).collect::<Vec<u8>>())?;
@@ -49,7 +49,7 @@ pub fn fill_backlog(sender: &mut Client) -> Seen {
     Ok(())
 }
 
-pub fn a_stalled_reader_delays_nobody_and_resumes_with_whole_frames(probe: &Probe) -> Seen {
+pub(crate) fn a_stalled_reader_delays_nobody_and_resumes_with_whole_frames(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut stalled = server.connect_small()?;
     let mut sender = server.connect()?;
@@ -80,7 +80,7 @@ pub fn a_stalled_reader_delays_nobody_and_resumes_with_whole_frames(probe: &Prob
     ensure(heard < FLOOD, "it missed nothing: the flood was too small")
 }
 
-pub fn a_flood_from_one_who_never_reads_is_survived(probe: &Probe) -> Seen {
+pub(crate) fn a_flood_from_one_who_never_reads_is_survived(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut flooding = server.connect_small()?;
     let mut other = server.connect()?;
@@ -95,7 +95,7 @@ pub fn a_flood_from_one_who_never_reads_is_survived(probe: &Probe) -> Seen {
     Ok(())
 }
 
-pub fn the_backlog_of_one_who_left_is_forgotten(probe: &Probe) -> Seen {
+pub(crate) fn the_backlog_of_one_who_left_is_forgotten(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let stalled = server.connect_small()?;
     let mut sender = server.connect()?;
