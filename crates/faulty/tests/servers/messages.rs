@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Probe, Seen, frame};
 
-pub fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
+pub(crate) fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
     let server = probe.start()?;
     // The silent one first: when the other one is served, so is it.
     let mut silent = server.connect()?;
@@ -34,7 +34,7 @@ pub fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
     sender.expect(b"fence")
 }
 
-pub fn frames_may_arrive_in_pieces(probe: &Probe) -> Seen {
+pub(crate) fn frames_may_arrive_in_pieces(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut clients = [server.connect()?, server.connect()?, server.connect()?];
     let pieces: [(usize, &[u8]); 6] =
@@ -59,7 +59,7 @@ pub fn frames_may_arrive_in_pieces(probe: &Probe) -> Seen {
 /// one in 100 pairs.
 const BURSTS: usize = 100;
 
-pub fn frames_may_arrive_together(probe: &Probe) -> Seen {
+pub(crate) fn frames_may_arrive_together(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let (mut other, mut sender) = (server.connect()?, server.connect()?);
     let burst: [&[u8]; 4] = [b"one", b"", b"three", b"four"];
@@ -73,7 +73,7 @@ pub fn frames_may_arrive_together(probe: &Probe) -> Seen {
     Ok(())
 }
 
-pub fn frames_may_lie_across_reads(probe: &Probe) -> Seen {
+pub(crate) fn frames_may_lie_across_reads(probe: &Probe) -> Seen {
     let server = probe.start_with(&["--read-bytes-max=1000"])?;
     let mut client = server.connect()?;
     let bodies: Vec<Vec<u8>> = (0..=255).map(|number| vec![number; 150]).collect();
@@ -84,7 +84,7 @@ pub fn frames_may_lie_across_reads(probe: &Probe) -> Seen {
 /// Longer than a faulty server waits for anybody.
 const PAUSE: Duration = Duration::from_millis(2500);
 
-pub fn a_pause_is_not_the_end(probe: &Probe) -> Seen {
+pub(crate) fn a_pause_is_not_the_end(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut quiet = server.connect()?;
     let mut pausing = server.connect()?;
