@@ -73,6 +73,8 @@ pub enum Command {
     Build(commands::build::Arguments),
     Check(commands::check::Arguments),
     Verify(commands::verify::Arguments),
+    New(commands::new::Arguments),
+    GalleryDocs(commands::gallery_docs::Arguments),
     Doctor(commands::doctor::Arguments),
     #[command(
         name = "faulty-server",

@@ -4,8 +4,10 @@ pub mod build;
 pub mod check;
 pub mod completions;
 pub mod doctor;
+pub mod gallery_docs;
 pub mod list;
 pub mod man;
+pub mod new;
 pub mod verify;
 
 use crate::cli::{Color, Command, Zillions};
@@ -28,6 +30,8 @@ pub fn dispatch(arguments: Zillions) -> Outcome {
         Command::Build(arguments) => build::run(&arguments, global),
         Command::Check(arguments) => check::run(&arguments, global),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::New(arguments) => new::run(&arguments, global),
+        Command::GalleryDocs(arguments) => gallery_docs::run(&arguments, global),
         Command::Doctor(arguments) => doctor::run(&arguments, global),
         // The binary's main has carried it out before it came here.
         Command::FaultyServer(_) => Ok(()),
