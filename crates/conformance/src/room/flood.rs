@@ -10,17 +10,25 @@ const BACKLOG_BYTES_MAX: usize = 64 * 1024;
 /// How long a sender may be unable to send before the flood counts as held
 /// up by the server.
 const BLOCKED_AFTER: Duration = Duration::from_millis(700);
+/// Messages of a steady flood that may be on their way to the sender's own
+/// echo: enough to overflow any queue, few enough to be worked off soon.
+const STEADY_MESSAGES: u32 = 256;
+/// How long a steady flood waits for echoes, which may have been dropped.
+const STEADY_WAIT: Duration = Duration::from_millis(5);
 /// What is offered before a server that has lost nothing counts as one that
 /// buffers a lot, in bytes. Each step is tried only if the one before lost nothing.
-const FLOOD_STEPS_BYTES: [u64; 3] = [1 << 20, 4 << 20, 16 << 20];
+const FLOOD_STEPS_BYTES: [u64; 4] = [256 << 10, 1 << 20, 4 << 20, 16 << 20];
 /// Time for each step. Slow servers end a step by time.
-const FLOOD_STEP_TIME: Duration = Duration::from_millis(1800);
+const FLOOD_STEP_TIME: Duration = Duration::from_millis(1500);
 
 /// A lot to send.
 #[derive(Debug, Clone)]
 pub struct Flood {
     /// Who sends, as fast as the server takes it.
     pub senders: Vec<ClientIndex>,
+    /// Whether the senders keep to the pace of their own echoes, so that the
+    /// backlog of a slow server stays short. Otherwise they fill all buffers.
+    pub steady: bool,
     /// How much, all together, in bytes.
     pub bytes: u64,
     /// Length of each message, in bytes.
@@ -77,17 +85,18 @@ impl Room {
             self.recorder.begin_burst(sender);
         }
         loop {
+            let quiet = self.pump(STEADY_WAIT)? == 0;
             for &sender in &flood.senders {
-                while queued < flood.bytes
-                    && self.client(sender).unsent_bytes() < BACKLOG_BYTES_MAX
-                    && self.can_send(sender)
-                {
-                    self.say(sender, flood.length);
-                    queued += 1 + flood.length as u64;
-                    unsent_before = usize::MAX;
+                let room_left = self.turn_of(sender, flood.steady, quiet);
+                for _ in 0..room_left {
+                    if queued < flood.bytes {
+                        self.say(sender, flood.length);
+                        queued += 1 + flood.length as u64;
+                        unsent_before = usize::MAX;
+                    }
                 }
             }
-            self.pump(Duration::from_millis(5))?;
+            self.flush()?;
             let unsent: usize =
                 flood.senders.iter().map(|&sender| self.client(sender).unsent_bytes()).sum();
             if unsent < unsent_before {
@@ -99,6 +108,18 @@ impl Room {
                 return Ok(Flooded { bytes: queued - unsent as u64, blocked });
             }
         }
+    }
+
+    /// How many messages `sender` may send now.
+    fn turn_of(&self, sender: ClientIndex, steady: bool, quiet: bool) -> u32 {
+        /// Messages sent at once at most.
+        const TURN: u32 = STEADY_MESSAGES / 4;
+        if self.client(sender).unsent_bytes() > BACKLOG_BYTES_MAX || !self.can_send(sender) {
+            return 0;
+        }
+        let echoed = self.recorder.tally(sender, sender).latest.map_or(0, |latest| latest + 1);
+        let on_their_way = self.recorder.sent(sender) - echoed;
+        if !steady || quiet { TURN } else { STEADY_MESSAGES.saturating_sub(on_their_way).min(TURN) }
     }
 
     fn can_send(&self, client: ClientIndex) -> bool {
@@ -121,7 +142,7 @@ impl Room {
         for bytes in FLOOD_STEPS_BYTES {
             let missing = self.missing(senders, stalled);
             self.set_reading(stalled, false)?;
-            let flood = Flood { senders: senders.to_vec(), bytes, length: 200 };
+            let flood = Flood { senders: senders.to_vec(), steady: true, bytes, length: 200 };
             let flooded = self.flood(&flood, FLOOD_STEP_TIME)?;
             offered += flooded.bytes;
             self.set_reading(stalled, true)?;

@@ -56,21 +56,29 @@ impl Room {
         Ok(rounds)
     }
 
-    /// One round: every sender's burst is prepared, then all go out at once.
+    /// One round: every sender's burst is prepared, then all go out at once,
+    /// or in turns message by message, so that senders get mixed in any server.
     ///
     /// # Errors
     /// As [`storm`](Self::storm).
     pub fn storm_round(&mut self, storm: &Storm) -> Result<(), Stop> {
         let mut senders = storm.senders.clone();
         senders.shuffle(&mut self.rng);
+        senders.retain(|&sender| self.client(sender).unsent_bytes() < BACKLOG_BYTES_MAX);
         for &sender in &senders {
-            if self.client(sender).unsent_bytes() > BACKLOG_BYTES_MAX {
-                continue;
-            }
             self.recorder.begin_burst(sender);
-            for _ in 0..self.rng.random_range(1..=storm.burst_max) {
+        }
+        // Small bursts are as frequent as large ones: some faults need a queue
+        // that overflows, others one that never does.
+        let burst_max = storm.burst_max >> self.rng.random_range(0..=storm.burst_max.ilog2());
+        let in_turns = self.rng.random();
+        for _ in 0..burst_max {
+            for &sender in &senders {
                 let length = self.rng.random_range(storm.lengths.0..=storm.lengths.1);
                 self.say(sender, length);
+            }
+            if in_turns {
+                self.flush()?;
             }
         }
         self.flush()?;
