@@ -166,6 +166,9 @@ mod tests {
     }
 
     proptest! {
+        // Each case draws thousands of resamples.
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
         #[test]
         fn an_interval_holds_the_median_and_stays_within_the_samples(
             samples in prop::collection::vec(0.0_f64..1e9, 1..20), seed: u64,
