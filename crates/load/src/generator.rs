@@ -117,6 +117,9 @@ struct Generator<'plan> {
     meter: ThreadMeter,
     connections: Connections,
     outgoing: Vec<Outgoing>,
+    /// Per sender: whether its socket was full and what was queued then is not yet written.
+    held_back: Vec<bool>,
+    messages_held_back: u64,
     /// Per sender: how many messages it has made, to take the lengths of bodies in turn.
     made: Vec<usize>,
     schedule: Option<Schedule>,
@@ -139,6 +142,8 @@ impl<'plan> Generator<'plan> {
             meter: ThreadMeter::new(),
             connections,
             outgoing: (0..plan.senders).map(|_| Outgoing::new()).collect(),
+            held_back: vec![false; plan.senders],
+            messages_held_back: 0,
             made: vec![0; plan.senders],
             schedule: None,
             window: Window { start_ns: u64::MAX, end_ns: u64::MAX },
@@ -284,6 +289,7 @@ impl<'plan> Generator<'plan> {
         while !outgoing.is_empty() {
             let write = |socket: &mut _| outgoing.write_to(socket);
             if !self.connections.send(&self.clock, sender, write) {
+                self.held_back[sender] = true;
                 return false;
             }
             let now_ns = self.clock.now_ns();
@@ -291,11 +297,18 @@ impl<'plan> Generator<'plan> {
             while let Some((sequence, intended_ns)) = outgoing.take_written() {
                 self.verifier.written(sender as u16, sequence, now_ns, receivers);
                 self.messages_written_in_window += u64::from(self.window.contains(now_ns));
-                if self.window.contains(intended_ns) {
+                if !self.window.contains(intended_ns) {
+                    continue;
+                }
+                // What the server did not take at once says nothing about the generator.
+                if self.held_back[sender] {
+                    self.messages_held_back += 1;
+                } else {
                     self.schedule_lag.saturating_record(now_ns.saturating_sub(intended_ns));
                 }
             }
         }
+        self.held_back[sender] = false;
         true
     }
 
@@ -368,6 +381,7 @@ impl<'plan> Generator<'plan> {
             anomalies: counts.anomalies,
             traffic: Traffic {
                 messages_written: self.messages_written_in_window,
+                messages_held_back: self.messages_held_back,
                 deliveries_arrived: counts.arrived,
                 bytes_arrived: counts.bytes_arrived,
                 window_seconds: window.seconds(),

@@ -57,6 +57,8 @@ impl Anomalies {
 pub struct Traffic {
     /// Messages wholly written within the window.
     pub messages_written: u64,
+    /// Messages of the window that met a full socket: the server did not take them in time.
+    pub messages_held_back: u64,
     /// Deliveries that arrived within the window, whenever they were sent.
     pub deliveries_arrived: u64,
     /// Their bytes, headers included.
@@ -76,8 +78,8 @@ pub struct Latencies {
     pub service: Histogram<u64>,
     /// Per message that everybody received, from the intended send to the last arrival.
     pub last_receiver: Histogram<u64>,
-    /// Per message, from the intended send to the actual write: how far behind its own schedule
-    /// the generator (or, when its socket was full, the server) was.
+    /// Per message that was not held back by a full socket, from the intended send to the actual
+    /// write: how far the generator was behind its own schedule.
     pub schedule_lag: Histogram<u64>,
 }
 
