@@ -71,7 +71,13 @@ pub enum Format {
 pub enum Command {
     List(commands::list::Arguments),
     Build(commands::build::Arguments),
+    Check(commands::check::Arguments),
     Doctor(commands::doctor::Arguments),
+    #[command(
+        name = "faulty-server",
+        about = "Run a correct little server, or one with a known fault"
+    )]
+    FaultyServer(zillions_faulty::Arguments),
     Completions(commands::completions::Arguments),
     Man(commands::man::Arguments),
 }
@@ -95,5 +101,9 @@ pub fn parse<T: Parser>() -> Result<T, Failure> {
 
 /// Every binary's definition, for completions and manual pages.
 pub fn all_commands() -> Vec<clap::Command> {
-    vec![Zillions::command()]
+    vec![
+        Zillions::command(),
+        crate::stresstest::Arguments::command(),
+        zillions_client::cli::command(),
+    ]
 }

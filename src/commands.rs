@@ -1,6 +1,7 @@
 //! One file per subcommand: its arguments, and what it does with them.
 
 pub mod build;
+pub mod check;
 pub mod completions;
 pub mod doctor;
 pub mod list;
@@ -24,7 +25,10 @@ pub fn dispatch(arguments: Zillions) -> Outcome {
     match arguments.command {
         Command::List(arguments) => list::run(&arguments, global),
         Command::Build(arguments) => build::run(&arguments, global),
+        Command::Check(arguments) => check::run(&arguments, global),
         Command::Doctor(arguments) => doctor::run(&arguments, global),
+        // The binary's main has carried it out before it came here.
+        Command::FaultyServer(_) => Ok(()),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     }

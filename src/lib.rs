@@ -10,4 +10,5 @@ pub mod cli;
 pub mod commands;
 pub mod failure;
 pub mod output;
+pub mod stresstest;
 pub mod targets;

@@ -33,7 +33,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// Writes `value` to standard output as indented JSON.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let mut text = serde_json::to_string_pretty(value)
         .map_err(|error| Failure::harness(format!("cannot write JSON: {error}")))?;

@@ -34,6 +34,8 @@ use mio::{Events, Interest, Poll, Registry, Token};
 const BACKLOG_BYTES_MAX: usize = 64 * 1024;
 /// What is read from one client before the others have their turn.
 const READ_BYTES_MAX: usize = 16 * 1024;
+/// Connections that wait to be accepted; mio's own 128 are few for a rush.
+const LISTEN_BACKLOG: i32 = 1024;
 /// How long to leave the listener alone when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -102,6 +104,7 @@ fn serve() -> Result<Infallible, String> {
 fn listen(address: &str, registry: &Registry) -> io::Result<(TcpListener, SocketAddr)> {
     let address = address.to_socket_addrs()?.next().ok_or(ErrorKind::NotFound)?;
     let mut listener = TcpListener::bind(address)?;
+    rustix::net::listen(&listener, LISTEN_BACKLOG)?;
     registry.register(&mut listener, LISTENER, Interest::READABLE)?;
     let address = listener.local_addr()?;
     Ok((listener, address))

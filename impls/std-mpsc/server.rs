@@ -12,7 +12,9 @@
 //! queue belongs to a client that reads too slowly: the hub must not wait for
 //! it, so that client misses the message.
 //!
-//! Shortcuts: two threads per client, and one allocation per message.
+//! Shortcuts: two threads per client, one allocation per message, and the listen
+//! backlog of the standard library (128): in a rush some clients have to knock
+//! twice, and the kernel makes them wait a second in between.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -1,0 +1,36 @@
+//! All cases, one file per group of clauses, in the order in which they run.
+
+use std::sync::LazyLock;
+
+use crate::case::Case;
+
+mod drops;
+mod end;
+mod fanout;
+mod framing;
+mod life;
+mod memory;
+mod order;
+mod scale;
+mod slow;
+mod start;
+
+/// All cases of the suite.
+pub fn all() -> &'static [Case] {
+    static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
+        [
+            start::CASES,
+            framing::CASES,
+            fanout::CASES,
+            order::CASES,
+            drops::CASES,
+            slow::CASES,
+            end::CASES,
+            scale::CASES,
+            life::CASES,
+            memory::CASES,
+        ]
+        .concat()
+    });
+    &ALL
+}

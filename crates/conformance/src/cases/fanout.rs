@@ -1,0 +1,262 @@
+//! FANOUT: who receives.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use crate::case::Case;
+use crate::client::ConnectOptions;
+use crate::room::{ClientIndex, Flood, Room, Storm};
+use crate::verdict::{Note, Outcome, Stop};
+
+pub(super) const CASES: &[Case] = &[
+    Case::must("fanout/alone", "FANOUT-1", "a sole client receives what it sends", alone).quick(),
+    Case::must("fanout/two", "FANOUT-1", "two clients receive what either sends", two),
+    Case::must("fanout/ten", "FANOUT-1", "ten clients receive what each of them sends", ten)
+        .quick(),
+    Case::must(
+        "fanout/hundred",
+        "FANOUT-1",
+        "a hundred clients receive what some of them send",
+        hundred,
+    ),
+    Case::must(
+        "fanout/exactly-once",
+        "FANOUT-1",
+        "no message comes twice, not even late",
+        exactly_once,
+    ),
+    Case::must(
+        "fanout/silent-clients",
+        "FANOUT-2",
+        "clients that have never sent anything receive like others",
+        silent_clients,
+    )
+    .quick(),
+    Case::must(
+        "fanout/joiners-at-once",
+        "FANOUT-2",
+        "many who connect in the same moment are all served",
+        joiners_at_once,
+    ),
+    Case::must(
+        "fanout/joiners-mid-stream",
+        "FANOUT-3",
+        "the stream of a client that joins under load begins at a frame boundary, after it joined",
+        joiners_mid_stream,
+    )
+    .quick(),
+    Case::must(
+        "fanout/no-history",
+        "FANOUT-3",
+        "a newcomer receives nothing from before it connected",
+        no_history,
+    ),
+    Case::must(
+        "fanout/no-legacy",
+        "FANOUT-3",
+        "a newcomer receives nothing that was queued for a client that is gone",
+        no_legacy,
+    ),
+    Case::must(
+        "fanout/leavers",
+        "FANOUT-4",
+        "clients that come and leave in every way cost the others no message",
+        leavers,
+    ),
+];
+
+fn everyone_talks(room: &mut Room, clients: &[ClientIndex], rounds: usize) -> Result<(), Stop> {
+    let talks: Vec<(ClientIndex, usize)> = (0..rounds)
+        .flat_map(|_| clients.iter().copied())
+        .map(|client| (client, room.rng.random_range(11..=255)))
+        .collect();
+    room.deliver(&talks, clients)
+}
+
+fn alone(room: &mut Room) -> Outcome {
+    let client = room.join(1, "sole client")?;
+    everyone_talks(room, &client, 20)?;
+    room.exchange(client[0], &[b"to myself".to_vec()], &client)?;
+    Ok(Note::new())
+}
+
+fn two(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    everyone_talks(room, &clients, 20)?;
+    Ok(Note::new())
+}
+
+fn ten(room: &mut Room) -> Outcome {
+    let clients = room.join(10, "client")?;
+    everyone_talks(room, &clients, 4)?;
+    Ok(Note::new())
+}
+
+fn hundred(room: &mut Room) -> Outcome {
+    let clients = room.join(100, "client")?;
+    let talks: Vec<(ClientIndex, usize)> =
+        clients.iter().step_by(9).map(|&client| (client, 60)).collect();
+    room.deliver(&talks, &clients)?;
+    Ok(Note::new())
+}
+
+fn exactly_once(room: &mut Room) -> Outcome {
+    let clients = room.join(5, "client")?;
+    everyone_talks(room, &clients, 40)?;
+    // Whatever came a second time stands before the fences of all senders.
+    for &client in &clients {
+        room.fence(client, &clients, "a last message of each client")?;
+    }
+    room.check_violations()?;
+    Ok(Note::new())
+}
+
+fn silent_clients(room: &mut Room) -> Outcome {
+    for _ in 0..10 {
+        room.connect("silent client")?;
+    }
+    let talker = room.connect("talker")?;
+    let everyone = room.everyone();
+    room.insist(talker, &everyone, "a client that never sends receives messages")?;
+    room.deliver(&[(talker, 40); 40], &everyone)?;
+    Ok(Note::new())
+}
+
+fn joiners_at_once(room: &mut Room) -> Outcome {
+    let residents = room.join(2, "resident")?;
+    for _ in 0..3 {
+        for _ in 0..20 {
+            room.connect_without_waiting("one of many newcomers")?;
+        }
+        let everyone = room.everyone();
+        room.insist(residents[0], &everyone, "a message after many have connected at once")?;
+        room.deliver(&[(residents[0], 50), (residents[1], 50)], &everyone)?;
+    }
+    Ok(Note::new())
+}
+
+/// What had been sent, per client, when a newcomer began to connect, and had
+/// reached its sender by then: sequenced before, whatever the server does.
+fn sequenced(room: &Room, senders: &[ClientIndex]) -> Vec<(ClientIndex, Option<u32>)> {
+    senders.iter().map(|&sender| (sender, room.recorder.tally(sender, sender).latest)).collect()
+}
+
+fn check_no_history(
+    room: &Room,
+    newcomer: ClientIndex,
+    before: &[(ClientIndex, Option<u32>)],
+) -> Result<(), Stop> {
+    for &(sender, latest) in before {
+        let first = room.recorder.tally(newcomer, sender).first;
+        if first.is_some() && first <= latest {
+            return Err(room.failure(
+                newcomer,
+                "only messages that were sequenced after this client connected",
+                format!(
+                    "message {} of client #{sender}, which had come back to its sender before",
+                    first.unwrap_or_default()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn joiners_mid_stream(room: &mut Room) -> Outcome {
+    const JOINERS: usize = 40;
+    const AT_ONCE: usize = 5;
+    let talkers = room.join(3, "talker")?;
+    let storm = Storm {
+        senders: talkers.clone(),
+        receivers: talkers.clone(),
+        burst_max: 24,
+        lengths: (11, 255),
+    };
+    let mut joiners: Vec<(ClientIndex, Vec<(ClientIndex, Option<u32>)>)> = Vec::new();
+    for turn in 0..JOINERS {
+        let before = sequenced(room, &talkers);
+        joiners.push((room.connect_without_waiting("joiner")?, before));
+        room.storm_round(&storm)?;
+        if turn % AT_ONCE == AT_ONCE - 1 {
+            let indices: Vec<ClientIndex> = joiners.iter().map(|(joiner, _)| *joiner).collect();
+            room.insist(talkers[0], &indices, "messages sent after this client joined")?;
+            for (joiner, before) in joiners.drain(..) {
+                check_no_history(room, joiner, &before)?;
+                room.close(joiner);
+            }
+        }
+        room.check_violations()?;
+    }
+    Ok(format!("{JOINERS} joiners"))
+}
+
+fn no_history(room: &mut Room) -> Outcome {
+    let talkers = room.join(2, "talker")?;
+    for _ in 0..5 {
+        everyone_talks(room, &talkers, 20)?;
+        let before = sequenced(room, &talkers);
+        let newcomer = room.connect("newcomer")?;
+        let everyone = [talkers[0], talkers[1], newcomer];
+        room.settle(newcomer, &everyone)?;
+        room.deliver(&[(talkers[0], 30), (talkers[1], 30)], &everyone)?;
+        check_no_history(room, newcomer, &before)?;
+        room.close(newcomer);
+    }
+    Ok(Note::new())
+}
+
+fn no_legacy(room: &mut Room) -> Outcome {
+    let talker = room.join(1, "talker")?[0];
+    for turn in 0..4 {
+        let stalled = room.connect_with("client that never reads", ConnectOptions::STALLED)?;
+        room.insist(talker, &[talker], "a message beside a client that does not read")?;
+        let flood = Flood { senders: vec![talker], bytes: 1 << 20, length: 200 };
+        room.flood(&flood, Duration::from_millis(600))?;
+        room.insist(talker, &[talker], "a message behind many")?;
+        let before = sequenced(room, &[talker]);
+        if turn % 2 == 0 {
+            room.reset(stalled);
+        } else {
+            room.close(stalled);
+        }
+        let newcomers = [room.connect("newcomer")?, room.connect("newcomer")?];
+        room.insist(talker, &newcomers, "a message for newcomers")?;
+        for newcomer in newcomers {
+            check_no_history(room, newcomer, &before)?;
+            room.close(newcomer);
+        }
+        room.check_violations()?;
+    }
+    Ok(Note::new())
+}
+
+fn leavers(room: &mut Room) -> Outcome {
+    let stayers = room.join(3, "stayer")?;
+    for turn in 0..100 {
+        let leaver = room.connect("leaver")?;
+        if turn % 3 != 0 {
+            room.say(leaver, 30);
+        }
+        if turn % 4 == 1 && turn % 5 < 3 {
+            room.queue_bytes(leaver, &[9, 1, 2]);
+        }
+        room.flush()?;
+        match turn % 5 {
+            0 => room.reset(leaver),
+            1 => room.close(leaver),
+            2 => room.finish_sending(leaver),
+            3 => {
+                room.settle(leaver, &[leaver])?;
+                room.close(leaver);
+            }
+            _ => {
+                room.settle(leaver, &[leaver])?;
+                room.reset(leaver);
+            }
+        }
+        let talker = stayers[turn % stayers.len()];
+        room.deliver(&[(talker, 40), (talker, 11)], &stayers)?;
+    }
+    Ok(Note::new())
+}

@@ -1,0 +1,364 @@
+//! FRAME: messages on the wire.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use crate::case::Case;
+use crate::client::ConnectOptions;
+use crate::room::{ClientIndex, Room, Storm};
+use crate::spec;
+use crate::tagged::TAG_BYTES;
+use crate::verdict::{Note, Outcome, Stop};
+
+/// How long to wait for a server to close a connection whose other side is
+/// closed. It need not (END-2 is a SHOULD); when it does, it has seen the end.
+const CLOSE_WAIT: Duration = Duration::from_millis(300);
+
+pub(super) const CASES: &[Case] = &[
+    Case::must(
+        "frame/every-length",
+        "FRAME-1",
+        "a body of each length from 0 to 255 arrives as it was sent",
+        every_length,
+    )
+    .quick(),
+    Case::must(
+        "frame/nothing-but-frames",
+        "FRAME-1",
+        "a new client's stream holds the frames that were sent and not a byte more",
+        nothing_but_frames,
+    ),
+    Case::must(
+        "frame/spec-vectors",
+        "FRAME-1",
+        "each stream of the spec's table arrives as the messages beside it",
+        spec_vectors,
+    ),
+    Case::must(
+        "frame/every-byte",
+        "FRAME-2",
+        "each of the 256 byte values arrives unchanged, alone and at every place of a long body",
+        every_byte,
+    )
+    .quick(),
+    Case::must(
+        "frame/empty-message",
+        "FRAME-3",
+        "empty messages arrive like others: alone, among others, in a row",
+        empty_message,
+    )
+    .quick(),
+    Case::must(
+        "frame/byte-at-a-time",
+        "FRAME-4",
+        "frames sent byte by byte arrive whole, while another client talks between the bytes",
+        byte_at_a_time,
+    )
+    .quick(),
+    Case::must(
+        "frame/every-split",
+        "FRAME-4",
+        "a stream of frames cut in two at every place arrives the same",
+        every_split,
+    ),
+    Case::must(
+        "frame/pause-after-header",
+        "FRAME-4",
+        "a body that follows its header only after other clients have talked arrives whole",
+        pause_after_header,
+    ),
+    Case::must(
+        "frame/several-in-one-write",
+        "FRAME-4",
+        "frames that arrive together are all taken, without more having to arrive",
+        several_in_one_write,
+    )
+    .quick(),
+    Case::must(
+        "frame/pipelined-64k",
+        "FRAME-4",
+        "64 KiB of frames in one go arrive unharmed; some may be dropped",
+        pipelined_64k,
+    ),
+    Case::must(
+        "frame/whole-and-uninterrupted",
+        "FRAME-5",
+        "under load from many senders no frame is cut, mixed or changed, on small receive buffers too",
+        whole_and_uninterrupted,
+    )
+    .quick(),
+    Case::must(
+        "frame/partial-then-end",
+        "FRAME-6",
+        "an incomplete frame before the end of a stream is delivered to nobody",
+        partial_then_end,
+    ),
+    Case::must(
+        "frame/partial-then-reset",
+        "FRAME-6",
+        "an incomplete frame before a reset is delivered to nobody",
+        partial_then_reset,
+    ),
+    Case::must(
+        "frame/held-open",
+        "FRAME-7",
+        "while frames are held open at every kind of place, others are served; then they arrive",
+        held_open,
+    ),
+];
+
+fn every_length(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    let bodies: Vec<Vec<u8>> = (0..=255).map(|length| random_body(room, length)).collect();
+    room.exchange(clients[0], &bodies, &clients)?;
+    Ok(Note::new())
+}
+
+fn random_body(room: &mut Room, length: usize) -> Vec<u8> {
+    (0..length).map(|_| room.rng.random()).collect()
+}
+
+fn nothing_but_frames(room: &mut Room) -> Outcome {
+    let talker = room.join(1, "talker")?[0];
+    for _ in 0..5 {
+        let newcomer = room.connect("newcomer")?;
+        room.settle(talker, &[talker, newcomer])?;
+        room.exchange(newcomer, &[b"from the newcomer".to_vec()], &[talker, newcomer])?;
+        room.exchange(talker, &[b"to the newcomer".to_vec()], &[talker, newcomer])?;
+    }
+    Ok(Note::new())
+}
+
+fn spec_vectors(room: &mut Room) -> Outcome {
+    room.expect_plain();
+    let listener = room.join(1, "listener")?[0];
+    for vector in spec::vectors() {
+        let sender = room.connect("sender of a vector")?;
+        room.queue_bytes(sender, &vector.stream);
+        room.flush()?;
+        let expected = format!("the messages of the vector '{}'", vector.name);
+        let wanted = vector.messages.len();
+        room.await_each(&[listener], &expected, |room, receiver| {
+            room.recorder.plain(receiver).len() >= wanted
+        })?;
+        end_of_stream(room, sender)?;
+        room.await_plain(listener, &vector.messages, &[listener])?;
+    }
+    Ok(Note::new())
+}
+
+/// Closes a client's sending side and waits a little for the server to answer
+/// with its own end, so that it has surely seen ours.
+fn end_of_stream(room: &mut Room, client: ClientIndex) -> Result<(), Stop> {
+    room.finish_sending(client);
+    room.pump_until(CLOSE_WAIT, |room| room.client(client).end().is_some())?;
+    room.close(client);
+    Ok(())
+}
+
+fn every_byte(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    let mut bodies: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+    // Rotations by 17 and its neighbours put every value near every place.
+    bodies.extend(
+        (0..=255u8)
+            .step_by(17)
+            .map(|turn| (0..255u8).map(|place| place.wrapping_add(turn)).collect::<Vec<u8>>()),
+    );
+    bodies.extend([0x00, 0x0a, 0x0d, 0x7f, 0x80, 0xff].map(|byte| vec![byte; 255]));
+    bodies.extend([&b"\r\n"[..], b"\n\n\n", b"\0\0\0\0", b"end\n", b"\x01\x01\x01"].map(Vec::from));
+    room.exchange(clients[0], &bodies, &clients)?;
+    Ok(Note::new())
+}
+
+fn empty_message(room: &mut Room) -> Outcome {
+    let clients = room.join(3, "client")?;
+    let rows: [&[&[u8]]; 5] =
+        [&[b""], &[b"", b"a"], &[b"a", b"", b"b"], &[b"", b"", b""], &[b"", b"b", b""]];
+    for _ in 0..10 {
+        for row in rows {
+            let bodies: Vec<Vec<u8>> = row.iter().map(|body| body.to_vec()).collect();
+            room.exchange(clients[1], &bodies, &clients)?;
+        }
+    }
+    Ok(Note::new())
+}
+
+fn byte_at_a_time(room: &mut Room) -> Outcome {
+    room.expect_plain();
+    let clients = room.join(2, "client")?;
+    let [sender, talker] = clients[..] else { unreachable!("two clients joined") };
+    let bodies = [b"byte by byte".to_vec(), Vec::new(), vec![0xff], random_body(room, 40)];
+    for body in &bodies {
+        for byte in crate::room::frame(body) {
+            room.queue_bytes(sender, &[byte]);
+            room.flush()?;
+            room.fence(talker, &clients, "a message sent while another client's frame is open")?;
+        }
+        room.await_plain(sender, std::slice::from_ref(body), &clients)?;
+    }
+    // The longest frame, as quickly as single bytes can be sent.
+    let body = random_body(room, 255);
+    for byte in crate::room::frame(&body) {
+        room.queue_bytes(sender, &[byte]);
+        room.flush()?;
+    }
+    room.await_plain(sender, &[body], &clients)?;
+    Ok(Note::new())
+}
+
+fn every_split(room: &mut Room) -> Outcome {
+    room.expect_plain();
+    let clients = room.join(2, "client")?;
+    let [sender, talker] = clients[..] else { unreachable!("two clients joined") };
+    let short = [b"abc".to_vec(), Vec::new(), vec![2, 7, 7]];
+    let long = [random_body(room, 255), random_body(room, 128)];
+    for (bodies, step) in [(&short[..], 1), (&long[..], 16)] {
+        let stream: Vec<u8> = bodies.iter().flat_map(|body| crate::room::frame(body)).collect();
+        let near_boundaries = [1, 2, 127, 128, 129, 254, 255, 256, 257, 258];
+        let places = (0..=stream.len()).step_by(step).chain(near_boundaries);
+        for place in places.filter(|&place| place <= stream.len()) {
+            room.queue_bytes(sender, &stream[..place]);
+            room.flush()?;
+            room.fence(talker, &clients, "a message sent between the parts of another's stream")?;
+            room.queue_bytes(sender, &stream[place..]);
+            room.await_plain(sender, bodies, &clients)?;
+        }
+    }
+    Ok(Note::new())
+}
+
+fn pause_after_header(room: &mut Room) -> Outcome {
+    room.expect_plain();
+    let clients = room.join(3, "client")?;
+    for length in [1, 2, 100, 255] {
+        let body = random_body(room, length);
+        room.queue_bytes(clients[0], &[length as u8]);
+        room.flush()?;
+        for turn in 0..20 {
+            let talker = clients[1 + turn % 2];
+            room.fence(talker, &clients, "a message sent while another client pauses")?;
+        }
+        room.queue_bytes(clients[0], &body);
+        room.await_plain(clients[0], &[body], &clients)?;
+    }
+    Ok(Note::new())
+}
+
+fn several_in_one_write(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    for round in 0..100 {
+        let longest = if round % 10 == 0 { 255 } else { 8 };
+        let bodies: Vec<Vec<u8>> = (0..3)
+            .map(|_| {
+                let length = room.rng.random_range(0..=longest);
+                random_body(room, length)
+            })
+            .collect();
+        // Three bodies and the fence behind them leave in one write.
+        room.exchange(clients[round % 2], &bodies, &clients)?;
+    }
+    Ok(Note::new())
+}
+
+fn pipelined_64k(room: &mut Room) -> Outcome {
+    const PIPELINED_BYTES: usize = 64 * 1024;
+    let clients = room.join(2, "client")?;
+    let first = room.recorder.sent(clients[0]);
+    let mut bytes = 0;
+    while bytes < PIPELINED_BYTES {
+        let length = room.rng.random_range(TAG_BYTES..=255);
+        room.say(clients[0], length);
+        bytes += 1 + length;
+    }
+    let sent = room.recorder.sent(clients[0]) - first;
+    let had: u32 = clients.iter().map(|&c| room.recorder.tally(c, clients[0]).received).sum();
+    room.insist(clients[0], &clients, "a message sent behind 64 KiB of others")?;
+    room.check_violations()?;
+    room.deliver(&[(clients[0], 20), (clients[1], 20)], &clients)?;
+    let got: u32 = clients.iter().map(|&c| room.recorder.tally(c, clients[0]).received).sum();
+    Ok(format!("{} of {} deliveries came", (got - had).min(2 * sent), 2 * sent))
+}
+
+fn whole_and_uninterrupted(room: &mut Room) -> Outcome {
+    let mut clients = room.join(4, "client")?;
+    for _ in 0..2 {
+        clients
+            .push(room.connect_with("client with a small receive buffer", ConnectOptions::SMALL)?);
+    }
+    room.settle(clients[0], &clients)?;
+    let storm = Storm {
+        senders: clients.clone(),
+        receivers: clients.clone(),
+        burst_max: 24,
+        lengths: (TAG_BYTES, 255),
+    };
+    let volume = room.trial.volume(200_000, 2.0);
+    room.storm(&storm, volume)?;
+    room.insist(clients[0], &clients, "a message after the load")?;
+    Ok(format!("{} deliveries", room.recorder.deliveries()))
+}
+
+/// Incomplete frames: the header alone, part of a body, all but one byte.
+const PARTIAL: [&[u8]; 4] = [&[1], &[5, b'c', b'u', b't'], &[255], &[3, 0, 0]];
+
+fn partial_then_end(room: &mut Room) -> Outcome {
+    let listeners = room.join(2, "listener")?;
+    for partial in PARTIAL {
+        let sender = room.connect("sender of an incomplete frame")?;
+        let whole = room.say(sender, 20);
+        room.queue_bytes(sender, partial);
+        room.await_message(sender, whole, &listeners, "the whole message before the cut one")?;
+        end_of_stream(room, sender)?;
+        for _ in 0..10 {
+            room.fence(listeners[0], &listeners, "a message after the cut one")?;
+        }
+    }
+    room.check_violations()?;
+    Ok(Note::new())
+}
+
+fn partial_then_reset(room: &mut Room) -> Outcome {
+    let listeners = room.join(2, "listener")?;
+    for partial in PARTIAL {
+        let sender = room.connect("sender of an incomplete frame")?;
+        let whole = room.say(sender, 20);
+        room.queue_bytes(sender, partial);
+        room.await_message(sender, whole, &listeners, "the whole message before the cut one")?;
+        room.reset(sender);
+        for _ in 0..10 {
+            room.fence(listeners[0], &listeners, "a message after the cut one")?;
+        }
+        // Whoever gets the place of the one that is gone gets nothing of his.
+        let newcomer = room.connect("newcomer")?;
+        room.settle(newcomer, &[newcomer, listeners[0], listeners[1]])?;
+        room.close(newcomer);
+    }
+    room.check_violations()?;
+    Ok(Note::new())
+}
+
+fn held_open(room: &mut Room) -> Outcome {
+    room.expect_plain();
+    let clients = room.join(3, "client")?;
+    let bodies = [random_body(room, 200), vec![7], random_body(room, 255)];
+    let mut holders = Vec::new();
+    for (body, held) in bodies.iter().zip([1, 1, 255]) {
+        let holder = room.connect("client that holds a frame open")?;
+        let frame = crate::room::frame(body);
+        room.queue_bytes(holder, &frame[..held]);
+        holders.push((holder, frame[held..].to_vec(), body.clone()));
+    }
+    room.flush()?;
+    let talks: Vec<(ClientIndex, usize)> =
+        (0..60).map(|turn| (clients[turn % clients.len()], 30)).collect();
+    room.deliver(&talks, &clients)?;
+    let newcomer = room.connect("newcomer")?;
+    room.settle(newcomer, &[newcomer])?;
+    for (holder, rest, body) in holders {
+        room.queue_bytes(holder, &rest);
+        room.await_plain(holder, &[body], &clients)?;
+    }
+    Ok(Note::new())
+}

@@ -1,0 +1,183 @@
+//! LIFE: running for good.
+
+use std::time::{Duration, Instant};
+
+use zillions_harness::StopReport;
+
+use crate::case::Case;
+use crate::client::ConnectOptions;
+use crate::room::{ClientIndex, Flood, Room};
+use crate::trial::Trial;
+use crate::verdict::{Note, Outcome, Stop};
+
+/// LIFE-2's figure, and one second for a loaded machine.
+const STOP_SECONDS_MAX: f64 = 5.0 + 1.0;
+/// LIFE-4's figure: part of one core.
+const IDLE_CPU_MAX: f64 = 0.05;
+/// How long an idle server is watched at once.
+const IDLE_WATCH: Duration = Duration::from_millis(1000);
+/// How often, until one watch finds it idle: a runtime may tidy up first.
+const IDLE_WATCHES: usize = 4;
+
+pub(super) const CASES: &[Case] = &[
+    Case::must(
+        "life/survives-everything",
+        "LIFE-1",
+        "after a mix of all that clients can do wrong the server is there and serves",
+        survives_everything,
+    )
+    .quick(),
+    Case::must(
+        "life/stops-on-sigterm",
+        "LIFE-2",
+        "SIGTERM ends it within 5 seconds while clients talk, stall and hold frames open",
+        stops_on_sigterm,
+    )
+    .launching(),
+    Case::must(
+        "life/leaves-no-process",
+        "LIFE-2",
+        "once it has ended, no process of it is left",
+        leaves_no_process,
+    )
+    .launching(),
+    Case::must_launching(
+        "life/restarts-at-once",
+        "LIFE-3",
+        "it starts again on the address that it has just left with clients connected",
+        restarts_at_once,
+    )
+    .should(),
+    Case::must(
+        "life/idle-cpu",
+        "LIFE-4",
+        "with twenty idle clients it uses next to no processor time",
+        idle_cpu,
+    )
+    .launching()
+    .should()
+    .alone(),
+];
+
+fn survives_everything(room: &mut Room) -> Outcome {
+    let stayers = room.join(2, "stayer")?;
+    for turn in 0..12 {
+        let stalled = room.connect_with("stalled client", ConnectOptions::STALLED)?;
+        let half = room.connect("client that ends its stream")?;
+        let cut = room.connect("client that resets in mid-frame")?;
+        let holder = room.connect("client that holds a frame open")?;
+        room.say(half, 50);
+        room.queue_bytes(cut, &[255, 1, 2, 3]);
+        room.queue_bytes(holder, &[10]);
+        room.say(stalled, 20);
+        room.flush()?;
+        room.finish_sending(half);
+        room.reset(cut);
+        let flood = Flood { senders: vec![stayers[turn % 2]], bytes: 64 * 1024, length: 120 };
+        room.flood(&flood, Duration::from_millis(60))?;
+        room.insist(stayers[0], &stayers, "a message amid all kinds of clients")?;
+        match turn % 3 {
+            0 => room.reset(stalled),
+            1 => room.close(stalled),
+            _ => {}
+        }
+        room.close(half);
+        if turn % 2 == 0 {
+            room.close(holder);
+        }
+    }
+    room.insist(stayers[1], &stayers, "a message after all kinds of clients")?;
+    let newcomer = room.connect("newcomer")?;
+    room.settle(newcomer, &[newcomer])?;
+    Ok(Note::new())
+}
+
+/// Clients of every kind: they read, stall, hold a frame open, have ended.
+fn all_kinds(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
+    let clients = room.join(5, "client")?;
+    for _ in 0..2 {
+        room.connect_with("stalled client", ConnectOptions::STALLED)?;
+        let holder = room.connect("client that holds a frame open")?;
+        room.queue_bytes(holder, &[200, 1]);
+    }
+    let flood = Flood { senders: clients[..2].to_vec(), bytes: 256 * 1024, length: 200 };
+    room.flood(&flood, Duration::from_millis(200))?;
+    room.finish_sending(clients[4]);
+    Ok(clients)
+}
+
+fn stop(room: &mut Room) -> Result<StopReport, Stop> {
+    Ok(room.take_server()?.stop(STOP_SECONDS_MAX))
+}
+
+fn stops_on_sigterm(room: &mut Room) -> Outcome {
+    all_kinds(room)?;
+    let report = stop(room)?;
+    if report.killed {
+        return Err(Stop::fail(
+            "an end within 5 seconds of SIGTERM",
+            format!("still running after {STOP_SECONDS_MAX:.0} s"),
+        ));
+    }
+    Ok(format!("after {:.0} ms", report.seconds * 1e3))
+}
+
+fn leaves_no_process(room: &mut Room) -> Outcome {
+    let clients = room.join(5, "client")?;
+    room.deliver(&[(clients[0], 20)], &clients)?;
+    let report = stop(room)?;
+    if report.left_behind > 0 {
+        return Err(Stop::fail(
+            "no process of the server outlives it",
+            format!("{} still there a second later", report.left_behind),
+        ));
+    }
+    Ok(Note::new())
+}
+
+fn restarts_at_once(trial: &mut Trial) -> Outcome {
+    let lease = trial.lease()?;
+    let launch = trial.launch()?;
+    for number in 0..3 {
+        let started = trial.start(launch, &lease);
+        let server =
+            if number == 0 { started? } else { started.map_err(Stop::breaking_its_own)? };
+        let address = lease.address();
+        trial.in_room_at(server, address, |room| {
+            let clients = room.join(3, "client")?;
+            room.deliver(&[(clients[0], 20)], &clients)?;
+            // The server closes first: its side of the connections lingers.
+            stop(room)?;
+            room.pump_until(Duration::from_millis(200), |room| {
+                clients.iter().all(|&client| room.client(client).end().is_some())
+            })?;
+            Ok(Note::new())
+        })?;
+    }
+    Ok(Note::new())
+}
+
+fn idle_cpu(room: &mut Room) -> Outcome {
+    let clients = room.join(20, "idle client")?;
+    room.deliver(&[(clients[0], 20)], &clients)?;
+    let mut least = f64::INFINITY;
+    for _ in 0..IDLE_WATCHES {
+        let before = cpu_seconds(room)?;
+        let watched = Instant::now();
+        room.pump_until(IDLE_WATCH, |_| false)?;
+        let used = cpu_seconds(room)? - before;
+        least = least.min(used / watched.elapsed().as_secs_f64());
+        if least < IDLE_CPU_MAX {
+            return Ok(format!("{:.1} % of one core", least * 100.0));
+        }
+    }
+    Err(Stop::fail(
+        format!("under {:.0} % of one core with idle clients", IDLE_CPU_MAX * 100.0),
+        format!("{:.0} % in the quietest of {IDLE_WATCHES} seconds", least * 100.0),
+    ))
+}
+
+fn cpu_seconds(room: &Room) -> Result<f64, Stop> {
+    let sample = room.sample()?;
+    Ok(sample.cpu_seconds)
+}

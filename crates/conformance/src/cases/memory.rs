@@ -1,0 +1,173 @@
+//! MEM: bounded memory.
+//!
+//! Memory is measured on the whole process tree, and judged by its *growth*
+//! while the same load goes on: a server with bounded queues stops growing
+//! once they are full; one that keeps what it cannot send grows with each
+//! further part. Runtimes with a garbage collector grow for a while, too, by
+//! rubbish that they have not collected yet. So the load goes on until a part
+//! adds next to nothing, and only a server that never stops growing fails.
+
+use std::time::{Duration, Instant};
+
+use crate::case::Case;
+use crate::client::ConnectOptions;
+use crate::room::{ClientIndex, Flood, Room};
+use crate::verdict::{Outcome, Stop};
+
+/// What each part of a load sends, in bytes.
+const PART_BYTES: u64 = 6 << 20;
+/// Time for a part. Slow servers end it by time.
+const PART_TIME: Duration = Duration::from_millis(700);
+/// Parts after which a server that still grows counts as unbounded.
+const PARTS_MAX: usize = 14;
+/// A part that adds less than this, in bytes, adds next to nothing: heaps
+/// grow in steps.
+const NOISE_BYTES: u64 = 512 * 1024;
+/// A part that adds less than this part of what it sent does, too.
+const GROWTH_MAX: f64 = 0.25;
+/// Parts that have to add next to nothing, one after the other.
+const STEADY_PARTS: usize = 2;
+/// Memory that no server needs for this, in bytes: what a virtual machine
+/// takes by default, and room to spare.
+const RESIDENT_BYTES_MAX: u64 = 2 << 30;
+/// Clients that come and go in a part of that load.
+const PAST_CLIENTS: usize = 250;
+
+pub(super) const CASES: &[Case] = &[
+    Case::must(
+        "memory/stalled-reader",
+        "MEM-1",
+        "memory stops growing while one client does not read what others send",
+        stalled_reader,
+    )
+    .launching()
+    .alone(),
+    Case::must(
+        "memory/many-stalled",
+        "MEM-1",
+        "memory stops growing while twenty clients do not read what others send",
+        many_stalled,
+    )
+    .launching()
+    .alone(),
+    Case::must(
+        "memory/flood",
+        "MEM-1",
+        "memory stops growing while messages come faster than they can be passed on",
+        flood,
+    )
+    .launching()
+    .alone(),
+    Case::must(
+        "memory/past-clients",
+        "MEM-1",
+        "memory stops growing while clients come and go",
+        past_clients,
+    )
+    .launching()
+    .alone(),
+];
+
+fn resident(room: &Room) -> Result<u64, Stop> {
+    let sample = room.sample()?;
+    Ok(sample.resident_bytes)
+}
+
+/// Repeats `part`, which returns how many bytes it made the server handle,
+/// until memory stands still.
+fn until_steady(room: &mut Room, mut part: impl FnMut(&mut Room) -> Result<u64, Stop>) -> Outcome {
+    let begun = resident(room)?;
+    let mut before = begun;
+    let mut steady = 0;
+    let mut handled = 0;
+    for number in 1..=PARTS_MAX {
+        let bytes = part(room)?;
+        handled += bytes;
+        let after = resident(room)?;
+        let growth = after.saturating_sub(before);
+        before = after;
+        if after > RESIDENT_BYTES_MAX {
+            break;
+        }
+        let allowed = NOISE_BYTES.max((bytes as f64 * GROWTH_MAX) as u64);
+        // The first part fills the queues.
+        steady = if number > 1 && growth <= allowed { steady + 1 } else { 0 };
+        if steady == STEADY_PARTS {
+            return Ok(format!(
+                "{} MiB at first, {} MiB in the end, after {} MiB",
+                begun >> 20,
+                after >> 20,
+                handled >> 20
+            ));
+        }
+    }
+    Err(Stop::fail(
+        "memory that stops growing while the same load goes on",
+        format!(
+            "{} MiB at first, {} MiB after {} MiB, and still growing",
+            begun >> 20,
+            before >> 20,
+            handled >> 20
+        ),
+    ))
+}
+
+fn flood_part(room: &mut Room, senders: &[ClientIndex]) -> Result<u64, Stop> {
+    let flood = Flood { senders: senders.to_vec(), bytes: PART_BYTES, length: 200 };
+    Ok(room.flood(&flood, PART_TIME)?.bytes)
+}
+
+fn beside_stalled(room: &mut Room, count: usize) -> Outcome {
+    let sender = room.connect_with("sender", ConnectOptions::FLOODER)?;
+    for _ in 0..count {
+        room.connect_with("stalled client", ConnectOptions::STALLED)?;
+    }
+    room.settle(sender, &[sender])?;
+    until_steady(room, |room| flood_part(room, &[sender]))
+}
+
+fn stalled_reader(room: &mut Room) -> Outcome {
+    beside_stalled(room, 1)
+}
+
+fn many_stalled(room: &mut Room) -> Outcome {
+    beside_stalled(room, 20)
+}
+
+fn flood(room: &mut Room) -> Outcome {
+    let mut senders = Vec::new();
+    for _ in 0..4 {
+        senders.push(room.connect_with("sender", ConnectOptions::FLOODER)?);
+    }
+    for _ in 0..8 {
+        room.connect("receiver")?;
+    }
+    let everyone = room.everyone();
+    room.settle(senders[0], &everyone)?;
+    until_steady(room, |room| flood_part(room, &senders))
+}
+
+fn past_clients(room: &mut Room) -> Outcome {
+    let stayer = room.join(1, "stayer")?[0];
+    until_steady(room, |room| {
+        let started = Instant::now();
+        let mut clients = 0;
+        while clients < PAST_CLIENTS && started.elapsed() < 3 * PART_TIME {
+            let guest = room.connect_with("guest", ConnectOptions::STALLED)?;
+            for _ in 0..4 {
+                room.say(guest, 200);
+                room.say(stayer, 200);
+            }
+            room.pump(Duration::from_millis(1))?;
+            if clients % 2 == 0 {
+                room.close(guest)
+            } else {
+                room.reset(guest)
+            }
+            clients += 1;
+        }
+        room.insist(stayer, &[stayer], "a message while clients come and go")?;
+        // What a past client may leave behind unnoticed, in all.
+        Ok(clients as u64 * 2048)
+    })
+}

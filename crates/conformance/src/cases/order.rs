@@ -1,0 +1,239 @@
+//! ORDER: what order means. All of it is decided by `zillions-ordering`, from
+//! the whole history of the run.
+
+use std::time::Instant;
+
+use rand::RngExt;
+use zillions_ordering::{Rule, check};
+
+use crate::case::Case;
+use crate::client::ConnectOptions;
+use crate::room::{ClientIndex, IN_FLIGHT_MAX, Room, Storm};
+use crate::tagged::TAG_BYTES;
+use crate::verdict::{Outcome, Stop};
+
+pub(super) const CASES: &[Case] = &[
+    Case::must(
+        "order/integrity",
+        "ORDER-1",
+        "under load every message that arrives was sent, is byte-exact, and comes once",
+        integrity,
+    )
+    .quick(),
+    Case::must(
+        "order/one-sender",
+        "ORDER-2",
+        "the messages of one fast sender arrive in the order in which it sent them",
+        one_sender,
+    )
+    .quick(),
+    Case::must(
+        "order/many-senders",
+        "ORDER-2",
+        "the messages of each of many senders arrive in its order",
+        many_senders,
+    ),
+    Case::must(
+        "order/two-receivers-agree",
+        "ORDER-3",
+        "two clients that send at the same time see one order of both",
+        two_receivers_agree,
+    )
+    .quick(),
+    Case::must(
+        "order/many-receivers-agree",
+        "ORDER-3",
+        "eight clients that send at the same time see one order of all",
+        many_receivers_agree,
+    ),
+    Case::must(
+        "order/with-drops",
+        "ORDER-3",
+        "one order holds also for clients that lose messages because they read too slowly",
+        with_drops,
+    ),
+    Case::must(
+        "order/with-churn",
+        "ORDER-3",
+        "one order holds while clients come and go",
+        with_churn,
+    ),
+    Case::must(
+        "order/own-echo",
+        "ORDER-4",
+        "each sender finds its own messages at the same place among the others as everyone",
+        own_echo,
+    )
+    .quick(),
+    Case::must(
+        "order/relay",
+        "ORDER-4",
+        "an answer never arrives before what it answers, along a chain of four clients",
+        relay,
+    ),
+];
+
+/// Short messages: more of them a second.
+const SHORT: (usize, usize) = (TAG_BYTES, 32);
+
+/// Joins `count` clients with the history kept, storms, and ends with fences.
+fn storm_of(
+    room: &mut Room,
+    count: usize,
+    senders: usize,
+    burst_max: usize,
+    lengths: (usize, usize),
+    volume: (u64, f64),
+) -> Result<Vec<ClientIndex>, Stop> {
+    room.recorder.keep_history();
+    let clients = room.join(count, "client")?;
+    let storm = Storm {
+        senders: clients[..senders].to_vec(),
+        receivers: clients.clone(),
+        burst_max,
+        lengths,
+    };
+    let volume = room.trial.volume(volume.0, volume.1);
+    room.storm(&storm, volume)?;
+    finish(room, &storm.senders, &clients)?;
+    Ok(clients)
+}
+
+/// A last message of each sender reaches all, so that what is missing is known to be.
+fn finish(room: &mut Room, senders: &[ClientIndex], to: &[ClientIndex]) -> Result<(), Stop> {
+    for &sender in senders {
+        room.insist(sender, to, "a last message of each sender")?;
+    }
+    Ok(())
+}
+
+/// Judges the history by `rule`, and then by the others: a broken one is
+/// never passed over.
+fn judge(room: &Room, rule: Rule) -> Outcome {
+    let Some(history) = room.recorder.history() else {
+        return Err(Stop::Error("this case forgot to keep its history".to_owned()));
+    };
+    let verdicts = check(history);
+    let counterexample = verdicts.of(rule).as_ref().err().or_else(|| verdicts.broken().next());
+    match counterexample {
+        Some(counterexample) => Err(Stop::fail(
+            format!("an order that keeps {} ({})", rule.name(), rule.clause()),
+            counterexample.to_string(),
+        )),
+        None => Ok(format!("{} deliveries", history.deliveries())),
+    }
+}
+
+/// [`judge`] for runs that prove nothing unless senders' messages got mixed.
+fn judge_mixed(room: &Room, rule: Rule) -> Outcome {
+    let note = judge(room, rule)?;
+    let mixed = room.recorder.mixed();
+    if mixed == 0 {
+        return Err(Stop::Inconclusive(format!(
+            "no two senders' messages arrived mixed, although they sent at the same time ({note})"
+        )));
+    }
+    Ok(note)
+}
+
+fn integrity(room: &mut Room) -> Outcome {
+    storm_of(room, 5, 4, 24, (TAG_BYTES, 255), (300_000, 2.0))?;
+    judge(room, Rule::Integrity)
+}
+
+fn one_sender(room: &mut Room) -> Outcome {
+    storm_of(room, 4, 1, 64, (TAG_BYTES, 128), (200_000, 1.5))?;
+    judge(room, Rule::Fifo)
+}
+
+fn many_senders(room: &mut Room) -> Outcome {
+    storm_of(room, 6, 6, 16, SHORT, (250_000, 1.5))?;
+    judge(room, Rule::Fifo)
+}
+
+fn two_receivers_agree(room: &mut Room) -> Outcome {
+    storm_of(room, 2, 2, 12, SHORT, (200_000, 2.0))?;
+    judge_mixed(room, Rule::Total)
+}
+
+fn many_receivers_agree(room: &mut Room) -> Outcome {
+    storm_of(room, 8, 8, 8, SHORT, (300_000, 2.5))?;
+    judge_mixed(room, Rule::Total)
+}
+
+fn own_echo(room: &mut Room) -> Outcome {
+    // One message of each at a time: the shortest way from a send to its echo.
+    storm_of(room, 4, 4, 1, SHORT, (60_000, 2.0))?;
+    judge(room, Rule::Causal)
+}
+
+fn with_drops(room: &mut Room) -> Outcome {
+    room.recorder.keep_history();
+    let clients = room.join(3, "client")?;
+    let slow = [
+        room.connect_with("slow client", ConnectOptions::SMALL)?,
+        room.connect_with("slow client", ConnectOptions::SMALL)?,
+    ];
+    let everyone = room.everyone();
+    room.settle(clients[0], &everyone)?;
+    let mut notes = Vec::new();
+    for (turn, &stalled) in slow.iter().enumerate() {
+        // Two senders make the order a matter of more than FIFO.
+        let senders = [clients[turn], clients[2]];
+        notes.push(room.press(&senders, stalled, &clients)?.to_string());
+    }
+    let present: Vec<ClientIndex> =
+        everyone.into_iter().filter(|&index| room.client(index).end().is_none()).collect();
+    finish(room, &clients, &present)?;
+    let note = judge_mixed(room, Rule::Total)?;
+    Ok(format!("{note}; {}", notes.join("; ")))
+}
+
+fn with_churn(room: &mut Room) -> Outcome {
+    room.recorder.keep_history();
+    let residents = room.join(3, "resident")?;
+    let mut guests: Vec<ClientIndex> = Vec::new();
+    let volume = room.trial.volume(80_000, 2.0);
+    let started = Instant::now();
+    while room.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
+        guests.push(room.connect_without_waiting("guest")?);
+        let mut senders = residents.clone();
+        senders.extend(&guests);
+        let storm = Storm { senders, receivers: residents.clone(), burst_max: 8, lengths: SHORT };
+        room.storm_round(&storm)?;
+        if guests.len() > 4 {
+            let leaver = guests.remove(room.rng.random_range(0..guests.len()));
+            if room.rng.random() { room.reset(leaver) } else { room.close(leaver) }
+        }
+    }
+    let mut present = residents.clone();
+    present.extend(&guests);
+    finish(room, &residents, &present)?;
+    let guests = room.clients() - residents.len();
+    judge_mixed(room, Rule::Total).map(|note| format!("{note}, {guests} guests"))
+}
+
+fn relay(room: &mut Room) -> Outcome {
+    room.recorder.keep_history();
+    let clients = room.join(IN_FLIGHT_MAX + 1, "client")?;
+    // One answers the other; the last client only listens. All messages of a
+    // chain may be under way at once, so the chain is as long as that is safe.
+    let chain = &clients[..IN_FLIGHT_MAX];
+    let volume = room.trial.volume(20_000, 2.0);
+    let started = Instant::now();
+    while room.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
+        let mut said: Vec<(ClientIndex, u32)> = Vec::with_capacity(chain.len());
+        for &client in chain {
+            if let Some(&(from, sequence)) = said.last() {
+                // The answer follows as soon as this one client has the question.
+                room.await_message(from, sequence, &[client], "a question")?;
+            }
+            said.push((client, room.say(client, 20)));
+            room.flush()?;
+        }
+        for (from, sequence) in said {
+            room.await_message(from, sequence, &clients, "a question or an answer")?;
+        }
+    }
+    judge(room, Rule::Causal)
+}

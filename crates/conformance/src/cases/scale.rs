@@ -1,0 +1,123 @@
+//! Many clients at once, and more than there are descriptors for.
+
+use std::time::Duration;
+
+use zillions_harness::limits::ensure_descriptors;
+
+use crate::case::Case;
+use crate::room::{ClientIndex, Room};
+use crate::trial::Trial;
+use crate::verdict::{Note, Outcome, Stop};
+
+/// Clients of the large room.
+const MANY: usize = 1_000;
+/// Clients that connect in one burst.
+const BURST: usize = 500;
+/// Descriptor limits that are tried, lowest first: some runtimes do not start
+/// with few.
+const LIMITS: [u64; 3] = [96, 256, 1024];
+/// Clients that connect beyond the limit.
+const BEYOND: u64 = 24;
+
+pub(super) const CASES: &[Case] = &[
+    Case::must(
+        "scale/thousand-clients",
+        "START-5",
+        "a thousand clients are connected at once and all receive",
+        thousand_clients,
+    ),
+    Case::must(
+        "scale/burst-of-connections",
+        "START-5",
+        "five hundred who connect in the same moment are all served",
+        burst_of_connections,
+    ),
+    Case::must_launching(
+        "scale/descriptors-run-out",
+        "LIFE-5",
+        "with too few descriptors for all who connect, those inside are served, and later newcomers too",
+        descriptors_run_out,
+    ),
+];
+
+/// Skips where this process cannot have so many connections.
+fn room_for(clients: u64) -> Result<(), Stop> {
+    ensure_descriptors(clients).map(|_| ()).map_err(|error| Stop::Skip(error.to_string()))
+}
+
+fn thousand_clients(room: &mut Room) -> Outcome {
+    room_for(MANY as u64)?;
+    for _ in 0..MANY {
+        room.connect("one of a thousand")?;
+    }
+    let everyone = room.everyone();
+    room.insist(0, &everyone, "a message for a thousand clients")?;
+    room.deliver(&[(0, 60), (MANY / 2, 60), (MANY - 1, 60)], &everyone)?;
+    Ok(Note::new())
+}
+
+fn burst_of_connections(room: &mut Room) -> Outcome {
+    room_for(BURST as u64)?;
+    for _ in 0..BURST {
+        room.connect_without_waiting("one of a burst")?;
+    }
+    let everyone = room.everyone();
+    // Who did not fit into the queue of connections is let in at his system's
+    // next try, a second later or more.
+    room.insist(0, &everyone, "a message for all who connected in one burst")?;
+    room.deliver(&[(0, 60), (BURST - 1, 60)], &everyone)?;
+    Ok(Note::new())
+}
+
+fn descriptors_run_out(trial: &mut Trial) -> Outcome {
+    let mut launch = trial.launch()?.clone();
+    let mut last = None;
+    for limit in LIMITS {
+        room_for(limit + BEYOND)?;
+        launch.descriptor_limit = Some(limit);
+        let lease = trial.lease()?;
+        match trial.start(&launch, &lease) {
+            Ok(server) => {
+                return trial
+                    .in_room_at(server, lease.address(), |room| beyond_the_limit(room, limit));
+            }
+            Err(stop) => last = Some(stop),
+        }
+    }
+    Err(last.unwrap_or_else(|| Stop::Error("no descriptor limit to try".to_owned())))
+}
+
+fn beyond_the_limit(room: &mut Room, limit: u64) -> Outcome {
+    let inside = room.join(8, "client from before")?;
+    let mut beyond: Vec<ClientIndex> = Vec::new();
+    for _ in 0..limit + BEYOND {
+        beyond.push(room.connect_without_waiting("client beyond the limit")?);
+    }
+    // Many rounds of messages give the server time to run into its limit.
+    for turn in 0..20 {
+        let client = inside[turn % inside.len()];
+        let expected = "while descriptors are used up, those inside are served";
+        room.insist(client, &inside, expected)?;
+    }
+    let served: Vec<ClientIndex> = beyond
+        .iter()
+        .copied()
+        .filter(|&client| room.recorder.tally(client, inside[0]).received > 0)
+        .collect();
+    if served.len() == beyond.len() {
+        return Err(Stop::Inconclusive(format!(
+            "all {} clients were served: the limit of {limit} descriptors was not reached",
+            beyond.len() + inside.len()
+        )));
+    }
+    // All leave: the clients inside and those that wait in the queue.
+    for client in beyond {
+        room.close(client);
+    }
+    room.pump_until(Duration::from_millis(100), |_| false)?;
+    let newcomers = [room.connect("newcomer")?, room.connect("newcomer")?];
+    let everyone: Vec<ClientIndex> = inside.iter().copied().chain(newcomers).collect();
+    room.insist(inside[0], &everyone, "once descriptors are free, newcomers are served")?;
+    room.deliver(&[(newcomers[0], 30), (inside[0], 30)], &everyone)?;
+    Ok(format!("limit {limit}, {} of {} beyond it were let in", served.len(), limit + BEYOND))
+}

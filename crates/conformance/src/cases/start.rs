@@ -1,0 +1,295 @@
+//! START: the command line and the first line.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use zillions_harness::{PortError, PortLease, Signal};
+
+use crate::attempt::{Attempt, attempt};
+use crate::case::Case;
+use crate::client::ConnectOptions;
+use crate::room::Room;
+use crate::trial::Trial;
+use crate::verdict::{Note, Outcome, Stop};
+
+/// START-6's figure, and one second for a loaded machine.
+const REFUSAL_SECONDS_MAX: f64 = 5.0 + 1.0;
+/// Starts in a row that look for a line printed too early.
+const STARTS: usize = 5;
+/// An address that no machine has: 192.0.2.0/24 is reserved for documentation.
+const FOREIGN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+pub(super) const CASES: &[Case] = &[
+    Case::must_launching(
+        "start/runs-on-an-address",
+        "START-1",
+        "starts with the address as its only argument and serves there",
+        runs_on_an_address,
+    )
+    .quick(),
+    Case::must_launching(
+        "start/listening-line",
+        "START-2",
+        "the first line on a piped standard output is 'listening on ADDRESS', and it comes unasked",
+        listening_line,
+    ),
+    Case::must_launching(
+        "start/address-in-line",
+        "START-3",
+        "the line names the address exactly as it was given",
+        address_in_line,
+    ),
+    Case::must_launching(
+        "start/accepts-at-once",
+        "START-2",
+        "a connection made the moment the line appears is accepted, at each of five starts",
+        accepts_at_once,
+    ),
+    Case::must(
+        "start/stdout-stays-quiet",
+        "START-4",
+        "nothing follows the line on standard output: not with clients, not at their ends, not at its own",
+        stdout_stays_quiet,
+    )
+    .launching(),
+    Case::must(
+        "start/only-the-given-address",
+        "START-5",
+        "nobody answers on other local addresses with the same port",
+        only_the_given_address,
+    )
+    .launching(),
+    Case::must_launching(
+        "start/refuses-no-argument",
+        "START-6",
+        "without an argument it ends with an error and no line",
+        refuses_no_argument,
+    ),
+    Case::must_launching(
+        "start/refuses-bad-address",
+        "START-6",
+        "with arguments that are no addresses it ends with an error and no line",
+        refuses_bad_address,
+    ),
+    Case::must_launching(
+        "start/refuses-port-in-use",
+        "START-6",
+        "on a port where somebody else listens it ends with an error and no line",
+        refuses_port_in_use,
+    ),
+    Case::must_launching(
+        "start/refuses-second-instance",
+        "START-6",
+        "on a port where another instance of it listens it ends with an error, and that instance goes on",
+        refuses_second_instance,
+    ),
+    Case::must_launching(
+        "start/refuses-foreign-address",
+        "START-6",
+        "with an address of another machine it ends with an error and no line",
+        refuses_foreign_address,
+    ),
+    Case::must_launching(
+        "start/says-why",
+        "START-7",
+        "in each of these cases something stands on standard error",
+        says_why,
+    )
+    .should(),
+    Case::must_launching("start/ipv6", "START-8", "serves on the IPv6 loopback address", ipv6)
+        .should(),
+];
+
+fn runs_on_an_address(trial: &mut Trial) -> Outcome {
+    trial.in_room(|room| {
+        let clients = room.join(2, "client")?;
+        room.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
+        Ok(Note::new())
+    })
+}
+
+fn listening_line(trial: &mut Trial) -> Outcome {
+    let lease = trial.lease()?;
+    let server = trial.start(trial.launch()?, &lease)?;
+    let line = server.ready_line();
+    if line.starts_with("listening on ") && !line.contains('\r') {
+        return Ok(format!("after {:.0} ms", server.start_seconds() * 1e3));
+    }
+    Err(Stop::fail("a line 'listening on ADDRESS', ended by a newline alone", format!("{line:?}")))
+}
+
+fn address_in_line(trial: &mut Trial) -> Outcome {
+    let lease = trial.lease()?;
+    let server = trial.start(trial.launch()?, &lease)?;
+    let expected = format!("listening on {}", lease.address());
+    if server.ready_line() == expected {
+        return Ok(Note::new());
+    }
+    Err(Stop::fail(format!("{expected:?}"), format!("{:?}", server.ready_line())))
+}
+
+fn accepts_at_once(trial: &mut Trial) -> Outcome {
+    for _ in 0..STARTS {
+        let lease = trial.lease()?;
+        trial.start_with(trial.launch()?, &lease, true)?;
+    }
+    Ok(Note::new())
+}
+
+fn stdout_stays_quiet(room: &mut Room) -> Outcome {
+    let clients = room.join(3, "client")?;
+    room.exchange(clients[0], &[b"hello".to_vec(), Vec::new()], &clients)?;
+    room.queue_bytes(clients[1], &[200, 1, 2]);
+    room.flush()?;
+    room.reset(clients[1]);
+    room.finish_sending(clients[2]);
+    room.fence(clients[0], &[clients[0]], "the remaining client is served")?;
+    let server = room.take_server()?;
+    server.signal(Signal::TERM);
+    // Whether it ends in time is another case's question.
+    server.wait(trial_seconds(room));
+    let extra = server.stdout_after_ready();
+    if extra.is_empty() {
+        return Ok(Note::new());
+    }
+    let shown: String = String::from_utf8_lossy(&extra).chars().take(200).collect();
+    Err(Stop::fail(
+        "nothing on standard output after the line",
+        format!("{} bytes: {shown:?}", server.stdout_after_ready_bytes()),
+    ))
+}
+
+fn trial_seconds(room: &Room) -> f64 {
+    room.trial.patience().as_secs_f64() / 2.0
+}
+
+fn only_the_given_address(room: &mut Room) -> Outcome {
+    let port = room.address().port();
+    let others = [
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), port),
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port),
+    ];
+    for other in others {
+        if TcpStream::connect_timeout(&other, Duration::from_secs(2)).is_ok() {
+            return Err(Stop::fail(
+                format!("connections to {} alone", room.address()),
+                format!("a connection to {other} was accepted, too"),
+            ));
+        }
+    }
+    Ok(Note::new())
+}
+
+/// Judges an attempt that must have ended with an error and no line.
+fn refused(attempt: &Attempt, what: &str) -> Result<(), Stop> {
+    let expected = format!("{what}: no line, and an exit status other than 0 within 5 seconds");
+    let came = if attempt.stdout.lines().any(|line| line.starts_with("listening on")) {
+        format!("it printed {:?}", attempt.stdout.lines().next().unwrap_or_default())
+    } else {
+        match attempt.status {
+            None => "it was still running".to_owned(),
+            Some(status) if status.success() => "it ended with status 0".to_owned(),
+            Some(_) => return Ok(()),
+        }
+    };
+    Err(Stop::fail(expected, came))
+}
+
+fn refuses_no_argument(trial: &mut Trial) -> Outcome {
+    refused(&attempt(trial.launch()?, &[], REFUSAL_SECONDS_MAX)?, "without an argument")?;
+    Ok(Note::new())
+}
+
+fn refuses_bad_address(trial: &mut Trial) -> Outcome {
+    for bad in ["nonsense", "127.0.0.1", "127.0.0.1:http!", "127.0.0.1:65536"] {
+        let attempt = attempt(trial.launch()?, &[bad], REFUSAL_SECONDS_MAX)?;
+        refused(&attempt, &format!("with the argument '{bad}'"))?;
+    }
+    Ok(Note::new())
+}
+
+/// Runs the server on a port where this process listens.
+fn attempt_in_use(trial: &Trial) -> Result<Attempt, Stop> {
+    let lease = trial.lease()?;
+    let address = lease.address();
+    let _listener = TcpListener::bind(address)
+        .map_err(|error| Stop::Error(format!("cannot listen on {address}: {error}")))?;
+    attempt(trial.launch()?, &[&address.to_string()], REFUSAL_SECONDS_MAX)
+}
+
+fn refuses_port_in_use(trial: &mut Trial) -> Outcome {
+    refused(&attempt_in_use(trial)?, "with a port that is in use")?;
+    Ok(Note::new())
+}
+
+fn refuses_second_instance(trial: &mut Trial) -> Outcome {
+    let launch = trial.launch()?.clone();
+    trial.in_room(|room| {
+        let clients = room.join(2, "client")?;
+        let second = attempt(&launch, &[&room.address().to_string()], REFUSAL_SECONDS_MAX)?;
+        refused(&second, "on the port of another instance")?;
+        room.fence(clients[0], &clients, "the first instance still serves its clients")?;
+        let newcomer = room.connect_with("newcomer", ConnectOptions::default())?;
+        room.settle(newcomer, &[newcomer])?;
+        Ok(Note::new())
+    })
+}
+
+/// The address of another machine; `None` where the system would let a server
+/// listen there.
+fn foreign_address() -> Result<Option<String>, Stop> {
+    match PortLease::take(IpAddr::V4(FOREIGN)) {
+        Err(PortError::Unusable { .. }) => Ok(Some(format!("{FOREIGN}:28080"))),
+        Ok(_) => Ok(None),
+        Err(error) => Err(Stop::Error(error.to_string())),
+    }
+}
+
+fn refuses_foreign_address(trial: &mut Trial) -> Outcome {
+    let Some(foreign) = foreign_address()? else {
+        return Err(Stop::Skip(
+            "this machine lets programs listen on foreign addresses (net.ipv4.ip_nonlocal_bind)"
+                .to_owned(),
+        ));
+    };
+    let attempt = attempt(trial.launch()?, &[&foreign], REFUSAL_SECONDS_MAX)?;
+    refused(&attempt, &format!("with the address {foreign} of another machine"))?;
+    Ok(Note::new())
+}
+
+fn says_why(trial: &mut Trial) -> Outcome {
+    let launch = trial.launch()?;
+    let mut attempts = vec![
+        ("without an argument", attempt(launch, &[], REFUSAL_SECONDS_MAX)?),
+        ("with the argument 'nonsense'", attempt(launch, &["nonsense"], REFUSAL_SECONDS_MAX)?),
+        ("with a port that is in use", attempt_in_use(trial)?),
+    ];
+    if let Some(foreign) = foreign_address()? {
+        attempts.push((
+            "with the address of another machine",
+            attempt(launch, &[&foreign], REFUSAL_SECONDS_MAX)?,
+        ));
+    }
+    match attempts.iter().find(|(_, attempt)| attempt.stderr.trim().is_empty()) {
+        Some((what, _)) => {
+            Err(Stop::fail(format!("{what}: a reason on standard error"), "nothing"))
+        }
+        None => Ok(Note::new()),
+    }
+}
+
+fn ipv6(trial: &mut Trial) -> Outcome {
+    let lease = match PortLease::take(IpAddr::V6(Ipv6Addr::LOCALHOST)) {
+        Ok(lease) => lease,
+        Err(PortError::Unusable { .. }) => {
+            return Err(Stop::Skip("this machine has no IPv6 loopback address".to_owned()));
+        }
+        Err(error) => return Err(Stop::Error(error.to_string())),
+    };
+    let server = trial.start(trial.launch()?, &lease).map_err(Stop::breaking_its_own)?;
+    trial.in_room_at(server, lease.address(), |room| {
+        let clients = room.join(2, "client")?;
+        room.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
+        Ok(Note::new())
+    })
+}

@@ -1,0 +1,268 @@
+//! One connection, as a client of the server under test: never blocks, keeps
+//! what it has to send, finds the frames in what it receives.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::verdict::Excerpt;
+
+/// How much of the received stream is kept for a failure's excerpt, in bytes.
+const RECENT_BYTES_MAX: usize = 192;
+/// How much a client may have waiting to be sent, in bytes. Cases stop sending
+/// well before; beyond it the suite itself would be the one that buffers.
+pub const UNSENT_BYTES_MAX: usize = 1 << 20;
+
+/// How a connection is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ConnectOptions {
+    /// `SO_RCVBUF` in bytes, set before connecting; the system's default if `None`.
+    /// A small one makes a server feel at once that its client does not read.
+    pub receive_buffer_bytes: Option<usize>,
+    /// `SO_SNDBUF` in bytes, likewise: how much of a flood the system takes
+    /// before the server has to.
+    pub send_buffer_bytes: Option<usize>,
+    /// Connect without reading anything at first.
+    pub stalled: bool,
+}
+
+impl ConnectOptions {
+    /// A receive buffer so small (the system makes a few KiB of it) that a
+    /// server's writes are often taken only in part.
+    pub const SMALL: Self =
+        Self { receive_buffer_bytes: Some(2048), send_buffer_bytes: None, stalled: false };
+    /// The same, without reading.
+    pub const STALLED: Self = Self { stalled: true, ..Self::SMALL };
+    /// A sender whose floods are not swallowed by its own system.
+    pub const FLOODER: Self =
+        Self { receive_buffer_bytes: None, send_buffer_bytes: Some(32 * 1024), stalled: false };
+}
+
+/// How a connection ended, seen from the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The server closed it in order.
+    EndOfFile,
+    /// The server reset it, or the system reported another error.
+    Broken(String),
+    /// We closed it.
+    Ours,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Client {
+    stream: Option<TcpStream>,
+    /// Bytes that the system has not taken yet.
+    unsent: VecDeque<u8>,
+    /// Whether what arrives is read.
+    reading: bool,
+    end: Option<End>,
+    bytes_received: u64,
+    recent: VecDeque<u8>,
+    local: Option<SocketAddr>,
+}
+
+impl Client {
+    /// Connects to `address`, waiting at most `time`.
+    ///
+    /// # Errors
+    /// What connect says.
+    pub fn connect(
+        address: SocketAddr,
+        options: ConnectOptions,
+        time: Duration,
+    ) -> io::Result<Self> {
+        let socket = new_socket(address, options)?;
+        socket.connect_timeout(&address.into(), time)?;
+        Self::from_socket(socket, options)
+    }
+
+    /// Starts to connect to `address` without waiting for the result.
+    ///
+    /// # Errors
+    /// What connect says at once, refusal included.
+    pub fn connect_without_waiting(
+        address: SocketAddr,
+        options: ConnectOptions,
+    ) -> io::Result<Self> {
+        let socket = new_socket(address, options)?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&address.into()) {
+            Ok(()) => {}
+            Err(error)
+                if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+            Err(error) => return Err(error),
+        }
+        Self::from_socket(socket, options)
+    }
+
+    fn from_socket(socket: Socket, options: ConnectOptions) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        let stream = TcpStream::from(socket);
+        let local = stream.local_addr().ok();
+        Ok(Self {
+            stream: Some(stream),
+            unsent: VecDeque::new(),
+            reading: !options.stalled,
+            end: None,
+            bytes_received: 0,
+            recent: VecDeque::with_capacity(RECENT_BYTES_MAX),
+            local,
+        })
+    }
+
+    /// The socket, while it is open on our side.
+    pub fn stream(&self) -> Option<&TcpStream> {
+        self.stream.as_ref()
+    }
+
+    /// Its own address, which servers show in their logs.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    /// How the connection ended, if it has.
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    /// Whether what arrives is read.
+    pub fn is_reading(&self) -> bool {
+        self.reading
+    }
+
+    /// Whether there is something to be sent.
+    pub fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Bytes that the system has not taken yet.
+    pub fn unsent_bytes(&self) -> usize {
+        self.unsent.len()
+    }
+
+    /// Bytes received so far.
+    pub fn bytes_received(&self) -> u64 {
+        self.bytes_received
+    }
+
+    /// The last bytes received.
+    pub fn excerpt(&self) -> Excerpt {
+        Excerpt {
+            offset: self.bytes_received - self.recent.len() as u64,
+            bytes: self.recent.iter().copied().collect(),
+        }
+    }
+
+    pub(crate) fn set_reading(&mut self, reading: bool) {
+        self.reading = reading;
+    }
+
+    /// Puts bytes behind those that wait to be sent.
+    pub(crate) fn queue(&mut self, bytes: &[u8]) {
+        debug_assert!(self.unsent.len() + bytes.len() <= 4 * UNSENT_BYTES_MAX);
+        self.unsent.extend(bytes);
+    }
+
+    /// Sends what the system takes without waiting.
+    pub(crate) fn write_some(&mut self) {
+        let Some(stream) = self.stream.as_mut() else {
+            self.unsent.clear();
+            return;
+        };
+        while !self.unsent.is_empty() {
+            // One write for all of it: how the stream is cut is for the cases to say.
+            let bytes = self.unsent.make_contiguous();
+            match stream.write(bytes) {
+                Ok(taken) => drop(self.unsent.drain(..taken)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    // What was received before can still be read: only the
+                    // reading side knows when the stream is over.
+                    self.unsent.clear();
+                    if !self.reading {
+                        self.end.get_or_insert(End::Broken(error.to_string()));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads once into `buffer`. Returns how many bytes came; 0 when there is
+    /// nothing now, or the stream has ended ([`end`](Self::end) tells).
+    pub(crate) fn read_some(&mut self, buffer: &mut [u8]) -> usize {
+        let Some(stream) = self.stream.as_mut() else { return 0 };
+        match stream.read(buffer) {
+            Ok(0) => {
+                self.end.get_or_insert(End::EndOfFile);
+                0
+            }
+            Ok(count) => {
+                self.remember(&buffer[..count]);
+                count
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                0
+            }
+            Err(error) => {
+                self.end.get_or_insert(End::Broken(error.to_string()));
+                0
+            }
+        }
+    }
+
+    fn remember(&mut self, bytes: &[u8]) {
+        self.bytes_received += bytes.len() as u64;
+        let kept = &bytes[bytes.len().saturating_sub(RECENT_BYTES_MAX)..];
+        let surplus = (self.recent.len() + kept.len()).saturating_sub(RECENT_BYTES_MAX);
+        self.recent.drain(..surplus);
+        self.recent.extend(kept);
+    }
+
+    /// Closes the sending side; receiving goes on.
+    pub(crate) fn finish_sending(&mut self) {
+        if let Some(stream) = &self.stream {
+            // The server may have closed first: then there is nothing left to close.
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Closes the connection in order.
+    pub(crate) fn close(&mut self) {
+        self.stream = None;
+        self.unsent.clear();
+        self.end.get_or_insert(End::Ours);
+    }
+
+    /// Closes the connection with a reset instead of an end of file.
+    pub(crate) fn reset(&mut self) {
+        if let Some(stream) = &self.stream {
+            // A connection that is gone already needs no reset.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+        self.close();
+    }
+}
+
+fn new_socket(address: SocketAddr, options: ConnectOptions) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if let Some(bytes) = options.receive_buffer_bytes {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.send_buffer_bytes {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    Ok(socket)
+}

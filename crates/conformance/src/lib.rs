@@ -1,0 +1,44 @@
+//! The cases that decide whether a chat server keeps `docs/spec.md`.
+//!
+//! ```no_run
+//! use zillions_conformance::{Options, Subject, Unobserved, run};
+//! use zillions_harness::Launch;
+//!
+//! let launch = Launch::executable("./impls/std-mpsc/target/release/server")?;
+//! let report = run(&Subject::launch("std-mpsc", launch), &Options::default(), &mut Unobserved)?;
+//! println!("{}: {}", report.name, report.verdict.as_str());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Rooms: [`spec`] reads the clauses, [`case`] says what a case is and
+//! `cases/` holds them, one file per group; [`client`] is one connection,
+//! [`room`] a server with its clients in one loop, [`trial`] what one case may
+//! use; [`runner`] runs cases, [`report`] holds what they found, [`render`]
+//! writes it. Measuring never formats, and formatting never measures.
+//!
+//! How verdicts are reached: `docs/design/0006-conformance.md`.
+
+mod attempt;
+pub mod case;
+mod cases;
+pub mod client;
+pub mod expectations;
+pub mod options;
+pub mod render;
+pub mod report;
+pub mod room;
+pub mod runner;
+pub mod spec;
+pub mod subject;
+mod tagged;
+pub mod trial;
+pub mod verdict;
+
+pub use case::{Case, SelectionError, select};
+pub use cases::all as all_cases;
+pub use expectations::{ExpectationError, Expectations, KnownFailure};
+pub use options::Options;
+pub use report::{CaseReport, CheckReport, FailureReport, TargetReport, exit_code};
+pub use runner::{Event, Observer, Unobserved, run};
+pub use subject::{Reach, Subject};
+pub use verdict::{Level, Verdict};

@@ -1,0 +1,38 @@
+//! What a run of the suite can be asked for.
+
+/// Cases that run side by side unless asked otherwise. They mostly wait for
+/// the server, so more than one per core is fine.
+pub const JOBS_DEFAULT: usize = 4;
+/// Time for one target, in seconds, after which nothing new is begun. Only a
+/// server that is wrong in many places comes near it.
+pub const SUITE_SECONDS_MAX: u64 = 150;
+
+/// What a run of the suite is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where chance begins; the same seed sends the same messages.
+    pub seed: u64,
+    /// How often the volume cases do their work; 1 unless faults are rare.
+    pub rounds: u32,
+    /// Only the quick selection, with less volume.
+    pub quick: bool,
+    /// Patterns for case ids or clauses; all cases if empty.
+    pub case_globs: Vec<String>,
+    /// Whether a SHOULD that is not met fails the target.
+    pub strict: bool,
+    /// Cases that run side by side.
+    pub jobs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            rounds: 1,
+            quick: false,
+            case_globs: Vec::new(),
+            strict: false,
+            jobs: JOBS_DEFAULT,
+        }
+    }
+}

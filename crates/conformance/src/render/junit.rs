@@ -1,0 +1,56 @@
+//! JUnit XML, for build servers.
+//!
+//! A failure is a failure, an error of the harness is an error, and what was
+//! skipped, was inconclusive or is a known failure is skipped, with the reason.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use crate::report::{CaseReport, CheckReport, TargetReport};
+use crate::verdict::Verdict;
+
+/// The report as JUnit XML.
+///
+/// # Errors
+/// When the XML cannot be written, which does not happen with text in memory.
+pub fn render(report: &CheckReport) -> Result<String, quick_junit::SerializeError> {
+    let mut junit = Report::new("zillions check");
+    for target in &report.targets {
+        junit.add_test_suite(suite(target, report.strict));
+    }
+    junit.to_string()
+}
+
+fn suite(target: &TargetReport, strict: bool) -> TestSuite {
+    let mut suite = TestSuite::new(target.name.as_str());
+    suite.set_time(Duration::from_secs_f64(target.seconds));
+    for case in &target.cases {
+        let mut test = TestCase::new(case.id.as_str(), status(case, strict));
+        test.set_classname(format!("{}.{}", target.name, case.clause));
+        test.set_time(Duration::from_secs_f64(case.seconds));
+        suite.add_test_case(test);
+    }
+    suite
+}
+
+fn status(case: &CaseReport, strict: bool) -> TestCaseStatus {
+    let mut status = match case.verdict {
+        _ if case.counts(strict) => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Verdict::Error => TestCaseStatus::non_success(NonSuccessKind::Error),
+        Verdict::Pass | Verdict::Info => TestCaseStatus::success(),
+        Verdict::Nonstrict if case.known_failure.is_none() => TestCaseStatus::success(),
+        Verdict::Fail | Verdict::Nonstrict | Verdict::Inconclusive | Verdict::Skip => {
+            TestCaseStatus::skipped()
+        }
+    };
+    if !matches!(status, TestCaseStatus::Success { .. }) {
+        let reason = case.known_failure.as_deref().unwrap_or(&case.detail);
+        status.set_message(format!("{}: {reason}", case.verdict.as_str()));
+        status.set_type(case.clause.as_str());
+        if let Some(failure) = &case.failure {
+            status.set_description(super::human::failure_lines(failure).join("\n"));
+        }
+    }
+    status
+}

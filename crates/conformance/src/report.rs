@@ -1,0 +1,251 @@
+//! What a run of the suite has found out, in the form that is written as JSON.
+//!
+//! `docs/schema/check-1.json` is this form as a JSON Schema; a test keeps it fresh.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::case::Case;
+use crate::spec::{self, Obligation};
+use crate::verdict::{Excerpt, Level, Outcome, Stop, Verdict};
+
+/// Name and version of the form.
+pub const SCHEMA: &str = "zillions.check/1";
+
+/// The results of `zillions check`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "zillions.check/1")]
+pub struct CheckReport {
+    /// Always `zillions.check/1`.
+    pub schema: String,
+    /// Version of the tool.
+    pub version: String,
+    /// Where chance began.
+    pub seed: u64,
+    /// Whether a SHOULD that is not met fails a target.
+    pub strict: bool,
+    /// One report for each target, in the order given.
+    pub targets: Vec<TargetReport>,
+}
+
+/// The results of one target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TargetReport {
+    /// The target's name.
+    pub name: String,
+    /// Its command line without the address; empty if it ran already.
+    pub command: Vec<String>,
+    /// Fail if any MUST failed, else error, else inconclusive, else pass.
+    pub verdict: Verdict,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// One report for each case, in the order of the suite.
+    pub cases: Vec<CaseReport>,
+}
+
+/// The result of one case on one target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseReport {
+    /// The case's id, stable over versions.
+    pub id: String,
+    /// The clause of the spec that it tests.
+    pub clause: String,
+    /// How much it weighs.
+    pub level: Level,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What there is to say, in one line; empty if nothing.
+    pub detail: String,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Why it is known to fail; then it does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_failure: Option<String>,
+    /// All there is to know about a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureReport>,
+}
+
+/// All there is to know about a failure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FailureReport {
+    /// Id of the broken clause; mostly the case's own.
+    pub clause: String,
+    /// The sentence of the spec that is broken.
+    pub clause_text: String,
+    /// What should have come.
+    pub expected: String,
+    /// What came.
+    pub came: String,
+    /// The connection that saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// The last bytes that this connection received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<BytesReport>,
+    /// The server's last log lines.
+    pub log: Vec<String>,
+    /// The command that runs this case alone with the same seed.
+    pub rerun: String,
+}
+
+/// Part of a received stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BytesReport {
+    /// Offset of the first byte in the stream.
+    pub offset: u64,
+    /// The bytes, hexadecimal.
+    pub hex: String,
+}
+
+impl BytesReport {
+    /// The bytes again, for a dump.
+    pub fn excerpt(&self) -> Excerpt {
+        let digits: Vec<u8> = self
+            .hex
+            .bytes()
+            .filter_map(|digit| (digit as char).to_digit(16))
+            .map(|d| d as u8)
+            .collect();
+        let bytes = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        Excerpt { offset: self.offset, bytes }
+    }
+}
+
+impl From<Excerpt> for BytesReport {
+    fn from(excerpt: Excerpt) -> Self {
+        let hex = excerpt.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { offset: excerpt.offset, hex }
+    }
+}
+
+impl CheckReport {
+    /// The report of a run with these results.
+    pub fn new(seed: u64, strict: bool, targets: Vec<TargetReport>) -> Self {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { schema: SCHEMA.to_owned(), version, seed, strict, targets }
+    }
+
+    /// The exit code of a run: 0 pass, 1 fail, 2 inconclusive only, 70 when
+    /// the harness itself failed, 64 without any target.
+    pub fn exit_code(&self) -> u8 {
+        exit_code(self.targets.iter().map(|target| target.verdict))
+    }
+}
+
+/// The exit code for the verdicts of some targets: the gravest counts.
+pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>) -> u8 {
+    let verdicts: Vec<Verdict> = verdicts.into_iter().collect();
+    let any = |wanted: Verdict| verdicts.contains(&wanted);
+    if verdicts.is_empty() {
+        64
+    } else if any(Verdict::Fail) {
+        1
+    } else if any(Verdict::Error) {
+        70
+    } else if any(Verdict::Inconclusive) {
+        2
+    } else {
+        0
+    }
+}
+
+impl TargetReport {
+    /// How many cases ended so.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.cases.iter().filter(|case| case.verdict == verdict).count()
+    }
+}
+
+impl CaseReport {
+    /// Whether this result counts against its target, as far as `strict` goes.
+    pub fn counts(&self, strict: bool) -> bool {
+        match self.verdict {
+            Verdict::Fail => self.known_failure.is_none(),
+            Verdict::Nonstrict => strict && self.known_failure.is_none(),
+            _ => false,
+        }
+    }
+}
+
+/// The verdict on a target with these results.
+pub fn target_verdict(cases: &[CaseReport], strict: bool) -> Verdict {
+    let any = |wanted: Verdict| cases.iter().any(|case| case.verdict == wanted);
+    if cases.iter().any(|case| case.counts(strict)) {
+        Verdict::Fail
+    } else if any(Verdict::Error) {
+        Verdict::Error
+    } else if any(Verdict::Inconclusive) || cases.iter().all(|c| c.verdict == Verdict::Skip) {
+        // A target of which nothing was tested has not passed either.
+        Verdict::Inconclusive
+    } else {
+        Verdict::Pass
+    }
+}
+
+/// The report of a case that ended with `outcome`.
+pub(crate) fn case_report(
+    case: &Case,
+    outcome: Outcome,
+    seconds: f64,
+    known: Option<&str>,
+    rerun: String,
+) -> CaseReport {
+    let mut report = CaseReport {
+        id: case.id.to_owned(),
+        clause: case.clause.to_owned(),
+        level: case.level,
+        verdict: Verdict::Pass,
+        detail: String::new(),
+        seconds,
+        known_failure: known.map(str::to_owned),
+        failure: None,
+    };
+    match outcome {
+        Ok(note) => {
+            report.detail = note;
+            report.verdict = passed(case.level);
+        }
+        Err(Stop::Inconclusive(reason)) => {
+            (report.verdict, report.detail) = (Verdict::Inconclusive, reason);
+        }
+        Err(Stop::Skip(reason)) => (report.verdict, report.detail) = (Verdict::Skip, reason),
+        Err(Stop::Error(reason)) => (report.verdict, report.detail) = (Verdict::Error, reason),
+        Err(Stop::Fail(failure)) => {
+            let clause = failure.clause.and_then(spec::clause).unwrap_or_else(|| case.clause());
+            report.verdict = failed(case, failure.clause.is_some(), clause.obligation);
+            report.detail = format!("expected {}; {}", failure.expected, failure.came);
+            report.failure = Some(FailureReport {
+                clause: clause.id.to_owned(),
+                clause_text: clause.text.to_owned(),
+                expected: failure.expected,
+                came: failure.came,
+                connection: failure.connection,
+                bytes: failure.bytes.map(BytesReport::from),
+                log: failure.log,
+                rerun,
+            });
+        }
+    }
+    if let (Some(reason), Verdict::Pass) = (known, report.verdict) {
+        report.verdict = Verdict::Error;
+        report.detail =
+            format!("passes, but is noted as a known failure ({reason}): take the note out");
+    }
+    report
+}
+
+fn passed(level: Level) -> Verdict {
+    match level {
+        Level::Info => Verdict::Info,
+        Level::Must | Level::Should => Verdict::Pass,
+    }
+}
+
+fn failed(case: &Case, another_clause: bool, obligation: Obligation) -> Verdict {
+    match (another_clause, obligation, case.level) {
+        (true, Obligation::Must, _) | (false, _, Level::Must) => Verdict::Fail,
+        (true, Obligation::Should, _) | (false, _, Level::Should) => Verdict::Nonstrict,
+        (true, Obligation::May, _) | (false, _, Level::Info) => Verdict::Info,
+    }
+}

@@ -1,0 +1,485 @@
+//! A server and its clients, all in one loop: the stage on which cases play.
+//!
+//! Clients are numbered from 0 in the order in which they connect. Nothing
+//! here waits without a bound: [`Room::await_each`] is the only way to wait
+//! for something, and it fails the case when that does not come.
+
+mod flood;
+mod recorder;
+mod say;
+mod storm;
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use zillions_harness::{Sample, Server};
+use zillions_protocol::Decoder;
+
+pub use flood::{Flood, Flooded, Pressure};
+pub use recorder::{Recorder, Tally, Violation, show_body};
+pub use say::IN_FLIGHT_MAX;
+pub(crate) use say::frame;
+pub use storm::{Storm, Volume};
+
+use crate::client::{Client, ConnectOptions, End};
+use crate::trial::Trial;
+use crate::verdict::{Failure, Outcome, Stop, harness};
+
+/// Read at once from one client, in bytes.
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// Reads from one client before the others get their turn.
+const READS_IN_A_ROW_MAX: usize = 4;
+/// Events taken from the system at once.
+const EVENTS_MAX: usize = 256;
+/// How often a waiting room looks whether its server is still there.
+const GLANCE: Duration = Duration::from_millis(50);
+/// Log lines shown with a failure.
+const LOG_LINES_MAX: usize = 12;
+
+/// Index of a client in its room.
+pub type ClientIndex = usize;
+
+#[derive(Debug)]
+struct Seat {
+    client: Client,
+    decoder: Decoder,
+    /// What the event queue knows of it; `None` when it is not registered.
+    registered: Option<EventFlags>,
+    role: &'static str,
+}
+
+/// A server and its clients.
+pub struct Room {
+    /// What the room was opened for.
+    pub trial: Trial,
+    /// The book of what was sent and received.
+    pub recorder: Recorder,
+    /// Chance, from the case's seed.
+    pub rng: ChaCha8Rng,
+    server: Option<Server>,
+    address: SocketAddr,
+    seats: Vec<Seat>,
+    epoll: OwnedFd,
+    events: Vec<Event>,
+    buffer: Box<[u8]>,
+    opened: Instant,
+}
+
+impl Room {
+    /// A room around a server that was just started, or one at `address` that
+    /// somebody else runs.
+    pub(crate) fn open(
+        trial: Trial,
+        server: Option<Server>,
+        address: SocketAddr,
+    ) -> Result<Self, Stop> {
+        let rng = ChaCha8Rng::seed_from_u64(trial.seed());
+        let salt = (trial.seed() ^ trial.seed() >> 32) as u32;
+        let epoll = epoll::create(CreateFlags::CLOEXEC)
+            .map_err(|errno| Stop::Error(format!("cannot create an event queue: {errno}")))?;
+        Ok(Self {
+            trial,
+            recorder: Recorder::new(salt),
+            rng,
+            server,
+            address,
+            seats: Vec::new(),
+            epoll,
+            events: Vec::with_capacity(EVENTS_MAX),
+            buffer: vec![0; READ_BYTES_MAX].into_boxed_slice(),
+            opened: Instant::now(),
+        })
+    }
+
+    /// The server's address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The server, for cases that measure or stop it.
+    ///
+    /// # Errors
+    /// A harness error when the suite did not start it.
+    pub fn server(&self) -> Result<&Server, Stop> {
+        self.server
+            .as_ref()
+            .ok_or_else(|| Stop::Error("this case needs a server that the suite starts".to_owned()))
+    }
+
+    /// Takes the server out, for cases that stop it.
+    ///
+    /// # Errors
+    /// As [`server`](Self::server).
+    pub fn take_server(&mut self) -> Result<Server, Stop> {
+        self.server().map(|_| ())?;
+        self.server.take().ok_or_else(|| Stop::Error("the server was taken twice".to_owned()))
+    }
+
+    /// One client.
+    pub fn client(&self, index: ClientIndex) -> &Client {
+        &self.seats[index].client
+    }
+
+    /// How many clients have connected so far, those that left included.
+    pub fn clients(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// The indices of all clients so far.
+    pub fn everyone(&self) -> Vec<ClientIndex> {
+        (0..self.seats.len()).collect()
+    }
+
+    /// Connects a client. It is not certain to be served before
+    /// [`settle`](Self::settle).
+    ///
+    /// # Errors
+    /// A failure when the server refuses.
+    pub fn connect(&mut self, role: &'static str) -> Result<ClientIndex, Stop> {
+        self.connect_with(role, ConnectOptions::default())
+    }
+
+    /// [`connect`](Self::connect) with options.
+    ///
+    /// # Errors
+    /// A failure when the server refuses.
+    pub fn connect_with(
+        &mut self,
+        role: &'static str,
+        options: ConnectOptions,
+    ) -> Result<ClientIndex, Stop> {
+        let patience = self.trial.patience();
+        match Client::connect(self.address, options, patience) {
+            Ok(client) => self.seat(client, role),
+            Err(error) => Err(self.refused(role, &error)),
+        }
+    }
+
+    /// Begins to connect a client and goes on at once.
+    ///
+    /// # Errors
+    /// A failure when the server refuses at once.
+    pub fn connect_without_waiting(&mut self, role: &'static str) -> Result<ClientIndex, Stop> {
+        match Client::connect_without_waiting(self.address, ConnectOptions::default()) {
+            Ok(client) => self.seat(client, role),
+            Err(error) => Err(self.refused(role, &error)),
+        }
+    }
+
+    fn refused(&self, role: &str, error: &std::io::Error) -> Stop {
+        if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {
+            return Stop::Error(format!("connection {}: {error}", self.seats.len()));
+        }
+        Stop::fail(
+            format!("connection #{} ({role}) to {} is accepted", self.seats.len(), self.address),
+            format!("connect failed: {error}"),
+        )
+    }
+
+    fn seat(&mut self, client: Client, role: &'static str) -> Result<ClientIndex, Stop> {
+        let index = self.seats.len();
+        self.recorder.join();
+        self.seats.push(Seat { client, decoder: Decoder::new(), registered: None, role });
+        self.refresh_interest(index)?;
+        Ok(index)
+    }
+
+    /// Stops or resumes reading what arrives at a client.
+    ///
+    /// # Errors
+    /// A harness error when the system refuses to watch the socket.
+    pub fn set_reading(&mut self, index: ClientIndex, reading: bool) -> Result<(), Stop> {
+        self.seats[index].client.set_reading(reading);
+        self.refresh_interest(index)
+    }
+
+    /// Closes the sending side of a client.
+    pub fn finish_sending(&mut self, index: ClientIndex) {
+        self.seats[index].client.finish_sending();
+    }
+
+    /// Closes a client's connection in order.
+    pub fn close(&mut self, index: ClientIndex) {
+        // The system forgets a closed descriptor by itself.
+        self.seats[index].registered = None;
+        self.seats[index].client.close();
+    }
+
+    /// Closes a client's connection with a reset.
+    pub fn reset(&mut self, index: ClientIndex) {
+        self.seats[index].registered = None;
+        self.seats[index].client.reset();
+    }
+
+    /// Puts raw bytes behind what a client has to send; [`flush`](Self::flush) sends.
+    pub fn queue_bytes(&mut self, index: ClientIndex, bytes: &[u8]) {
+        self.seats[index].client.queue(bytes);
+    }
+
+    /// Sends what the system takes now, of all clients, each with one write.
+    ///
+    /// # Errors
+    /// A harness error when the system refuses to watch a socket.
+    pub fn flush(&mut self) -> Result<(), Stop> {
+        for index in 0..self.seats.len() {
+            if self.seats[index].client.has_unsent() {
+                self.seats[index].client.write_some();
+                self.refresh_interest(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads at most `bytes` of what has arrived at a client that does not
+    /// read by itself. Returns how many came.
+    pub fn sip(&mut self, index: ClientIndex, bytes: usize) -> usize {
+        self.receive(index, bytes.min(READ_BYTES_MAX))
+    }
+
+    /// Sends, receives and keeps book for at most `time`, less when something
+    /// happened earlier. Returns how many sockets had something to do.
+    ///
+    /// # Errors
+    /// A harness error when the event queue fails.
+    pub fn pump(&mut self, time: Duration) -> Result<usize, Stop> {
+        self.flush()?;
+        self.events.clear();
+        let timeout =
+            Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(Stop::Error(format!("cannot wait for events: {errno}"))),
+        }
+        let events = std::mem::take(&mut self.events);
+        for event in &events {
+            self.handle(event.data.u64() as usize, event.flags)?;
+        }
+        let count = events.len();
+        self.events = events;
+        Ok(count)
+    }
+
+    fn handle(&mut self, index: ClientIndex, flags: EventFlags) -> Result<(), Stop> {
+        if flags.contains(EventFlags::OUT) {
+            self.seats[index].client.write_some();
+        }
+        if self.seats[index].client.is_reading() {
+            for _ in 0..READS_IN_A_ROW_MAX {
+                if self.receive(index, READ_BYTES_MAX) < READ_BYTES_MAX {
+                    break;
+                }
+            }
+        } else if flags.intersects(EventFlags::HUP | EventFlags::ERR) {
+            // Nobody reads here, so nobody would learn it; and the queue would
+            // report it again and again.
+            return self.unregister(index);
+        }
+        self.refresh_interest(index)
+    }
+
+    fn receive(&mut self, index: ClientIndex, bytes_max: usize) -> usize {
+        let seat = &mut self.seats[index];
+        let count = seat.client.read_some(&mut self.buffer[..bytes_max]);
+        let time_ns = self.opened.elapsed().as_nanos() as u64;
+        let mut input = &self.buffer[..count];
+        loop {
+            let offset = seat.decoder.position();
+            let Some(body) = seat.decoder.decode(&mut input) else { break };
+            self.recorder.receive(index, body, offset, time_ns);
+        }
+        count
+    }
+
+    /// Tells the event queue what is of interest now.
+    fn refresh_interest(&mut self, index: ClientIndex) -> Result<(), Stop> {
+        let seat = &mut self.seats[index];
+        let Some(stream) = seat.client.stream() else { return Ok(()) };
+        if seat.client.end().is_some() {
+            return self.unregister(index);
+        }
+        let mut wanted = EventFlags::empty();
+        wanted.set(EventFlags::IN, seat.client.is_reading());
+        wanted.set(EventFlags::OUT, seat.client.has_unsent());
+        let data = EventData::new_u64(index as u64);
+        let done = match seat.registered {
+            Some(flags) if flags == wanted => return Ok(()),
+            Some(_) => epoll::modify(&self.epoll, stream, data, wanted),
+            None => epoll::add(&self.epoll, stream, data, wanted),
+        };
+        seat.registered = Some(wanted);
+        done.map_err(|errno| Stop::Error(format!("cannot watch connection #{index}: {errno}")))
+    }
+
+    fn unregister(&mut self, index: ClientIndex) -> Result<(), Stop> {
+        let seat = &mut self.seats[index];
+        if let (Some(stream), Some(_)) = (seat.client.stream(), seat.registered.take()) {
+            epoll::delete(&self.epoll, stream)
+                .map_err(std::io::Error::from)
+                .map_err(harness("cannot stop watching a connection"))?;
+        }
+        Ok(())
+    }
+
+    /// Pumps until `done` holds for each of `clients`.
+    ///
+    /// # Errors
+    /// A failure that says `expected` and what came, when a client's
+    /// connection ends, the server ends, or patience does.
+    pub fn await_each(
+        &mut self,
+        clients: &[ClientIndex],
+        expected: &str,
+        mut done: impl FnMut(&Self, ClientIndex) -> bool,
+    ) -> Result<(), Stop> {
+        let started = Instant::now();
+        let patience = self.trial.patience();
+        let mut pending = clients.to_vec();
+        loop {
+            pending.retain(|&index| !done(self, index));
+            let Some(&first) = pending.first() else { return Ok(()) };
+            if let Some(&index) = pending.iter().find(|&&index| self.client(index).end().is_some())
+            {
+                return Err(self.failure(index, expected, self.describe_end(index)));
+            }
+            let left = patience.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                self.trial.waited_in_vain(started.elapsed());
+                let came = format!(
+                    "it did not come within {:.0} s{}",
+                    patience.as_secs_f64(),
+                    if pending.len() > 1 {
+                        format!(" ({} of {} connections wait for it)", pending.len(), clients.len())
+                    } else {
+                        String::new()
+                    }
+                );
+                return Err(self.failure(first, expected, came));
+            }
+            if self.pump(left.min(GLANCE))? == 0 && self.server_ended() {
+                return Err(self.failure(first, expected, "the server ended"));
+            }
+        }
+    }
+
+    /// Pumps until `done` holds, at most `time`; says whether it does.
+    ///
+    /// # Errors
+    /// A harness error when the event queue fails.
+    pub fn pump_until(
+        &mut self,
+        time: Duration,
+        mut done: impl FnMut(&Self) -> bool,
+    ) -> Result<bool, Stop> {
+        let deadline = Instant::now() + time;
+        loop {
+            if done(self) {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            self.pump(left.min(GLANCE))?;
+        }
+    }
+
+    fn describe_end(&self, index: ClientIndex) -> String {
+        let how = match self.client(index).end() {
+            Some(End::EndOfFile) => "the server closed the connection".to_owned(),
+            Some(End::Broken(error)) => format!("the connection broke: {error}"),
+            Some(End::Ours) => "the suite itself had closed the connection".to_owned(),
+            None => "nothing came".to_owned(),
+        };
+        if self.server_ended() { format!("{how}, and the server has ended") } else { how }
+    }
+
+    /// Measures the server's process tree.
+    ///
+    /// # Errors
+    /// A failure when the server has ended.
+    pub fn sample(&self) -> Result<Sample, Stop> {
+        self.server()?.sample().map_err(|error| {
+            Stop::fail("the server runs until it is told to stop", error.to_string())
+                .breaking("LIFE-1")
+        })
+    }
+
+    /// Whether the server that the suite started has ended.
+    pub fn server_ended(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.exited().is_some())
+    }
+
+    /// A failure as seen by one client, with what it received last.
+    pub fn failure(
+        &self,
+        index: ClientIndex,
+        expected: impl Into<String>,
+        came: impl Into<String>,
+    ) -> Stop {
+        let client = self.client(index);
+        let local = client.local().map_or_else(String::new, |local| format!(", from {local}"));
+        Stop::Fail(Box::new(Failure {
+            expected: expected.into(),
+            came: came.into(),
+            connection: Some(format!("#{index} ({}{local})", self.seats[index].role)),
+            bytes: (client.bytes_received() > 0).then(|| client.excerpt()),
+            ..Failure::default()
+        }))
+    }
+
+    /// Fails if a frame has come that must not have.
+    ///
+    /// # Errors
+    /// The failure.
+    pub fn check_violations(&self) -> Result<(), Stop> {
+        match self.recorder.violations().first() {
+            Some(Violation { receiver, what }) => Err(self
+                .failure(
+                    *receiver,
+                    "only frames that were sent, each unchanged, once, and in its sender's order",
+                    what.clone(),
+                )
+                .breaking("ORDER-1")),
+            None => Ok(()),
+        }
+    }
+
+    /// What every case ends with: nothing came that must not have, and the
+    /// server is alive. Adds the server's log to a failure.
+    pub(crate) fn conclude(&mut self, outcome: Outcome) -> Outcome {
+        let outcome = outcome.and_then(|note| {
+            self.check_violations()?;
+            self.check_alive()?;
+            Ok(note)
+        });
+        outcome.map_err(|stop| match stop {
+            Stop::Fail(mut failure) => {
+                if let Some(server) = &self.server {
+                    failure.log = server.log_tail(LOG_LINES_MAX);
+                    if let Some(status) = server.exited() {
+                        failure.came = format!("{} (server: {status})", failure.came);
+                    }
+                }
+                Stop::Fail(failure)
+            }
+            other => other,
+        })
+    }
+
+    fn check_alive(&self) -> Result<(), Stop> {
+        if self.server_ended() {
+            return Err(Stop::fail(
+                "the server runs until it is told to stop",
+                "it ended during this case",
+            )
+            .breaking("LIFE-1"));
+        }
+        Ok(())
+    }
+}

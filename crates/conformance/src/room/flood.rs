@@ -1,0 +1,158 @@
+//! More than a client that does not read can be sent: how drops are forced.
+
+use std::time::{Duration, Instant};
+
+use super::{ClientIndex, Room};
+use crate::verdict::Stop;
+
+/// A sender has so much waiting at most, in bytes.
+const BACKLOG_BYTES_MAX: usize = 64 * 1024;
+/// How long a sender may be unable to send before the flood counts as held
+/// up by the server.
+const BLOCKED_AFTER: Duration = Duration::from_millis(700);
+/// What is offered before a server that has lost nothing counts as one that
+/// buffers a lot, in bytes. Each step is tried only if the one before lost nothing.
+const FLOOD_STEPS_BYTES: [u64; 3] = [1 << 20, 4 << 20, 16 << 20];
+/// Time for each step. Slow servers end a step by time.
+const FLOOD_STEP_TIME: Duration = Duration::from_millis(1800);
+
+/// A lot to send.
+#[derive(Debug, Clone)]
+pub struct Flood {
+    /// Who sends, as fast as the server takes it.
+    pub senders: Vec<ClientIndex>,
+    /// How much, all together, in bytes.
+    pub bytes: u64,
+    /// Length of each message, in bytes.
+    pub length: usize,
+}
+
+/// How far a flood came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flooded {
+    /// Bytes that the system took from the senders.
+    pub bytes: u64,
+    /// Whether the server stopped taking any.
+    pub blocked: bool,
+}
+
+/// What a server did with more than its stalled client could take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pressure {
+    /// It dropped so many messages for that client.
+    Dropped(u32),
+    /// It ended that client's connection.
+    Disconnected,
+    /// It stopped reading from the senders.
+    HeldBack,
+    /// It kept all of it, so many bytes.
+    Buffered(u64),
+}
+
+impl std::fmt::Display for Pressure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dropped(count) => write!(formatter, "{count} messages dropped"),
+            Self::Disconnected => write!(formatter, "the slow client was disconnected"),
+            Self::HeldBack => write!(formatter, "the server held the senders back, nothing lost"),
+            Self::Buffered(bytes) => {
+                write!(formatter, "nothing lost of {} KiB", bytes / 1024)
+            }
+        }
+    }
+}
+
+impl Room {
+    /// Sends as fast as the server reads, until the flood is through, the time
+    /// is over, or the server takes no more.
+    ///
+    /// # Errors
+    /// A harness error when the event queue fails.
+    pub fn flood(&mut self, flood: &Flood, time: Duration) -> Result<Flooded, Stop> {
+        let started = Instant::now();
+        let mut queued = 0;
+        let mut moved = Instant::now();
+        let mut unsent_before = usize::MAX;
+        for &sender in &flood.senders {
+            self.recorder.begin_burst(sender);
+        }
+        loop {
+            for &sender in &flood.senders {
+                while queued < flood.bytes
+                    && self.client(sender).unsent_bytes() < BACKLOG_BYTES_MAX
+                    && self.can_send(sender)
+                {
+                    self.say(sender, flood.length);
+                    queued += 1 + flood.length as u64;
+                    unsent_before = usize::MAX;
+                }
+            }
+            self.pump(Duration::from_millis(5))?;
+            let unsent: usize =
+                flood.senders.iter().map(|&sender| self.client(sender).unsent_bytes()).sum();
+            if unsent < unsent_before {
+                (moved, unsent_before) = (Instant::now(), unsent);
+            }
+            let blocked = unsent > 0 && moved.elapsed() > BLOCKED_AFTER;
+            let over = started.elapsed() > time || self.server_ended();
+            if (unsent == 0 && queued >= flood.bytes) || blocked || over {
+                return Ok(Flooded { bytes: queued - unsent as u64, blocked });
+            }
+        }
+    }
+
+    fn can_send(&self, client: ClientIndex) -> bool {
+        self.client(client).end().is_none() && self.client(client).stream().is_some()
+    }
+
+    /// Keeps `stalled` from reading while `senders` flood, then lets it read
+    /// all there is. The load grows until something gives.
+    ///
+    /// # Errors
+    /// A failure when those who read, `drains` (the senders among them), are
+    /// not served afterwards.
+    pub fn press(
+        &mut self,
+        senders: &[ClientIndex],
+        stalled: ClientIndex,
+        drains: &[ClientIndex],
+    ) -> Result<Pressure, Stop> {
+        let mut offered = 0;
+        for bytes in FLOOD_STEPS_BYTES {
+            let missing = self.missing(senders, stalled);
+            self.set_reading(stalled, false)?;
+            let flood = Flood { senders: senders.to_vec(), bytes, length: 200 };
+            let flooded = self.flood(&flood, FLOOD_STEP_TIME)?;
+            offered += flooded.bytes;
+            self.set_reading(stalled, true)?;
+            for &sender in senders {
+                self.insist(sender, drains, "a message behind a flood reaches those who read")?;
+                if self.drain(sender, stalled)? {
+                    return Ok(Pressure::Disconnected);
+                }
+            }
+            let lost = self.missing(senders, stalled) - missing;
+            if lost > 0 {
+                return Ok(Pressure::Dropped(lost));
+            }
+            if flooded.blocked {
+                return Ok(Pressure::HeldBack);
+            }
+        }
+        Ok(Pressure::Buffered(offered))
+    }
+
+    fn missing(&self, senders: &[ClientIndex], receiver: ClientIndex) -> u32 {
+        senders.iter().map(|&sender| self.recorder.tally(receiver, sender).missing()).sum()
+    }
+
+    /// Lets `stalled` catch up with `sender`. Returns whether its connection
+    /// ended on the way, which is legal for one whose backlog was full.
+    fn drain(&mut self, sender: ClientIndex, stalled: ClientIndex) -> Result<bool, Stop> {
+        let expected = "a client that reads again receives new messages again";
+        match self.insist(sender, &[stalled], expected) {
+            Err(_) if self.client(stalled).end().is_some() && !self.server_ended() => Ok(true),
+            other => other.map(|()| false),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Load: many senders at once, in rounds from a barrier, until enough
+//! deliveries were seen to catch what goes wrong once in thousands.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rand::seq::SliceRandom;
+
+use super::{ClientIndex, Room};
+use crate::verdict::Stop;
+
+/// A round is over when nothing arrives for so long. This decides only how
+/// hard the load is, never a verdict.
+const QUIET: Duration = Duration::from_millis(4);
+/// A sender with so much waiting leaves out its turn, in bytes.
+const BACKLOG_BYTES_MAX: usize = 64 * 1024;
+
+/// How much load is enough.
+#[derive(Debug, Clone, Copy)]
+pub struct Volume {
+    /// Deliveries, after which it ends.
+    pub deliveries: u64,
+    /// Time, after which it ends, too.
+    pub time: Duration,
+}
+
+/// Who talks how.
+#[derive(Debug, Clone)]
+pub struct Storm {
+    /// Who sends, all in each round.
+    pub senders: Vec<ClientIndex>,
+    /// Who has to have caught up before the next round.
+    pub receivers: Vec<ClientIndex>,
+    /// Messages of each sender in a round, at most.
+    pub burst_max: usize,
+    /// Length of the messages in bytes, least and most.
+    pub lengths: (usize, usize),
+}
+
+impl Room {
+    /// Rounds of bursts until `volume` is reached. Returns the number of rounds.
+    ///
+    /// # Errors
+    /// A failure when the server ends or a connection does that must not.
+    pub fn storm(&mut self, storm: &Storm, volume: Volume) -> Result<u32, Stop> {
+        let target = self.recorder.deliveries() + volume.deliveries;
+        let deadline = Instant::now() + volume.time;
+        let mut rounds = 0;
+        while self.recorder.deliveries() < target && Instant::now() < deadline {
+            self.storm_round(storm)?;
+            rounds += 1;
+            if !self.recorder.violations().is_empty() {
+                break;
+            }
+        }
+        Ok(rounds)
+    }
+
+    /// One round: every sender's burst is prepared, then all go out at once.
+    ///
+    /// # Errors
+    /// As [`storm`](Self::storm).
+    pub fn storm_round(&mut self, storm: &Storm) -> Result<(), Stop> {
+        let mut senders = storm.senders.clone();
+        senders.shuffle(&mut self.rng);
+        for &sender in &senders {
+            if self.client(sender).unsent_bytes() > BACKLOG_BYTES_MAX {
+                continue;
+            }
+            self.recorder.begin_burst(sender);
+            for _ in 0..self.rng.random_range(1..=storm.burst_max) {
+                let length = self.rng.random_range(storm.lengths.0..=storm.lengths.1);
+                self.say(sender, length);
+            }
+        }
+        self.flush()?;
+        self.catch_up(&senders, &storm.receivers)?;
+        self.check_still_there(&senders)
+    }
+
+    /// Pumps until all receivers have the last message of every sender, or
+    /// nothing has come for a while.
+    fn catch_up(&mut self, senders: &[ClientIndex], to: &[ClientIndex]) -> Result<(), Stop> {
+        let last: Vec<(ClientIndex, u32)> = senders
+            .iter()
+            .filter_map(|&sender| Some((sender, self.recorder.sent(sender).checked_sub(1)?)))
+            .collect();
+        let mut pending: Vec<ClientIndex> = to.to_vec();
+        loop {
+            pending.retain(|&receiver| {
+                last.iter().any(|&(sender, sequence)| {
+                    self.recorder.tally(receiver, sender).latest < Some(sequence)
+                })
+            });
+            if pending.is_empty() || self.pump(QUIET)? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn check_still_there(&self, clients: &[ClientIndex]) -> Result<(), Stop> {
+        match clients.iter().find(|&&index| self.client(index).end().is_some()) {
+            Some(&index) => Err(self.failure(
+                index,
+                "a client that reads all that arrives stays connected",
+                self.describe_end(index),
+            )),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Runs cases on a server: side by side where they may, and never for ever.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Instant;
+
+use crate::case::{Case, Run, SelectionError, select};
+use crate::options::Options;
+use crate::report::{CaseReport, TargetReport, case_report, target_verdict};
+use crate::subject::{Reach, Subject};
+use crate::trial::{Shared, Trial};
+use crate::verdict::{Outcome, Stop};
+
+/// Something that happened during a run.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The cases that will be run.
+    Started {
+        /// On what.
+        subject: &'a Subject,
+        /// In the order of the suite.
+        cases: &'a [&'static Case],
+    },
+    /// A case begins.
+    CaseStarted {
+        /// Which.
+        case: &'static Case,
+    },
+    /// A case has ended.
+    CaseFinished {
+        /// How.
+        report: &'a CaseReport,
+    },
+}
+
+/// Watches a run: a progress display, or a test.
+pub trait Observer {
+    /// Called on the thread that called [`run`], in the order of time.
+    fn event(&mut self, event: Event<'_>);
+}
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn event(&mut self, _event: Event<'_>) {}
+}
+
+enum Message {
+    Started(&'static Case),
+    Finished(usize, CaseReport),
+}
+
+/// Runs the cases that `options` choose on `subject`.
+///
+/// The first case runs alone, so that a server that does not start at all is
+/// found out at once; those that measure time or memory run alone at the end.
+///
+/// # Errors
+/// When the patterns for cases choose nothing.
+pub fn run(
+    subject: &Subject,
+    options: &Options,
+    observer: &mut dyn Observer,
+) -> Result<TargetReport, SelectionError> {
+    let cases = select(&options.case_globs, options.quick)?;
+    let began = Instant::now();
+    observer.event(Event::Started { subject, cases: &cases });
+    let shared = Arc::new(Shared::new(subject.clone(), options.clone()));
+    let mut reports: Vec<Option<CaseReport>> = vec![None; cases.len()];
+
+    let indices: Vec<usize> = (0..cases.len()).collect();
+    let (first, rest) = indices.split_at(1);
+    let (alone, together): (Vec<usize>, Vec<usize>) =
+        rest.iter().partition(|&&index| cases[index].traits.alone);
+    let jobs = match subject.reach {
+        Reach::Launch(_) => options.jobs.max(1),
+        // All cases share the one server that runs there.
+        Reach::Connect(_) => 1,
+    };
+    for (batch, jobs) in [(first, 1), (&together[..], jobs), (&alone[..], 1)] {
+        run_batch(&shared, &cases, batch, jobs, &mut reports, observer);
+    }
+
+    let reports: Vec<CaseReport> = reports.into_iter().flatten().collect();
+    Ok(TargetReport {
+        name: subject.name.clone(),
+        command: subject.command(),
+        verdict: target_verdict(&reports, options.strict),
+        seconds: began.elapsed().as_secs_f64(),
+        cases: reports,
+    })
+}
+
+fn run_batch(
+    shared: &Arc<Shared>,
+    cases: &[&'static Case],
+    batch: &[usize],
+    jobs: usize,
+    reports: &mut [Option<CaseReport>],
+    observer: &mut dyn Observer,
+) {
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..jobs.min(batch.len()) {
+            let sender = sender.clone();
+            let next = &next;
+            scope.spawn(move || {
+                while let Some(&index) = batch.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // The receiver outlives this scope's threads.
+                    let _ = sender.send(Message::Started(cases[index]));
+                    let report = run_case(shared, cases[index]);
+                    let _ = sender.send(Message::Finished(index, report));
+                }
+            });
+        }
+        drop(sender);
+        for message in receiver {
+            match message {
+                Message::Started(case) => observer.event(Event::CaseStarted { case }),
+                Message::Finished(index, report) => {
+                    observer.event(Event::CaseFinished { report: &report });
+                    reports[index] = Some(report);
+                }
+            }
+        }
+    });
+}
+
+fn run_case(shared: &Arc<Shared>, case: &'static Case) -> CaseReport {
+    let began = Instant::now();
+    let outcome = match obstacle(shared, case) {
+        Some(stop) => Err(stop),
+        None => play(Trial::new(Arc::clone(shared), case), case),
+    };
+    let options = &shared.options;
+    let rounds =
+        if options.rounds == 1 { String::new() } else { format!(" --rounds {}", options.rounds) };
+    let rerun = format!(
+        "zillions check {} --case {} --seed {}{rounds}",
+        shared.subject.argument, case.id, options.seed
+    );
+    let known = shared.subject.expectations.reason(case);
+    case_report(case, outcome, began.elapsed().as_secs_f64(), known, rerun)
+}
+
+fn obstacle(shared: &Shared, case: &Case) -> Option<Stop> {
+    if case.traits.launches && matches!(shared.subject.reach, Reach::Connect(_)) {
+        return Some(Stop::Skip(
+            "needs a server that the suite starts itself: give it the executable".to_owned(),
+        ));
+    }
+    shared.over()
+}
+
+fn play(mut trial: Trial, case: &Case) -> Outcome {
+    let played = catch_unwind(AssertUnwindSafe(|| match case.run {
+        Run::InRoom(act) => trial.in_room(act),
+        Run::WithTrial(act) => act(&mut trial),
+    }));
+    played.unwrap_or_else(|panic| Err(Stop::Error(format!("the case panicked: {}", text(&*panic)))))
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}

@@ -1,0 +1,69 @@
+//! The server under test: one that the suite starts, or one that runs already.
+
+use std::net::SocketAddr;
+
+use zillions_harness::Launch;
+
+use crate::expectations::Expectations;
+
+/// A server under test.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Its name in reports.
+    pub name: String,
+    /// How it is reached.
+    pub reach: Reach,
+    /// How it is given to `zillions check`, in the command that runs a case again.
+    pub argument: String,
+    /// What it is known not to do.
+    pub expectations: Expectations,
+}
+
+/// How a server under test is reached.
+#[derive(Debug, Clone)]
+pub enum Reach {
+    /// The suite starts a fresh one for each case.
+    Launch(Launch),
+    /// Somebody else runs it. Cases that have to start, stop or measure it are
+    /// skipped, and nobody else may talk on it meanwhile.
+    Connect(SocketAddr),
+}
+
+impl Subject {
+    /// A server that the suite starts. `name` is also what a user types after
+    /// `zillions check`; see [`argument`](Self::argument).
+    pub fn launch(name: impl Into<String>, launch: Launch) -> Self {
+        let name = name.into();
+        Self {
+            argument: name.clone(),
+            name,
+            reach: Reach::Launch(launch),
+            expectations: Expectations::default(),
+        }
+    }
+
+    /// A server that runs at `address` already.
+    pub fn connect(address: SocketAddr) -> Self {
+        Self {
+            argument: format!("--connect {address}"),
+            name: address.to_string(),
+            reach: Reach::Connect(address),
+            expectations: Expectations::default(),
+        }
+    }
+
+    /// The same, with failures that are known.
+    #[must_use]
+    pub fn expecting(mut self, expectations: Expectations) -> Self {
+        self.expectations = expectations;
+        self
+    }
+
+    /// The command line without the address; empty for a running server.
+    pub fn command(&self) -> Vec<String> {
+        match &self.reach {
+            Reach::Launch(launch) => launch.command(),
+            Reach::Connect(_) => Vec::new(),
+        }
+    }
+}

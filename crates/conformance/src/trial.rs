@@ -1,0 +1,227 @@
+//! One case on one server: what it may use, and how long it may wait.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use zillions_harness::{Launch, PortError, PortLease, Server, StartError, StartOptions};
+
+use crate::case::Case;
+use crate::options::{Options, SUITE_SECONDS_MAX};
+use crate::room::{Room, Volume};
+use crate::subject::{Reach, Subject};
+use crate::verdict::{Outcome, Stop};
+
+/// How long something may take that a working server does in milliseconds.
+/// Only a failing case waits so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The same once a run has waited in vain for [`WAITED_ENOUGH`]: it has failed
+/// by then, and the rest should not take all afternoon.
+const PATIENCE_WORN: Duration = Duration::from_secs(3);
+/// Sum of vain waits after which patience is worn.
+const WAITED_ENOUGH: Duration = Duration::from_secs(30);
+/// Time for a server to print its line, in seconds. Interpreters and virtual
+/// machines on a loaded machine need a few.
+const READY_SECONDS_MAX: f64 = 10.0;
+/// Starts that may fail before the rest of the suite is skipped, as long as
+/// none has succeeded.
+const FAILED_STARTS_MAX: u32 = 2;
+
+/// What all cases of a run share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) subject: Subject,
+    pub(crate) options: Options,
+    began: Instant,
+    waited_in_vain_ms: AtomicU64,
+    starts: AtomicU32,
+    starts_failed: AtomicU32,
+}
+
+impl Shared {
+    pub(crate) fn new(subject: Subject, options: Options) -> Self {
+        Self {
+            subject,
+            options,
+            began: Instant::now(),
+            waited_in_vain_ms: AtomicU64::new(0),
+            starts: AtomicU32::new(0),
+            starts_failed: AtomicU32::new(0),
+        }
+    }
+
+    /// Why no further case should begin, if that is so.
+    pub(crate) fn over(&self) -> Option<Stop> {
+        let failed = self.starts_failed.load(Ordering::Relaxed);
+        if self.starts.load(Ordering::Relaxed) == 0 && failed >= FAILED_STARTS_MAX {
+            return Some(Stop::Skip("the server does not start".to_owned()));
+        }
+        (self.began.elapsed() > Duration::from_secs(SUITE_SECONDS_MAX)).then(|| {
+            Stop::Inconclusive(format!(
+                "not run: the {SUITE_SECONDS_MAX} s for one target were used up by other cases; \
+                 choose it alone with --case"
+            ))
+        })
+    }
+}
+
+/// One case on one server.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    shared: Arc<Shared>,
+    case: &'static Case,
+}
+
+impl Trial {
+    pub(crate) fn new(shared: Arc<Shared>, case: &'static Case) -> Self {
+        Self { shared, case }
+    }
+
+    /// The case.
+    pub fn case(&self) -> &'static Case {
+        self.case
+    }
+
+    /// The seed of this case: follows from the run's and the case's id, so
+    /// that a case run alone does what it did among others.
+    pub fn seed(&self) -> u64 {
+        // FNV-1a: the same with every compiler, unlike the standard hasher.
+        let seed = self.shared.options.seed.to_le_bytes();
+        seed.iter().chain(self.case.id.as_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+    }
+
+    /// How long to wait for what has to come.
+    pub fn patience(&self) -> Duration {
+        let waited = Duration::from_millis(self.shared.waited_in_vain_ms.load(Ordering::Relaxed));
+        if waited < WAITED_ENOUGH { PATIENCE } else { PATIENCE_WORN }
+    }
+
+    pub(crate) fn waited_in_vain(&self, time: Duration) {
+        self.shared.waited_in_vain_ms.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Whether only the quick selection was asked for.
+    pub fn quick(&self) -> bool {
+        self.shared.options.quick
+    }
+
+    /// The volume that was asked for, where `deliveries` and `seconds` are
+    /// what a default run does. A slow server ends by time, a fast one by number.
+    pub fn volume(&self, deliveries: u64, seconds: f64) -> Volume {
+        let factor = f64::from(self.shared.options.rounds.max(1));
+        let factor = if self.quick() { factor / 4.0 } else { factor };
+        Volume {
+            deliveries: (deliveries as f64 * factor) as u64,
+            time: Duration::from_secs_f64(seconds * factor),
+        }
+    }
+
+    /// How the server is started.
+    ///
+    /// # Errors
+    /// A harness error for a server that somebody else runs.
+    pub fn launch(&self) -> Result<&Launch, Stop> {
+        match &self.shared.subject.reach {
+            Reach::Launch(launch) => Ok(launch),
+            Reach::Connect(_) => {
+                Err(Stop::Error("this case needs a server that the suite starts".to_owned()))
+            }
+        }
+    }
+
+    /// A free port on the IPv4 loopback address.
+    ///
+    /// # Errors
+    /// A harness error when there is none.
+    pub fn lease(&self) -> Result<PortLease, Stop> {
+        PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST))
+            .map_err(|error: PortError| Stop::Error(error.to_string()))
+    }
+
+    /// Starts `launch` on the leased address.
+    ///
+    /// # Errors
+    /// A failure when the server does not get ready, a harness error when the
+    /// address is not usable.
+    pub fn start(&self, launch: &Launch, lease: &PortLease) -> Result<Server, Stop> {
+        self.start_with(launch, lease, false)
+    }
+
+    /// [`start`](Self::start), with a connection made at once after the line.
+    ///
+    /// # Errors
+    /// As `start`, and when that connection is refused.
+    pub fn start_with(
+        &self,
+        launch: &Launch,
+        lease: &PortLease,
+        probe_connection: bool,
+    ) -> Result<Server, Stop> {
+        let options = StartOptions {
+            ready_seconds_max: READY_SECONDS_MAX,
+            probe_connection,
+            ..StartOptions::default()
+        };
+        let address = lease.address();
+        match Server::start(launch, &address.to_string(), &options) {
+            Ok(server) => {
+                self.shared.starts.fetch_add(1, Ordering::Relaxed);
+                Ok(server)
+            }
+            Err(error @ (StartError::Address(_) | StartError::Log { .. })) => {
+                Err(Stop::Error(error.to_string()))
+            }
+            Err(error) => {
+                self.shared.starts_failed.fetch_add(1, Ordering::Relaxed);
+                Err(Stop::fail(
+                    format!("'listening on {address}' on standard output, and then connections"),
+                    error.to_string(),
+                )
+                .breaking("START-2"))
+            }
+        }
+    }
+
+    /// Plays `act` in a room with a fresh server, or with the running one.
+    ///
+    /// # Errors
+    /// Whatever ended the case early.
+    pub fn in_room(&self, act: impl FnOnce(&mut Room) -> Outcome) -> Outcome {
+        match &self.shared.subject.reach {
+            Reach::Launch(launch) => self.in_room_of(launch, act),
+            Reach::Connect(address) => {
+                let mut room = Room::open(self.clone(), None, *address)?;
+                let outcome = act(&mut room);
+                room.conclude(outcome)
+            }
+        }
+    }
+
+    /// Plays `act` in a room with a server started by `launch`.
+    ///
+    /// # Errors
+    /// Whatever ended the case early.
+    pub fn in_room_of(&self, launch: &Launch, act: impl FnOnce(&mut Room) -> Outcome) -> Outcome {
+        let lease = self.lease()?;
+        let server = self.start(launch, &lease)?;
+        self.in_room_at(server, lease.address(), act)
+    }
+
+    /// Plays `act` in a room with a server that this case has started.
+    ///
+    /// # Errors
+    /// Whatever ended the case early.
+    pub fn in_room_at(
+        &self,
+        server: Server,
+        address: SocketAddr,
+        act: impl FnOnce(&mut Room) -> Outcome,
+    ) -> Outcome {
+        let mut room = Room::open(self.clone(), Some(server), address)?;
+        let outcome = act(&mut room);
+        room.conclude(outcome)
+    }
+}

@@ -1,0 +1,178 @@
+//! What a case can end with.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How much a case weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Tests a MUST clause: not met is a failure.
+    Must,
+    /// Tests a SHOULD clause: not met is nonstrict.
+    Should,
+    /// Only reports what the server does.
+    Info,
+}
+
+/// How a case ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The clause was tested and holds.
+    Pass,
+    /// A MUST clause does not hold.
+    Fail,
+    /// A SHOULD clause does not hold.
+    Nonstrict,
+    /// Nothing to hold: what was seen is reported.
+    Info,
+    /// The run never produced the condition that the case tests.
+    Inconclusive,
+    /// Cannot be run here; the reason is given.
+    Skip,
+    /// The tool itself failed, or an expectation is out of date.
+    Error,
+}
+
+impl Level {
+    /// The word used in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Must => "must",
+            Self::Should => "should",
+            Self::Info => "info",
+        }
+    }
+}
+
+impl Verdict {
+    /// The word used in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Nonstrict => "nonstrict",
+            Self::Info => "info",
+            Self::Inconclusive => "inconclusive",
+            Self::Skip => "skip",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What a case that ran to its end has to say; often nothing.
+pub type Note = String;
+
+/// What the function of a case returns.
+pub type Outcome = Result<Note, Stop>;
+
+/// Why a case did not run to its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// The server did what the clause forbids.
+    Fail(Box<Failure>),
+    /// The condition under test never came about.
+    Inconclusive(String),
+    /// Cannot be run here.
+    Skip(String),
+    /// The tool itself failed.
+    Error(String),
+}
+
+/// What a failing case knows, for somebody who has to find the bug.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// What should have come.
+    pub expected: String,
+    /// What came instead.
+    pub came: String,
+    /// The clause that is broken, where it is not the one that the case tests:
+    /// a server that dies breaks LIFE-1 whatever was being tested.
+    pub clause: Option<&'static str>,
+    /// The connection that saw it, for example `#3 (stalled reader)`.
+    pub connection: Option<String>,
+    /// The bytes around the place, and where they stand in the stream.
+    pub bytes: Option<Excerpt>,
+    /// The server's last log lines.
+    pub log: Vec<String>,
+}
+
+/// Part of the byte stream that a connection received.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Offset of the first byte in the stream.
+    pub offset: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Stop {
+    /// A failure: `expected` should have come, `came` came.
+    pub fn fail(expected: impl Into<String>, came: impl Into<String>) -> Self {
+        Self::Fail(Box::new(Failure {
+            expected: expected.into(),
+            came: came.into(),
+            ..Failure::default()
+        }))
+    }
+
+    /// The same failure, counted against another clause than the case's.
+    pub(crate) fn breaking(mut self, clause: &'static str) -> Self {
+        if let Self::Fail(failure) = &mut self {
+            failure.clause = Some(clause);
+        }
+        self
+    }
+
+    /// The same failure, counted against the case's own clause.
+    pub(crate) fn breaking_its_own(mut self) -> Self {
+        if let Self::Fail(failure) = &mut self {
+            failure.clause = None;
+        }
+        self
+    }
+}
+
+/// Turns an error of the operating system that is no fault of the server into
+/// a harness error that says what was tried.
+pub(crate) fn harness(what: &str) -> impl FnOnce(std::io::Error) -> Stop {
+    let what = what.to_owned();
+    move |error| Stop::Error(format!("{what}: {error}"))
+}
+
+impl Excerpt {
+    /// Rows of sixteen bytes: offset, hexadecimal, printable characters.
+    pub fn rows(&self) -> Vec<String> {
+        const ROW_BYTES: usize = 16;
+        self.bytes
+            .chunks(ROW_BYTES)
+            .enumerate()
+            .map(|(row, bytes)| {
+                let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                let text: String = bytes
+                    .iter()
+                    .map(|&byte| if (0x20..0x7f).contains(&byte) { byte as char } else { '.' })
+                    .collect();
+                let offset = self.offset + (row * ROW_BYTES) as u64;
+                format!("{offset:>8}  {:<47}  {text}", hex.join(" "))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_shows_offsets_hexadecimal_and_text() {
+        let excerpt = Excerpt { offset: 32, bytes: b"\x05hello\x00\xff0123456789".to_vec() };
+        let rows = excerpt.rows();
+        assert_eq!(
+            rows[0],
+            "      32  05 68 65 6c 6c 6f 00 ff 30 31 32 33 34 35 36 37  .hello..01234567"
+        );
+        assert!(rows[1].starts_with("      48  38 39 "), "{}", rows[1]);
+    }
+}

@@ -1,0 +1,163 @@
+//! The points at which a fault may differ from the correct server.
+//!
+//! Every method's default body **is** the correct server's behaviour at that
+//! point; a fault overrides as few of them as it can.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use crate::client::{Client, ClientId, End, Message};
+use crate::correct;
+use crate::error::Error;
+use crate::room::{Context, REST_AFTER_EXHAUSTION, Room};
+use crate::start;
+
+/// One way to be a chat server.
+pub(crate) trait Deviation {
+    // Starting.
+
+    /// What the argument means.
+    fn resolve(&mut self, argument: Option<&str>) -> Result<Vec<SocketAddr>, Error> {
+        start::resolve(argument)
+    }
+
+    /// Called with a valid address before it is bound.
+    fn before_bind(&mut self, _address: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Listens on one of the addresses.
+    fn listen(&mut self, candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
+        start::listen_on_any(candidates)
+    }
+
+    /// Says that it accepts connections.
+    fn announce(&mut self, address: &str) -> io::Result<()> {
+        start::say(&format!("listening on {address}\n"))
+    }
+
+    /// What comes of a failed start.
+    fn not_started(&mut self, error: Error) -> Result<(), Error> {
+        Err(error)
+    }
+
+    // Clients come.
+
+    /// Accepts one connection, or fails with `WouldBlock` if there is none.
+    fn accept(&mut self, room: &mut Room) -> io::Result<TcpStream> {
+        room.listener.accept().map(|(stream, _)| stream)
+    }
+
+    /// The process has no descriptor for a new connection. Those who wait stay
+    /// in the backlog until there is one.
+    fn descriptors_exhausted(&mut self, room: &mut Room) -> Result<(), Error> {
+        room.rest(REST_AFTER_EXHAUSTION).map_err(Error::system("rest the listener"))
+    }
+
+    /// A client was taken in.
+    fn joined(&mut self, _room: &mut Room, _id: ClientId) {}
+
+    // Bytes come.
+
+    /// Whether anything is read in this turn.
+    fn may_read(&mut self, _room: &Room) -> bool {
+        true
+    }
+
+    /// Reads once from a client that is readable.
+    fn read(
+        &mut self,
+        client: &mut Client,
+        buffer: &mut [u8],
+        _context: &Context,
+    ) -> io::Result<usize> {
+        client.read(buffer)
+    }
+
+    /// Takes the bodies of the whole frames off what the client sent.
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        correct::decode(&mut client.inbound)
+    }
+
+    /// What becomes of a body that was received: itself, or nothing.
+    fn received(&mut self, _client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        Some(body)
+    }
+
+    /// A client's stream ended, or was reset. Returns bodies to be delivered:
+    /// none, as an incomplete frame is no message.
+    fn ended(&mut self, _client: &mut Client, _end: End) -> Result<Vec<Vec<u8>>, Error> {
+        Ok(Vec::new())
+    }
+
+    // Messages go out.
+
+    /// The one sequencing point. Called in every turn, also without messages.
+    fn sequence(&mut self, _room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
+        batch
+    }
+
+    /// Delivers one batch, which has not been written to anybody yet.
+    fn distribute(&mut self, room: &mut Room, batch: &[Message]) {
+        for message in batch {
+            self.deliver(room, message);
+        }
+    }
+
+    /// Delivers one message to every connected client.
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        correct::deliver(self, room, message);
+    }
+
+    /// Queues a message for one client, if there is room for it and the client
+    /// has not closed its sending side.
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        correct::enqueue(self, client, message, context);
+    }
+
+    /// The queue of a client is full.
+    fn overflow(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        correct::overflow(self, client, message, context);
+    }
+
+    /// Writes as much of a client's queue as its socket takes.
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        correct::flush(client, context)
+    }
+
+    // Clients go.
+
+    /// Whether something outside its queue is still meant for this client,
+    /// whose stream has ended.
+    fn holds_back_for(&self, _id: ClientId) -> bool {
+        false
+    }
+
+    /// A client was taken out. Its descriptor and memory go with the value.
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        drop(client);
+    }
+
+    // Running.
+
+    /// Called at the beginning of each turn.
+    fn turn(&mut self, _room: &mut Room) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The longest that the next wait for events may last.
+    fn wait_max(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether it ends, now that it was told to.
+    fn stops(&mut self, _room: &Room) -> bool {
+        true
+    }
+}
+
+/// The correct server.
+pub(crate) struct Correct;
+
+impl Deviation for Correct {}

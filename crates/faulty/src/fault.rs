@@ -1,0 +1,92 @@
+//! What a fault is, and the table of all of them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::deviation::Deviation;
+use crate::faults;
+
+/// One known fault: the server that has it differs from the correct one in
+/// this and in nothing else.
+#[derive(Clone, Copy, Serialize)]
+pub struct Fault {
+    /// Its name: lower-case words with hyphens.
+    pub name: &'static str,
+    /// The clause of the spec that it breaks first of all.
+    pub breaks: &'static str,
+    /// What the server does, in one sentence without an end stop.
+    pub what: &'static str,
+    /// Whether it shows only once in hundreds or thousands of messages.
+    pub rare: bool,
+    #[serde(skip)]
+    pub(crate) make: fn() -> Box<dyn Deviation>,
+}
+
+impl Fault {
+    /// A fault that shows whenever its situation comes up.
+    pub(crate) const fn always(
+        name: &'static str,
+        breaks: &'static str,
+        what: &'static str,
+        make: fn() -> Box<dyn Deviation>,
+    ) -> Self {
+        Self { name, breaks, what, rare: false, make }
+    }
+
+    /// A fault that needs volume to show.
+    pub(crate) const fn rarely(
+        name: &'static str,
+        breaks: &'static str,
+        what: &'static str,
+        make: fn() -> Box<dyn Deviation>,
+    ) -> Self {
+        Self { name, breaks, what, rare: true, make }
+    }
+
+    /// Every fault, in the order of the spec's groups.
+    pub fn all() -> impl Iterator<Item = Self> {
+        faults::GROUPS.iter().copied().flatten().copied()
+    }
+
+    /// The fault of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|fault| fault.name == name)
+    }
+}
+
+impl PartialEq for Fault {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Fault {}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Fault({})", self.name)
+    }
+}
+
+/// The name, as the command line takes it.
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name)
+    }
+}
+
+/// There is no fault of that name.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no fault is called `{0}`; --list-faults lists them")]
+pub struct UnknownFault(pub String);
+
+impl FromStr for Fault {
+    type Err = UnknownFault;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFault> {
+        Self::named(name).ok_or_else(|| UnknownFault(name.to_owned()))
+    }
+}

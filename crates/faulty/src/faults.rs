@@ -1,0 +1,34 @@
+//! The table of faults, one file per area.
+
+mod causal;
+mod drops;
+mod ending;
+mod fanout;
+mod framing;
+mod integrity;
+mod joining;
+mod life;
+mod order;
+mod overtaking;
+mod slow;
+mod start;
+mod wholeness;
+
+use crate::fault::Fault;
+
+/// All faults by group.
+pub(crate) const GROUPS: &[&[Fault]] = &[
+    start::FAULTS,
+    framing::FAULTS,
+    wholeness::FAULTS,
+    joining::FAULTS,
+    fanout::FAULTS,
+    integrity::FAULTS,
+    overtaking::FAULTS,
+    order::FAULTS,
+    causal::FAULTS,
+    drops::FAULTS,
+    slow::FAULTS,
+    ending::FAULTS,
+    life::FAULTS,
+];

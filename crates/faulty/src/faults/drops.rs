@@ -1,0 +1,113 @@
+//! Faults of dropping: DROP.
+
+use std::collections::HashSet;
+use std::io;
+
+use crate::chance::OneIn;
+use crate::client::{Client, ClientId, End, Message};
+use crate::correct;
+use crate::deviation::Deviation;
+use crate::fault::Fault;
+use crate::room::{Context, Room};
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::always(
+        "drop-cuts-mid-frame",
+        "DROP-2",
+        "a full queue drops its first message even if a part of it was written",
+        || Box::new(CutsMidFrame),
+    ),
+    Fault::rarely("loss-at-low-load", "DROP-3", "one delivery of 500 is never made", || {
+        Box::new(LossAtLowLoad { chance: OneIn::new(500) })
+    }),
+    Fault::always(
+        "loss-in-burst-of-four",
+        "DROP-3",
+        "it holds three messages per client, one too few",
+        || Box::new(LossInBurst),
+    ),
+    Fault::rarely(
+        "lost-wake-up",
+        "DROP-3",
+        "one time in 400 a client is not written to until there is another message for it",
+        || Box::new(LostWakeUp { chance: OneIn::new(400) }),
+    ),
+    Fault::always(
+        "no-delivery-after-overflow",
+        "DROP-4",
+        "a client whose queue was full once receives no new message any more",
+        || Box::new(NoDeliveryAfterOverflow::default()),
+    ),
+];
+
+struct CutsMidFrame;
+
+impl Deviation for CutsMidFrame {
+    fn overflow(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if client.outbound.written > 0 {
+            client.outbound.queue.pop_front();
+            client.outbound.written = 0;
+        }
+        correct::overflow(self, client, message, context);
+    }
+}
+
+struct LossAtLowLoad {
+    chance: OneIn,
+}
+
+impl Deviation for LossAtLowLoad {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if !self.chance.happens() {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+}
+
+/// How many messages it holds per client.
+const TOO_SHORT: usize = 3;
+
+struct LossInBurst;
+
+impl Deviation for LossInBurst {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if client.outbound.queue.len() < TOO_SHORT {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+}
+
+struct LostWakeUp {
+    chance: OneIn,
+}
+
+impl Deviation for LostWakeUp {
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        if self.chance.happens() {
+            client.outbound.blocked = false;
+            return Ok(());
+        }
+        correct::flush(client, context)
+    }
+}
+
+#[derive(Default)]
+struct NoDeliveryAfterOverflow {
+    given_up: HashSet<ClientId>,
+}
+
+impl Deviation for NoDeliveryAfterOverflow {
+    fn overflow(&mut self, client: &mut Client, _message: &Message, _context: &Context) {
+        self.given_up.insert(client.id);
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if !self.given_up.contains(&client.id) {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.given_up.remove(&client.id);
+    }
+}

@@ -1,0 +1,198 @@
+//! Faults of half-close, end of file and resets: END.
+
+use std::io::{self, ErrorKind};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use signal_hook::consts::SIGPIPE;
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::client::{Client, ClientId, End, State};
+use crate::correct;
+use crate::deviation::Deviation;
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::room::{Context, Room};
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::always(
+        "frames-lost-at-fin",
+        "END-1",
+        "frames that arrive together with the end of the stream are thrown away",
+        || Box::new(AtFin { keeps_frames: false }),
+    ),
+    Fault::always(
+        "drops-echo-at-half-close",
+        "END-2",
+        "a client that closes its sending side is closed at once, without its last echoes",
+        || Box::new(AtFin { keeps_frames: true }),
+    ),
+    Fault::always("reset-kills", "END-3", "it dies when a client resets its connection", || {
+        Box::new(ResetKills)
+    }),
+    Fault::always(
+        "sigpipe-kills",
+        "END-3",
+        "it dies when it has something to write to a client that is gone",
+        || Box::new(SigpipeKills),
+    ),
+    Fault::always(
+        "reset-at-accept-stops-accepting",
+        "END-3",
+        "it stops accepting when a connection is reset before it is accepted",
+        || Box::new(ResetAtAccept),
+    ),
+    Fault::always(
+        "descriptor-leak",
+        "END-4",
+        "it closes the connection of a client that left, but keeps its descriptor",
+        || Box::new(DescriptorLeak { leaks: |_| true, kept: Vec::new() }),
+    ),
+    Fault::always(
+        "descriptor-leak-at-reset",
+        "END-4",
+        "it keeps the descriptor of a client that reset its connection",
+        || Box::new(DescriptorLeak { leaks: |end| end == End::Reset, kept: Vec::new() }),
+    ),
+    Fault::always(
+        "never-closes",
+        "END-4",
+        "it never closes the connection of a client that closed its side",
+        || Box::new(NeverCloses),
+    ),
+    Fault::always(
+        "memory-leak-per-connection",
+        "END-4",
+        "it loses 64 KiB of memory with each connection",
+        || Box::new(MemoryLeak { lost: Vec::new() }),
+    ),
+];
+
+/// How long it takes from being woken to reading: long enough for what a client
+/// does in one go to have arrived.
+const WAKING: Duration = Duration::from_micros(500);
+
+/// Looks for the end of the stream before it looks at what comes before it.
+struct AtFin {
+    keeps_frames: bool,
+}
+
+impl Deviation for AtFin {
+    fn read(
+        &mut self,
+        client: &mut Client,
+        buffer: &mut [u8],
+        context: &Context,
+    ) -> io::Result<usize> {
+        context.pause(WAKING);
+        let mut count = client.read(buffer)?;
+        while count > 0 && count < buffer.len() {
+            match client.read(&mut buffer[count..]) {
+                Ok(0) if self.keeps_frames => {
+                    client.state = State::Gone(End::Finished);
+                    return Ok(count);
+                }
+                Ok(0) => return Ok(0),
+                Ok(more) => count += more,
+                // Whatever it is, the next read will tell again.
+                Err(_) => break,
+            }
+        }
+        Ok(count)
+    }
+}
+
+struct ResetKills;
+
+impl Deviation for ResetKills {
+    fn ended(&mut self, _client: &mut Client, end: End) -> Result<Vec<Vec<u8>>, Error> {
+        if end == End::Reset {
+            let reason = "a client reset its connection".to_owned();
+            return Err(Error::Fault { fault: "reset-kills", reason });
+        }
+        Ok(Vec::new())
+    }
+}
+
+struct SigpipeKills;
+
+impl SigpipeKills {
+    fn die() {
+        // Ends the process as the signal would.
+        let _ = emulate_default_handler(SIGPIPE);
+    }
+}
+
+impl Deviation for SigpipeKills {
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        let flushed = correct::flush(client, context);
+        if let Err(error) = &flushed
+            && matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+        {
+            Self::die();
+        }
+        flushed
+    }
+
+    fn ended(&mut self, client: &mut Client, end: End) -> Result<Vec<Vec<u8>>, Error> {
+        // The reset was seen before the next write: that would have failed.
+        if end == End::Reset && !client.outbound.queue.is_empty() {
+            Self::die();
+        }
+        Ok(Vec::new())
+    }
+}
+
+struct ResetAtAccept;
+
+impl Deviation for ResetAtAccept {
+    fn accept(&mut self, room: &mut Room) -> io::Result<TcpStream> {
+        room.context.pause(WAKING);
+        let (stream, _) = room.listener.accept()?;
+        if let Err(error) = stream.peer_addr() {
+            room.stop_accepting()?;
+            return Err(error);
+        }
+        Ok(stream)
+    }
+}
+
+struct DescriptorLeak {
+    leaks: fn(End) -> bool,
+    kept: Vec<TcpStream>,
+}
+
+impl Deviation for DescriptorLeak {
+    fn left(&mut self, _room: &mut Room, client: Client, end: End) {
+        if (self.leaks)(end) {
+            // It fails when the peer is gone already.
+            let _ = client.stream.shutdown(Shutdown::Both);
+            self.kept.push(client.stream);
+        }
+    }
+}
+
+struct NeverCloses;
+
+impl Deviation for NeverCloses {
+    fn holds_back_for(&self, _id: ClientId) -> bool {
+        true
+    }
+}
+
+/// What is lost per connection, and in total at most.
+const LOST_BYTES: usize = 64 * 1024;
+const LOST_PIECES_MAX: usize = (1 << 30) / LOST_BYTES;
+
+struct MemoryLeak {
+    lost: Vec<Vec<u8>>,
+}
+
+impl Deviation for MemoryLeak {
+    fn joined(&mut self, _room: &mut Room, _id: ClientId) {
+        if self.lost.len() < LOST_PIECES_MAX {
+            // Not zeros: those would take no memory until they are written to.
+            self.lost.push(vec![1; LOST_BYTES]);
+        }
+    }
+}

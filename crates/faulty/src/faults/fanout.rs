@@ -1,0 +1,145 @@
+//! Faults of who receives: FANOUT-1 and FANOUT-4.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Bound;
+
+use crate::client::{Client, ClientId, End, Message};
+use crate::correct;
+use crate::deviation::Deviation;
+use crate::fault::Fault;
+use crate::room::{Context, Room};
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::always("no-echo", "FANOUT-1", "a sender does not receive its own messages", || {
+        Box::new(Recipients { copies: |own| u8::from(!own) })
+    }),
+    Fault::always("double-echo", "FANOUT-1", "a sender receives its own messages twice", || {
+        Box::new(Recipients { copies: |own| 1 + u8::from(own) })
+    }),
+    Fault::always("echo-only", "FANOUT-1", "only its sender receives a message", || {
+        Box::new(Recipients { copies: u8::from })
+    }),
+    Fault::always(
+        "one-message-per-connection",
+        "FANOUT-1",
+        "what a client sends after its first message is ignored",
+        || Box::new(OneMessagePerConnection::default()),
+    ),
+    Fault::always(
+        "deduplicates",
+        "FANOUT-1",
+        "a message that equals the one before it of the same sender is dropped",
+        || Box::new(Deduplicates::default()),
+    ),
+    Fault::always(
+        "half-of-large-rooms",
+        "FANOUT-1",
+        "with 50 clients or more every other one receives nothing",
+        || Box::new(HalfOfLargeRooms),
+    ),
+    Fault::always(
+        "leaving-disconnects-another",
+        "FANOUT-4",
+        "when a client leaves, the one that joined after it is disconnected",
+        || Box::new(LeavingDisconnects),
+    ),
+    Fault::always(
+        "leaving-skips-another",
+        "FANOUT-4",
+        "when a client leaves, the youngest client does not receive the next message",
+        || Box::new(LeavingSkips { skipped: None }),
+    ),
+];
+
+/// How many copies of a message go to its sender, and to the others.
+struct Recipients {
+    copies: fn(bool) -> u8,
+}
+
+impl Deviation for Recipients {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        for _ in 0..(self.copies)(message.sender == client.id) {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+}
+
+#[derive(Default)]
+struct OneMessagePerConnection {
+    have_sent: HashSet<ClientId>,
+}
+
+impl Deviation for OneMessagePerConnection {
+    fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        self.have_sent.insert(client.id).then_some(body)
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.have_sent.remove(&client.id);
+    }
+}
+
+#[derive(Default)]
+struct Deduplicates {
+    last: HashMap<ClientId, Vec<u8>>,
+}
+
+impl Deviation for Deduplicates {
+    fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        let before = self.last.insert(client.id, body.clone());
+        (before.as_ref() != Some(&body)).then_some(body)
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.last.remove(&client.id);
+    }
+}
+
+/// From how many clients on a room is large.
+const LARGE_ROOM: usize = 50;
+
+struct HalfOfLargeRooms;
+
+impl Deviation for HalfOfLargeRooms {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        let step = if room.clients.len() >= LARGE_ROOM { 2 } else { 1 };
+        room.touched = true;
+        let Room { clients, context, .. } = room;
+        for client in clients.values_mut().step_by(step) {
+            self.enqueue(client, message, context);
+        }
+    }
+}
+
+struct LeavingDisconnects;
+
+impl Deviation for LeavingDisconnects {
+    fn left(&mut self, room: &mut Room, client: Client, end: End) {
+        let younger = (Bound::Excluded(client.id), Bound::Unbounded);
+        let next = room.clients.range_mut(younger).next();
+        // One victim per client that leaves by itself: no chain reaction.
+        if let Some((_, next)) = next
+            && end != End::Removed
+        {
+            next.remove();
+        }
+    }
+}
+
+struct LeavingSkips {
+    skipped: Option<ClientId>,
+}
+
+impl Deviation for LeavingSkips {
+    fn left(&mut self, room: &mut Room, _client: Client, _end: End) {
+        self.skipped = room.clients.keys().next_back().copied();
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if self.skipped == Some(client.id) {
+            self.skipped = None;
+        } else {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+}

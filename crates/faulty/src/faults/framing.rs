@@ -1,0 +1,313 @@
+//! Faults of decoding: FRAME-1 to FRAME-4.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::client::{BODY_BYTES_MAX, Client, ClientId, End, Message};
+use crate::correct;
+use crate::deviation::Deviation;
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::room::{Context, Room};
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::always(
+        "signed-length",
+        "FRAME-1",
+        "lengths of 128 and over are read as negative and end the connection",
+        || Box::new(SignedLength),
+    ),
+    Fault::always("255-truncated", "FRAME-1", "a body of 255 bytes loses its last byte", || {
+        Box::new(Rewrites(|body| body.truncate(BODY_BYTES_MAX - 1)))
+    }),
+    Fault::always(
+        "text-mode-header",
+        "FRAME-1",
+        "a header of 10 is written as a carriage return and a newline, as text would be",
+        || Box::new(TextModeHeader),
+    ),
+    Fault::always("newline-stripped", "FRAME-2", "a newline at a body's end is taken off", || {
+        Box::new(Rewrites(strip_newline))
+    }),
+    Fault::always("nul-terminated", "FRAME-2", "a body ends before its first zero byte", || {
+        Box::new(Rewrites(cut_at_zero))
+    }),
+    Fault::always(
+        "telnet-escape",
+        "FRAME-2",
+        "two bytes 255 in a row in a body are read as one",
+        || Box::new(Rewrites(unescape_255)),
+    ),
+    Fault::always("text-only", "FRAME-2", "a body that is not UTF-8 is dropped", || {
+        Box::new(Refuses(|body| std::str::from_utf8(body).is_err()))
+    }),
+    Fault::always("zero-is-eof", "FRAME-3", "an empty message ends the connection", || {
+        Box::new(ZeroIsEof)
+    }),
+    Fault::always("zero-skipped", "FRAME-3", "an empty message is dropped", || {
+        Box::new(Refuses(|body| body.is_empty()))
+    }),
+    Fault::always(
+        "single-read-per-body",
+        "FRAME-4",
+        "a body is what one read returns of it, and the next byte is a header",
+        || Box::new(SingleReadPerBody),
+    ),
+    Fault::always(
+        "one-frame-per-read",
+        "FRAME-4",
+        "what a read returns after its first whole frame is thrown away",
+        || Box::new(OneFramePerRead),
+    ),
+    Fault::always(
+        "rest-waits-for-next-read",
+        "FRAME-4",
+        "of several frames that arrive together all but the first wait for the next arrival",
+        || Box::new(RestWaitsForNextRead),
+    ),
+    Fault::always(
+        "stale-bytes-at-buffer-end",
+        "FRAME-4",
+        "the part of a body before the end of a full read buffer is overwritten by the buffer's start",
+        || Box::new(StaleBytesAtBufferEnd { head: Vec::new() }),
+    ),
+    Fault::always(
+        "parse-buffer-shared",
+        "FRAME-4",
+        "all clients share the buffer for incomplete frames",
+        || Box::new(ParseBufferShared::default()),
+    ),
+    Fault::always(
+        "mid-frame-timeout",
+        "FRAME-4",
+        "a client that pauses inside a frame for a second is disconnected",
+        || Box::new(MidFrameTimeout::default()),
+    ),
+];
+
+struct SignedLength;
+
+impl Deviation for SignedLength {
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        let mut bodies = Vec::new();
+        while let Some(&length) = client.inbound.first() {
+            let Ok(length) = usize::try_from(length.cast_signed()) else {
+                client.remove();
+                break;
+            };
+            if client.inbound.len() <= length {
+                break;
+            }
+            bodies.push(client.inbound[1..=length].to_vec());
+            client.inbound.drain(..=length);
+        }
+        bodies
+    }
+}
+
+/// Changes bodies in place.
+struct Rewrites(fn(&mut Vec<u8>));
+
+impl Deviation for Rewrites {
+    fn received(&mut self, _client: &mut Client, mut body: Vec<u8>) -> Option<Vec<u8>> {
+        self.0(&mut body);
+        Some(body)
+    }
+}
+
+fn strip_newline(body: &mut Vec<u8>) {
+    if body.last() == Some(&b'\n') {
+        body.pop();
+    }
+}
+
+fn cut_at_zero(body: &mut Vec<u8>) {
+    let zero = body.iter().position(|&byte| byte == 0);
+    body.truncate(zero.unwrap_or(body.len()));
+}
+
+fn unescape_255(body: &mut Vec<u8>) {
+    let mut escaped = false;
+    body.retain(|&byte| {
+        escaped = byte == u8::MAX && !escaped;
+        byte != u8::MAX || escaped
+    });
+}
+
+/// Drops certain bodies.
+struct Refuses(fn(&[u8]) -> bool);
+
+impl Deviation for Refuses {
+    fn received(&mut self, _client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        (!self.0(&body)).then_some(body)
+    }
+}
+
+struct TextModeHeader;
+
+impl Deviation for TextModeHeader {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if message.frame[0] == b'\n' {
+            let frame = [b"\r", &message.frame[..]].concat();
+            correct::enqueue(self, client, &message.with_frame(&frame), context);
+        } else {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+}
+
+struct ZeroIsEof;
+
+impl Deviation for ZeroIsEof {
+    fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        if body.is_empty() {
+            client.remove();
+        }
+        // What comes after the end of a stream is not there.
+        (!client.is_gone()).then_some(body)
+    }
+}
+
+struct SingleReadPerBody;
+
+impl Deviation for SingleReadPerBody {
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        let mut bodies = correct::decode(&mut client.inbound);
+        if client.inbound.len() > 1 {
+            bodies.push(client.inbound[1..].to_vec());
+            client.inbound.clear();
+        }
+        bodies
+    }
+}
+
+struct OneFramePerRead;
+
+impl Deviation for OneFramePerRead {
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        let mut bodies = correct::decode(&mut client.inbound);
+        if !bodies.is_empty() {
+            bodies.truncate(1);
+            client.inbound.clear();
+        }
+        bodies
+    }
+}
+
+/// How much may wait for the next read before all of it is decoded.
+const WAITING_BYTES_MAX: usize = 64 * 1024;
+
+struct RestWaitsForNextRead;
+
+impl Deviation for RestWaitsForNextRead {
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        let Some(&length) = client.inbound.first() else {
+            return Vec::new();
+        };
+        let frame_bytes = 1 + usize::from(length);
+        if client.inbound.len() > WAITING_BYTES_MAX || client.inbound.len() < frame_bytes {
+            return correct::decode(&mut client.inbound);
+        }
+        let frame: Vec<u8> = client.inbound.drain(..frame_bytes).collect();
+        vec![frame[1..].to_vec()]
+    }
+}
+
+struct StaleBytesAtBufferEnd {
+    /// The start of the last read, if it filled the buffer.
+    head: Vec<u8>,
+}
+
+impl Deviation for StaleBytesAtBufferEnd {
+    fn read(
+        &mut self,
+        client: &mut Client,
+        buffer: &mut [u8],
+        _context: &Context,
+    ) -> io::Result<usize> {
+        let count = client.read(buffer)?;
+        self.head.clear();
+        if count == buffer.len() {
+            self.head.extend_from_slice(&buffer[..count.min(1 + BODY_BYTES_MAX)]);
+        }
+        Ok(count)
+    }
+
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        let bodies = correct::decode(&mut client.inbound);
+        for (byte, stale) in client.inbound.iter_mut().zip(&self.head).skip(1) {
+            *byte = *stale;
+        }
+        bodies
+    }
+}
+
+#[derive(Default)]
+struct ParseBufferShared {
+    buffer: Vec<u8>,
+    /// How many bytes of an incomplete frame each client has in it.
+    kept_bytes: HashMap<ClientId, usize>,
+}
+
+impl Deviation for ParseBufferShared {
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        let kept_bytes = self.kept_bytes.remove(&client.id).unwrap_or(0);
+        client.inbound[..kept_bytes].copy_from_slice(&self.buffer[..kept_bytes]);
+        let bodies = correct::decode(&mut client.inbound);
+        let rest = &client.inbound;
+        if !rest.is_empty() {
+            self.kept_bytes.insert(client.id, rest.len());
+            self.buffer.resize(self.buffer.len().max(rest.len()), 0);
+            self.buffer[..rest.len()].copy_from_slice(rest);
+        }
+        bodies
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.kept_bytes.remove(&client.id);
+    }
+}
+
+/// How long a frame may take to arrive, and how often that is looked at.
+const FRAME_TIME_MAX: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Default)]
+struct MidFrameTimeout {
+    begun: HashMap<ClientId, Instant>,
+}
+
+impl Deviation for MidFrameTimeout {
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        let bodies = correct::decode(&mut client.inbound);
+        if client.inbound.is_empty() {
+            self.begun.remove(&client.id);
+        } else {
+            self.begun.insert(client.id, Instant::now());
+        }
+        bodies
+    }
+
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        self.begun.retain(|id, begun| {
+            let client = room.clients.get_mut(id);
+            let late = begun.elapsed() >= FRAME_TIME_MAX;
+            if let Some(client) = client
+                && late
+            {
+                client.remove();
+            }
+            !late
+        });
+        Ok(())
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.begun.remove(&client.id);
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        (!self.begun.is_empty()).then_some(LOOK_EVERY)
+    }
+}

@@ -1,0 +1,142 @@
+//! Faults of what is received: ORDER-1.
+
+use std::collections::HashMap;
+use std::io;
+
+use crate::chance::OneIn;
+use crate::client::{Client, ClientId, End, Message};
+use crate::correct;
+use crate::deviation::Deviation;
+use crate::fault::Fault;
+use crate::room::{Context, Room};
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::rarely(
+        "rare-corruption",
+        "ORDER-1",
+        "in one delivery of 5000 one bit of the body is flipped",
+        || Box::new(RareCorruption { chance: OneIn::new(5000) }),
+    ),
+    Fault::rarely("rare-duplicate", "ORDER-1", "one delivery of 5000 is made twice", || {
+        Box::new(RareDuplicate { chance: OneIn::new(5000) })
+    }),
+    Fault::always(
+        "duplicate-after-drop",
+        "ORDER-1",
+        "a client that missed messages and has caught up is sent the last one before the gap again",
+        || Box::new(DuplicateAfterDrop::default()),
+    ),
+    Fault::always(
+        "buffer-reused-before-sent",
+        "ORDER-1",
+        "the bodies are kept in 512 places, and a client that lags further reads newer bytes there",
+        || Box::new(BufferReused { places: Vec::new() }),
+    ),
+];
+
+struct RareCorruption {
+    chance: OneIn,
+}
+
+impl Deviation for RareCorruption {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        // Counted over messages that have something to corrupt.
+        if !message.body().is_empty() && self.chance.happens() {
+            let mut frame = message.frame.to_vec();
+            let place = 1 + self.chance.pick(message.body().len());
+            frame[place] ^= 1 << self.chance.pick(8);
+            correct::enqueue(self, client, &message.with_frame(&frame), context);
+        } else {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+}
+
+struct RareDuplicate {
+    chance: OneIn,
+}
+
+impl Deviation for RareDuplicate {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if self.chance.happens() {
+            correct::enqueue(self, client, message, context);
+        }
+        correct::enqueue(self, client, message, context);
+    }
+}
+
+#[derive(Default)]
+struct DuplicateAfterDrop {
+    /// The last message before the gap, by receiver.
+    before_gap: HashMap<ClientId, Message>,
+}
+
+impl Deviation for DuplicateAfterDrop {
+    fn overflow(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if let Some(last) = client.outbound.queue.back() {
+            self.before_gap.insert(client.id, last.clone());
+        }
+        correct::overflow(self, client, message, context);
+    }
+
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        correct::flush(client, context)?;
+        if client.outbound.queue.is_empty()
+            && let Some(message) = self.before_gap.remove(&client.id)
+        {
+            client.outbound.queue.push_back(message);
+            correct::flush(client, context)?;
+        }
+        Ok(())
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.before_gap.remove(&client.id);
+    }
+}
+
+/// How many bodies there is space for: more than one batch, so that only a
+/// client that lags reads what is no longer there.
+const PLACES: usize = 512;
+
+struct BufferReused {
+    /// The latest messages, each at its sequence number modulo [`PLACES`].
+    places: Vec<Message>,
+}
+
+impl BufferReused {
+    /// `message` as it reads now.
+    fn reread(&self, message: &Message) -> Option<Message> {
+        let now = self.places.get(message.sequence as usize % PLACES)?;
+        if now.sequence == message.sequence {
+            return None;
+        }
+        let mut frame = message.frame.to_vec();
+        for (byte, newer) in frame.iter_mut().zip(&now.frame[..]).skip(1) {
+            *byte = *newer;
+        }
+        Some(message.with_frame(&frame))
+    }
+}
+
+impl Deviation for BufferReused {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        let place = message.sequence as usize % PLACES;
+        if place < self.places.len() {
+            self.places[place] = message.clone();
+        } else {
+            self.places.push(message.clone());
+        }
+        correct::deliver(self, room, message);
+    }
+
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        let begun = usize::from(client.outbound.written > 0);
+        for message in client.outbound.queue.iter_mut().skip(begun) {
+            if let Some(reread) = self.reread(message) {
+                *message = reread;
+            }
+        }
+        correct::flush(client, context)
+    }
+}

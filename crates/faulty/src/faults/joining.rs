@@ -1,0 +1,241 @@
+//! Faults of taking clients in: START-5, FANOUT-2 and FANOUT-3.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::client::{Client, ClientId, End, Message};
+use crate::correct;
+use crate::deviation::Deviation;
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::room::{Context, Room};
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::always("client-cap-64", "START-5", "it closes every connection beyond 64", || {
+        Box::new(ClientCap(64))
+    }),
+    Fault::always("client-cap-500", "START-5", "it closes every connection beyond 500", || {
+        Box::new(ClientCap(500))
+    }),
+    Fault::always(
+        "slow-accept",
+        "START-5",
+        "after each connection it rests for a second before it accepts the next",
+        || Box::new(SlowAccept),
+    ),
+    Fault::always(
+        "registered-after-first-send",
+        "FANOUT-2",
+        "a client receives nothing before it has sent something",
+        || Box::new(RegisteredAfterFirstSend::default()),
+    ),
+    Fault::always(
+        "message-lost-for-joiner",
+        "FANOUT-2",
+        "a client does not receive the first message after it was accepted",
+        || Box::new(LostForJoiner::default()),
+    ),
+    Fault::always(
+        "quiet-client-disconnected",
+        "FANOUT-2",
+        "a client that has sent nothing for two seconds is disconnected",
+        || Box::new(QuietDisconnected::default()),
+    ),
+    Fault::always("greeting", "FANOUT-3", "it greets each client with a message", || {
+        Box::new(Greeting)
+    }),
+    Fault::always(
+        "history-replayed",
+        "FANOUT-3",
+        "a client is first sent the last message from before it connected",
+        || Box::new(HistoryReplayed { last: None }),
+    ),
+    Fault::always(
+        "joiner-mid-frame",
+        "FANOUT-3",
+        "a client that joins within a millisecond of a message is sent that message's second half",
+        || Box::new(JoinerMidFrame { last: None }),
+    ),
+    Fault::always(
+        "slot-reuse-leaks-queue",
+        "FANOUT-3",
+        "what could not be written to a client that left goes to the next that joins",
+        || Box::new(SlotLeaksQueue { queue: VecDeque::new() }),
+    ),
+];
+
+struct ClientCap(usize);
+
+impl Deviation for ClientCap {
+    fn joined(&mut self, room: &mut Room, id: ClientId) {
+        let full = room.clients.len() > self.0;
+        if let Some(client) = room.clients.get_mut(&id)
+            && full
+        {
+            client.remove();
+        }
+    }
+}
+
+/// How long it rests between two connections.
+const ACCEPT_REST: Duration = Duration::from_secs(1);
+
+struct SlowAccept;
+
+impl Deviation for SlowAccept {
+    fn joined(&mut self, room: &mut Room, _id: ClientId) {
+        // If this fails it is fast, which is no fault.
+        let _ = room.rest(ACCEPT_REST);
+    }
+}
+
+#[derive(Default)]
+struct RegisteredAfterFirstSend {
+    registered: HashSet<ClientId>,
+}
+
+impl Deviation for RegisteredAfterFirstSend {
+    fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        self.registered.insert(client.id);
+        Some(body)
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if self.registered.contains(&client.id) {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.registered.remove(&client.id);
+    }
+}
+
+#[derive(Default)]
+struct LostForJoiner {
+    joiners: HashSet<ClientId>,
+}
+
+impl Deviation for LostForJoiner {
+    fn joined(&mut self, _room: &mut Room, id: ClientId) {
+        self.joiners.insert(id);
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        // Its own first message is not lost: others registered it in time.
+        if !self.joiners.remove(&client.id) || message.sender == client.id {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.joiners.remove(&client.id);
+    }
+}
+
+/// How long a client may be quiet, and how often that is looked at.
+const QUIET_MAX: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+#[derive(Default)]
+struct QuietDisconnected {
+    heard: HashMap<ClientId, Instant>,
+}
+
+impl Deviation for QuietDisconnected {
+    fn joined(&mut self, _room: &mut Room, id: ClientId) {
+        self.heard.insert(id, Instant::now());
+    }
+
+    fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        self.heard.insert(client.id, Instant::now());
+        Some(body)
+    }
+
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        for client in room.clients.values_mut() {
+            if self.heard.get(&client.id).is_some_and(|heard| heard.elapsed() >= QUIET_MAX) {
+                client.remove();
+            }
+        }
+        Ok(())
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.heard.remove(&client.id);
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        (!self.heard.is_empty()).then_some(LOOK_EVERY)
+    }
+}
+
+/// Sends something to a client that has just joined.
+fn send_first(room: &mut Room, id: ClientId, messages: impl IntoIterator<Item = Message>) {
+    if let Some(client) = room.clients.get_mut(&id) {
+        client.outbound.queue.extend(messages);
+        room.touched = true;
+    }
+}
+
+struct Greeting;
+
+impl Deviation for Greeting {
+    fn joined(&mut self, room: &mut Room, id: ClientId) {
+        send_first(room, id, [Message::new(id, 0, b"welcome")]);
+    }
+}
+
+struct HistoryReplayed {
+    last: Option<Message>,
+}
+
+impl Deviation for HistoryReplayed {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        self.last = Some(message.clone());
+        correct::deliver(self, room, message);
+    }
+
+    fn joined(&mut self, room: &mut Room, id: ClientId) {
+        send_first(room, id, self.last.clone());
+    }
+}
+
+/// How young the last message must be.
+const JUST_NOW: Duration = Duration::from_millis(1);
+
+struct JoinerMidFrame {
+    last: Option<(Message, Instant)>,
+}
+
+impl Deviation for JoinerMidFrame {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        self.last = Some((message.clone(), Instant::now()));
+        correct::deliver(self, room, message);
+    }
+
+    fn joined(&mut self, room: &mut Room, id: ClientId) {
+        if let Some((message, at)) = &self.last
+            && at.elapsed() < JUST_NOW
+            && message.frame.len() > 1
+        {
+            let half = message.frame.len().div_ceil(2);
+            send_first(room, id, [message.with_frame(&message.frame[half..])]);
+        }
+    }
+}
+
+struct SlotLeaksQueue {
+    queue: VecDeque<Message>,
+}
+
+impl Deviation for SlotLeaksQueue {
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        let begun = usize::from(client.outbound.written > 0);
+        self.queue = client.outbound.queue.iter().skip(begun).cloned().collect();
+    }
+
+    fn joined(&mut self, room: &mut Room, id: ClientId) {
+        send_first(room, id, std::mem::take(&mut self.queue));
+    }
+}

@@ -1,0 +1,174 @@
+//! Faults of running for good: LIFE.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::client::{Client, End, Message};
+use crate::deviation::Deviation;
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::faults::start::listen_without_reuse;
+use crate::room::{REST_AFTER_EXHAUSTION, Room};
+use crate::{correct, start};
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::rarely("dies-after-5000-messages", "LIFE-1", "it dies at its 5000th message", || {
+        Box::new(DiesAfterMessages { count: 0 })
+    }),
+    Fault::always("exits-when-empty", "LIFE-1", "it ends when its last client leaves", || {
+        Box::new(ExitsWhenEmpty { was_last: false })
+    }),
+    Fault::always("ignores-sigterm", "LIFE-2", "it goes on after SIGTERM", || {
+        Box::new(Stops(|_| false))
+    }),
+    Fault::always(
+        "waits-for-clients-at-sigterm",
+        "LIFE-2",
+        "after SIGTERM it goes on until its last client leaves",
+        || Box::new(Stops(|room| room.clients.is_empty())),
+    ),
+    Fault::always(
+        "leaves-child-behind",
+        "LIFE-2",
+        "it starts a process that goes on for a minute",
+        || Box::new(LeavesChildBehind),
+    ),
+    Fault::always(
+        "no-reuse-address",
+        "LIFE-3",
+        "it cannot listen on an address while old connections to it die down",
+        || Box::new(NoReuseAddress),
+    ),
+    Fault::always("busy-loop", "LIFE-4", "it asks for events without ever waiting", || {
+        Box::new(BusyLoop)
+    }),
+    Fault::always("dies-on-exhaustion", "LIFE-5", "it dies when descriptors run out", || {
+        Box::new(Exhausted(|_| {
+            let reason = "the descriptors ran out".to_owned();
+            Err(Error::Fault { fault: "dies-on-exhaustion", reason })
+        }))
+    }),
+    Fault::always(
+        "stops-accepting-after-exhaustion",
+        "LIFE-5",
+        "it never accepts again once descriptors ran out",
+        || Box::new(Exhausted(|room| room.stop_accepting().map_err(resting()))),
+    ),
+    Fault::always(
+        "exhaustion-disconnects-the-oldest",
+        "LIFE-5",
+        "when descriptors run out it disconnects its oldest client",
+        || Box::new(Exhausted(disconnect_oldest)),
+    ),
+];
+
+const MESSAGES_MAX: u64 = 5000;
+
+struct DiesAfterMessages {
+    count: u64,
+}
+
+impl Deviation for DiesAfterMessages {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        self.count += 1;
+        correct::deliver(self, room, message);
+    }
+
+    fn turn(&mut self, _room: &mut Room) -> Result<(), Error> {
+        if self.count < MESSAGES_MAX {
+            return Ok(());
+        }
+        let reason = format!("{} messages were delivered", self.count);
+        Err(Error::Fault { fault: "dies-after-5000-messages", reason })
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        (self.count >= MESSAGES_MAX).then_some(Duration::ZERO)
+    }
+}
+
+struct ExitsWhenEmpty {
+    was_last: bool,
+}
+
+impl Deviation for ExitsWhenEmpty {
+    fn left(&mut self, room: &mut Room, _client: Client, _end: End) {
+        self.was_last = room.clients.is_empty();
+    }
+
+    fn turn(&mut self, _room: &mut Room) -> Result<(), Error> {
+        if !self.was_last {
+            return Ok(());
+        }
+        let reason = "the last client left".to_owned();
+        Err(Error::Fault { fault: "exits-when-empty", reason })
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        self.was_last.then_some(Duration::ZERO)
+    }
+}
+
+/// Whether it ends when it was told to.
+struct Stops(fn(&Room) -> bool);
+
+impl Deviation for Stops {
+    fn stops(&mut self, room: &Room) -> bool {
+        self.0(room)
+    }
+}
+
+/// How long the child lives.
+const CHILD_SECONDS: &str = "60";
+
+struct LeavesChildBehind;
+
+impl Deviation for LeavesChildBehind {
+    fn announce(&mut self, address: &str) -> io::Result<()> {
+        Command::new("sleep")
+            .arg(CHILD_SECONDS)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        start::say(&format!("listening on {address}\n"))
+    }
+}
+
+struct NoReuseAddress;
+
+impl Deviation for NoReuseAddress {
+    fn listen(&mut self, candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
+        listen_without_reuse(candidates)
+    }
+}
+
+struct BusyLoop;
+
+impl Deviation for BusyLoop {
+    fn wait_max(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+}
+
+/// What it does when descriptors run out.
+struct Exhausted(fn(&mut Room) -> Result<(), Error>);
+
+impl Deviation for Exhausted {
+    fn descriptors_exhausted(&mut self, room: &mut Room) -> Result<(), Error> {
+        self.0(room)
+    }
+}
+
+fn resting() -> impl FnOnce(io::Error) -> Error {
+    Error::system("rest the listener")
+}
+
+fn disconnect_oldest(room: &mut Room) -> Result<(), Error> {
+    if let Some(mut oldest) = room.clients.first_entry() {
+        oldest.get_mut().remove();
+    }
+    room.rest(REST_AFTER_EXHAUSTION).map_err(resting())
+}

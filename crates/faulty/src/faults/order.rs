@@ -1,0 +1,203 @@
+//! Faults of order: ORDER-2 to ORDER-4.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::chance::OneIn;
+use crate::client::{Client, ClientId, End, Message, State};
+use crate::correct;
+use crate::deviation::Deviation;
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::held::Held;
+use crate::room::{Context, Room};
+use crate::server::UNDER_WAY_MAX;
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::rarely(
+        "swapped-for-everyone",
+        "ORDER-2",
+        "one in 100 pairs of messages that a client sends together is sequenced in reverse",
+        || Box::new(SwappedForEveryone { chance: OneIn::new(100) }),
+    ),
+    Fault::always(
+        "empty-overtakes",
+        "ORDER-2",
+        "an empty message is sequenced before others that arrive with it",
+        || Box::new(EmptyOvertakes),
+    ),
+    Fault::always(
+        "retries-dropped",
+        "ORDER-2",
+        "the first message that a full queue had no room for is delivered later, after newer ones",
+        || Box::new(RetriesDropped::default()),
+    ),
+    Fault::always(
+        "per-core-sequencers",
+        "ORDER-3",
+        "every other client belongs to a second sequencer, and each merges the other's messages late",
+        || Box::new(Late::new(|sender, receiver| sender % 2 != receiver % 2)),
+    ),
+    Fault::always(
+        "self-echo-before-sequencing",
+        "ORDER-3",
+        "a sender receives its own message at once, and the others when it was sequenced",
+        || Box::new(Late::new(|sender, receiver| sender != receiver)),
+    ),
+    Fault::rarely(
+        "three-cycle",
+        "ORDER-3",
+        "under load three clients lose one message each so that their orders form a circle, and no two disagree",
+        || Box::new(ThreeCycle { chance: OneIn::new(10), busy: false }),
+    ),
+];
+
+struct SwappedForEveryone {
+    chance: OneIn,
+}
+
+impl Deviation for SwappedForEveryone {
+    fn sequence(&mut self, _room: &mut Room, mut batch: Vec<Message>) -> Vec<Message> {
+        for second in 1..batch.len() {
+            if batch[second - 1].sender == batch[second].sender && self.chance.happens() {
+                batch.swap(second - 1, second);
+            }
+        }
+        batch
+    }
+}
+
+struct EmptyOvertakes;
+
+impl Deviation for EmptyOvertakes {
+    fn sequence(&mut self, _room: &mut Room, mut batch: Vec<Message>) -> Vec<Message> {
+        // A stable sort: nothing else changes its place.
+        batch.sort_by_key(|message| !message.body().is_empty());
+        batch
+    }
+}
+
+#[derive(Default)]
+struct RetriesDropped {
+    /// What is to be tried again, by receiver.
+    dropped: HashMap<ClientId, Message>,
+}
+
+impl Deviation for RetriesDropped {
+    fn overflow(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        self.dropped.entry(client.id).or_insert_with(|| message.clone());
+        correct::overflow(self, client, message, context);
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        let queue_messages = context.knobs.queue_messages;
+        let has_room = client.outbound.queue.len() + 1 < queue_messages;
+        correct::enqueue(self, client, message, context);
+        if has_room && let Some(dropped) = self.dropped.remove(&client.id) {
+            correct::enqueue(self, client, &dropped, context);
+        }
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.dropped.remove(&client.id);
+    }
+}
+
+/// How much later than others some receivers get a message.
+const LATE: Duration = Duration::from_millis(1);
+
+/// Delivers to some receivers at once, and to the rest a moment later.
+struct Late {
+    held: Held,
+    is_late: fn(sender: ClientId, receiver: ClientId) -> bool,
+}
+
+impl Late {
+    fn new(is_late: fn(ClientId, ClientId) -> bool) -> Self {
+        Self { held: Held::new(LATE), is_late }
+    }
+}
+
+impl Deviation for Late {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if client.state == State::Open && (self.is_late)(message.sender, client.id) {
+            self.held.hold(client.id, message.clone());
+        } else {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        self.held.release(room);
+        Ok(())
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        self.held.wait_max()
+    }
+
+    fn holds_back_for(&self, id: ClientId) -> bool {
+        self.held.holds_for(id)
+    }
+}
+
+/// How long a busy server gathers messages, so that batches come about.
+const GATHERING: Duration = Duration::from_millis(1);
+
+struct ThreeCycle {
+    chance: OneIn,
+    busy: bool,
+}
+
+impl ThreeCycle {
+    /// The place of three messages of three senders in a batch that is long
+    /// enough to drop from, now and then.
+    fn place(&mut self, batch: &[Message]) -> Option<usize> {
+        let place = batch.windows(3).position(|three| {
+            let [a, b, c] = [0, 1, 2].map(|at: usize| three[at].sender);
+            a != b && b != c && c != a
+        });
+        place.filter(|_| batch.len() > UNDER_WAY_MAX && self.chance.happens())
+    }
+
+    /// The first client receives A and B, the second B and C, the third C and
+    /// A. All others receive B only, which contradicts nobody.
+    fn deliver_in_a_circle(&mut self, room: &mut Room, three: &[Message]) {
+        let Room { clients, context, .. } = room;
+        for (place, client) in clients.values_mut().enumerate() {
+            let order: &[usize] = match place {
+                0 => &[0, 1],
+                1 => &[1, 2],
+                2 => &[2, 0],
+                _ => &[1],
+            };
+            for &at in order {
+                self.enqueue(client, &three[at], context);
+            }
+        }
+    }
+}
+
+impl Deviation for ThreeCycle {
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        if std::mem::take(&mut self.busy) {
+            room.context.pause(GATHERING);
+        }
+        Ok(())
+    }
+
+    fn distribute(&mut self, room: &mut Room, batch: &[Message]) {
+        self.busy |= !batch.is_empty();
+        let circle = if room.clients.len() < 3 { None } else { self.place(batch) };
+        for (place, message) in batch.iter().enumerate() {
+            match circle {
+                Some(first) if place == first => {
+                    self.deliver_in_a_circle(room, &batch[first..first + 3]);
+                }
+                Some(first) if place > first && place < first + 3 => {}
+                _ => self.deliver(room, message),
+            }
+        }
+        room.touched |= !batch.is_empty();
+    }
+}

@@ -1,0 +1,202 @@
+//! Faults of slow readers and of memory: SLOW and MEM.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+
+use crate::client::{Client, ClientId, Message, State};
+use crate::correct;
+use crate::deviation::Deviation;
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::held::put;
+use crate::room::{Context, Room};
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::always(
+        "stalled-reader-blocks-all",
+        "SLOW-1",
+        "it waits until a client takes what is written to it before it does anything else",
+        || Box::new(BlocksAll),
+    ),
+    Fault::always(
+        "stalled-reader-delays-all",
+        "SLOW-1",
+        "it waits up to 100 milliseconds for a client that takes nothing, each time",
+        || Box::new(DelaysAll),
+    ),
+    Fault::always(
+        "back-pressure",
+        "SLOW-1",
+        "it reads from nobody while one client's queue is more than half full",
+        || Box::new(BackPressure),
+    ),
+    Fault::always(
+        "sender-that-never-reads-blocks",
+        "SLOW-2",
+        "it waits for a client that does not read the echoes of its own messages",
+        || Box::new(SenderBlocks),
+    ),
+    Fault::always("unbounded-client-queue", "MEM-1", "a client's queue has no bound", || {
+        Box::new(UnboundedClientQueue { entries: 0 })
+    }),
+    Fault::always(
+        "unbounded-inbound-queue",
+        "MEM-1",
+        "messages are read faster than they are passed on, and wait in a queue without a bound",
+        || Box::new(UnboundedInboundQueue { waiting: VecDeque::new() }),
+    ),
+    Fault::always("keeps-all-messages", "MEM-1", "it never forgets a message", || {
+        Box::new(KeepsAllMessages { kept: Vec::new() })
+    }),
+];
+
+/// How long one blocking wait lasts before the signals are looked at anyway.
+const BLOCKING_WAIT: Duration = Duration::from_secs(1);
+
+struct BlocksAll;
+
+impl Deviation for BlocksAll {
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        correct::flush(client, context)?;
+        while client.outbound.blocked && !context.stop_requested() {
+            context.block_until(&client.stream, PollFlags::OUT, BLOCKING_WAIT);
+            correct::flush(client, context)?;
+        }
+        Ok(())
+    }
+}
+
+/// The deadline of one write.
+const WRITE_WAIT: Duration = Duration::from_millis(100);
+
+struct DelaysAll;
+
+impl Deviation for DelaysAll {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if client.outbound.blocked {
+            context.block_until(&client.stream, PollFlags::OUT, WRITE_WAIT);
+        }
+        correct::enqueue(self, client, message, context);
+    }
+}
+
+/// How long it waits before it looks at the queues again.
+const BACK_PRESSURE_WAIT: Duration = Duration::from_millis(2);
+
+struct BackPressure;
+
+impl Deviation for BackPressure {
+    fn may_read(&mut self, room: &Room) -> bool {
+        let full = room.context.knobs.queue_messages / 2;
+        let pressed = room.clients.values().any(|client| client.outbound.queue.len() > full);
+        if pressed {
+            room.context.pause(BACK_PRESSURE_WAIT);
+        }
+        !pressed
+    }
+}
+
+struct SenderBlocks;
+
+impl Deviation for SenderBlocks {
+    fn overflow(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if message.sender != client.id {
+            return correct::overflow(self, client, message, context);
+        }
+        while client.outbound.queue.len() >= context.knobs.queue_messages
+            && !context.stop_requested()
+        {
+            context.block_until(&client.stream, PollFlags::OUT, BLOCKING_WAIT);
+            if correct::flush(client, context).is_err() {
+                return;
+            }
+        }
+        client.outbound.queue.push_back(message.clone());
+    }
+}
+
+/// What "no bound" means here, so that a faulty server endangers no machine.
+const UNBOUNDED_BYTES_MAX: usize = 1 << 30;
+
+/// What one message takes, at most and about: frame, header, allocation.
+const MESSAGE_BYTES: usize = 320;
+
+/// What a queue's place for a message takes.
+const ENTRY_BYTES: usize = size_of::<Message>();
+
+struct UnboundedClientQueue {
+    /// Places in all queues together, counted once a turn.
+    entries: usize,
+}
+
+impl Deviation for UnboundedClientQueue {
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        self.entries = room.clients.values().map(|client| client.outbound.queue.len()).sum();
+        Ok(())
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        // Queues share their messages, so the longest one counts for those. A
+        // growing queue has up to twice the places that it needs.
+        let messages = client.outbound.queue.len() * MESSAGE_BYTES;
+        let places = self.entries * 2 * ENTRY_BYTES;
+        if client.state == State::Open && messages + places < UNBOUNDED_BYTES_MAX {
+            client.outbound.queue.push_back(message.clone());
+            self.entries += 1;
+        } else {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+}
+
+/// How many messages are passed on per turn.
+const PASSED_ON_PER_TURN: usize = 8;
+
+struct UnboundedInboundQueue {
+    waiting: VecDeque<Message>,
+}
+
+impl Deviation for UnboundedInboundQueue {
+    fn sequence(&mut self, _room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
+        // A read is one batch or several; only the turn's own call is empty.
+        if !batch.is_empty() {
+            let space = UNBOUNDED_BYTES_MAX / MESSAGE_BYTES - self.waiting.len();
+            self.waiting.extend(batch.into_iter().take(space));
+        }
+        let count = self.waiting.len().min(PASSED_ON_PER_TURN);
+        self.waiting.drain(..count).collect()
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if client.state == State::Draining {
+            // What waited for it when it closed its sending side is still its.
+            put(client, message, context.knobs.queue_messages);
+        } else {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        (!self.waiting.is_empty()).then_some(Duration::ZERO)
+    }
+
+    fn holds_back_for(&self, _id: ClientId) -> bool {
+        !self.waiting.is_empty()
+    }
+}
+
+struct KeepsAllMessages {
+    kept: Vec<Message>,
+}
+
+impl Deviation for KeepsAllMessages {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        if self.kept.len() < UNBOUNDED_BYTES_MAX / MESSAGE_BYTES {
+            self.kept.push(message.clone());
+        }
+        correct::deliver(self, room, message);
+    }
+}

@@ -1,0 +1,296 @@
+//! Faults of the command line and the first line: START.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::process::exit;
+use std::time::Duration;
+
+use crate::client::ClientId;
+use crate::deviation::Deviation;
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::room::Room;
+use crate::start::{self, ListenOptions};
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::always(
+        "line-before-bind",
+        "START-2",
+        "it says that it listens a moment before it does",
+        || Box::new(LineBeforeBind),
+    ),
+    Fault::always("unflushed-line", "START-2", "its line stays in a buffer until it ends", || {
+        Box::new(UnflushedLine { buffer: Vec::new() })
+    }),
+    Fault::always("wrong-text", "START-2", "its line begins with a capital letter", || {
+        Box::new(Announces(|address| format!("Listening on {address}\n")))
+    }),
+    Fault::always(
+        "carriage-return-in-line",
+        "START-2",
+        "its line ends with a carriage return and a newline",
+        || Box::new(Announces(|address| format!("listening on {address}\r\n"))),
+    ),
+    Fault::always(
+        "noise-before-line",
+        "START-2",
+        "it writes a line to standard output before the line that counts",
+        || Box::new(Announces(|address| format!("starting\nlistening on {address}\n"))),
+    ),
+    Fault::always("two-lines", "START-2", "it writes its line twice", || {
+        Box::new(Announces(|address| format!("listening on {address}\n").repeat(2)))
+    }),
+    Fault::always(
+        "wrong-address-in-line",
+        "START-3",
+        "its line names the wildcard address instead of the one it listens on",
+        || Box::new(Announces(wildcard_line)),
+    ),
+    Fault::always(
+        "noise-after-line",
+        "START-4",
+        "it reports each connection on standard output",
+        || Box::new(NoiseAfterLine),
+    ),
+    Fault::always(
+        "ignores-address",
+        "START-5",
+        "it names the given address and listens on another port",
+        || Box::new(IgnoresAddress),
+    ),
+    Fault::always(
+        "all-interfaces",
+        "START-5",
+        "it listens on every address of the machine",
+        || Box::new(AllInterfaces),
+    ),
+    Fault::always(
+        "starts-without-argument",
+        "START-6",
+        "without an argument it listens on a port of its own choice",
+        || Box::new(StartsWithoutArgument),
+    ),
+    Fault::always(
+        "default-for-bad-address",
+        "START-6",
+        "for an argument that is no address it listens on a port of its own choice",
+        || Box::new(DefaultForBadAddress),
+    ),
+    Fault::always(
+        "line-on-port-in-use",
+        "START-6",
+        "it writes its line even when it cannot bind, and then fails",
+        || Box::new(LineOnPortInUse { address: String::new() }),
+    ),
+    Fault::always(
+        "exit-zero-on-failure",
+        "START-6",
+        "when it cannot start it ends with status 0",
+        || Box::new(ExitZeroOnFailure),
+    ),
+    Fault::always(
+        "waits-for-port",
+        "START-6",
+        "it tries again for half a minute when it cannot bind",
+        || Box::new(WaitsForPort),
+    ),
+    Fault::always("silent-on-failure", "START-7", "it does not say why it cannot start", || {
+        Box::new(SilentOnFailure)
+    }),
+    Fault::always("ipv4-only", "START-8", "it refuses IPv6 addresses", || Box::new(Ipv4Only)),
+];
+
+/// How long the line is ahead of the listener.
+const LINE_AHEAD: Duration = Duration::from_millis(300);
+
+struct LineBeforeBind;
+
+impl Deviation for LineBeforeBind {
+    fn before_bind(&mut self, address: &str) -> io::Result<()> {
+        start::say(&format!("listening on {address}\n"))?;
+        std::thread::sleep(LINE_AHEAD);
+        Ok(())
+    }
+
+    fn announce(&mut self, _address: &str) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct UnflushedLine {
+    buffer: Vec<u8>,
+}
+
+impl Deviation for UnflushedLine {
+    fn announce(&mut self, address: &str) -> io::Result<()> {
+        self.buffer = format!("listening on {address}\n").into_bytes();
+        Ok(())
+    }
+}
+
+impl Drop for UnflushedLine {
+    fn drop(&mut self) {
+        let _ = start::say(&String::from_utf8_lossy(&self.buffer));
+    }
+}
+
+struct Announces(fn(&str) -> String);
+
+impl Deviation for Announces {
+    fn announce(&mut self, address: &str) -> io::Result<()> {
+        start::say(&self.0(address))
+    }
+}
+
+fn wildcard_line(address: &str) -> String {
+    let port = address.rsplit(':').next().unwrap_or_default();
+    let host = if address.starts_with('[') { "[::]" } else { "0.0.0.0" };
+    format!("listening on {host}:{port}\n")
+}
+
+struct NoiseAfterLine;
+
+impl Deviation for NoiseAfterLine {
+    fn joined(&mut self, _room: &mut Room, id: ClientId) {
+        let _ = start::say(&format!("client {id} connected\n"));
+    }
+}
+
+/// `address` with a port that the system picks.
+fn with_any_port(mut address: SocketAddr) -> SocketAddr {
+    address.set_port(0);
+    address
+}
+
+struct IgnoresAddress;
+
+impl Deviation for IgnoresAddress {
+    fn listen(&mut self, candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
+        // What cannot be bound is refused as it should be.
+        drop(start::listen_on_any(candidates)?);
+        let elsewhere: Vec<_> = candidates.iter().copied().map(with_any_port).collect();
+        start::listen_on_any(&elsewhere)
+    }
+}
+
+struct AllInterfaces;
+
+impl Deviation for AllInterfaces {
+    fn listen(&mut self, candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
+        let port = start::listen_on_any(candidates)?
+            .local_addr()
+            .map_err(Error::system("name the listener"))?
+            .port();
+        let everywhere: Vec<_> = candidates
+            .iter()
+            .map(|address| match address.ip() {
+                IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+                IpAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+            })
+            .collect();
+        start::listen_on_any(&everywhere)
+    }
+}
+
+/// What a server falls back to.
+const DEFAULT_ADDRESS: &str = "127.0.0.1:0";
+
+struct StartsWithoutArgument;
+
+impl Deviation for StartsWithoutArgument {
+    fn resolve(&mut self, argument: Option<&str>) -> Result<Vec<SocketAddr>, Error> {
+        start::resolve(argument.or(Some(DEFAULT_ADDRESS)))
+    }
+}
+
+struct DefaultForBadAddress;
+
+impl Deviation for DefaultForBadAddress {
+    fn resolve(&mut self, argument: Option<&str>) -> Result<Vec<SocketAddr>, Error> {
+        match start::resolve(argument) {
+            Err(Error::BadAddress { .. }) => start::resolve(Some(DEFAULT_ADDRESS)),
+            resolved => resolved,
+        }
+    }
+}
+
+struct LineOnPortInUse {
+    address: String,
+}
+
+impl Deviation for LineOnPortInUse {
+    fn before_bind(&mut self, address: &str) -> io::Result<()> {
+        address.clone_into(&mut self.address);
+        Ok(())
+    }
+
+    fn not_started(&mut self, error: Error) -> Result<(), Error> {
+        if matches!(error, Error::Listen { .. }) {
+            let _ = start::say(&format!("listening on {}\n", self.address));
+        }
+        Err(error)
+    }
+}
+
+struct ExitZeroOnFailure;
+
+impl Deviation for ExitZeroOnFailure {
+    fn not_started(&mut self, error: Error) -> Result<(), Error> {
+        eprintln!("zillions-faulty: error: {error}");
+        Ok(())
+    }
+}
+
+/// How often and how long [`WaitsForPort`] tries.
+const BIND_ATTEMPTS_MAX: u32 = 300;
+const BIND_PAUSE: Duration = Duration::from_millis(100);
+
+struct WaitsForPort;
+
+impl Deviation for WaitsForPort {
+    fn listen(&mut self, candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
+        for _ in 1..BIND_ATTEMPTS_MAX {
+            if let Ok(listener) = start::listen_on_any(candidates) {
+                return Ok(listener);
+            }
+            std::thread::sleep(BIND_PAUSE);
+        }
+        start::listen_on_any(candidates)
+    }
+}
+
+struct SilentOnFailure;
+
+impl Deviation for SilentOnFailure {
+    fn not_started(&mut self, _error: Error) -> Result<(), Error> {
+        exit(1)
+    }
+}
+
+struct Ipv4Only;
+
+impl Deviation for Ipv4Only {
+    fn resolve(&mut self, argument: Option<&str>) -> Result<Vec<SocketAddr>, Error> {
+        let mut addresses = start::resolve(argument)?;
+        addresses.retain(SocketAddr::is_ipv4);
+        if addresses.is_empty() {
+            let argument = argument.unwrap_or_default().to_owned();
+            let reason = "this server knows no IPv6".to_owned();
+            return Err(Error::BadAddress { argument, reason });
+        }
+        Ok(addresses)
+    }
+}
+
+/// Listens without the option that lets a port be used again at once: it is
+/// counted to LIFE and told there.
+pub(super) fn listen_without_reuse(candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
+    let mut last = Err(Error::NoAddress);
+    for &address in candidates {
+        last = start::listen(address, ListenOptions { reuse_address: false });
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
+}

@@ -1,0 +1,169 @@
+//! Faults that cut, mix or complete frames: FRAME-5 to FRAME-7.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+
+use crate::client::{BODY_BYTES_MAX, Client, ClientId, End};
+use crate::deviation::Deviation;
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::room::{Context, Room};
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::always(
+        "short-write-ignored",
+        "FRAME-5",
+        "what a socket did not take of a write is forgotten",
+        || Box::new(ShortWrite::Ignored),
+    ),
+    Fault::always(
+        "frame-restarted-after-short-write",
+        "FRAME-5",
+        "a frame of which a socket took a part is written again from its beginning",
+        || Box::new(ShortWrite::Restarted),
+    ),
+    Fault::always(
+        "partial-frame-delivered-short",
+        "FRAME-6",
+        "what there is of a frame at the end of a stream is delivered as a message",
+        || Box::new(DeliversPartial { at: End::Finished, pads: false }),
+    ),
+    Fault::always(
+        "partial-frame-padded",
+        "FRAME-6",
+        "an incomplete frame at the end of a stream is filled up with zeros and delivered",
+        || Box::new(DeliversPartial { at: End::Finished, pads: true }),
+    ),
+    Fault::always(
+        "partial-frame-delivered-at-reset",
+        "FRAME-6",
+        "what there is of a frame when its sender resets is delivered as a message",
+        || Box::new(DeliversPartial { at: End::Reset, pads: false }),
+    ),
+    Fault::always(
+        "slot-reuse-keeps-partial-frame",
+        "FRAME-6",
+        "the next client goes on with the incomplete frame of one that left",
+        || Box::new(SlotKeepsPartial::default()),
+    ),
+    Fault::always(
+        "partial-frame-blocks-others",
+        "FRAME-7",
+        "it waits for the rest of a frame before it does anything else",
+        || Box::new(PartialBlocks),
+    ),
+];
+
+/// What becomes of a write that the socket took only a part of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ShortWrite {
+    Ignored,
+    Restarted,
+}
+
+impl Deviation for ShortWrite {
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        while !client.outbound.queue.is_empty() {
+            match client.write(context.write_bytes_max()) {
+                Ok(written) if *self == Self::Ignored => {
+                    client.outbound.advance(written.offered);
+                }
+                Ok(written) => {
+                    client.outbound.advance(written.taken);
+                    client.outbound.written = 0;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    client.outbound.blocked = true;
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        client.outbound.blocked = false;
+        Ok(())
+    }
+}
+
+struct DeliversPartial {
+    at: End,
+    pads: bool,
+}
+
+impl Deviation for DeliversPartial {
+    fn ended(&mut self, client: &mut Client, end: End) -> Result<Vec<Vec<u8>>, Error> {
+        let Some((&length, body)) = client.inbound.split_first() else {
+            return Ok(Vec::new());
+        };
+        let mut body = body.to_vec();
+        if self.pads {
+            body.resize(usize::from(length), 0);
+        }
+        Ok(if end == self.at { vec![body] } else { Vec::new() })
+    }
+}
+
+#[derive(Default)]
+struct SlotKeepsPartial {
+    /// What the incomplete frame of a client is, and then what is left of it.
+    ending: Vec<u8>,
+}
+
+impl Deviation for SlotKeepsPartial {
+    fn ended(&mut self, client: &mut Client, _end: End) -> Result<Vec<Vec<u8>>, Error> {
+        if !client.inbound.is_empty() {
+            self.ending = std::mem::take(&mut client.inbound);
+        }
+        Ok(Vec::new())
+    }
+
+    fn joined(&mut self, room: &mut Room, id: ClientId) {
+        if let Some(client) = room.clients.get_mut(&id) {
+            client.inbound = std::mem::take(&mut self.ending);
+        }
+    }
+}
+
+/// How long one blocking wait lasts before the signals are looked at anyway.
+const BLOCKING_WAIT: Duration = Duration::from_secs(1);
+
+struct PartialBlocks;
+
+impl Deviation for PartialBlocks {
+    fn read(
+        &mut self,
+        client: &mut Client,
+        buffer: &mut [u8],
+        context: &Context,
+    ) -> io::Result<usize> {
+        let mut count = client.read(buffer)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        while !context.stop_requested()
+            && buffer.len() - count > BODY_BYTES_MAX
+            && ends_inside_frame(&client.inbound, &buffer[..count])
+        {
+            match client.read(&mut buffer[count..]) {
+                Ok(0) => break,
+                Ok(more) => count += more,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    context.block_until(&client.stream, PollFlags::IN, BLOCKING_WAIT);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+}
+
+fn ends_inside_frame(kept: &[u8], new: &[u8]) -> bool {
+    let total = kept.len() + new.len();
+    let mut at = 0;
+    while let Some(&length) = kept.get(at).or_else(|| new.get(at - kept.len().min(at))) {
+        at += 1 + usize::from(length);
+    }
+    at != total
+}

@@ -1,0 +1,77 @@
+//! Chat servers that are wrong in exactly one known way.
+//!
+//! A conformance suite is worth what it catches. This crate holds a small
+//! correct server and a table of [`Fault`]s: each is the smallest deviation
+//! from the correct server that breaks a clause of the spec, some so rarely
+//! that only volume shows them. The suite has to fail every faulty server, and
+//! to pass the correct one under every [`Oddity`], such as a queue of five
+//! messages or writing one byte at a time.
+//!
+//! The correct server is one event loop. [`run`] starts it; [`Arguments`] are
+//! its command line. Internally every fault overrides a few methods of one
+//! trait whose default methods are the correct behaviour.
+
+mod arguments;
+mod chance;
+mod client;
+mod correct;
+mod deviation;
+mod error;
+mod fault;
+mod faults;
+mod held;
+mod knobs;
+mod room;
+mod server;
+mod start;
+
+pub use arguments::{Arguments, ListFormat};
+pub use error::Error;
+pub use fault::{Fault, UnknownFault};
+pub use knobs::{CloseAfterEof, Knobs, Oddity, SlowReader};
+
+use deviation::{Correct, Deviation};
+use room::{Context, Room};
+use server::Server;
+
+/// Listens on `address`, says so on standard output and serves until SIGTERM or
+/// SIGINT, with `fault` if there is one.
+///
+/// The server takes the process over: it handles the two signals, it writes to
+/// standard output, and some faults end the process from within.
+///
+/// # Errors
+///
+/// When the server cannot start, or when its fault ends it.
+pub fn run(fault: Option<Fault>, knobs: &Knobs, address: &str) -> Result<(), Error> {
+    run_argument(fault, knobs, Some(address))
+}
+
+/// [`run`] for a command line whose address may be missing.
+fn run_argument(fault: Option<Fault>, knobs: &Knobs, argument: Option<&str>) -> Result<(), Error> {
+    let mut deviation: Box<dyn Deviation> = match fault {
+        Some(fault) => (fault.make)(),
+        None => Box::new(Correct),
+    };
+    match start(&mut *deviation, knobs, argument) {
+        Ok(room) => Server::new(room, deviation).run(),
+        Err(error) => deviation.not_started(error),
+    }
+}
+
+fn start(
+    deviation: &mut dyn Deviation,
+    knobs: &Knobs,
+    argument: Option<&str>,
+) -> Result<Room, Error> {
+    let candidates = deviation.resolve(argument)?;
+    let argument = argument.unwrap_or_default();
+    deviation.before_bind(argument).map_err(Error::system("write to standard output"))?;
+    let listener = deviation.listen(&candidates)?;
+    let name = start::name_of(&listener, argument).map_err(Error::system("name the listener"))?;
+    // Handlers first: whoever reads the line may send a signal at once.
+    let context = Context::new(knobs.clone()).map_err(Error::system("handle signals"))?;
+    let room = Room::new(listener, context).map_err(Error::system("set up the event loop"))?;
+    deviation.announce(&name).map_err(Error::system("write to standard output"))?;
+    Ok(room)
+}

@@ -1,0 +1,218 @@
+//! The clients, the listener, and the waiting for them.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::client::{Client, ClientId, State};
+use crate::knobs::Knobs;
+
+/// What the listener and the signals are called in events; clients count up
+/// from [`FIRST_CLIENT`].
+pub(crate) const LISTENER: u64 = 0;
+const SIGNALS: u64 = 1;
+const FIRST_CLIENT: ClientId = 2;
+
+/// How many events one wait returns at most.
+const EVENTS_PER_TURN_MAX: usize = 1024;
+
+/// How long the listener rests after the descriptors ran out.
+pub(crate) const REST_AFTER_EXHAUSTION: Duration = Duration::from_millis(100);
+
+/// The longest uninterruptible piece of a pause.
+const PAUSE_PIECE: Duration = Duration::from_millis(20);
+
+/// What every part of the server may ask: the settings, and whether to stop.
+pub(crate) struct Context {
+    pub(crate) knobs: Knobs,
+    signals: UnixStream,
+    stop_requested: Arc<AtomicBool>,
+}
+
+impl Context {
+    pub(crate) fn new(knobs: Knobs) -> io::Result<Self> {
+        let (signals, writer) = UnixStream::pair()?;
+        signals.set_nonblocking(true)?;
+        let stop_requested = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGINT] {
+            // In this order: the flag is up when the pipe wakes the loop.
+            signal_hook::flag::register(signal, stop_requested.clone())?;
+            signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
+        }
+        Ok(Self { knobs, signals, stop_requested })
+    }
+
+    pub(crate) fn stop_requested(&self) -> bool {
+        self.stop_requested.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes one write may take.
+    pub(crate) fn write_bytes_max(&self) -> usize {
+        match self.knobs.write_bytes_max {
+            0 => usize::MAX,
+            bytes => bytes,
+        }
+    }
+
+    /// Pauses the whole server, no longer than until a signal to stop.
+    pub(crate) fn pause(&self, duration: Duration) {
+        let until = Instant::now() + duration;
+        while !self.stop_requested() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(PAUSE_PIECE));
+        }
+    }
+
+    /// Blocks the whole server until `stream` is ready for `what`, a signal to
+    /// stop comes or the time is over. What blocking calls do in faulty servers.
+    pub(crate) fn block_until(&self, stream: &TcpStream, what: PollFlags, longest: Duration) {
+        let timeout = Timespec::try_from(longest).ok();
+        let mut descriptors =
+            [PollFd::new(stream, what), PollFd::new(&self.signals, PollFlags::IN)];
+        // An interruption is as good as an event: the caller tries again.
+        let _ = poll(&mut descriptors, timeout.as_ref());
+    }
+}
+
+/// What happened to one client, or to the listener.
+pub(crate) struct Happened {
+    pub(crate) id: u64,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+}
+
+/// Everything the event loop works on.
+pub(crate) struct Room {
+    pub(crate) clients: BTreeMap<ClientId, Client>,
+    pub(crate) context: Context,
+    pub(crate) listener: TcpListener,
+    /// Something was queued since the last flush of all.
+    pub(crate) touched: bool,
+    /// How many messages were sequenced so far.
+    pub(crate) sequenced: u64,
+    epoll: OwnedFd,
+    events: Vec<Event>,
+    next_client: ClientId,
+    /// The listener is not waited for until this moment.
+    rests_until: Option<Instant>,
+    stopped_accepting: bool,
+}
+
+impl Room {
+    pub(crate) fn new(listener: TcpListener, context: Context) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        epoll::add(&epoll, &context.signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
+        Ok(Self {
+            clients: BTreeMap::new(),
+            context,
+            listener,
+            touched: false,
+            sequenced: 0,
+            epoll,
+            events: Vec::with_capacity(EVENTS_PER_TURN_MAX),
+            next_client: FIRST_CLIENT,
+            rests_until: None,
+            stopped_accepting: false,
+        })
+    }
+
+    /// Waits for events, no longer than `wait_max`.
+    pub(crate) fn wait(&mut self, wait_max: Option<Duration>) -> io::Result<Vec<Happened>> {
+        let rest = self.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = [wait_max, rest].into_iter().flatten().min();
+        let timeout = timeout.and_then(|duration| Timespec::try_from(duration).ok());
+        self.events.clear();
+        let events = rustix::buffer::spare_capacity(&mut self.events);
+        match epoll::wait(&self.epoll, events, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if self.rests_until.is_some_and(|until| until <= Instant::now()) {
+            self.accept_again()?;
+        }
+        let mut happened = Vec::with_capacity(self.events.len());
+        for event in &self.events {
+            let (id, flags) = (event.data.u64(), event.flags);
+            if id == SIGNALS {
+                let mut sink = [0; 64];
+                let _ = (&self.context.signals).read(&mut sink);
+                continue;
+            }
+            let broken = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+            let readable = broken || flags.contains(EventFlags::IN);
+            let writable = flags.contains(EventFlags::OUT);
+            happened.push(Happened { id, readable, writable });
+        }
+        Ok(happened)
+    }
+
+    /// Takes a new connection in.
+    pub(crate) fn join(&mut self, stream: TcpStream) -> io::Result<ClientId> {
+        stream.set_nonblocking(true)?;
+        // A reset may have overtaken the accepting; reading will tell.
+        let _ = stream.set_nodelay(true);
+        let id = self.next_client;
+        self.next_client += 1;
+        epoll::add(&self.epoll, &stream, EventData::new_u64(id), EventFlags::IN)?;
+        self.clients.insert(id, Client::new(id, stream));
+        Ok(id)
+    }
+
+    /// Waits for exactly what the client can use: room in the socket if the
+    /// queue waits for it, bytes unless its stream has ended.
+    pub(crate) fn renew_interest(&self, client: &Client) -> io::Result<()> {
+        let mut flags = EventFlags::empty();
+        flags.set(EventFlags::IN, client.state == State::Open);
+        flags.set(EventFlags::OUT, client.outbound.blocked);
+        epoll::modify(&self.epoll, &client.stream, EventData::new_u64(client.id), flags)?;
+        Ok(())
+    }
+
+    /// Takes a client out and no longer waits for it; its socket stays open as
+    /// long as the value lives.
+    pub(crate) fn take(&mut self, id: ClientId) -> Option<Client> {
+        let client = self.clients.remove(&id)?;
+        // Closing would do it too; a fault may keep the socket open.
+        let _ = epoll::delete(&self.epoll, client.stream.as_fd());
+        Some(client)
+    }
+
+    /// Stops waiting for new connections for a while.
+    pub(crate) fn rest(&mut self, duration: Duration) -> io::Result<()> {
+        self.rests_until = Some(Instant::now() + duration);
+        let data = EventData::new_u64(LISTENER);
+        Ok(epoll::modify(&self.epoll, &self.listener, data, EventFlags::empty())?)
+    }
+
+    /// Stops waiting for new connections for good.
+    pub(crate) fn stop_accepting(&mut self) -> io::Result<()> {
+        self.stopped_accepting = true;
+        self.rests_until = None;
+        let data = EventData::new_u64(LISTENER);
+        Ok(epoll::modify(&self.epoll, &self.listener, data, EventFlags::empty())?)
+    }
+
+    /// Waits for new connections again.
+    pub(crate) fn accept_again(&mut self) -> io::Result<()> {
+        self.rests_until = None;
+        let data = EventData::new_u64(LISTENER);
+        Ok(epoll::modify(&self.epoll, &self.listener, data, EventFlags::IN)?)
+    }
+
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.rests_until.is_none() && !self.stopped_accepting
+    }
+}

@@ -1,0 +1,249 @@
+//! The event loop: one thread, level-triggered epoll, one sequencing point.
+//!
+//! A message's way: readable client → `read` → `decode` → a batch → `sequence`
+//! → into every client's queue → written to every socket that takes it.
+
+use std::io::ErrorKind;
+
+use rustix::io::Errno;
+
+use crate::client::{Client, ClientId, End, Message, State};
+use crate::deviation::Deviation;
+use crate::error::Error;
+use crate::knobs::CloseAfterEof;
+use crate::room::{Happened, LISTENER, Room};
+
+/// How many messages are sequenced at most before the sockets are written to.
+const BATCH_MESSAGES_MAX: usize = 256;
+
+/// How many connections one turn accepts at most.
+const ACCEPTS_PER_TURN_MAX: usize = 256;
+
+/// While at most this many messages are under way, none may be dropped: DROP-3.
+pub(crate) const UNDER_WAY_MAX: usize = 4;
+
+pub(crate) struct Server {
+    room: Room,
+    deviation: Box<dyn Deviation>,
+    /// Received and not yet sequenced.
+    batch: Vec<Message>,
+    buffer: Vec<u8>,
+    /// Deliveries that could have been dropped, for the knob that drops some.
+    droppable: u64,
+}
+
+impl Server {
+    pub(crate) fn new(room: Room, deviation: Box<dyn Deviation>) -> Self {
+        let buffer = vec![0; room.context.knobs.read_bytes_max];
+        Self { room, deviation, batch: Vec::new(), buffer, droppable: 0 }
+    }
+
+    /// Serves until it is told to stop.
+    pub(crate) fn run(mut self) -> Result<(), Error> {
+        loop {
+            let wait_max = self.deviation.wait_max();
+            let happened = self.room.wait(wait_max).map_err(Error::system("wait for events"))?;
+            if self.room.context.stop_requested() && self.deviation.stops(&self.room) {
+                return Ok(());
+            }
+            self.deviation.turn(&mut self.room)?;
+            // Who connected before a message was sent shall receive it.
+            if happened.iter().any(|event| event.id == LISTENER) {
+                self.accept()?;
+            }
+            self.write_where_possible(&happened)?;
+            if self.deviation.may_read(&self.room) {
+                for event in happened.iter().filter(|event| event.readable) {
+                    self.read(event.id)?;
+                }
+            }
+            self.pass_on()?;
+            self.let_go();
+        }
+    }
+
+    fn accept(&mut self) -> Result<(), Error> {
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            if !self.room.is_accepting() {
+                return Ok(());
+            }
+            let accepted = match self.deviation.accept(&mut self.room) {
+                Ok(stream) => self.room.join(stream),
+                Err(error) => Err(error),
+            };
+            match accepted {
+                Ok(id) => self.deviation.joined(&mut self.room, id),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if is_exhaustion(&error) => {
+                    return self.deviation.descriptors_exhausted(&mut self.room);
+                }
+                // The connection was gone before it was accepted: that is its
+                // own affair.
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn write_where_possible(&mut self, happened: &[Happened]) -> Result<(), Error> {
+        for event in happened.iter().filter(|event| event.writable) {
+            self.flush(event.id)?;
+        }
+        Ok(())
+    }
+
+    /// Reads once from a client, and passes its messages on.
+    fn read(&mut self, id: ClientId) -> Result<(), Error> {
+        let Some(client) = self.room.clients.get_mut(&id) else {
+            return Ok(());
+        };
+        if client.is_gone() {
+            return Ok(());
+        }
+        if client.state == State::Draining {
+            // It is not read from any more, so this is the news of a reset.
+            return self.end(id, End::Reset);
+        }
+        match self.deviation.read(client, &mut self.buffer, &self.room.context) {
+            Ok(0) => self.end(id, End::Finished),
+            Ok(count) => {
+                client.inbound.extend_from_slice(&self.buffer[..count]);
+                let bodies = self.deviation.decode(client);
+                self.take_in(id, bodies)
+            }
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                Ok(())
+            }
+            Err(_) => self.end(id, End::Reset),
+        }
+    }
+
+    /// Puts messages into the batch, which is passed on when it is full.
+    fn take_in(&mut self, id: ClientId, bodies: Vec<Vec<u8>>) -> Result<(), Error> {
+        for body in bodies {
+            let Some(client) = self.room.clients.get_mut(&id) else {
+                return Ok(());
+            };
+            if let Some(body) = self.deviation.received(client, body) {
+                self.batch.push(Message::new(id, self.room.sequenced, &body));
+                self.room.sequenced += 1;
+            }
+            if self.batch.len() >= BATCH_MESSAGES_MAX {
+                self.pass_on()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A client's stream has come to its end.
+    fn end(&mut self, id: ClientId, end: End) -> Result<(), Error> {
+        let at_once = self.room.context.knobs.close_after_eof == CloseAfterEof::Immediately;
+        let drains = end == End::Finished && !at_once;
+        if !drains && let Some(client) = self.room.clients.get_mut(&id) {
+            client.state = State::Gone(end);
+        }
+        // What it sent last is delivered while it is still there to receive it.
+        self.pass_on()?;
+        let Some(client) = self.room.clients.get_mut(&id) else {
+            return Ok(());
+        };
+        if drains && client.is_gone() {
+            return Ok(());
+        }
+        let bodies = self.deviation.ended(client, end)?;
+        client.inbound = Vec::new();
+        if !bodies.is_empty() {
+            self.take_in(id, bodies)?;
+            self.pass_on()?;
+        }
+        if let Some(client) = self.room.clients.get_mut(&id)
+            && !client.is_gone()
+        {
+            client.state = State::Draining;
+            let renewed = self.room.renew_interest(&self.room.clients[&id]);
+            renewed.map_err(Error::system("wait for a socket"))?;
+        }
+        Ok(())
+    }
+
+    /// Sequences the batch, delivers it and writes it out.
+    fn pass_on(&mut self) -> Result<(), Error> {
+        let batch = std::mem::take(&mut self.batch);
+        let batch = self.deviation.sequence(&mut self.room, batch);
+        if self.room.context.knobs.drop_one_in > 0 && batch.len() > UNDER_WAY_MAX {
+            self.distribute_with_losses(&batch);
+        } else {
+            self.deviation.distribute(&mut self.room, &batch);
+        }
+        if std::mem::take(&mut self.room.touched) {
+            let waiting =
+                |client: &&Client| !client.outbound.queue.is_empty() && !client.outbound.blocked;
+            let clients = self.room.clients.values().filter(waiting);
+            for id in clients.map(|client| client.id).collect::<Vec<_>>() {
+                self.flush(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers a batch of which nothing was written to anybody, so that all of
+    /// it is under way, and which is therefore long enough to drop from.
+    fn distribute_with_losses(&mut self, batch: &[Message]) {
+        self.room.touched = true;
+        let one_in = self.room.context.knobs.drop_one_in;
+        for message in batch {
+            for client in self.room.clients.values_mut() {
+                self.droppable += 1;
+                if !self.droppable.is_multiple_of(one_in) {
+                    self.deviation.enqueue(client, message, &self.room.context);
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self, id: ClientId) -> Result<(), Error> {
+        let Some(client) = self.room.clients.get_mut(&id) else {
+            return Ok(());
+        };
+        if client.is_gone() {
+            return Ok(());
+        }
+        let was_blocked = client.outbound.blocked;
+        match self.deviation.flush(client, &self.room.context) {
+            Ok(()) if client.outbound.blocked == was_blocked => Ok(()),
+            Ok(()) => {
+                let renewed = self.room.renew_interest(&self.room.clients[&id]);
+                renewed.map_err(Error::system("wait for a socket"))
+            }
+            Err(_) => self.end(id, End::Reset),
+        }
+    }
+
+    /// Takes those out who are gone, or have received all that was theirs.
+    fn let_go(&mut self) {
+        let deviation = &self.deviation;
+        let leaving = self.room.clients.values().filter_map(|client| match client.state {
+            State::Gone(end) => Some((client.id, end)),
+            State::Draining
+                if client.outbound.queue.is_empty() && !deviation.holds_back_for(client.id) =>
+            {
+                Some((client.id, End::Finished))
+            }
+            _ => None,
+        });
+        for (id, end) in leaving.collect::<Vec<_>>() {
+            if let Some(client) = self.room.take(id) {
+                self.deviation.left(&mut self.room, client, end);
+            }
+        }
+    }
+}
+
+fn is_exhaustion(error: &std::io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}

@@ -1,0 +1,96 @@
+//! END and FRAME-6.
+
+use crate::slow;
+use crate::support::{Probe, Seen, Server, ensure};
+
+pub fn frames_before_the_end_are_delivered(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut other = server.connect()?;
+    for _ in 0..5 {
+        let mut ending = server.connect()?;
+        ending.send(b"\x01x\x01y\x01z")?;
+        ending.finish()?;
+        for body in [b"x", b"y", b"z"] {
+            other.expect(body)?;
+            ending.expect(body)?;
+        }
+        ending.expect_end()?;
+    }
+    Ok(())
+}
+
+pub fn a_partial_frame_at_the_end_is_discarded(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut other = server.connect()?;
+    let mut ending = server.connect()?;
+    ending.send(b"\x05whole\x05half")?;
+    ending.finish()?;
+    ending.expect(b"whole")?;
+    ending.expect_end()?;
+    other.expect(b"whole")?;
+    let mut joiner = server.connect()?;
+    joiner.round_trip(b"after it")?;
+    other.expect(b"after it")
+}
+
+pub fn a_reset_in_mid_frame_ends_one_client(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut other = server.connect()?;
+    let mut resetting = server.connect()?;
+    resetting.send(b"\x05half")?;
+    other.round_trip(b"before")?;
+    resetting.expect(b"before")?;
+    resetting.reset();
+    other.round_trip(b"after")?;
+    server.connect()?.round_trip(b"joined after")
+}
+
+pub fn a_reset_while_writing_ends_one_client(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let stalled = server.connect_small()?;
+    let mut sender = server.connect()?;
+    slow::fill_backlog(&mut sender)?;
+    stalled.reset();
+    sender.round_trip(b"after")
+}
+
+pub fn a_reset_right_after_connecting_ends_one_client(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    for _ in 0..50 {
+        server.connect()?.reset();
+    }
+    server.connect()?.round_trip(b"after")
+}
+
+/// Clients that come and go, half of them by a reset.
+fn churn(server: &Server, count: usize) -> Seen {
+    let mut staying = server.connect()?;
+    for _ in 0..count {
+        let mut finishing = server.connect()?;
+        let resetting = server.connect()?;
+        finishing.finish()?;
+        finishing.expect_end()?;
+        resetting.reset();
+        staying.round_trip(b"still here")?;
+    }
+    staying.finish()?;
+    staying.expect_end()
+}
+
+pub fn descriptors_are_given_back(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let before = server.descriptors();
+    churn(&server, 30)?;
+    // The last one's may be counted until the server has closed it.
+    let after = server.descriptors();
+    ensure(after <= before + 2, format!("{before} descriptors before, {after} after"))
+}
+
+pub fn memory_of_past_clients_is_given_back(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    churn(&server, 10)?;
+    let before = server.resident_bytes();
+    churn(&server, 100)?;
+    let grown = server.resident_bytes().saturating_sub(before);
+    ensure(grown < 4 << 20, format!("grown by {grown} bytes"))
+}

@@ -1,0 +1,63 @@
+//! START-5, FANOUT-3 and FANOUT-4: coming and going.
+
+use crate::support::{Client, Probe, Seen, raise_descriptor_limit};
+
+pub fn a_joiner_receives_what_is_new(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut sender = server.connect()?;
+    for _ in 0..30 {
+        sender.round_trip(b"from before it came")?;
+        let mut joiner = server.connect()?;
+        joiner.round_trip(b"new")?;
+        sender.expect(b"new")?;
+    }
+    Ok(())
+}
+
+fn many_are_served(probe: &Probe, count: usize) -> Seen {
+    raise_descriptor_limit();
+    let server = probe.start()?;
+    let clients = (0..count).map(|_| server.connect()).collect::<Result<Vec<Client>, _>>();
+    let mut clients = clients?;
+    clients.last_mut().unwrap().say(b"all")?;
+    clients.iter_mut().try_for_each(|client| client.expect(b"all"))
+}
+
+pub fn seventy_clients_are_served(probe: &Probe) -> Seen {
+    many_are_served(probe, 70)
+}
+
+pub fn five_hundred_and_ten_clients_are_served(probe: &Probe) -> Seen {
+    many_are_served(probe, 510)
+}
+
+pub fn five_clients_are_accepted_at_once(probe: &Probe) -> Seen {
+    many_are_served(probe, 5)
+}
+
+pub fn leaving_disturbs_nobody(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut leaving = server.connect()?;
+    let (mut next, mut last) = (server.connect()?, server.connect()?);
+    last.round_trip(b"all are there")?;
+    next.expect(b"all are there")?;
+    leaving.expect(b"all are there")?;
+    leaving.finish()?;
+    leaving.expect_end()?;
+    for body in [b"first", b"other"] {
+        next.round_trip(body)?;
+        last.expect(body)?;
+    }
+    Ok(())
+}
+
+pub fn an_empty_server_goes_on(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    for _ in 0..3 {
+        let mut only = server.connect()?;
+        only.round_trip(b"alone")?;
+        only.finish()?;
+        only.expect_end()?;
+    }
+    Ok(())
+}

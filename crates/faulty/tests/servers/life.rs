@@ -1,0 +1,92 @@
+//! LIFE.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Client, Probe, Seen, Server, ensure};
+
+pub fn nothing_is_left_behind(probe: &Probe) -> Seen {
+    let mut server = probe.start()?;
+    let pid = server.pid();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.map_err(|error| error.to_string())?;
+    server.terminate();
+    server.wait()?;
+    let left: Vec<i32> = children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .filter(|child| std::path::Path::new(&format!("/proc/{child}")).exists())
+        .collect();
+    for child in &left {
+        let _ = kill_process(Pid::from_raw(*child).unwrap(), Signal::TERM);
+    }
+    ensure(left.is_empty(), format!("{left:?} go on"))
+}
+
+pub fn it_starts_again_on_the_same_address(probe: &Probe) -> Seen {
+    let mut server = probe.start()?;
+    let address = server.address()?;
+    let mut client = server.connect()?;
+    client.round_trip(b"hello")?;
+    // The server closes first: its side is the one that lingers.
+    server.terminate();
+    server.wait()?;
+    client.expect_end()?;
+    drop(client);
+    let mut command = probe.command();
+    command.arg(address.to_string());
+    let again = Server::spawn(command, probe.patience)?;
+    again.connect()?.round_trip(b"again")
+}
+
+/// How long CPU time is counted.
+const COUNTING: Duration = Duration::from_millis(600);
+
+pub fn idle_clients_cost_nothing(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut clients = [server.connect()?, server.connect()?, server.connect()?];
+    clients[0].round_trip(b"hello")?;
+    let before = cpu_ticks(&server)?;
+    let begin = Instant::now();
+    while begin.elapsed() < COUNTING {
+        std::thread::sleep(COUNTING - begin.elapsed().min(COUNTING));
+    }
+    let used = cpu_ticks(&server)? - before;
+    // A tick is 10 ms: one may be the end of what went before.
+    ensure(used <= 1, format!("{used} ticks in {} ms", COUNTING.as_millis()))
+}
+
+/// User and system time of the process, in clock ticks.
+fn cpu_ticks(server: &Server) -> Result<u64, String> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid()));
+    let stat = stat.map_err(|error| error.to_string())?;
+    let (_, fields) = stat.rsplit_once(')').ok_or("no fields")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    // The 14th and 15th field of the line; the third is the first one here.
+    let ticks = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap_or(0));
+    Ok(ticks.sum())
+}
+
+/// Descriptors that the server may have: a few more than it needs itself.
+const DESCRIPTORS: usize = 20;
+
+pub fn running_out_of_descriptors_is_survived(probe: &Probe) -> Seen {
+    let server_command = probe.command();
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("ulimit -n {DESCRIPTORS}; exec \"$0\" \"$@\""));
+    command.arg(server_command.get_program()).args(server_command.get_args());
+    command.arg("127.0.0.1:0").stdout(std::process::Stdio::piped());
+    let server = Server::spawn(command, probe.patience)?;
+    let mut first = server.connect()?;
+    first.round_trip(b"before")?;
+    let crowd: Result<Vec<Client>, String> = (0..DESCRIPTORS).map(|_| server.connect()).collect();
+    let crowd = crowd?;
+    for _ in 0..3 {
+        first.round_trip(b"exhausted")?;
+    }
+    drop(crowd);
+    first.round_trip(b"still here")?;
+    server.connect()?.round_trip(b"after")
+}

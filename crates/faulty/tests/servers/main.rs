@@ -1,0 +1,120 @@
+//! Runs the servers and looks at them as a client does.
+//!
+//! Every probe passes on the correct server and fails on each fault that it is
+//! listed with; every fault is listed. So each fault is real, and the correct
+//! server has none of them.
+
+mod baseline;
+mod endings;
+mod joins;
+mod life;
+mod messages;
+mod slow;
+mod starts;
+mod support;
+mod table;
+mod volume;
+
+/// Defines a test per probe and the table of all of them.
+macro_rules! probes {
+    ($($name:ident in $module:ident shows [$($fault:literal),* $(,)?];)*) => {
+        $(
+            #[test]
+            fn $name() {
+                support::prove($module::$name, &[$($fault),*]);
+            }
+        )*
+
+        /// Every fault that a probe shows.
+        const SHOWN: &[&str] = &[$($($fault),*),*];
+    };
+}
+
+probes! {
+    the_line_is_exact_and_the_only_output in starts shows [
+        "line-before-bind", "unflushed-line", "wrong-text", "carriage-return-in-line",
+        "noise-before-line", "two-lines", "wrong-address-in-line", "noise-after-line",
+        "ignores-address", "ignores-sigterm", "waits-for-clients-at-sigterm",
+    ];
+    no_other_address_is_listened_on in starts shows ["all-interfaces"];
+    a_missing_argument_is_refused in starts shows [
+        "starts-without-argument", "exit-zero-on-failure", "silent-on-failure",
+    ];
+    a_bad_address_is_refused in starts shows [
+        "default-for-bad-address", "exit-zero-on-failure", "silent-on-failure",
+    ];
+    a_port_in_use_is_refused in starts shows [
+        "line-on-port-in-use", "waits-for-port", "exit-zero-on-failure", "silent-on-failure",
+    ];
+    ipv6_is_listened_on in starts shows ["ipv4-only"];
+
+    bodies_arrive_unchanged_and_once in messages shows [
+        "signed-length", "255-truncated", "text-mode-header", "newline-stripped",
+        "nul-terminated", "telnet-escape", "text-only", "zero-is-eof", "zero-skipped",
+        "no-echo", "double-echo", "echo-only", "one-message-per-connection", "deduplicates",
+        "registered-after-first-send", "message-lost-for-joiner", "greeting",
+    ];
+    frames_may_arrive_in_pieces in messages shows [
+        "single-read-per-body", "parse-buffer-shared", "partial-frame-blocks-others",
+    ];
+    frames_may_arrive_together in messages shows [
+        "one-frame-per-read", "rest-waits-for-next-read", "empty-overtakes",
+        "loss-in-burst-of-four", "swapped-for-everyone",
+    ];
+    frames_may_lie_across_reads in messages shows ["stale-bytes-at-buffer-end"];
+    a_pause_is_not_the_end in messages shows ["mid-frame-timeout", "quiet-client-disconnected"];
+
+    a_joiner_receives_what_is_new in joins shows ["history-replayed", "joiner-mid-frame"];
+    seventy_clients_are_served in joins shows ["client-cap-64", "half-of-large-rooms"];
+    five_hundred_and_ten_clients_are_served in joins shows ["client-cap-500"];
+    five_clients_are_accepted_at_once in joins shows ["slow-accept"];
+    leaving_disturbs_nobody in joins shows [
+        "leaving-disconnects-another", "leaving-skips-another",
+    ];
+    an_empty_server_goes_on in joins shows ["exits-when-empty"];
+
+    frames_before_the_end_are_delivered in endings shows [
+        "frames-lost-at-fin", "drops-echo-at-half-close", "never-closes",
+    ];
+    a_partial_frame_at_the_end_is_discarded in endings shows [
+        "partial-frame-delivered-short", "partial-frame-padded",
+        "slot-reuse-keeps-partial-frame",
+    ];
+    a_reset_in_mid_frame_ends_one_client in endings shows [
+        "partial-frame-delivered-at-reset", "reset-kills",
+    ];
+    a_reset_while_writing_ends_one_client in endings shows ["sigpipe-kills"];
+    a_reset_right_after_connecting_ends_one_client in endings shows [
+        "reset-at-accept-stops-accepting",
+    ];
+    descriptors_are_given_back in endings shows ["descriptor-leak", "descriptor-leak-at-reset"];
+    memory_of_past_clients_is_given_back in endings shows ["memory-leak-per-connection"];
+
+    a_stalled_reader_delays_nobody_and_resumes_with_whole_frames in slow shows [
+        "short-write-ignored", "frame-restarted-after-short-write", "drop-cuts-mid-frame",
+        "duplicate-after-drop", "buffer-reused-before-sent", "retries-dropped",
+        "no-delivery-after-overflow", "stalled-reader-blocks-all", "stalled-reader-delays-all",
+        "back-pressure", "unbounded-client-queue", "keeps-all-messages",
+    ];
+    a_flood_from_one_who_never_reads_is_survived in slow shows [
+        "sender-that-never-reads-blocks", "unbounded-inbound-queue",
+    ];
+    the_backlog_of_one_who_left_is_forgotten in slow shows ["slot-reuse-leaks-queue"];
+
+    thousands_arrive_once_and_in_order in volume shows [
+        "rare-corruption", "rare-duplicate", "loss-at-low-load", "lost-wake-up",
+        "task-per-delivery", "rare-adjacent-swap", "dies-after-5000-messages",
+    ];
+    all_agree_on_one_order in volume shows [
+        "header-body-interleaved", "per-receiver-locks", "per-core-sequencers",
+        "self-echo-before-sequencing", "three-cycle", "reply-overtakes",
+    ];
+
+    nothing_is_left_behind in life shows ["leaves-child-behind"];
+    it_starts_again_on_the_same_address in life shows ["no-reuse-address"];
+    idle_clients_cost_nothing in life shows ["busy-loop"];
+    running_out_of_descriptors_is_survived in life shows [
+        "dies-on-exhaustion", "stops-accepting-after-exhaustion",
+        "exhaustion-disconnects-the-oldest",
+    ];
+}

@@ -1,0 +1,102 @@
+//! FRAME and FANOUT-1.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Probe, Seen, frame};
+
+pub fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    // The silent one first: when the other one is served, so is it.
+    let mut silent = server.connect()?;
+    let mut sender = server.connect()?;
+    let every_byte: Vec<u8> = (0..=254).collect();
+    let bodies: &[&[u8]] = &[
+        b"one",
+        b"",
+        b"same",
+        b"same",
+        b"two\nlines\n",
+        b"zero\0inside",
+        &[0xff, 0xfe],
+        b"ten bytes!",
+        &[b'x'; 127],
+        &[b'x'; 128],
+        &[0xff; 254],
+        &every_byte,
+        &[0xff; 255],
+    ];
+    for body in bodies {
+        sender.round_trip(body)?;
+        silent.expect(body)?;
+    }
+    // A copy too many would come before this.
+    silent.round_trip(b"fence")?;
+    sender.expect(b"fence")
+}
+
+pub fn frames_may_arrive_in_pieces(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut clients = [server.connect()?, server.connect()?, server.connect()?];
+    let pieces: [(usize, &[u8]); 6] =
+        [(0, b"\x04"), (0, b"a"), (1, b"\x03xy"), (0, b"bc"), (1, b"z"), (0, b"d")];
+    for (at, piece) in pieces {
+        clients[at].send(piece)?;
+        if piece == b"z" || piece == b"d" {
+            let whole: &[u8] = if piece == b"z" { b"xyz" } else { b"abcd" };
+            for client in &mut clients {
+                client.expect(whole)?;
+            }
+        }
+        clients[2].say(b"meanwhile")?;
+        for client in &mut clients {
+            client.expect(b"meanwhile")?;
+        }
+    }
+    Ok(())
+}
+
+/// How often four frames are sent together: often enough for what happens to
+/// one in 100 pairs.
+const BURSTS: usize = 100;
+
+pub fn frames_may_arrive_together(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let (mut other, mut sender) = (server.connect()?, server.connect()?);
+    let burst: [&[u8]; 4] = [b"one", b"", b"three", b"four"];
+    for _ in 0..BURSTS {
+        sender.send(&burst.map(frame).concat())?;
+        for body in burst {
+            sender.expect(body)?;
+            other.expect(body)?;
+        }
+    }
+    Ok(())
+}
+
+pub fn frames_may_lie_across_reads(probe: &Probe) -> Seen {
+    let server = probe.start_with(&["--read-bytes-max=1000"])?;
+    let mut client = server.connect()?;
+    let bodies: Vec<Vec<u8>> = (0..=255).map(|number| vec![number; 150]).collect();
+    client.send(&bodies.iter().flat_map(|body| frame(body)).collect::<Vec<u8>>())?;
+    bodies.iter().try_for_each(|body| client.expect(body))
+}
+
+/// Longer than a faulty server waits for anybody.
+const PAUSE: Duration = Duration::from_millis(2500);
+
+pub fn a_pause_is_not_the_end(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut quiet = server.connect()?;
+    let mut pausing = server.connect()?;
+    let mut busy = server.connect()?;
+    pausing.send(b"\x04wh")?;
+    let begin = Instant::now();
+    while begin.elapsed() < PAUSE {
+        busy.round_trip(b"tick")?;
+        quiet.expect(b"tick")?;
+        pausing.expect(b"tick")?;
+    }
+    pausing.send(b"en")?;
+    quiet.expect(b"when")?;
+    busy.expect(b"when")
+}

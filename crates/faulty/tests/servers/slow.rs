@@ -1,0 +1,89 @@
+//! SLOW, MEM and DROP: a reader that stalls.
+
+use std::time::Instant;
+
+use crate::support::{Client, Probe, Seen, ensure, frame};
+
+/// How many messages fill what the kernel buffers for a stalled reader, and the
+/// server's own queue, several times over.
+const FLOOD: u32 = 100_000;
+
+/// How many of them are under way together: fewer than one server queue holds.
+const WINDOW: u32 = 200;
+
+const BODY_BYTES: usize = 200;
+
+/// More than a server with bounded queues takes, and less than the flood.
+const RESIDENT_BYTES_MAX: usize = 14 << 20;
+
+/// A body that tells whether it is intact.
+fn numbered(number: u32) -> Vec<u8> {
+    let mut body = number.to_be_bytes().to_vec();
+    body.resize(BODY_BYTES, number as u8);
+    body
+}
+
+fn number_of(body: &[u8]) -> Result<u32, String> {
+    let number = body.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+    let number = number.ok_or_else(|| format!("a cut body: {body:?}"))?;
+    ensure(body == numbered(number), format!("a mixed body: {body:?}"))?;
+    Ok(number)
+}
+
+/// Sends more than all buffers hold, and reads its own echoes.
+pub fn fill_backlog(sender: &mut Client) -> Seen {
+    for first in (0..FLOOD).step_by(WINDOW as usize) {
+        let window = || (first..first + WINDOW).map(numbered);
+        sender.send(&window().flat_map(|body| frame(&body)).collect::<Vec<u8>>())?;
+        for body in window() {
+            sender.expect(&body)?;
+        }
+    }
+    Ok(())
+}
+
+pub fn a_stalled_reader_delays_nobody_and_resumes_with_whole_frames(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut stalled = server.connect_small()?;
+    let mut sender = server.connect()?;
+    fill_backlog(&mut sender)?;
+    let resident = server.resident_bytes();
+    ensure(resident < RESIDENT_BYTES_MAX, format!("{resident} bytes of memory"))?;
+    // Whole messages in order, each once, until a new one has come.
+    let (mut next, mut new, begin) = (0, FLOOD, Instant::now());
+    while next <= FLOOD {
+        sender.round_trip(&numbered(new))?;
+        new += 1;
+        let number = number_of(&stalled.hear()?)?;
+        ensure(number >= next, format!("{number} after {next}"))?;
+        next = number + 1;
+        ensure(begin.elapsed() < probe.patience * 4, "nothing new comes")?;
+    }
+    ensure(next < new, "it missed nothing: the flood was too small")
+}
+
+pub fn a_flood_from_one_who_never_reads_is_survived(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut flooding = server.connect_small()?;
+    let mut other = server.connect()?;
+    let window: Vec<u8> = (0..WINDOW).flat_map(|number| frame(&numbered(number))).collect();
+    for _ in 0..FLOOD / WINDOW {
+        flooding.send(&window)?;
+    }
+    let resident = server.resident_bytes();
+    ensure(resident < RESIDENT_BYTES_MAX, format!("{resident} bytes of memory"))?;
+    drop(flooding);
+    other.say(b"fence")?;
+    while other.hear()? != b"fence" {}
+    Ok(())
+}
+
+pub fn the_backlog_of_one_who_left_is_forgotten(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let stalled = server.connect_small()?;
+    let mut sender = server.connect()?;
+    fill_backlog(&mut sender)?;
+    stalled.reset();
+    sender.round_trip(b"it is gone")?;
+    server.connect()?.round_trip(b"new")
+}

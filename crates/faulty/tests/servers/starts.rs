@@ -1,0 +1,85 @@
+//! START, and the end by SIGTERM.
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+
+use crate::support::{Client, Probe, Seen, Server, ensure, wait};
+
+/// A port that was free a moment ago: not one of those that the system hands
+/// out to others.
+fn free_address(host: &str) -> Result<SocketAddr, String> {
+    let listener = TcpListener::bind((host, 0)).map_err(|error| error.to_string())?;
+    listener.local_addr().map_err(|error| error.to_string())
+}
+
+fn start_at(probe: &Probe, address: &str) -> Result<Server, String> {
+    let mut command = probe.command();
+    command.arg(address);
+    Server::spawn(command, probe.patience)
+}
+
+pub fn the_line_is_exact_and_the_only_output(probe: &Probe) -> Seen {
+    let address = free_address("127.0.0.1")?;
+    let mut server = start_at(probe, &address.to_string())?;
+    ensure(server.line == format!("listening on {address}\n"), format!("{:?}", server.line))?;
+    let mut client = Client::connect(address, None, probe.patience)?;
+    client.round_trip(b"hello")?;
+    server.terminate();
+    let status = server.wait()?;
+    ensure(status.success(), status.to_string())?;
+    let mut rest = String::new();
+    let mut output = server.output.take().ok_or("no output")?;
+    output.read_to_string(&mut rest).map_err(|error| error.to_string())?;
+    ensure(rest.is_empty(), rest)
+}
+
+pub fn no_other_address_is_listened_on(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut other = server.address()?;
+    other.set_ip([127, 0, 0, 2].into());
+    let connected = Client::connect(other, None, probe.patience);
+    ensure(connected.is_err(), "connected to another address")?;
+    server.connect()?.round_trip(b"here")
+}
+
+/// The command ends with a failure, an empty output and a reason.
+fn is_refused(probe: &Probe, mut command: Command) -> Seen {
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let status = wait(&mut child, probe.patience);
+    // If it goes on, it shall not do so after the test.
+    let _ = child.kill();
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    ensure(!status?.success(), "status 0")?;
+    ensure(output.stdout.is_empty(), "something on standard output")?;
+    let reason = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure(!reason.is_empty(), "no reason")?;
+    ensure(reason.lines().count() == 1, format!("more than a line: {reason}"))
+}
+
+pub fn a_missing_argument_is_refused(probe: &Probe) -> Seen {
+    is_refused(probe, probe.command())
+}
+
+pub fn a_bad_address_is_refused(probe: &Probe) -> Seen {
+    for address in ["nonsense", "127.0.0.1", "127.0.0.1:http", "300.0.0.1:8080"] {
+        let mut command = probe.command();
+        command.arg(address);
+        is_refused(probe, command)?;
+    }
+    Ok(())
+}
+
+pub fn a_port_in_use_is_refused(probe: &Probe) -> Seen {
+    let taken = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    let mut command = probe.command();
+    command.arg(taken.local_addr().map_err(|error| error.to_string())?.to_string());
+    is_refused(probe, command)
+}
+
+pub fn ipv6_is_listened_on(probe: &Probe) -> Seen {
+    let address = free_address("::1")?;
+    let server = start_at(probe, &address.to_string())?;
+    ensure(server.line == format!("listening on {address}\n"), &server.line)?;
+    server.connect()?.round_trip(b"six")
+}

@@ -1,0 +1,268 @@
+//! A server process, a client, and the proving of probes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use socket2::{Domain, SockRef, Socket, Type};
+
+/// The correct server gets all the time that a loaded machine may need; one
+/// with a fault is not waited for longer than it takes to tell.
+const PATIENCE_CORRECT: Duration = Duration::from_secs(60);
+const PATIENCE_FAULTY: Duration = Duration::from_secs(1);
+
+/// What a probe saw: nothing wrong, or what.
+pub type Seen = Result<(), String>;
+
+/// How to run the server that a probe looks at.
+pub struct Probe {
+    arguments: Vec<String>,
+    /// How long to wait for anything.
+    pub patience: Duration,
+}
+
+/// Asserts that `probe` passes on the correct server and fails on each fault.
+pub fn prove(probe: fn(&Probe) -> Seen, faults: &[&str]) {
+    let correct = Probe { arguments: Vec::new(), patience: PATIENCE_CORRECT };
+    if let Err(seen) = probe(&correct) {
+        panic!("the correct server: {seen}");
+    }
+    for fault in faults {
+        let arguments = vec![format!("--fault={fault}")];
+        let seen = probe(&Probe { arguments, patience: PATIENCE_FAULTY });
+        assert!(seen.is_err(), "the fault {fault} did not show");
+    }
+}
+
+impl Probe {
+    /// A correct server with other settings.
+    pub fn with_knobs(arguments: impl IntoIterator<Item = String>) -> Self {
+        Self { arguments: arguments.into_iter().collect(), patience: PATIENCE_CORRECT }
+    }
+
+    /// The command, with standard output and error piped.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zillions-faulty"));
+        command.args(&self.arguments).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// A server on a port of the system's choice.
+    pub fn start(&self) -> Result<Server, String> {
+        self.start_with(&[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_with(&self, arguments: &[&str]) -> Result<Server, String> {
+        let mut command = self.command();
+        command.args(arguments).arg("127.0.0.1:0");
+        Server::spawn(command, self.patience)
+    }
+}
+
+/// Fails with `seen` unless `holds`.
+pub fn ensure(holds: bool, seen: impl Into<String>) -> Seen {
+    if holds { Ok(()) } else { Err(seen.into()) }
+}
+
+/// A running server, killed when dropped.
+pub struct Server {
+    child: Child,
+    /// Standard output after the first line.
+    pub output: Option<BufReader<ChildStdout>>,
+    pub line: String,
+    pub patience: Duration,
+}
+
+impl Server {
+    /// Starts it and waits for its line.
+    pub fn spawn(mut command: Command, patience: Duration) -> Result<Self, String> {
+        let mut child = command.stderr(Stdio::null()).spawn().map_err(|e| e.to_string())?;
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut server = Self { child, output: None, line: String::new(), patience };
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = output.read_line(&mut line);
+            let _ = sender.send((line, output));
+        });
+        let first = receiver.recv_timeout(patience);
+        let (line, output) = first.map_err(|_| "no line in time".to_owned())?;
+        server.line = line;
+        server.output = Some(output);
+        Ok(server)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The address in its line.
+    pub fn address(&self) -> Result<SocketAddr, String> {
+        let address = self.line.trim().strip_prefix("listening on ").ok_or("no such line")?;
+        address.parse().map_err(|_| format!("no address: {address}"))
+    }
+
+    pub fn connect(&self) -> Result<Client, String> {
+        Client::connect(self.address()?, None, self.patience)
+    }
+
+    /// A client that the kernel buffers little for.
+    pub fn connect_small(&self) -> Result<Client, String> {
+        Client::connect(self.address()?, Some(4096), self.patience)
+    }
+
+    pub fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> Result<ExitStatus, String> {
+        wait(&mut self.child, self.patience)
+    }
+
+    /// The resident set now, in bytes.
+    pub fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok());
+        kib.unwrap_or(0) * 1024
+    }
+
+    pub fn descriptors(&self) -> usize {
+        let directory = std::fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        directory.map_or(0, Iterator::count)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for a process's end.
+pub fn wait(child: &mut Child, patience: Duration) -> Result<ExitStatus, String> {
+    let until = Instant::now() + patience;
+    loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) => return Ok(status),
+            None if Instant::now() > until => return Err("it goes on".into()),
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// One connection.
+pub struct Client {
+    pub stream: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub fn connect(
+        address: SocketAddr,
+        buffer_bytes: Option<usize>,
+        patience: Duration,
+    ) -> Result<Self, String> {
+        let open = || {
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+            if let Some(bytes) = buffer_bytes {
+                socket.set_recv_buffer_size(bytes)?;
+            }
+            socket.connect_timeout(&address.into(), patience)?;
+            socket.set_tcp_nodelay(true)?;
+            socket.set_read_timeout(Some(patience))?;
+            socket.set_write_timeout(Some(patience))?;
+            let stream = TcpStream::from(socket);
+            let reader = BufReader::with_capacity(64 * 1024, stream.try_clone()?);
+            Ok(Self { stream, reader })
+        };
+        open().map_err(|error: std::io::Error| format!("connecting: {error}"))
+    }
+
+    /// Writes bytes as they are, in one go.
+    pub fn send(&mut self, bytes: &[u8]) -> Seen {
+        self.stream.write_all(bytes).map_err(|error| format!("sending: {error}"))
+    }
+
+    /// Sends a message.
+    pub fn say(&mut self, body: &[u8]) -> Seen {
+        self.send(&frame(body))
+    }
+
+    /// Receives a message.
+    pub fn hear(&mut self) -> Result<Vec<u8>, String> {
+        let mut header = [0];
+        self.reader.read_exact(&mut header).map_err(|error| format!("a header: {error}"))?;
+        let mut body = vec![0; usize::from(header[0])];
+        self.reader.read_exact(&mut body).map_err(|error| format!("a body: {error}"))?;
+        Ok(body)
+    }
+
+    /// Receives exactly this message.
+    pub fn expect(&mut self, body: &[u8]) -> Seen {
+        let heard = self.hear()?;
+        ensure(heard == body, format!("heard {heard:?} instead of {body:?}"))
+    }
+
+    /// Says something and hears it: by then the server has seen whatever went
+    /// before.
+    pub fn round_trip(&mut self, body: &[u8]) -> Seen {
+        self.say(body)?;
+        self.expect(body)
+    }
+
+    /// Closes the sending side.
+    pub fn finish(&mut self) -> Seen {
+        self.stream.shutdown(Shutdown::Write).map_err(|error| format!("closing: {error}"))
+    }
+
+    /// The stream ends here.
+    pub fn expect_end(&mut self) -> Seen {
+        let count = self.reader.read(&mut [0]).map_err(|error| format!("the end: {error}"))?;
+        ensure(count == 0, "more than expected")
+    }
+
+    /// Resets the connection.
+    pub fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Hears whatever has arrived or arrives within `wait`; `None` in the
+    /// meantime.
+    pub fn hear_within(&mut self, wait: Duration) -> Result<Option<Vec<u8>>, String> {
+        if self.reader.buffer().is_empty() {
+            let patience = self.stream.read_timeout().unwrap();
+            self.stream.set_read_timeout(Some(wait.max(Duration::from_micros(1)))).unwrap();
+            let filled = self.reader.fill_buf().map(<[u8]>::len);
+            self.stream.set_read_timeout(patience).unwrap();
+            match filled {
+                Ok(0) => return Err("the end of the stream".into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(format!("hearing: {error}")),
+            }
+        }
+        self.hear().map(Some)
+    }
+}
+
+pub fn frame(body: &[u8]) -> Vec<u8> {
+    let mut frame = vec![body.len() as u8];
+    frame.extend_from_slice(body);
+    frame
+}
+
+/// Lets this process open as many sockets as it may.
+pub fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).unwrap();
+}

@@ -1,0 +1,128 @@
+//! ORDER and DROP-3: what only many messages show.
+
+use std::collections::HashMap;
+use std::sync::Barrier;
+use std::time::Duration;
+
+use crate::support::{Client, Probe, Seen, ensure};
+
+/// Twice as many as the rarest fault needs, so that it shows for certain.
+const MANY: u32 = 10_500;
+
+pub fn thousands_arrive_once_and_in_order(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let (mut other, mut sender) = (server.connect()?, server.connect()?);
+    for number in 0..MANY {
+        sender.round_trip(&number.to_be_bytes())?;
+        // One or two behind: a delivery can be overtaken, and never more than
+        // two messages are under way.
+        if let Some(before) = number.checked_sub(1) {
+            other.expect(&before.to_be_bytes())?;
+        }
+    }
+    other.expect(&(MANY - 1).to_be_bytes())?;
+    other.round_trip(b"fence")
+}
+
+const CLIENTS: usize = 8;
+const MESSAGES_EACH: u32 = 1500;
+
+/// How long a client listens between two messages of its own.
+const LISTENING: Duration = Duration::from_micros(300);
+
+/// Which client's which message.
+type Id = (u32, u32);
+
+/// What a client did, in the order in which it did it.
+#[derive(Clone, Copy, PartialEq)]
+enum Event {
+    Sent(Id),
+    Received(Id),
+}
+
+const LAST: &[u8] = b"last";
+
+fn take_part(mut client: Client, me: u32, all_sent: &Barrier) -> Result<Vec<Event>, String> {
+    let mut events = Vec::new();
+    let outcome = (0..MESSAGES_EACH).try_for_each(|number| {
+        events.push(Event::Sent((me, number)));
+        let mut body = [me.to_be_bytes(), number.to_be_bytes()].concat();
+        body.resize(8 + (number % 64) as usize, me as u8);
+        client.say(&body)?;
+        while let Some(heard) = client.hear_within(LISTENING)? {
+            events.push(Event::Received(id_of(&heard)?));
+        }
+        Ok(())
+    });
+    // Also whoever saw a fault: the others wait.
+    if all_sent.wait().is_leader() {
+        client.say(LAST)?;
+    }
+    outcome.and_then(|()| {
+        loop {
+            match client.hear()? {
+                body if body == LAST => return Ok(events),
+                body => events.push(Event::Received(id_of(&body)?)),
+            }
+        }
+    })
+}
+
+fn id_of(body: &[u8]) -> Result<Id, String> {
+    let (ids, rest) = body.split_at_checked(8).ok_or("a cut body")?;
+    let sender = u32::from_be_bytes(ids[..4].try_into().unwrap());
+    let number = u32::from_be_bytes(ids[4..].try_into().unwrap());
+    let whole = rest.len() == (number % 64) as usize && rest.iter().all(|&b| b == sender as u8);
+    ensure(whole && (sender as usize) < CLIENTS, "a mixed body")?;
+    Ok((sender, number))
+}
+
+pub fn all_agree_on_one_order(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let clients = (0..CLIENTS).map(|_| server.connect()).collect::<Result<Vec<_>, _>>()?;
+    let all_sent = &Barrier::new(CLIENTS);
+    let histories: Result<Vec<Vec<Event>>, String> = std::thread::scope(|scope| {
+        let parts: Vec<_> = (0u32..)
+            .zip(clients)
+            .map(|(me, client)| scope.spawn(move || take_part(client, me, all_sent)))
+            .collect();
+        parts.into_iter().map(|part| part.join().unwrap()).collect()
+    });
+    one_causal_order_exists(&histories?)
+}
+
+/// Whether the messages can be put into an order that contradicts no history:
+/// the union of all that was observed has no circle.
+fn one_causal_order_exists(histories: &[Vec<Event>]) -> Seen {
+    let mut after: HashMap<Id, Vec<Id>> = HashMap::new();
+    let mut waits_for: HashMap<Id, usize> = HashMap::new();
+    for history in histories {
+        let (mut last_sent, mut last_received) = (None, None);
+        for event in history {
+            let (before, id) = match *event {
+                Event::Sent(id) => ([last_sent.replace(id), last_received], id),
+                Event::Received(id) => ([last_received.replace(id), None], id),
+            };
+            waits_for.entry(id).or_default();
+            for before in before.into_iter().flatten() {
+                after.entry(before).or_default().push(id);
+                *waits_for.entry(id).or_default() += 1;
+            }
+        }
+    }
+    let total = waits_for.len();
+    let mut ready: Vec<Id> =
+        waits_for.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
+    let mut placed = 0;
+    while let Some(id) = ready.pop() {
+        placed += 1;
+        for next in after.remove(&id).unwrap_or_default() {
+            let count = waits_for.get_mut(&next).unwrap();
+            *count -= 1;
+            if *count == 0 {
+                ready.push(next);
+            }
+        }
+    }
+    ensure(placed == total, format!("{} messages are in a circle", total - placed))
+}

@@ -1,0 +1,236 @@
+// async/await on sockets: methods that read as if they waited, and threads that do not.
+//
+// Every client is one Attend: it reads, and has a second method under way that writes.
+// Where they await, the thread goes back to the pool and serves somebody else.
+//
+//     Read -- one lock --> queue of each client --> Write
+//
+// Read cuts the stream into whole frames and passes each to the room. The room puts
+// it into every client's queue under one lock: who holds it comes next, for all
+// receivers alike. Nothing is awaited there, since a full queue just misses the
+// frame. Write awaits frames, takes all that there are, and sends them in one go.
+//
+// When a stream ends, its client leaves the room, which ends its queue. Attend awaits
+// that the rest is sent and closes the socket. When a client is gone, reading and
+// writing both fail, and the same happens.
+//
+// Shortcuts: each frame is an array of its own, shared by all queues, and each batch is
+// copied into one more array to be sent; the garbage collector gets all of them.
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using System.IO;
+using System.Linq;
+using System.Net;
+using System.Net.Sockets;
+using System.Threading;
+using System.Threading.Tasks;
+
+static class Server
+{
+    const int Backlog = 1024; // connections that the kernel holds for us
+    const int ChunkBytes = 16 * 1024; // read at once
+    const int AcceptRetryMilliseconds = 50; // pause after a failed accept
+
+    static int Main(string[] args)
+    {
+        try
+        {
+            var listener = Listen(args);
+            Console.WriteLine("listening on " + listener.LocalEndpoint);
+            Serve(listener).Wait();
+            return 0;
+        }
+        catch (Exception problem) when (problem is SocketException || problem is FormatException)
+        {
+            Console.Error.WriteLine("server: " + problem.Message);
+            return 1;
+        }
+    }
+
+    static async Task Serve(TcpListener listener)
+    {
+        var room = new Room();
+        while (true)
+        {
+            try
+            {
+                var client = new Client(await listener.AcceptSocketAsync());
+                room.Enter(client);
+                _ = Attend(client, room); // goes on by itself
+            }
+            catch (SocketException problem)
+            {
+                // Out of descriptors, most likely; some will be given back.
+                Console.Error.WriteLine("server: " + problem.Message);
+                await Task.Delay(AcceptRetryMilliseconds);
+            }
+        }
+    }
+
+    static async Task Attend(Client client, Room room)
+    {
+        using (var stream = new NetworkStream(client.Socket, ownsSocket: true))
+        {
+            var writing = Write(stream, client);
+            try
+            {
+                client.Socket.NoDelay = true;
+                await Read(stream, room);
+            }
+            catch (Exception problem) when (problem is IOException || problem is SocketException)
+            {
+                // A reset: the stream ends here.
+            }
+            room.Leave(client);
+            await writing;
+        }
+    }
+
+    static async Task Read(Stream stream, Room room)
+    {
+        var buffer = new byte[ChunkBytes];
+        int held = 0, received;
+        while ((received = await stream.ReadAsync(buffer, held, buffer.Length - held)) > 0)
+        {
+            held += received;
+            int start = 0;
+            while (start < held && start + 1 + buffer[start] <= held)
+            {
+                if (start > 0)
+                    await Task.Yield(); // to the writers, so that a flood does not outrun them
+                var frame = new byte[1 + buffer[start]]; // its length byte and its body
+                Array.Copy(buffer, start, frame, 0, frame.Length);
+                room.Send(frame);
+                start += frame.Length;
+            }
+            held -= start;
+            Array.Copy(buffer, start, buffer, 0, held);
+        }
+    }
+
+    static async Task Write(Stream stream, Client client)
+    {
+        try
+        {
+            byte[] batch;
+            while ((batch = await client.Take()) != null)
+                await stream.WriteAsync(batch, 0, batch.Length);
+        }
+        catch (IOException)
+        {
+            // The client is gone; reading fails for the same reason.
+        }
+    }
+
+    static TcpListener Listen(string[] args)
+    {
+        if (args.Length != 1)
+            throw new FormatException("usage: server HOST:PORT");
+        var colon = args[0].LastIndexOf(':');
+        var host = args[0].Substring(0, Math.Max(colon, 0));
+        var ipv6 = host.StartsWith("[") && host.EndsWith("]");
+        ushort port;
+        IPAddress address;
+        if (!ushort.TryParse(args[0].Substring(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out port)
+            || !IPAddress.TryParse(ipv6 ? host.Substring(1, host.Length - 2) : host, out address)
+            || ipv6 != (address.AddressFamily == AddressFamily.InterNetworkV6))
+            throw new FormatException("\"" + args[0] + "\" is not HOST:PORT with an IP address");
+        var listener = new TcpListener(address, port);
+        listener.Start(Backlog);
+        return listener;
+    }
+}
+
+sealed class Room
+{
+    readonly HashSet<Client> clients = new HashSet<Client>();
+
+    public void Enter(Client client)
+    {
+        lock (clients)
+            clients.Add(client);
+    }
+
+    public void Leave(Client client)
+    {
+        lock (clients)
+            clients.Remove(client);
+        client.End();
+    }
+
+    // The sequencing point.
+    public void Send(byte[] frame)
+    {
+        lock (clients)
+            foreach (var client in clients)
+                client.Offer(frame);
+    }
+}
+
+sealed class Client
+{
+    const int QueueFrames = 64; // held for a client that reads slowly
+
+    public readonly Socket Socket;
+    readonly Queue<byte[]> queue = new Queue<byte[]>();
+    readonly SemaphoreSlim changed = new SemaphoreSlim(0);
+    bool ended;
+
+    public Client(Socket socket)
+    {
+        Socket = socket;
+    }
+
+    public void Offer(byte[] frame)
+    {
+        lock (queue)
+        {
+            if (queue.Count == QueueFrames)
+                return; // this client misses the frame
+            queue.Enqueue(frame);
+            Wake();
+        }
+    }
+
+    public void End()
+    {
+        lock (queue)
+        {
+            ended = true;
+            Wake();
+        }
+    }
+
+    void Wake()
+    {
+        if (changed.CurrentCount == 0)
+            changed.Release();
+    }
+
+    // Awaits frames and takes all of them; null when none will follow.
+    public async Task<byte[]> Take()
+    {
+        while (true)
+        {
+            lock (queue)
+            {
+                if (queue.Count > 0)
+                {
+                    var batch = new byte[queue.Sum(frame => frame.Length)];
+                    int length = 0;
+                    foreach (var frame in queue)
+                    {
+                        frame.CopyTo(batch, length);
+                        length += frame.Length;
+                    }
+                    queue.Clear();
+                    return batch;
+                }
+                if (ended)
+                    return null;
+            }
+            await changed.WaitAsync();
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A chat server made of promises on an event loop.
+//!
+//! Idea: every step that has to wait (a read, a write, an accept, "something is
+//! queued") is a promise, and `then` names what happens after it. A loop is a
+//! function that returns a promise ending in a call of itself. gj is the promises,
+//! gjio the sockets; both are Rust versions of KJ, the base of Cap'n Proto in C++.
+//!
+//! Flow of a message: `hear` reads whole frames from its client and hands them to
+//! `Room::post`, which appends them to the outbox of every client: one thread, one
+//! place, hence one order for all. Each client's `speak` waits until its outbox
+//! holds something and writes all of it at once.
+//!
+//! Shortcuts: a client whose outbox is full misses new messages until it has read
+//! some. One thread does everything, so one core is the limit.
+
+use gj::{EventLoop, Promise, PromiseFulfiller, TaskReaper, TaskSet, WaitScope};
+use gjio::{AsyncRead, AsyncWrite, EventPort, SocketListener, SocketStream, Timer};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::ToSocketAddrs;
+use std::rc::Rc;
+use std::time::Duration;
+use std::{env, mem, process};
+
+/// What is queued for one client; as much again may be on its way to the socket.
+const OUTBOX_BYTES_MAX: usize = 64 * 1024;
+/// Read from one client in one go.
+const INBOX_BYTES: usize = 16 * 1024;
+/// Steps before the loop looks for news from the kernel, see [`Room::turn`].
+const TURNS_MAX: u32 = 256;
+/// How long accepting rests after it failed, as it does when descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+type IoPromise<T> = Promise<T, io::Error>;
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [address] = &arguments[..] else {
+        eprintln!("server: error: expected one argument, the address to listen on: HOST:PORT");
+        process::exit(64);
+    };
+    if let Err(error) = EventLoop::top_level(|scope| serve(address, scope)) {
+        eprintln!("server: error: cannot listen on {address}: {error}");
+        process::exit(1);
+    }
+}
+
+fn serve(address: &str, scope: &WaitScope) -> io::Result<()> {
+    let resolved = address.to_socket_addrs()?.next();
+    let resolved = resolved.ok_or_else(|| io::Error::other("the host has no address"))?;
+    let inner = EventPort::new()?;
+    let listener = inner.get_network().get_tcp_address(resolved).listen()?;
+    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
+
+    let room = Room { outboxes: Rc::default(), turns: Rc::default(), timer: inner.get_timer() };
+    let mut port = Port { inner, turns: room.turns.clone() };
+    welcome(listener, TaskSet::new(Box::new(Reaper)), room, 0).wait(scope, &mut port)
+}
+
+/// Accepts clients for good; each becomes a task of its own.
+fn welcome(
+    listener: SocketListener,
+    mut tasks: TaskSet<(), io::Error>,
+    room: Room,
+    id: u64,
+) -> IoPromise<()> {
+    let turn = room.turn();
+    turn.then_else(move |_| {
+        listener.accept().then_else(move |accepted| match accepted {
+            Ok(stream) => {
+                tasks.add(attend(stream, room.clone(), id));
+                welcome(listener, tasks, room, id + 1)
+            }
+            Err(_) => {
+                let pause = room.timer.after_delay(ACCEPT_PAUSE);
+                pause.then(move |()| welcome(listener, tasks, room, id))
+            }
+        })
+    })
+}
+
+/// One client, from its arrival until all is sent that was queued for it. An error
+/// of either half cancels the other.
+fn attend(stream: SocketStream, room: Room, id: u64) -> IoPromise<()> {
+    let outbox = Rc::new(RefCell::new(Outbox::default()));
+    room.outboxes.borrow_mut().insert(id, outbox.clone());
+    let inbox = Inbox { bytes: vec![0; INBOX_BYTES], filled: 0 };
+    let (leaving, left) = (room.clone(), outbox.clone());
+    let heard = hear(stream.clone(), inbox, room.clone()).map(move |()| {
+        leaving.outboxes.borrow_mut().remove(&id);
+        left.borrow_mut().close();
+        Ok(())
+    });
+    let spoken = speak(stream, outbox);
+    Promise::all([heard, spoken].into_iter()).map_else(move |_| {
+        room.outboxes.borrow_mut().remove(&id);
+        Ok(())
+    })
+}
+
+/// Reads until the end of the client's stream.
+fn hear(mut stream: SocketStream, inbox: Inbox, room: Room) -> IoPromise<()> {
+    let turn = room.turn();
+    turn.then(move |()| {
+        stream.try_read(inbox, 1).then(move |(mut inbox, read_bytes)| {
+            if read_bytes == 0 {
+                return Promise::ok(());
+            }
+            inbox.filled += read_bytes;
+            let whole = whole_frames(&inbox.bytes[..inbox.filled]);
+            room.post(&inbox.bytes[..whole]);
+            inbox.bytes.copy_within(whole..inbox.filled, 0);
+            inbox.filled -= whole;
+            hear(stream, inbox, room)
+        })
+    })
+}
+
+/// Writes whatever the outbox holds, until it is closed and empty.
+fn speak(mut stream: SocketStream, outbox: Rc<RefCell<Outbox>>) -> IoPromise<()> {
+    let due = outbox.borrow_mut().due();
+    due.then(move |()| {
+        let frames = mem::take(&mut outbox.borrow_mut().frames);
+        if frames.is_empty() {
+            return Promise::ok(());
+        }
+        stream.write(frames).then(move |_| speak(stream, outbox))
+    })
+}
+
+/// The length of the whole frames that `bytes` begins with.
+fn whole_frames(bytes: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(&body) = bytes.get(end)
+        && bytes.len() > end + usize::from(body)
+    {
+        end += 1 + usize::from(body);
+    }
+    end
+}
+
+/// What every client's promises share.
+#[derive(Clone)]
+struct Room {
+    outboxes: Rc<RefCell<BTreeMap<u64, Rc<RefCell<Outbox>>>>>,
+    turns: Rc<Cell<u32>>,
+    timer: Timer,
+}
+
+impl Room {
+    fn post(&self, frames: &[u8]) {
+        for outbox in self.outboxes.borrow().values() {
+            outbox.borrow_mut().push(frames);
+        }
+    }
+
+    /// gj looks for news from the kernel only when no promise is ready to go on, and
+    /// clients that send without pause could keep it from that for ever. So after a
+    /// number of turns the next ones wait for the timer, which only [`Port::wait`] runs.
+    fn turn(&self) -> IoPromise<()> {
+        self.turns.set(self.turns.get() + 1);
+        if self.turns.get() <= TURNS_MAX {
+            Promise::ok(())
+        } else {
+            self.timer.after_delay(Duration::ZERO)
+        }
+    }
+}
+
+/// What waits to be sent to one client: whole frames.
+#[derive(Default)]
+struct Outbox {
+    frames: Vec<u8>,
+    closed: bool,
+    waiting: Option<PromiseFulfiller<(), io::Error>>,
+}
+
+impl Outbox {
+    /// Takes as many of the frames as it has room for.
+    fn push(&mut self, frames: &[u8]) {
+        let free = OUTBOX_BYTES_MAX - self.frames.len();
+        let taken = if frames.len() <= free { frames.len() } else { whole_frames(&frames[..free]) };
+        self.frames.extend_from_slice(&frames[..taken]);
+        if !self.frames.is_empty() {
+            self.wake();
+        }
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if let Some(fulfiller) = self.waiting.take() {
+            fulfiller.fulfill(());
+        }
+    }
+
+    /// Resolves once there is something to send, or nothing more will come.
+    fn due(&mut self) -> IoPromise<()> {
+        if self.closed || !self.frames.is_empty() {
+            return Promise::ok(());
+        }
+        let (promise, fulfiller) = Promise::and_fulfiller();
+        self.waiting = Some(fulfiller);
+        promise
+    }
+}
+
+/// What was read from one client and is no whole frame yet.
+struct Inbox {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl AsMut<[u8]> for Inbox {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.filled..]
+    }
+}
+
+/// gjio's event port, which also counts the turns anew each time it is asked.
+struct Port {
+    inner: EventPort,
+    turns: Rc<Cell<u32>>,
+}
+
+impl gj::EventPort<io::Error> for Port {
+    fn wait(&mut self) -> io::Result<()> {
+        self.turns.set(0);
+        self.inner.wait()
+    }
+}
+
+/// Nothing is left to do when a client's task ends.
+struct Reaper;
+
+impl TaskReaper<(), io::Error> for Reaper {
+    fn task_failed(&mut self, _: io::Error) {}
+}

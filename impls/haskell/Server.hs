@@ -1,0 +1,179 @@
+-- | Green threads and software transactional memory.
+--
+-- Every client has a green thread that reads and one that writes: code that waits
+-- where it has to, as if it were alone. What they share are transactional
+-- variables: the room, and a bounded queue for each client.
+--
+-- > reader -- one transaction per message --> all queues --> writers
+--
+-- A reader takes whole frames off its socket. For each of them it runs ONE
+-- transaction that puts the frame into the queue of everybody in the room, except
+-- where a queue is full: that client misses it. Transactions happen one after the
+-- other, so all queues agree on the order; there is no lock and no hub. A writer
+-- takes all that its queue holds and sends it with one system call.
+--
+-- When a stream ends, its reader leaves the room and declares the queue ended, in one
+-- transaction too. The writer sends the rest, and then the socket is closed.
+--
+-- Shortcuts: a frame is a slice of what was received with it, at most 4 KiB, which
+-- stays in memory until all of its frames are sent. A transaction visits every
+-- client, so it is as long as the room is big.
+module Main (main) where
+
+import Control.Concurrent
+import Control.Concurrent.STM
+import Control.Exception
+import Control.Monad
+import Data.Bifunctor (first)
+import Data.ByteString (ByteString)
+import qualified Data.ByteString as B
+import Data.Char (isDigit)
+import Data.Map.Strict (Map)
+import qualified Data.Map.Strict as Map
+import Data.Unique
+import GHC.IO.Exception (IOException (ioe_description))
+import Network.Socket
+import Network.Socket.ByteString (recv, sendMany)
+import System.Environment (getArgs)
+import System.Exit (die)
+import System.IO
+import Text.Read (readMaybe)
+
+-- | Frames held for a client that reads slowly.
+queueFrames :: Num n => n
+queueFrames = 64
+
+-- | Received at once.
+chunkBytes :: Int
+chunkBytes = 4096
+
+-- | Connections that the kernel holds for us.
+backlog :: Int
+backlog = 1024
+
+-- | Pause after a failed accept.
+acceptRetryMicroseconds :: Int
+acceptRetryMicroseconds = 50000
+
+data Client = Client
+  { name :: Unique,
+    connection :: Socket,
+    queue :: TBQueue ByteString,
+    ended :: TVar Bool
+  }
+
+type Room = TVar (Map Unique Client)
+
+main :: IO ()
+main = do
+  arguments <- getArgs
+  listener <- case arguments of
+    [address] | Just (host, port) <- parseAddress address -> listenOn address host port
+    [address] -> die ("server: " ++ show address ++ " is not HOST:PORT")
+    _ -> die "usage: server HOST:PORT"
+  address <- getSocketName listener
+  putStrLn ("listening on " ++ show address)
+  hFlush stdout
+  serve listener
+
+serve :: Socket -> IO ()
+serve listener = do
+  room <- newTVarIO Map.empty
+  forever $ do
+    accepted <- try (accept listener)
+    case accepted of
+      Left problem -> do
+        -- Out of descriptors, most likely; some will be given back.
+        hPutStrLn stderr ("server: " ++ ioe_description problem)
+        threadDelay acceptRetryMicroseconds
+      Right (peer, _) -> do
+        client <- Client <$> newUnique <*> pure peer <*> newTBQueueIO queueFrames <*> newTVarIO False
+        atomically (modifyTVar' room (Map.insert (name client) client))
+        void (forkFinally (attend room client) (\_ -> close peer))
+
+-- | The life of a client. Its writer is a thread of its own and ends by itself: when
+-- the queue has ended, or when the client is gone, which the reader notices as well.
+attend :: Room -> Client -> IO ()
+attend room client = do
+  setSocketOption (connection client) NoDelay 1
+  written <- newEmptyMVar
+  _ <- forkFinally (writer client) (\_ -> putMVar written ())
+  reader room client `catch` gone `finally` atomically (leave room client)
+  takeMVar written
+  where
+    gone problem = const (pure ()) (problem :: IOException)
+
+reader :: Room -> Client -> IO ()
+reader room client = go B.empty
+  where
+    go rest = do
+      chunk <- recv (connection client) chunkBytes
+      unless (B.null chunk) $ do
+        let (frames, rest') = split (rest <> chunk)
+        forM_ frames $ \frame -> do
+          atomically (broadcast room frame)
+          yield -- to the writers, so that a flood does not outrun them
+        go rest'
+
+-- | The sequencing point.
+broadcast :: Room -> ByteString -> STM ()
+broadcast room frame = do
+  clients <- readTVar room
+  forM_ clients $ \client -> do
+    full <- isFullTBQueue (queue client)
+    unless full (writeTBQueue (queue client) frame)
+
+leave :: Room -> Client -> STM ()
+leave room client = do
+  modifyTVar' room (Map.delete (name client))
+  writeTVar (ended client) True
+
+writer :: Client -> IO ()
+writer client = do
+  frames <- atomically (pending client)
+  unless (null frames) $ do
+    sendMany (connection client) frames
+    writer client
+
+-- | Waits until there is something to send; nothing means that it has ended.
+pending :: Client -> STM [ByteString]
+pending client = do
+  frames <- flushTBQueue (queue client)
+  when (null frames) (readTVar (ended client) >>= check)
+  pure frames
+
+-- | The whole frames, each with its length byte, and the rest.
+split :: ByteString -> ([ByteString], ByteString)
+split bytes = case B.uncons bytes of
+  Just (size, body)
+    | B.length body >= fromIntegral size ->
+      let (frame, rest) = B.splitAt (1 + fromIntegral size) bytes
+       in first (frame :) (split rest)
+  _ -> ([], bytes)
+
+-- | Cuts HOST:PORT, where an IPv6 host stands in brackets.
+parseAddress :: String -> Maybe (HostName, ServiceName)
+parseAddress address = do
+  let (reversedPort, reversedHost) = break (== ':') (reverse address)
+      port = reverse reversedPort
+  host <- case reversedHost of
+    ':' : ']' : reversed | '[' : host <- reverse reversed -> Just host
+    ':' : reversed | ':' `notElem` reversed -> Just (reverse reversed)
+    _ -> Nothing
+  number <- readMaybe port :: Maybe Integer
+  guard (not (null host) && all isDigit port && number <= 65535)
+  pure (host, port)
+
+listenOn :: String -> HostName -> ServiceName -> IO Socket
+listenOn address host port = listening `catch` failed
+  where
+    hints = defaultHints {addrSocketType = Stream}
+    failed problem = die ("server: " ++ show address ++ ": " ++ ioe_description problem)
+    listening = do
+      info <- head <$> getAddrInfo (Just hints) (Just host) (Just port)
+      listener <- openSocket info
+      setSocketOption listener ReuseAddr 1
+      when (addrFamily info == AF_INET6) (setSocketOption listener IPv6Only 1)
+      bind listener (addrAddress info)
+      listen listener backlog
+      pure listener

@@ -1,0 +1,217 @@
+//! The command line of `stresstest`, to the letter that of the original zillions.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use zillions_harness::{Launch, Server, StartError, StartOptions, address, limits};
+use zillions_stress::{Plan, StressError, Summary};
+
+use crate::cli::Format;
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, BAD, GOOD, paint};
+
+/// How long the server may take to end when the test is over.
+const GRACE_SECONDS: f64 = 5.0;
+/// How long a server that dropped a connection is given to turn out dead.
+const DEATH_SECONDS: f64 = 0.5;
+/// How much of a dead server's log is shown.
+const LOG_LINES_SHOWN: usize = 8;
+
+/// Stress a chat server: publishers that send one message after another, each
+/// with subscribers that wait for them; every order is checked.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stresstest",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:\n  \
+        stresstest -a 127.0.0.1:55555 ./impls/gjio/target/release/server\n  \
+        stresstest -p 8 -s 16 -r 10 ./server\n  \
+        stresstest --connect 127.0.0.1:8080\n\n\
+        Exit codes: 0 every order held, 1 a violation (it is explained), 64 usage, 70 the server \
+        could not be started or did not last."
+)]
+pub struct Arguments {
+    /// The server to start; it is given the address as its only argument.
+    #[arg(required_unless_present = "connect")]
+    executable: Option<PathBuf>,
+    /// The address that the server listens on.
+    #[arg(short = 'a', long = "server", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    server: String,
+    /// Clients that send.
+    #[arg(short, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    publishers: u16,
+    /// Clients that wait for a publisher's messages, per publisher.
+    #[arg(short, long, value_name = "N", default_value_t = 3)]
+    subscribers: u16,
+    /// Messages, per publisher and repetition.
+    #[arg(short, long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    messages: u32,
+    /// How often all of that is done, each time with new connections.
+    #[arg(short, long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    repetitions: u32,
+    /// How long a publisher waits for its subscribers before it goes on.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 1.0, value_parser = positive_seconds)]
+    timeout: f64,
+    /// How long the server may take to print its line.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15.0, value_parser = positive_seconds)]
+    ready_timeout: f64,
+    /// What lengths and contents of the messages follow from.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Test a server that runs already, instead of starting one.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["executable", "server"])]
+    connect: Option<String>,
+    /// For people or for programs.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    format: Format,
+}
+
+/// `zillions.stresstest/1`.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    schema: &'static str,
+    server: String,
+    publishers: u16,
+    subscribers: u16,
+    messages_per_publisher: u32,
+    seed: u64,
+    verdict: &'static str,
+    #[serde(flatten)]
+    summary: &'a Summary,
+}
+
+/// Parses a time of more than nothing.
+fn positive_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
+        _ => Err("write a number of seconds above 0, for example 0.5".to_owned()),
+    }
+}
+
+/// Carries out the test.
+///
+/// # Errors
+/// When a clause is broken, or the test cannot be carried through.
+pub fn run(arguments: &Arguments) -> Outcome {
+    let plan = Plan {
+        publishers: arguments.publishers,
+        subscribers: arguments.subscribers,
+        messages: arguments.messages,
+        repetitions: arguments.repetitions,
+        timeout: Duration::from_secs_f64(arguments.timeout),
+        seed: arguments.seed,
+    };
+    limits::ensure_descriptors(plan.clients()).map_err(Failure::usage)?;
+    let (server, address) = start(arguments)?;
+    let progress = ProgressBar::new(u64::from(plan.repetitions)).with_style(style());
+    let result = zillions_stress::run(&plan, address, &mut |now| {
+        progress.set_position(u64::from(now.repetitions));
+        progress.set_message(format!("{} delivered, {} dropped", now.delivered, now.dropped));
+    });
+    progress.finish_and_clear();
+    let summary = result.map_err(|error| explain(&error, server.as_ref()))?;
+    if let Some(server) = server {
+        server.stop(GRACE_SECONDS);
+    }
+    match arguments.format {
+        Format::Human => output::print(&human(&summary))?,
+        Format::Json => output::print_json(&Report {
+            schema: "zillions.stresstest/1",
+            server: address.to_string(),
+            publishers: plan.publishers,
+            subscribers: plan.subscribers,
+            messages_per_publisher: plan.messages,
+            seed: plan.seed,
+            verdict: if summary.violation.is_some() { "fail" } else { "pass" },
+            summary: &summary,
+        })?,
+    }
+    match &summary.violation {
+        None => Ok(()),
+        Some(violation) => Err(Failure::fail(format!(
+            "{} is broken in repetition {} (seed {})",
+            violation.clause, violation.repetition, plan.seed
+        ))),
+    }
+}
+
+/// Starts the server, or takes the one that runs.
+fn start(arguments: &Arguments) -> Result<(Option<Server>, SocketAddr), Failure> {
+    if let Some(text) = &arguments.connect {
+        return Ok((None, address::parse(text).map_err(Failure::usage)?));
+    }
+    let Some(executable) = &arguments.executable else {
+        return Err(Failure::usage("no executable is named"));
+    };
+    let launch = Launch::executable(executable).map_err(Failure::usage)?;
+    let options =
+        StartOptions { ready_seconds_max: arguments.ready_timeout, ..StartOptions::default() };
+    let started = Server::start(&launch, &arguments.server, &options);
+    let server = started.map_err(|error| match error {
+        StartError::Address(_) => Failure::usage(error),
+        _ => Failure::harness(error),
+    })?;
+    let address = server.address();
+    Ok((Some(server), address))
+}
+
+/// What went wrong, and whether it is because the server is dead.
+fn explain(error: &StressError, server: Option<&Server>) -> Failure {
+    let dead = server.and_then(|server| Some((server, server.wait(DEATH_SECONDS)?)));
+    match dead {
+        None => Failure::harness(error),
+        Some((server, status)) => {
+            let log = server.log_tail(LOG_LINES_SHOWN);
+            let said = match log.as_slice() {
+                [] => "it wrote nothing to standard error".to_owned(),
+                lines => format!("its last log lines: {}", lines.join(" | ")),
+            };
+            Failure::harness(format!(
+                "the server ended ({status}) during the test: {error}; {said}"
+            ))
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{wide_bar} {pos}/{len} repetitions, {msg}, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn human(summary: &Summary) -> String {
+    let mut text = format!(
+        "drop rate: {:.4} % ({} of {} deliveries)\nelapsed: {:.3} s for {} messages in {} repetitions\n",
+        summary.drop_rate * 100.0,
+        summary.dropped,
+        summary.expected,
+        summary.seconds,
+        summary.messages,
+        summary.repetitions,
+    );
+    if let Some(latency) = &summary.latency {
+        text += &format!(
+            "latency: p50 {:.0} µs, p90 {:.0} µs, p99 {:.0} µs, p99.9 {:.0} µs, max {:.0} µs\n",
+            latency.p50_us, latency.p90_us, latency.p99_us, latency.p999_us, latency.max_us
+        );
+    }
+    if summary.timeouts > 0 {
+        text += &format!(
+            "time-outs: {} ({} deliveries came late; that is no error)\n",
+            summary.timeouts, summary.late
+        );
+    }
+    match &summary.violation {
+        None => {
+            text += &format!("order: {}\n", paint(GOOD, "integrity, FIFO, total and causal hold"))
+        }
+        Some(violation) => {
+            text += &format!("order: {}\n{}\n", paint(BAD, "violated"), violation.explanation);
+        }
+    }
+    text
+}

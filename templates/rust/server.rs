@@ -1,0 +1,120 @@
+//! __NAME__: two threads per client and one lock.
+//!
+//! How a message flows. The client's `read_messages` thread cuts a frame out of
+//! the byte stream, locks the room, and puts the frame into the queue of every
+//! client, the sender's included. Whoever holds the lock is alone, so that is the
+//! order of the messages. Each client's `write_messages` thread empties its queue
+//! into the socket. A queue is bounded; a client whose queue is full misses the
+//! message. Nobody waits for a client while holding the lock.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use std::{env, thread};
+
+/// Messages that wait for one client. The next one is dropped for that client.
+const QUEUE_LIMIT: usize = 64;
+/// How long to leave the listener alone when descriptors or threads run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Header byte and body; all queues share one copy.
+type Frame = Arc<[u8]>;
+/// The queue of every client, by a number that is not used again.
+type Queues = HashMap<u64, SyncSender<Frame>>;
+
+#[derive(Clone, Default)]
+struct Room(Arc<Mutex<Queues>>);
+
+impl Room {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.0.lock().expect("nobody panics while holding it")
+    }
+}
+
+fn main() -> ExitCode {
+    let Err(error) = serve();
+    let _ = writeln!(io::stderr(), "server: error: {error}");
+    ExitCode::FAILURE
+}
+
+fn serve() -> Result<Infallible, String> {
+    let mut arguments = env::args_os().skip(1).map(|argument| argument.into_string());
+    let (Some(Ok(address)), None) = (arguments.next(), arguments.next()) else {
+        return Err("expected one argument, HOST:PORT".into());
+    };
+    let cannot_listen = |error| format!("cannot listen on {address}: {error}");
+    let listener = TcpListener::bind(&address).map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    writeln!(io::stdout(), "listening on {address}")
+        .and_then(|()| io::stdout().flush())
+        .map_err(|error| format!("cannot write to standard output: {error}"))?;
+
+    let room = Room::default();
+    let mut ids = 0..;
+    loop {
+        let accepted = listener
+            .accept()
+            .and_then(|(stream, _)| admit(ids.next().expect("2^64 clients"), stream, &room));
+        // Most likely descriptors or threads have run out: some will be free again.
+        if let Err(error) = accepted {
+            let _ = writeln!(io::stderr(), "server: cannot accept a client: {error}");
+            thread::sleep(ACCEPT_PAUSE);
+        }
+    }
+}
+
+fn admit(id: u64, stream: TcpStream, room: &Room) -> io::Result<()> {
+    let _ = stream.set_nodelay(true);
+    let stream = Arc::new(stream);
+    let (sender, queue) = sync_channel(QUEUE_LIMIT);
+    spawn({
+        let stream = Arc::clone(&stream);
+        move || {
+            let _ = write_messages(&stream, &queue);
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    })?;
+    room.queues().insert(id, sender);
+    let reader = spawn({
+        let room = room.clone();
+        move || {
+            let _ = read_messages(&stream, &room);
+            room.queues().remove(&id); // The queue ends, but not before it is empty.
+        }
+    });
+    reader.inspect_err(|_| drop(room.queues().remove(&id)))
+}
+
+fn read_messages(stream: &TcpStream, room: &Room) -> io::Result<()> {
+    let mut input = BufReader::new(stream);
+    let mut frame = [0; 1 + 255];
+    loop {
+        input.read_exact(&mut frame[..1])?;
+        let end = 1 + usize::from(frame[0]);
+        input.read_exact(&mut frame[1..end])?;
+        let frame = Frame::from(&frame[..end]);
+        for queue in room.queues().values() {
+            // Fails if the queue is full, or its client is about to leave.
+            let _ = queue.try_send(Arc::clone(&frame));
+        }
+    }
+}
+
+fn write_messages(stream: &TcpStream, queue: &Receiver<Frame>) -> io::Result<()> {
+    let mut output = BufWriter::new(stream);
+    while let Ok(frame) = queue.recv() {
+        output.write_all(&frame)?;
+        queue.try_iter().try_for_each(|frame| output.write_all(&frame))?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+fn spawn(body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().stack_size(64 * 1024).spawn(body).map(drop)
+}

@@ -1,0 +1,6 @@
+//! What a user sees of `zillions` and `stresstest`, right and wrong input alike,
+//! through the real binaries and real servers.
+
+mod gallery;
+mod stresstest;
+mod support;
