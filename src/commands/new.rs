@@ -55,10 +55,14 @@ macro_rules! template {
 impl Language {
     fn template(self) -> Template {
         match self {
-            Self::C => template!("c": "impl.toml", "README.md", "server.c"),
-            Self::Go => template!("go": "go.mod", "impl.toml", "README.md", "server.go"),
+            Self::C => template!("c": ".gitignore", "impl.toml", "README.md", "server.c"),
+            Self::Go => {
+                template!("go": ".gitignore", "go.mod", "impl.toml", "README.md", "server.go")
+            }
             Self::Python => template!("python": "impl.toml", "README.md", "server.py"),
-            Self::Rust => template!("rust": "Cargo.toml", "impl.toml", "README.md", "server.rs"),
+            Self::Rust => {
+                template!("rust": ".gitignore", "Cargo.toml", "impl.toml", "README.md", "server.rs")
+            }
         }
     }
 }
