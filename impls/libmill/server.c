@@ -56,6 +56,37 @@ struct client {
 static chan joins, leaves; // of struct client *
 static chan frames;        // of struct message *
 
+static int parse(const char *argument, ipaddr *address);
+static tcpsock listen_at(ipaddr address);
+static void serve(tcpsock listener);
+static coroutine void hub(void);
+
+int main(int argc, char *argv[])
+{
+    ipaddr address;
+    if (argc != 2) {
+        fprintf(stderr, "usage: server HOST:PORT\n");
+        return 2;
+    }
+    if (!parse(argv[1], &address)) {
+        fprintf(stderr, "server: %s is not HOST:PORT with an IP address\n", argv[1]);
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    tcpsock listener = listen_at(address);
+    if (!listener) {
+        fprintf(stderr, "server: %s: %s\n", argv[1], strerror(errno));
+        return 1;
+    }
+    printf("listening on %s\n", argv[1]);
+    fflush(stdout);
+    joins = chmake(struct client *, 0);
+    leaves = chmake(struct client *, 0);
+    frames = chmake(struct message *, 0);
+    go(hub());
+    serve(listener);
+}
+
 static void *allocate(size_t size)
 {
     void *memory = malloc(size);
@@ -220,30 +251,4 @@ static void serve(tcpsock listener)
             msleep(now() + ACCEPT_RETRY_MS);
         }
     }
-}
-
-int main(int argc, char *argv[])
-{
-    ipaddr address;
-    if (argc != 2) {
-        fprintf(stderr, "usage: server HOST:PORT\n");
-        return 2;
-    }
-    if (!parse(argv[1], &address)) {
-        fprintf(stderr, "server: %s is not HOST:PORT with an IP address\n", argv[1]);
-        return 2;
-    }
-    signal(SIGPIPE, SIG_IGN);
-    tcpsock listener = listen_at(address);
-    if (!listener) {
-        fprintf(stderr, "server: %s: %s\n", argv[1], strerror(errno));
-        return 1;
-    }
-    printf("listening on %s\n", argv[1]);
-    fflush(stdout);
-    joins = chmake(struct client *, 0);
-    leaves = chmake(struct client *, 0);
-    frames = chmake(struct message *, 0);
-    go(hub());
-    serve(listener);
 }
