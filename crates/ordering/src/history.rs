@@ -51,8 +51,9 @@ pub enum RecordError {
     },
     /// A name that the text form could not tell from a message.
     #[error(
-        "`{0}` is no name of a connection: it takes letters, digits, `-` and `_`, begins and ends \
-         with a letter, and has at most {NAME_BYTES_MAX} bytes"
+        "`{}` is no name of a connection: it takes letters, digits, `-` and `_`, begins and ends \
+         with a letter, and has at most {NAME_BYTES_MAX} bytes",
+        .0.escape_debug()
     )]
     BadName(String),
     /// A name that another connection has.

@@ -107,6 +107,13 @@ fn what_cannot_stand_in_a_history_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn errors_stay_on_one_line_whatever_a_name_holds() {
+    let mut history = History::new();
+    let error = history.connect_named("two\nlines").expect_err("it is no name").to_string();
+    assert!(error.starts_with("`two\\nlines` is no name"), "{error}");
+}
+
+#[test]
 #[should_panic(expected = "connection #1 does not exist in this history")]
 fn a_connection_of_another_history_is_a_bug_of_the_caller() {
     let mut other = History::new();
