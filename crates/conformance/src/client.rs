@@ -37,7 +37,7 @@ impl ConnectOptions {
     /// client before it has to wait is some ten KiB, where on the loopback
     /// device it is otherwise megabytes. Its writes are often taken only in part.
     pub const SMALL: Self = Self {
-        receive_buffer_bytes: Some(4096),
+        receive_buffer_bytes: Some(16 * 1024),
         segment_bytes: Some(536),
         send_buffer_bytes: None,
         stalled: false,

@@ -2,24 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ClientIndex, Room};
+use super::storm::BACKLOG_BYTES_MAX;
+use super::{ClientIndex, GLANCE, Room};
 use crate::verdict::Stop;
 
-/// A sender has so much waiting at most, in bytes.
-const BACKLOG_BYTES_MAX: usize = 64 * 1024;
 /// How long a sender may be unable to send before the flood counts as held
 /// up by the server.
 const BLOCKED_AFTER: Duration = Duration::from_millis(700);
-/// Messages of a steady flood that may be on their way to the sender's own
-/// echo: enough to overflow any queue, few enough to be worked off soon.
-const STEADY_MESSAGES: u32 = 256;
-/// How long a steady flood waits for echoes, which may have been dropped.
-const STEADY_WAIT: Duration = Duration::from_millis(5);
-/// What is offered before a server that has lost nothing counts as one that
-/// buffers a lot, in bytes. Each step is tried only if the one before lost nothing.
-const FLOOD_STEPS_BYTES: [u64; 4] = [256 << 10, 1 << 20, 4 << 20, 16 << 20];
-/// Time for each step. Slow servers end a step by time.
-const FLOOD_STEP_TIME: Duration = Duration::from_millis(1500);
+/// What is offered, in bytes, before a server that has lost nothing counts as
+/// one that buffers a lot, and the time for it. Each step is tried only if the
+/// one before lost nothing.
+const FLOOD_STEPS: [(u64, Duration); 4] = [
+    (256 << 10, Duration::from_millis(1000)),
+    (1 << 20, Duration::from_millis(1500)),
+    (4 << 20, Duration::from_millis(2000)),
+    (16 << 20, Duration::from_millis(3000)),
+];
+/// Steps that may end by time: a slow server gets no more in a further one.
+const SLOW_STEPS_MAX: u32 = 2;
 
 /// A lot to send.
 #[derive(Debug, Clone)]
@@ -85,10 +85,9 @@ impl Room {
             self.recorder.begin_burst(sender);
         }
         loop {
-            let quiet = self.pump(STEADY_WAIT)? == 0;
+            self.pump(GLANCE)?;
             for &sender in &flood.senders {
-                let room_left = self.turn_of(sender, flood.steady, quiet);
-                for _ in 0..room_left {
+                for _ in 0..self.turn_of(sender, flood.steady) {
                     if queued < flood.bytes {
                         self.say(sender, flood.length);
                         queued += 1 + flood.length as u64;
@@ -111,15 +110,18 @@ impl Room {
     }
 
     /// How many messages `sender` may send now.
-    fn turn_of(&self, sender: ClientIndex, steady: bool, quiet: bool) -> u32 {
+    fn turn_of(&mut self, sender: ClientIndex, steady: bool) -> u32 {
         /// Messages sent at once at most.
-        const TURN: u32 = STEADY_MESSAGES / 4;
-        if self.client(sender).unsent_bytes() > BACKLOG_BYTES_MAX || !self.can_send(sender) {
-            return 0;
+        const TURN: u32 = 64;
+        if !self.can_send(sender) {
+            0
+        } else if steady {
+            self.pace(sender).min(TURN)
+        } else if self.client(sender).unsent_bytes() > BACKLOG_BYTES_MAX {
+            0
+        } else {
+            TURN
         }
-        let echoed = self.recorder.tally(sender, sender).latest.map_or(0, |latest| latest + 1);
-        let on_their_way = self.recorder.sent(sender) - echoed;
-        if !steady || quiet { TURN } else { STEADY_MESSAGES.saturating_sub(on_their_way).min(TURN) }
     }
 
     fn can_send(&self, client: ClientIndex) -> bool {
@@ -139,11 +141,12 @@ impl Room {
         drains: &[ClientIndex],
     ) -> Result<Pressure, Stop> {
         let mut offered = 0;
-        for bytes in FLOOD_STEPS_BYTES {
+        let mut slow_steps = 0;
+        for (bytes, time) in FLOOD_STEPS {
             let missing = self.missing(senders, stalled);
             self.set_reading(stalled, false)?;
             let flood = Flood { senders: senders.to_vec(), steady: true, bytes, length: 200 };
-            let flooded = self.flood(&flood, FLOOD_STEP_TIME)?;
+            let flooded = self.flood(&flood, time)?;
             offered += flooded.bytes;
             self.set_reading(stalled, true)?;
             for &sender in senders {
@@ -158,6 +161,10 @@ impl Room {
             }
             if flooded.blocked {
                 return Ok(Pressure::HeldBack);
+            }
+            slow_steps += u32::from(flooded.bytes < bytes);
+            if slow_steps == SLOW_STEPS_MAX {
+                break;
             }
         }
         Ok(Pressure::Buffered(offered))
