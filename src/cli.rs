@@ -72,6 +72,8 @@ pub enum Command {
     List(commands::list::Arguments),
     Build(commands::build::Arguments),
     Check(commands::check::Arguments),
+    Bench(commands::bench::Arguments),
+    Report(commands::report::Arguments),
     Doctor(commands::doctor::Arguments),
     #[command(
         name = "faulty-server",

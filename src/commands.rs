@@ -1,11 +1,13 @@
 //! One file per subcommand: its arguments, and what it does with them.
 
+pub mod bench;
 pub mod build;
 pub mod check;
 pub mod completions;
 pub mod doctor;
 pub mod list;
 pub mod man;
+pub mod report;
 
 use crate::cli::{Color, Command, Zillions};
 use crate::failure::Outcome;
@@ -26,6 +28,8 @@ pub fn dispatch(arguments: Zillions) -> Outcome {
         Command::List(arguments) => list::run(&arguments, global),
         Command::Build(arguments) => build::run(&arguments, global),
         Command::Check(arguments) => check::run(&arguments, global),
+        Command::Bench(arguments) => bench::run(&arguments, global),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments, global),
         // The binary's main has carried it out before it came here.
         Command::FaultyServer(_) => Ok(()),
