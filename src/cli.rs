@@ -75,6 +75,8 @@ pub enum Command {
     Verify(commands::verify::Arguments),
     New(commands::new::Arguments),
     GalleryDocs(commands::gallery_docs::Arguments),
+    Bench(commands::bench::Arguments),
+    Report(commands::report::Arguments),
     Doctor(commands::doctor::Arguments),
     #[command(
         name = "faulty-server",

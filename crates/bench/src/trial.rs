@@ -199,6 +199,7 @@ fn measurement(
         last_receiver: HistogramRecord::new(&outcome.latencies.last_receiver),
         schedule_lag: HistogramRecord::new(&outcome.latencies.schedule_lag),
         generator: GeneratorRecord {
+            sampled_seconds: outcome.generator.sampled_seconds,
             cpu_seconds: outcome.generator.cpu_seconds,
             ready_wait_seconds: outcome.generator.ready_wait_seconds,
         },

@@ -25,6 +25,8 @@ impl Clock {
 /// What the calling thread has used so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ThreadUse {
+    /// When this was so.
+    pub(crate) at: Duration,
     pub(crate) cpu: Duration,
     /// Ready to run, but not running.
     pub(crate) ready_wait: Duration,
@@ -44,6 +46,7 @@ impl ThreadMeter {
 
     pub(crate) fn read(&mut self) -> ThreadUse {
         ThreadUse {
+            at: Duration::from_nanos(read_ns(ClockId::Monotonic)),
             cpu: Duration::from_nanos(read_ns(ClockId::ThreadCPUTime)),
             ready_wait: self.ready_wait().unwrap_or_default(),
         }

@@ -394,6 +394,7 @@ impl<'plan> Generator<'plan> {
                 schedule_lag: self.schedule_lag,
             },
             generator: GeneratorUse {
+                sampled_seconds: (after.at - before.at).as_secs_f64(),
                 cpu_seconds: (after.cpu - before.cpu).as_secs_f64(),
                 ready_wait_seconds: (after.ready_wait.saturating_sub(before.ready_wait))
                     .as_secs_f64(),

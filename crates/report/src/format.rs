@@ -3,7 +3,8 @@
 use crate::statistics::Estimate;
 
 /// A time in nanoseconds; what never arrived took for ever.
-pub(crate) fn time(ns: f64) -> String {
+#[must_use]
+pub fn time(ns: f64) -> String {
     match ns {
         ns if !ns.is_finite() => "never".to_owned(),
         ns if ns < 1e3 => format!("{ns:.0} ns"),
@@ -14,7 +15,8 @@ pub(crate) fn time(ns: f64) -> String {
 }
 
 /// A number of things, with k, M or G.
-pub(crate) fn count(number: f64) -> String {
+#[must_use]
+pub fn count(number: f64) -> String {
     match number {
         number if number < 1e3 => digits(number),
         number if number < 1e6 => format!("{} k", digits(number / 1e3)),
@@ -24,7 +26,8 @@ pub(crate) fn count(number: f64) -> String {
 }
 
 /// An amount of memory.
-pub(crate) fn bytes(bytes: u64) -> String {
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
     let mebibytes = bytes as f64 / f64::from(1 << 20);
     if mebibytes < 1024.0 {
         format!("{} MiB", digits(mebibytes))
@@ -34,7 +37,8 @@ pub(crate) fn bytes(bytes: u64) -> String {
 }
 
 /// A share of 1 in percent; what is not quite nothing is not shown as nothing.
-pub(crate) fn percent(share: f64) -> String {
+#[must_use]
+pub fn percent(share: f64) -> String {
     match share * 100.0 {
         0.0 => "0 %".to_owned(),
         percent if percent < 0.01 => "< 0.01 %".to_owned(),
@@ -44,7 +48,8 @@ pub(crate) fn percent(share: f64) -> String {
 }
 
 /// The interval of an estimate, each end as `each` writes it.
-pub(crate) fn interval(estimate: &Estimate, each: impl Fn(f64) -> String) -> String {
+#[must_use]
+pub fn interval(estimate: &Estimate, each: impl Fn(f64) -> String) -> String {
     let (low, high) = (each(estimate.low), each(estimate.high));
     // One unit is enough where both ends have the same.
     match (low.rsplit_once(' '), high.rsplit_once(' ')) {
@@ -54,7 +59,8 @@ pub(crate) fn interval(estimate: &Estimate, each: impl Fn(f64) -> String) -> Str
 }
 
 /// Three significant digits.
-pub(crate) fn digits(number: f64) -> String {
+#[must_use]
+pub fn digits(number: f64) -> String {
     match number.abs() {
         size if size < 9.995 => format!("{number:.2}"),
         size if size < 99.95 => format!("{number:.1}"),

@@ -305,7 +305,7 @@ fn trial_cells(trial: &Measurement, scenario: &ScenarioRecord) -> Vec<String> {
         of_expected(trial.late),
         cpu_us_per_delivery(trial).map_or_else(|| "–".to_owned(), |us| time(us * 1e3)),
         bytes(trial.server.resident_bytes_peak),
-        percent(trial.generator.cpu_seconds / trial.window_seconds),
+        percent(trial.generator.cpu_seconds / trial.generator.sampled_seconds),
         time(trial.schedule_lag.p99_ns as f64),
     ]
 }

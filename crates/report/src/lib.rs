@@ -5,12 +5,12 @@
 //!
 //! Rooms: [`record`] is the schema of the files, [`results`] reads a folder of them, [`verdict`]
 //! judges one trial, [`statistics`] is the arithmetic, [`analysis`] compares the targets of each
-//! scenario, [`html`] writes the report.
+//! scenario, [`format`] writes figures for people, [`html`] writes the report.
 
 #![forbid(unsafe_code)]
 
 pub mod analysis;
-mod format;
+pub mod format;
 pub mod html;
 mod plots;
 pub mod record;

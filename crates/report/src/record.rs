@@ -288,6 +288,8 @@ pub struct AnomaliesRecord {
 /// What the load generator used within the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GeneratorRecord {
+    /// The time that the figures below are of, in seconds.
+    pub sampled_seconds: f64,
     /// CPU time of its one thread, in seconds.
     pub cpu_seconds: f64,
     /// Time that it was ready to run while others had its processor, in seconds.

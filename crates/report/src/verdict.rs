@@ -79,7 +79,7 @@ fn incorrect(trial: &Measurement) -> Option<String> {
 }
 
 fn noisy(trial: &Measurement) -> Option<String> {
-    let waited = trial.generator.ready_wait_seconds / trial.window_seconds;
+    let waited = trial.generator.ready_wait_seconds / trial.generator.sampled_seconds;
     if waited > READY_WAIT_SHARE_MAX {
         return Some(format!(
             "other programs kept the load generator waiting for {:.0} % of the time",
@@ -91,7 +91,7 @@ fn noisy(trial: &Measurement) -> Option<String> {
 }
 
 fn client_bound(trial: &Measurement) -> Option<String> {
-    let busy = trial.generator.cpu_seconds / trial.window_seconds;
+    let busy = trial.generator.cpu_seconds / trial.generator.sampled_seconds;
     if busy > GENERATOR_BUSY_SHARE_MAX {
         return Some(format!("the load generator was busy for {:.0} % of the time", busy * 100.0));
     }

@@ -43,7 +43,11 @@ pub(crate) fn scaled(slowness: f64) -> Measurement {
         service: times(80_000.0),
         last_receiver: times(150_000.0),
         schedule_lag: HistogramRecord { p99_ns: 60_000, count: 500, ..times(10_000.0) },
-        generator: GeneratorRecord { cpu_seconds: 0.1, ready_wait_seconds: 0.001 },
+        generator: GeneratorRecord {
+            sampled_seconds: 0.5,
+            cpu_seconds: 0.1,
+            ready_wait_seconds: 0.001,
+        },
         server: ServerRecord {
             start_seconds: 0.01,
             sampled_seconds: 0.5,
