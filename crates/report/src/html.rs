@@ -28,7 +28,8 @@ pub fn report(results: &Results) -> String {
     let analyses = analyse(results);
     let run = &results.run;
     let page = Page {
-        started: &run.started,
+        run_started: &run.started,
+        started: run.started.replace('T', " ").replace('Z', " UTC"),
         scenarios: analyses.iter().map(scenario_view).collect(),
         unmeasured: run.targets.iter().filter_map(unmeasured_view).collect(),
         facts: facts(results),
@@ -42,7 +43,8 @@ pub fn report(results: &Results) -> String {
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
-    started: &'a str,
+    run_started: &'a str,
+    started: String,
     scenarios: Vec<ScenarioView<'a>>,
     unmeasured: Vec<UnmeasuredView<'a>>,
     facts: Vec<(&'static str, String)>,
