@@ -79,11 +79,10 @@ fn wait(
     rest: Duration,
     clients: &[Client],
 ) -> io::Result<(bool, Vec<PollFlags>)> {
-    let resting = !rest.is_zero();
-    let watched = if resting { PollFlags::empty() } else { PollFlags::IN };
+    let watched = if rest.is_zero() { PollFlags::IN } else { PollFlags::empty() };
     let mut sockets = vec![PollFd::new(listener, watched)];
     sockets.extend(clients.iter().map(Client::waits_for));
-    let timeout = if resting { rest.try_into().ok() } else { None };
+    let timeout = if rest.is_zero() { None } else { rest.try_into().ok() };
     retry_on_intr(|| poll(&mut sockets, timeout.as_ref()))?;
     let mut ready = sockets.iter().map(PollFd::revents);
     Ok((ready.next() == Some(PollFlags::IN), ready.collect()))
@@ -181,10 +180,9 @@ struct Task {
 impl Task {
     /// Runs `body` up to the first thing it asks.
     fn start(stack: OsStack, body: impl FnOnce(&Asking) + Send + 'static) -> Task {
-        let generator = Generator::new(stack, move |asking, _| body(asking));
-        let mut task = Task { generator, ask: None };
-        task.resume(Vec::new());
-        task
+        let mut generator = Generator::new(stack, move |asking, _| body(asking));
+        let ask = generator.resume(Vec::new());
+        Task { generator, ask }
     }
 
     fn resume(&mut self, answer: Vec<u8>) {
