@@ -5,22 +5,22 @@
 //
 //     Read -- one lock --> queue of each client --> Write
 //
-// Read cuts the stream into whole frames and passes each to the room. The room puts
+// Read cuts the stream into whole frames and passes each to the room. The room copies
 // it into every client's queue under one lock: who holds it comes next, for all
 // receivers alike. Nothing is awaited there, since a full queue just misses the
-// frame. Write awaits frames, takes all that there are, and sends them in one go.
+// frame. Write awaits a filled queue, swaps it for an empty one, and sends it in one go.
 //
 // When a stream ends, its client leaves the room, which ends its queue. Attend awaits
 // that the rest is sent and closes the socket. When a client is gone, reading and
 // writing both fail, and the same happens.
 //
-// Shortcuts: each frame is an array of its own, shared by all queues, and each batch is
-// copied into one more array to be sent; the garbage collector gets all of them.
+// Shortcuts: a queue is bounded in bytes, so it holds more of the short frames. Its two
+// buffers stay with the client, however little it is sent; in return a message makes
+// no garbage.
 using System;
 using System.Collections.Generic;
 using System.Globalization;
 using System.IO;
-using System.Linq;
 using System.Net;
 using System.Net.Sockets;
 using System.Threading;
@@ -29,7 +29,7 @@ using System.Threading.Tasks;
 static class Server
 {
     const int Backlog = 1024; // connections that the kernel holds for us
-    const int ChunkBytes = 16 * 1024; // read at once
+    const int ChunkBytes = 4 * 1024; // read at once
     const int AcceptRetryMilliseconds = 50; // pause after a failed accept
 
     static int Main(string[] args)
@@ -99,10 +99,9 @@ static class Server
             {
                 if (start > 0)
                     await Task.Yield(); // to the writers, so that a flood does not outrun them
-                var frame = new byte[1 + buffer[start]]; // its length byte and its body
-                Array.Copy(buffer, start, frame, 0, frame.Length);
-                room.Send(frame);
-                start += frame.Length;
+                var frame = new ArraySegment<byte>(buffer, start, 1 + buffer[start]);
+                room.Send(frame); // its length byte and its body
+                start += frame.Count;
             }
             held -= start;
             Array.Copy(buffer, start, buffer, 0, held);
@@ -113,9 +112,9 @@ static class Server
     {
         try
         {
-            byte[] batch;
-            while ((batch = await client.Take()) != null)
-                await stream.WriteAsync(batch, 0, batch.Length);
+            ArraySegment<byte> frames;
+            while ((frames = await client.Take()).Count > 0)
+                await stream.WriteAsync(frames.Array, frames.Offset, frames.Count);
         }
         catch (IOException)
         {
@@ -160,7 +159,7 @@ sealed class Room
     }
 
     // The sequencing point.
-    public void Send(byte[] frame)
+    public void Send(ArraySegment<byte> frame)
     {
         lock (clients)
             foreach (var client in clients)
@@ -170,11 +169,13 @@ sealed class Room
 
 sealed class Client
 {
-    const int QueueFrames = 64; // held for a client that reads slowly
+    const int QueueBytes = 16 * 1024; // held for a client that reads slowly
 
     public readonly Socket Socket;
-    readonly Queue<byte[]> queue = new Queue<byte[]>();
     readonly SemaphoreSlim changed = new SemaphoreSlim(0);
+    byte[] queue = new byte[QueueBytes]; // whole frames
+    byte[] taken = new byte[QueueBytes]; // what Write sends meanwhile
+    int queued; // bytes
     bool ended;
 
     public Client(Socket socket)
@@ -182,20 +183,21 @@ sealed class Client
         Socket = socket;
     }
 
-    public void Offer(byte[] frame)
+    public void Offer(ArraySegment<byte> frame)
     {
-        lock (queue)
+        lock (changed)
         {
-            if (queue.Count == QueueFrames)
+            if (queued + frame.Count > QueueBytes)
                 return; // this client misses the frame
-            queue.Enqueue(frame);
+            Array.Copy(frame.Array, frame.Offset, queue, queued, frame.Count);
+            queued += frame.Count;
             Wake();
         }
     }
 
     public void End()
     {
-        lock (queue)
+        lock (changed)
         {
             ended = true;
             Wake();
@@ -208,27 +210,21 @@ sealed class Client
             changed.Release();
     }
 
-    // Awaits frames and takes all of them; null when none will follow.
-    public async Task<byte[]> Take()
+    // Awaits frames and takes all of them; nothing when none will follow.
+    public async Task<ArraySegment<byte>> Take()
     {
         while (true)
         {
-            lock (queue)
+            lock (changed)
             {
-                if (queue.Count > 0)
+                if (queued > 0 || ended)
                 {
-                    var batch = new byte[queue.Sum(frame => frame.Length)];
-                    int length = 0;
-                    foreach (var frame in queue)
-                    {
-                        frame.CopyTo(batch, length);
-                        length += frame.Length;
-                    }
-                    queue.Clear();
-                    return batch;
+                    var frames = new ArraySegment<byte>(queue, 0, queued);
+                    queue = taken;
+                    taken = frames.Array;
+                    queued = 0;
+                    return frames;
                 }
-                if (ended)
-                    return null;
             }
             await changed.WaitAsync();
         }
