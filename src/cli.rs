@@ -71,6 +71,12 @@ pub enum Format {
 pub enum Command {
     List(commands::list::Arguments),
     Build(commands::build::Arguments),
+    Check(commands::check::Arguments),
+    Verify(commands::verify::Arguments),
+    New(commands::new::Arguments),
+    GalleryDocs(commands::gallery_docs::Arguments),
+    Bench(commands::bench::Arguments),
+    Report(commands::report::Arguments),
     Doctor(commands::doctor::Arguments),
     #[command(
         name = "faulty-server",

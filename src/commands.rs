@@ -1,10 +1,16 @@
 //! One file per subcommand: its arguments, and what it does with them.
 
+pub mod bench;
 pub mod build;
+pub mod check;
 pub mod completions;
 pub mod doctor;
+pub mod gallery_docs;
 pub mod list;
 pub mod man;
+pub mod new;
+pub mod report;
+pub mod verify;
 
 use crate::cli::{Color, Command, Zillions};
 use crate::failure::Outcome;
@@ -24,6 +30,12 @@ pub fn dispatch(arguments: Zillions) -> Outcome {
     match arguments.command {
         Command::List(arguments) => list::run(&arguments, global),
         Command::Build(arguments) => build::run(&arguments, global),
+        Command::Check(arguments) => check::run(&arguments, global),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::New(arguments) => new::run(&arguments, global),
+        Command::GalleryDocs(arguments) => gallery_docs::run(&arguments, global),
+        Command::Bench(arguments) => bench::run(&arguments, global),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments, global),
         // The binary's main has carried it out before it came here.
         Command::FaultyServer(_) => Ok(()),

@@ -64,7 +64,7 @@ pub fn run(program: &str, command: impl FnOnce() -> Outcome) -> ExitCode {
         Ok(()) => ExitCode::from(PASS),
         Err(failure) => {
             if !failure.message.is_empty() {
-                anstream::eprintln!("{program}: {}", failure.message);
+                anstream::eprintln!("{program}: error: {}", failure.message);
             }
             ExitCode::from(failure.code)
         }

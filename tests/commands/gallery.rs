@@ -79,7 +79,7 @@ fn a_build_that_fails_shows_the_end_of_its_log_and_the_others_go_on() {
     gallery.add("away", "true", "no-such-tool");
     let ended = gallery.run(&["build", "--timeout", "2"]);
     assert_eq!(ended.code, 1);
-    assert_eq!(ended.line(), "zillions: 3 of 5 could not be built");
+    assert_eq!(ended.line(), "zillions: error: 3 of 5 could not be built");
     let text = gallery.strip(&ended.stdout);
     for expected in [
         "skipped away: 'no-such-tool': not installed; install it: apt-get install",
@@ -107,18 +107,21 @@ fn unknown_names_and_empty_galleries_are_usage_errors() {
     let gallery = Gallery::new();
     let empty = gallery.run(&["list"]);
     assert_eq!(empty.code, 64);
-    assert_eq!(empty.line(), "zillions: the gallery is empty: no folder in it has an impl.toml");
+    assert_eq!(
+        empty.line(),
+        "zillions: error: the gallery is empty: no folder in it has an impl.toml"
+    );
     gallery.add("here", "true", "true");
     let unknown = gallery.run(&["build", "there"]);
     assert_eq!(unknown.code, 64);
     assert_eq!(
         unknown.line(),
-        "zillions: no implementation is called 'there': known are here; a path to an executable needs a slash"
+        "zillions: error: no implementation is called 'there': known are here; a path to an executable needs a slash"
     );
     let nowhere = run("sh", &["-c", &format!("cd / && exec '{ZILLIONS}' list")]);
     assert_eq!(nowhere.code, 64);
     assert!(
-        nowhere.line().starts_with("zillions: no folder 'impls' in / or above it"),
+        nowhere.line().starts_with("zillions: error: no folder 'impls' in / or above it"),
         "{}",
         nowhere.line()
     );
@@ -135,7 +138,7 @@ fn a_wrong_manifest_is_named_with_file_and_line() {
     assert_eq!(ended.code, 64);
     let line = gallery.strip(ended.line());
     assert!(
-        line.starts_with("zillions: /impls/bad/impl.toml:4:1: unknown field `libary`"),
+        line.starts_with("zillions: error: /impls/bad/impl.toml:4:1: unknown field `libary`"),
         "{line}"
     );
 }

@@ -1,6 +1,9 @@
 //! What a user sees of `zillions` and `stresstest`, right and wrong input alike,
 //! through the real binaries and real servers.
 
+mod bench;
+mod checking;
 mod gallery;
+mod scaffold;
 mod stresstest;
 mod support;

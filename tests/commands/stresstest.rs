@@ -101,7 +101,7 @@ fn a_missing_executable_is_named() {
     assert_eq!(ended.code, 64);
     assert_eq!(
         ended.line(),
-        "stresstest: no executable at './no/such/server': check the path, or build it first"
+        "stresstest: error: no executable at './no/such/server': check the path, or build it first"
     );
 }
 
@@ -123,7 +123,7 @@ fn a_server_that_exits_at_once_is_reported_with_its_log() {
     assert_eq!(ended.code, 70);
     assert_eq!(
         line(&script, &ended),
-        "stresstest: SERVER ended (exit status: 7) before it printed 'listening on ADDR'; \
+        "stresstest: error: SERVER ended (exit status: 7) before it printed 'listening on ADDR'; \
          its last log lines: no config"
     );
 }
@@ -135,7 +135,7 @@ fn a_server_that_never_prints_its_line_is_given_up() {
     assert_eq!(ended.code, 70);
     assert_eq!(
         line(&script, &ended),
-        "stresstest: SERVER did not print 'listening on ADDR' within 0.5 s (is the line flushed \
+        "stresstest: error: SERVER did not print 'listening on ADDR' within 0.5 s (is the line flushed \
          when standard output is a pipe?); it printed nothing; its last log lines: still loading"
     );
 }
@@ -160,7 +160,7 @@ fn a_server_that_prints_its_line_and_refuses_connections_is_reported() {
     assert_eq!(ended.code, 70);
     assert!(
         line(&script, &ended).starts_with(
-            "stresstest: SERVER printed 'listening on ADDR' but a connection was refused"
+            "stresstest: error: SERVER printed 'listening on ADDR' but a connection was refused"
         ),
         "{}",
         ended.line()
@@ -173,7 +173,7 @@ fn a_server_that_dies_in_mid_run_is_reported_with_its_status() {
     let ended = stress(&script, &[]);
     assert_eq!(ended.code, 70);
     let line = line(&script, &ended);
-    assert!(line.starts_with("stresstest: the server ended ("), "{line}");
+    assert!(line.starts_with("stresstest: error: the server ended ("), "{line}");
     assert!(line.contains("during the test: "), "{line}");
 }
 
@@ -185,7 +185,7 @@ fn an_address_in_use_is_reported() {
     assert_eq!(ended.code, 64);
     assert_eq!(
         line(&script, &ended),
-        "stresstest: address ADDR is in use by another process: choose another one, or stop that process"
+        "stresstest: error: address ADDR is in use by another process: choose another one, or stop that process"
     );
 }
 
@@ -210,7 +210,7 @@ fn too_few_descriptors_are_reported_with_the_limit_and_the_remedy() {
     assert_eq!(ended.code, 64);
     assert_eq!(
         ended.line(),
-        "stresstest: 100 clients need 164 descriptors, and the limit of this process is 100 \
+        "stresstest: error: 100 clients need 164 descriptors, and the limit of this process is 100 \
          (RLIMIT_NOFILE): raise it with 'ulimit -n 164' or ask for fewer clients"
     );
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::event::{ConnectionId, Event, MessageId, StreamPosition};
+use crate::events::{Events, RawEvents};
 use crate::log::{
-    BODY_BYTES_MAX, BodyRef, Cursor, DETAIL_BYTES_MAX, EVENT_BYTES_MAX, NAME_BYTES_MAX, Raw, State,
+    BODY_BYTES_MAX, BodyRef, DETAIL_BYTES_MAX, EVENT_BYTES_MAX, NAME_BYTES_MAX, Raw, State,
 };
 
 /// The most events one history can hold; events are numbered in 32 bits.
@@ -50,8 +51,9 @@ pub enum RecordError {
     },
     /// A name that the text form could not tell from a message.
     #[error(
-        "`{0}` is no name of a connection: it takes letters, digits, `-` and `_`, begins and ends \
-         with a letter, and has at most {NAME_BYTES_MAX} bytes"
+        "`{}` is no name of a connection: it takes letters, digits, `-` and `_`, begins and ends \
+         with a letter, and has at most {NAME_BYTES_MAX} bytes",
+        .0.escape_debug()
     )]
     BadName(String),
     /// A name that another connection has.
@@ -85,6 +87,8 @@ pub struct History {
     deliveries: u64,
     /// Frames received, per connection: the length of each receiver's chain.
     received: Vec<u32>,
+    /// Per connection, the first message that may never have left.
+    maybe_from: Vec<u32>,
     names: Vec<Option<Arc<str>>>,
     name_index: HashMap<Arc<str>, ConnectionId>,
     bodies: Vec<Arc<[u8]>>,
@@ -124,7 +128,8 @@ impl History {
     }
 
     /// The connection sends its next message, which may never leave, since a
-    /// reset follows. It may be received; nobody has to.
+    /// reset follows. It may be received; nobody has to. The same is true of
+    /// all messages that the connection sends after it.
     pub fn send_maybe(&mut self, sender: ConnectionId) -> MessageId {
         self.send_event(sender, None, true, None)
     }
@@ -192,6 +197,7 @@ impl History {
                 }
                 let MessageId { sender, sequence } = message;
                 self.append(&Raw::MaybeFrom { connection: sender.0, sequence });
+                self.doubt(message);
                 Ok(())
             }
             Event::Receive { connection, message, position } => {
@@ -215,7 +221,7 @@ impl History {
             }
             Event::ReceiveUnknown { connection, position, detail } => {
                 self.known(connection)?;
-                let detail = &detail.as_bytes()[..detail.floor_char_boundary(DETAIL_BYTES_MAX)];
+                let detail = cut(detail).as_bytes();
                 self.append(&Raw::ReceiveUnknown { connection: connection.0, position, detail });
                 self.deliveries += 1;
                 Ok(())
@@ -248,6 +254,11 @@ impl History {
         self.names.get(connection.at())?.as_deref()
     }
 
+    /// The connection with this name.
+    pub fn connection(&self, name: &str) -> Option<ConnectionId> {
+        self.name_index.get(name).copied()
+    }
+
     /// The number of events, and with that the index of the next one.
     pub fn event_count(&self) -> u64 {
         self.events
@@ -260,11 +271,11 @@ impl History {
 
     /// All events, in order.
     pub fn events(&self) -> Events<'_> {
-        Events { history: self, raw: self.raw_events() }
+        Events::new(self)
     }
 
     pub(crate) fn raw_events(&self) -> RawEvents<'_> {
-        RawEvents { blocks: &self.blocks, state: State::default(), cursor: Cursor::new(&[]) }
+        RawEvents::new(&self.blocks)
     }
 
     pub(crate) fn blocks(&self) -> &[Vec<u8>] {
@@ -275,8 +286,21 @@ impl History {
         self.received[receiver]
     }
 
+    /// How many messages of the sender have surely left.
+    pub(crate) fn surely_sent(&self, sender: usize) -> u32 {
+        self.maybe_from[sender].min(self.state.sent(sender as u32))
+    }
+
     pub(crate) fn body(&self, index: u32) -> &[u8] {
         &self.bodies[index as usize]
+    }
+
+    pub(crate) fn shared_body(&self, index: u32) -> Arc<[u8]> {
+        self.bodies[index as usize].clone()
+    }
+
+    pub(crate) fn has_body(&self, body: &[u8]) -> bool {
+        self.body_index.contains_key(body)
     }
 
     pub(crate) fn body_count(&self) -> usize {
@@ -336,6 +360,7 @@ impl History {
         self.append(&Raw::Connect { name: name.unwrap_or_default().as_bytes() });
         self.names.push(shared);
         self.received.push(0);
+        self.maybe_from.push(u32::MAX);
         Ok(())
     }
 
@@ -360,7 +385,15 @@ impl History {
         };
         self.append(&Raw::Send { connection: message.sender.0, short, maybe, position });
         self.messages += 1;
+        if maybe {
+            self.doubt(message);
+        }
         Ok(())
+    }
+
+    fn doubt(&mut self, message: MessageId) {
+        let first = &mut self.maybe_from[message.sender.at()];
+        *first = message.sequence.min(*first);
     }
 
     fn count_delivery(&mut self, receiver: ConnectionId) {
@@ -408,6 +441,15 @@ impl PartialEq for History {
 
 impl Eq for History {}
 
+/// The longest beginning of a detail that is kept.
+fn cut(detail: &str) -> &str {
+    let mut end = detail.len().min(DETAIL_BYTES_MAX);
+    while !detail.is_char_boundary(end) {
+        end -= 1;
+    }
+    &detail[..end]
+}
+
 fn is_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let ends_in_letters = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphabetic);
@@ -415,91 +457,4 @@ fn is_name(name: &str) -> bool {
         && ends_in_letters(bytes.first())
         && ends_in_letters(bytes.last())
         && bytes.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-}
-
-/// All events of a history, as indices.
-#[derive(Debug)]
-pub(crate) struct RawEvents<'h> {
-    blocks: &'h [Vec<u8>],
-    state: State,
-    cursor: Cursor<'h>,
-}
-
-impl RawEvents<'_> {
-    /// Messages that the connection had sent before the next event.
-    pub(crate) fn sent(&self, connection: u32) -> u32 {
-        self.state.sent(connection)
-    }
-
-    /// Connections recorded before the next event.
-    pub(crate) fn connections(&self) -> usize {
-        self.state.connections()
-    }
-}
-
-impl<'h> Iterator for RawEvents<'h> {
-    type Item = Raw<'h>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Raw<'h>> {
-        if self.cursor.is_at_end() {
-            let (block, rest) = self.blocks.split_first()?;
-            self.blocks = rest;
-            self.cursor = Cursor::new(block);
-        }
-        match self.state.decode(&mut self.cursor) {
-            Ok(raw) => Some(raw),
-            Err(error) => unreachable!("the log of a history is malformed: {error:?}"),
-        }
-    }
-}
-
-/// All events of a history, in order; see [`History::events`].
-#[derive(Debug)]
-pub struct Events<'h> {
-    history: &'h History,
-    raw: RawEvents<'h>,
-}
-
-impl<'h> Iterator for Events<'h> {
-    type Item = Event<'h>;
-
-    fn next(&mut self) -> Option<Event<'h>> {
-        let raw = self.raw.next()?;
-        let id = |sender: u32, sequence| MessageId { sender: ConnectionId(sender), sequence };
-        let connection = |index: u32| ConnectionId(index);
-        Some(match raw {
-            Raw::Connect { .. } => {
-                let connection = ConnectionId(self.raw.connections() as u32 - 1);
-                Event::Connect { connection, name: self.history.name(connection) }
-            }
-            Raw::Send { connection, short, maybe, position } => Event::Send {
-                message: id(connection, self.raw.sent(connection) - 1),
-                short: short.map(|body| self.history.body(body.index)),
-                maybe,
-                position,
-            },
-            Raw::MaybeFrom { connection, sequence } => {
-                Event::MaybeFrom { message: id(connection, sequence) }
-            }
-            Raw::Receive { connection: receiver, sender, sequence, position } => Event::Receive {
-                connection: connection(receiver),
-                message: id(sender, sequence),
-                position,
-            },
-            Raw::ReceiveShort { connection: receiver, body, position } => Event::ReceiveAnonymous {
-                connection: connection(receiver),
-                body: self.history.body(body.index),
-                position,
-            },
-            Raw::ReceiveUnknown { connection: receiver, position, detail } => {
-                Event::ReceiveUnknown {
-                    connection: connection(receiver),
-                    position,
-                    // Recorded from a `str`, so the fallback is never taken.
-                    detail: std::str::from_utf8(detail).unwrap_or_default(),
-                }
-            }
-        })
-    }
 }

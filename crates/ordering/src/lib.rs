@@ -29,21 +29,31 @@
 //! [`std::io::Read`] and [`std::io::Write`]. How it works and why it may be
 //! linear: `docs/design/0002-ordering-checker.md`.
 
+mod account;
 mod assign;
 mod chains;
 mod check;
+mod confirm;
+mod confirm_short;
 mod counterexample;
 mod event;
+mod events;
 mod evidence;
 mod explain;
+mod file;
 mod graph;
 mod history;
 mod log;
 mod search;
 mod shorts;
+mod text;
 
+pub use account::{Account, PairTally, ShortTally, Tally, account};
 pub use check::{Verdicts, check};
+pub use confirm::{Refutation, confirm};
 pub use counterexample::{Claim, Class, Counterexample, Order, Rule, Sighting};
 pub use event::{ConnectionId, Event, MessageId, StreamPosition};
-pub use history::{EVENTS_MAX, Events, History, RecordError};
+pub use events::Events;
+pub use file::{HISTORY_VERSION, LoadError, load, save, save_text};
+pub use history::{EVENTS_MAX, History, RecordError};
 pub use log::{BODY_BYTES_MAX, DETAIL_BYTES_MAX, NAME_BYTES_MAX};

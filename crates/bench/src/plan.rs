@@ -1,0 +1,107 @@
+//! Which trials there are, in which order, and how long they will take.
+
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use zillions_report::record::ScenarioRecord;
+
+use crate::scenario::QUIET;
+
+/// What a trial takes beside its load: starting, connecting, sampling, stopping.
+const OVERHEAD: Duration = Duration::from_millis(200);
+
+/// One trial that is to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedTrial {
+    /// Its index in the run.
+    pub order: usize,
+    /// Its block, from 0.
+    pub block: u32,
+    /// Index of its scenario.
+    pub scenario: usize,
+    /// Index of its target.
+    pub target: usize,
+}
+
+/// The trials of `targets` targets in every scenario, block by block.
+///
+/// In each block every target has one trial of each scenario that is repeated that often. The
+/// order within a block is random, and the same for the same seed.
+#[must_use]
+pub fn trials(scenarios: &[ScenarioRecord], targets: usize, seed: u64) -> Vec<PlannedTrial> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let blocks = scenarios.iter().map(|scenario| scenario.repeats).max().unwrap_or(0);
+    let mut trials = Vec::new();
+    for block in 0..blocks {
+        let mut of_block: Vec<(usize, usize)> = (0..scenarios.len())
+            .filter(|&scenario| block < scenarios[scenario].repeats)
+            .flat_map(|scenario| (0..targets).map(move |target| (scenario, target)))
+            .collect();
+        of_block.shuffle(&mut random);
+        for (scenario, target) in of_block {
+            trials.push(PlannedTrial { order: trials.len(), block, scenario, target });
+        }
+    }
+    trials
+}
+
+/// How long the trials will take, unless servers are slow to start or to drain.
+#[must_use]
+pub fn estimate(scenarios: &[ScenarioRecord], targets: usize) -> Duration {
+    scenarios
+        .iter()
+        .map(|scenario| {
+            let load = Duration::from_secs_f64(scenario.warm_up_seconds + scenario.measure_seconds);
+            (OVERHEAD + load + QUIET)
+                * scenario.repeats
+                * u32::try_from(targets).unwrap_or(u32::MAX)
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::scenario::Scenario;
+
+    fn scenarios() -> Vec<ScenarioRecord> {
+        Scenario::built_in()
+            .iter()
+            .filter(|scenario| scenario.is_default)
+            .map(|scenario| scenario.record(false))
+            .collect()
+    }
+
+    #[test]
+    fn every_target_runs_once_per_block_and_scenario() {
+        let mut scenarios = scenarios();
+        scenarios[0].repeats = 2;
+        let trials = trials(&scenarios, 7, 1);
+        assert_eq!(trials.len(), 7 * (2 + 5));
+        let distinct: HashSet<_> = trials.iter().map(|t| (t.block, t.scenario, t.target)).collect();
+        assert_eq!(distinct.len(), trials.len());
+        assert!(trials.windows(2).all(|pair| pair[0].block <= pair[1].block));
+    }
+
+    #[test]
+    fn the_order_within_blocks_is_drawn_from_the_seed() {
+        let scenarios = scenarios();
+        assert_eq!(trials(&scenarios, 6, 1), trials(&scenarios, 6, 1));
+        assert_ne!(trials(&scenarios, 6, 1), trials(&scenarios, 6, 2));
+        let targets_of = |block| -> Vec<_> {
+            let all = trials(&scenarios, 6, 1);
+            all.iter().filter(|t| t.block == block).map(|t| (t.scenario, t.target)).collect()
+        };
+        assert_ne!(targets_of(0), targets_of(1), "each block has an order of its own");
+    }
+
+    #[test]
+    fn a_dozen_targets_take_less_than_two_minutes_by_default() {
+        let estimate = estimate(&scenarios(), 12);
+        assert!(estimate.as_secs() < 140, "{estimate:?}");
+    }
+}

@@ -1,0 +1,161 @@
+//! A results folder being written: every file is whole or absent.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use zillions_report::record::{RunRecord, TrialRecord};
+use zillions_report::results::{REPORT_FILE, RUN_FILE, TRIALS_FOLDER};
+
+/// Results that could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing is ever overwritten.
+    #[error("'{}' already holds results: name another folder with --out", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file or folder cannot be written.
+    #[error(
+        "cannot write '{}': {source}; what was measured before is kept",
+        path.display()
+    )]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A results folder.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Makes `folder`, or takes it if it holds no results yet, and makes sure it can be written.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn create(folder: &Path) -> Result<Self, StoreError> {
+        if folder.join(RUN_FILE).exists() {
+            return Err(StoreError::Occupied { path: folder.to_owned() });
+        }
+        let trials = folder.join(TRIALS_FOLDER);
+        fs::create_dir_all(&trials)
+            .map_err(|source| StoreError::Write { path: trials.clone(), source })?;
+        let store = Self { folder: folder.to_owned() };
+        let probe = trials.join(".writable");
+        store.write(&probe, b"")?;
+        fs::remove_file(&probe).map_err(|source| StoreError::Write { path: probe, source })?;
+        Ok(store)
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes `run.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Write`].
+    pub fn keep_run(&self, run: &RunRecord) -> Result<(), StoreError> {
+        self.write_json(&self.folder.join(RUN_FILE), run)
+    }
+
+    /// Writes a trial's file.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Write`].
+    pub fn keep_trial(&self, trial: &TrialRecord) -> Result<(), StoreError> {
+        let name =
+            format!("{:04}-{}-{}.json", trial.order, trial.scenario, file_name(&trial.target));
+        self.write_json(&self.folder.join(TRIALS_FOLDER).join(name), trial)
+    }
+
+    /// Writes the report and gives its path.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Write`].
+    pub fn keep_report(folder: &Path, html: &str) -> Result<PathBuf, StoreError> {
+        let path = folder.join(REPORT_FILE);
+        Self { folder: folder.to_owned() }.write(&path, html.as_bytes())?;
+        Ok(path)
+    }
+
+    fn write_json(&self, path: &Path, record: &impl Serialize) -> Result<(), StoreError> {
+        let mut json = serde_json::to_vec_pretty(record)
+            .map_err(|error| StoreError::Write { path: path.to_owned(), source: error.into() })?;
+        json.push(b'\n');
+        self.write(path, &json)
+    }
+
+    /// Writes beside `path` and renames, so that nobody ever sees half a file.
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let unfinished = path.with_extension("unfinished");
+        let result = File::create(&unfinished)
+            .and_then(|mut file| file.write_all(bytes))
+            .and_then(|()| fs::rename(&unfinished, path));
+        result.map_err(|source| {
+            // What is left of it would only be in the way.
+            let _ = fs::remove_file(&unfinished);
+            StoreError::Write { path: path.to_owned(), source }
+        })
+    }
+}
+
+/// A target's name may be a path; the file's name may not.
+fn file_name(target: &str) -> String {
+    target
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_results_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(RUN_FILE), "{}").unwrap();
+        let error = Store::create(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("already holds results"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named_before_anything_is_measured() {
+        let error = Store::create(Path::new("/dev/null/results")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot write '/dev/null/results/trials': "), "{error}");
+    }
+
+    #[test]
+    fn a_full_disk_leaves_no_half_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trial.json");
+        // Every write to /dev/full fails as on a full disk.
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("trial.unfinished")).unwrap();
+        let store = Store { folder: folder.path().to_owned() };
+        let error = store.write(&path, b"{}").unwrap_err().to_string();
+        assert!(error.contains("No space left on device"), "{error}");
+        assert!(error.ends_with("what was measured before is kept"), "{error}");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn names_of_targets_make_names_of_files() {
+        assert_eq!(file_name("./a b/server"), "__a_b_server");
+        assert_eq!(file_name("std-mpsc"), "std-mpsc");
+    }
+}

@@ -1,0 +1,219 @@
+//! One trial: a fresh server, a load, samples at the window's borders.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use zillions_harness::{Launch, PortLease, Sample, Server, StartOptions};
+use zillions_load::{LoadError, Outcome, Phase};
+use zillions_report::record::{
+    AnomaliesRecord, GeneratorRecord, HistogramRecord, LostRecord, Measurement, PairsRecord,
+    ScenarioRecord, ServerRecord, TrialResult,
+};
+
+use crate::cpu_times::busy_seconds;
+use crate::pin::{Pinning, restrict_to};
+use crate::scenario::load_plan;
+
+/// How long a server may take to print its line.
+const READY_SECONDS_MAX: f64 = 15.0;
+/// How long it may take to end when asked to.
+const STOP_SECONDS_MAX: f64 = 2.0;
+/// Lines of its log that are recorded when a trial fails.
+const LOG_LINES: usize = 20;
+/// A trial reports at most this many lost connections one by one.
+const LOST_RECORDED_MAX: usize = 20;
+
+/// What the server's process tree and the processors had used at one moment.
+struct Reading {
+    at: Instant,
+    server: Option<Sample>,
+    busy_seconds: Option<f64>,
+}
+
+impl Reading {
+    fn take(server: &Server, pinning: &Pinning) -> Self {
+        Self {
+            at: Instant::now(),
+            server: server.sample().ok(),
+            busy_seconds: busy_seconds(&pinning.used()),
+        }
+    }
+}
+
+/// Readings at the beginning of the load and at both ends of the window.
+#[derive(Default)]
+struct Readings {
+    idle: Option<Reading>,
+    start: Option<Reading>,
+    end: Option<Reading>,
+}
+
+/// Runs one trial of `scenario`; whatever goes wrong with the server is in the result.
+///
+/// `tag` tells its messages from those of any other trial.
+#[must_use]
+pub fn run(launch: &Launch, scenario: &ScenarioRecord, pinning: &Pinning, tag: u32) -> TrialResult {
+    let failed = |reason: String, log| TrialResult::Failed { reason, log };
+    let lease = match PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST)) {
+        Ok(lease) => lease,
+        Err(error) => return failed(error.to_string(), Vec::new()),
+    };
+    let server = match start(launch, &lease.address().to_string(), pinning) {
+        Ok(server) => server,
+        Err(reason) => return failed(reason, Vec::new()),
+    };
+    let (outcome, readings) = load(&server, scenario, pinning, tag);
+    let result = match finish(&server, outcome, &readings, pinning) {
+        Ok(measurement) => TrialResult::Measured(Box::new(measurement)),
+        Err(reason) => failed(reason, server.log_tail(LOG_LINES)),
+    };
+    server.stop(STOP_SECONDS_MAX);
+    result
+}
+
+/// Starts the server on its processors, which it inherits from this thread.
+fn start(launch: &Launch, address: &str, pinning: &Pinning) -> Result<Server, String> {
+    let cannot_pin = |error| format!("cannot pin the server to its processors: {error}");
+    let options = StartOptions { ready_seconds_max: READY_SECONDS_MAX, ..StartOptions::default() };
+    restrict_to(&pinning.servers).map_err(cannot_pin)?;
+    let server = Server::start(launch, address, &options).map_err(|error| error.to_string());
+    restrict_to(&pinning.all).map_err(cannot_pin)?;
+    server
+}
+
+/// Runs the load on a thread of its own and takes readings meanwhile.
+fn load(
+    server: &Server,
+    scenario: &ScenarioRecord,
+    pinning: &Pinning,
+    tag: u32,
+) -> (Result<Outcome, LoadError>, Readings) {
+    let plan = load_plan(scenario, tag);
+    // One slot per phase: the generator never waits for the reader.
+    let (phases, reached) = mpsc::sync_channel(3);
+    let mut readings = Readings::default();
+    let outcome = thread::scope(|scope| {
+        let generator = scope.spawn(move || {
+            if let Some(cpu) = pinning.generator {
+                // Where it cannot be pinned, the verdict will tell whether that mattered.
+                let _ = restrict_to(&[cpu]);
+            }
+            zillions_load::run(server.address(), &plan, |phase| {
+                let _ = phases.try_send(phase);
+            })
+        });
+        while let Ok(phase) = reached.recv() {
+            let reading = Some(Reading::take(server, pinning));
+            match phase {
+                Phase::WarmUp => readings.idle = reading,
+                Phase::Measure => readings.start = reading,
+                Phase::Drain => readings.end = reading,
+            }
+        }
+        generator.join()
+    });
+    match outcome {
+        Ok(outcome) => (outcome, readings),
+        // A defect of the generator is not the server's failure.
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn finish(
+    server: &Server,
+    outcome: Result<Outcome, LoadError>,
+    readings: &Readings,
+    pinning: &Pinning,
+) -> Result<Measurement, String> {
+    if let Some(status) = server.exited() {
+        return Err(format!("the server ended in mid-trial ({status})"));
+    }
+    let outcome = outcome.map_err(|error| error.to_string())?;
+    if outcome.pairs.delivered == 0 && outcome.traffic.deliveries_arrived == 0 {
+        return Err("the server hung: not one message was delivered in the window".to_owned());
+    }
+    let (Some(start), Some(end)) = (&readings.start, &readings.end) else {
+        return Err("the server could not be sampled".to_owned());
+    };
+    let (Some(before), Some(after)) = (start.server, end.server) else {
+        return Err("the server could not be sampled: it had ended".to_owned());
+    };
+    let idle = readings.idle.as_ref().and_then(|reading| reading.server).unwrap_or_default();
+    let sampled_seconds = (end.at - start.at).as_secs_f64();
+    let server_record = ServerRecord {
+        start_seconds: server.start_seconds(),
+        sampled_seconds,
+        // A child that ended in the window took its time with it.
+        cpu_seconds: (after.cpu_seconds - before.cpu_seconds).max(0.0),
+        resident_bytes_idle: idle.resident_bytes,
+        resident_bytes_peak: after.resident_bytes_peak,
+        threads: after.threads,
+        processes: after.processes,
+        context_switches_voluntary: after
+            .context_switches_voluntary
+            .saturating_sub(before.context_switches_voluntary),
+        context_switches_involuntary: after
+            .context_switches_involuntary
+            .saturating_sub(before.context_switches_involuntary),
+    };
+    let busy_seconds = end.busy_seconds.zip(start.busy_seconds).map(|(end, start)| end - start);
+    let others_cpu_share = busy_seconds.map(|busy| {
+        let own = server_record.cpu_seconds + outcome.generator.cpu_seconds;
+        let capacity = sampled_seconds * pinning.used().len() as f64;
+        ((busy - own) / capacity).clamp(0.0, 1.0)
+    });
+    Ok(measurement(&outcome, server_record, others_cpu_share))
+}
+
+fn measurement(
+    outcome: &Outcome,
+    server: ServerRecord,
+    others_cpu_share: Option<f64>,
+) -> Measurement {
+    let (pairs, anomalies, traffic) = (outcome.pairs, outcome.anomalies, outcome.traffic);
+    Measurement {
+        window_seconds: traffic.window_seconds,
+        messages_written: traffic.messages_written,
+        messages_held_back: traffic.messages_held_back,
+        deliveries_arrived: traffic.deliveries_arrived,
+        bytes_arrived: traffic.bytes_arrived,
+        late: traffic.late,
+        pairs: PairsRecord {
+            delivered: pairs.delivered,
+            reordered: pairs.reordered,
+            dropped: pairs.dropped,
+            cut_off: pairs.cut_off,
+            pending: pairs.pending,
+            unsent: pairs.unsent,
+        },
+        anomalies: AnomaliesRecord {
+            duplicated: anomalies.duplicated,
+            corrupted: anomalies.corrupted,
+            invented: anomalies.invented,
+            reordered: anomalies.reordered,
+        },
+        latency: HistogramRecord::new(&outcome.latencies.delivery),
+        service: HistogramRecord::new(&outcome.latencies.service),
+        last_receiver: HistogramRecord::new(&outcome.latencies.last_receiver),
+        schedule_lag: HistogramRecord::new(&outcome.latencies.schedule_lag),
+        generator: GeneratorRecord {
+            sampled_seconds: outcome.generator.sampled_seconds,
+            cpu_seconds: outcome.generator.cpu_seconds,
+            ready_wait_seconds: outcome.generator.ready_wait_seconds,
+        },
+        server,
+        others_cpu_share,
+        lost_connections: outcome
+            .lost
+            .iter()
+            .take(LOST_RECORDED_MAX)
+            .map(|lost| LostRecord {
+                client: lost.client as u32,
+                at_seconds: lost.at_seconds,
+                reason: lost.reason.clone(),
+            })
+            .collect(),
+    }
+}

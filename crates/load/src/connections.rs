@@ -1,0 +1,234 @@
+//! The sockets of one trial and the events on them.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::clock::Clock;
+use crate::outcome::LostConnection;
+
+/// Taken from a socket at a time.
+const RECEIVE_BYTES_MAX: usize = 256 * 1024;
+const EVENTS_MAX: usize = 1024;
+
+/// The kernel's buffer for what a client sends. Fixed, because the default grows to megabytes that
+/// would still be under way when the window has ended.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+const TIMER: Token = Token(usize::MAX);
+
+/// One client's socket.
+#[derive(Debug)]
+struct Connection {
+    /// Absent once it is lost.
+    stream: Option<TcpStream>,
+    /// Whether writing may succeed, as far as known.
+    writable: bool,
+    /// Whether the peer has closed: only reading to the end shows what still comes.
+    closing: bool,
+    /// Whether it is in the queue of those to be read.
+    queued: bool,
+}
+
+/// All sockets, their readiness, and a timer precise to microseconds (what `epoll_wait` itself
+/// waits for is whole milliseconds).
+#[derive(Debug)]
+pub(crate) struct Connections {
+    poll: Poll,
+    events: Events,
+    timer: OwnedFd,
+    /// When the timer goes off; `None` if it has or was never set.
+    alarm_ns: Option<u64>,
+    connections: Vec<Connection>,
+    readable: VecDeque<usize>,
+    buffer: Vec<u8>,
+    connected: usize,
+    pub(crate) lost: Vec<LostConnection>,
+}
+
+impl Connections {
+    /// Connects `clients` sockets within `time_max`; on failure, how many had been connected.
+    pub(crate) fn open(
+        address: SocketAddr,
+        clients: usize,
+        time_max: Duration,
+    ) -> Result<Self, (usize, io::Error)> {
+        let setup = |error| (0, error);
+        let poll = Poll::new().map_err(setup)?;
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, flags).map_err(|e| setup(e.into()))?;
+        poll.registry()
+            .register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)
+            .map_err(setup)?;
+        let deadline = Instant::now() + time_max;
+        let mut connections = Vec::with_capacity(clients);
+        for client in 0..clients {
+            let stream = connect(address, deadline)
+                .and_then(|mut stream| {
+                    let interest = Interest::READABLE | Interest::WRITABLE;
+                    poll.registry().register(&mut stream, Token(client), interest)?;
+                    Ok(stream)
+                })
+                .map_err(|error| (client, error))?;
+            let (writable, closing, queued) = (true, false, false);
+            connections.push(Connection { stream: Some(stream), writable, closing, queued });
+        }
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(EVENTS_MAX),
+            timer,
+            alarm_ns: None,
+            connections,
+            readable: VecDeque::with_capacity(clients),
+            buffer: vec![0; RECEIVE_BYTES_MAX],
+            connected: clients,
+            lost: Vec::new(),
+        })
+    }
+
+    pub(crate) fn connected(&self) -> usize {
+        self.connected
+    }
+
+    pub(crate) fn is_connected(&self, client: usize) -> bool {
+        self.connections[client].stream.is_some()
+    }
+
+    pub(crate) fn is_writable(&self, client: usize) -> bool {
+        let connection = &self.connections[client];
+        connection.writable && connection.stream.is_some()
+    }
+
+    /// Whether there may be something to read.
+    pub(crate) fn has_readable(&self) -> bool {
+        !self.readable.is_empty()
+    }
+
+    /// How many connections may have something to read.
+    pub(crate) fn readable(&self) -> usize {
+        self.readable.len()
+    }
+
+    /// Waits for events until `until_ns`, or only takes the events there are if that is past.
+    pub(crate) fn wait(&mut self, clock: &Clock, until_ns: u64) -> io::Result<()> {
+        let now_ns = clock.now_ns();
+        let timeout = if until_ns <= now_ns {
+            Some(Duration::ZERO)
+        } else {
+            self.set_alarm(until_ns, now_ns)?;
+            None
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other?,
+        }
+        for event in &self.events {
+            if event.token() == TIMER {
+                self.alarm_ns = None;
+                continue;
+            }
+            let client = event.token().0;
+            let connection = &mut self.connections[client];
+            connection.writable |= event.is_writable();
+            connection.closing |= event.is_read_closed() || event.is_error();
+            if (event.is_readable() || connection.closing) && !connection.queued {
+                connection.queued = true;
+                self.readable.push_back(client);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_alarm(&mut self, at_ns: u64, now_ns: u64) -> io::Result<()> {
+        if self.alarm_ns == Some(at_ns) {
+            return Ok(());
+        }
+        let wait_ns = at_ns - now_ns;
+        let alarm = Itimerspec {
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: Timespec {
+                tv_sec: (wait_ns / 1_000_000_000) as i64,
+                tv_nsec: (wait_ns % 1_000_000_000) as i64,
+            },
+        };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &alarm)?;
+        self.alarm_ns = Some(at_ns);
+        Ok(())
+    }
+
+    /// Reads once from the connection that has waited longest, and hands on what came, with the
+    /// time at which it was there.
+    pub(crate) fn receive(&mut self, clock: &Clock, mut take: impl FnMut(usize, &[u8], u64)) {
+        let Some(client) = self.readable.pop_front() else { return };
+        let connection = &mut self.connections[client];
+        connection.queued = false;
+        let Some(stream) = connection.stream.as_mut() else { return };
+        match stream.read(&mut self.buffer) {
+            Ok(0) => self.lose(client, clock.now_ns(), "the server closed the connection"),
+            Ok(bytes) => {
+                take(client, &self.buffer[..bytes], clock.now_ns());
+                // A short read has emptied the socket: the next byte makes a new event. Only the
+                // end of the stream may have been announced before.
+                if bytes == self.buffer.len() || connection.closing {
+                    connection.queued = true;
+                    self.readable.push_back(client);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                connection.queued = true;
+                self.readable.push_back(client);
+            }
+            Err(error) => self.lose(client, clock.now_ns(), &error.to_string()),
+        }
+    }
+
+    /// Lets `write` write to `client`'s socket once; false if the socket takes no more for now.
+    pub(crate) fn send(
+        &mut self,
+        clock: &Clock,
+        client: usize,
+        write: impl FnOnce(&mut TcpStream) -> io::Result<usize>,
+    ) -> bool {
+        let connection = &mut self.connections[client];
+        let Some(stream) = connection.stream.as_mut() else { return false };
+        match write(stream) {
+            Ok(_) => return true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.writable = false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
+            Err(error) => self.lose(client, clock.now_ns(), &error.to_string()),
+        }
+        false
+    }
+
+    fn lose(&mut self, client: usize, now_ns: u64, reason: &str) {
+        // Dropping the socket closes it, which also takes it out of the poll.
+        self.connections[client].stream = None;
+        self.connected -= 1;
+        let at_seconds = now_ns as f64 / 1e9;
+        self.lost.push(LostConnection { client, at_seconds, reason: reason.to_owned() });
+    }
+}
+
+fn connect(address: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    // A time-out of zero would be refused as a wrong argument instead of as too late.
+    socket.connect_timeout(&SockAddr::from(address), left.max(Duration::from_millis(1)))?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpStream::from_std(socket.into()))
+}

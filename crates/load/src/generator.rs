@@ -1,0 +1,409 @@
+//! The loop of a trial: the thin part that touches sockets and the clock.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::body::{PROBE_SENDER, Stamp};
+use crate::clock::{Clock, ThreadMeter, ThreadUse};
+use crate::connections::Connections;
+use crate::outcome::{GeneratorUse, Latencies, Outcome, Traffic};
+use crate::outgoing::Outgoing;
+use crate::plan::{Load, Plan, PlanError};
+use crate::schedule::{Schedule, Window};
+use crate::verifier::{Ending, Verifier, histogram};
+
+/// A saturating sender makes its messages in chunks of about this size.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Between the last probe and the first message that is due.
+const LEAD_NS: u64 = 1_000_000;
+
+/// A probe that has not reached everybody is followed by the next one after this time.
+const PROBE_AGAIN_NS: u64 = 100_000_000;
+
+/// Where a trial has got to; reported from the generator's own thread, so take little time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Every client is connected and has received a message; the load begins.
+    WarmUp,
+    /// The window begins.
+    Measure,
+    /// The window has ended; messages under way may still arrive.
+    Drain,
+}
+
+/// A trial that could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The plan is wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Not all clients could connect.
+    #[error("connected {connected} of {clients} clients to {address}, then: {source}")]
+    Connect {
+        /// Where to.
+        address: SocketAddr,
+        /// How many had connected.
+        connected: usize,
+        /// How many were to.
+        clients: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Connected, but nothing came.
+    #[error(
+        "only {served} of {clients} clients received a message within {seconds} s of connecting"
+    )]
+    NotServed {
+        /// How many received it.
+        served: usize,
+        /// How many were to.
+        clients: usize,
+        /// How long the generator waited.
+        seconds: f64,
+    },
+    /// The server closed every connection before the window had ended.
+    #[error("the server lost all {clients} connections {seconds:.3} s into the load: {reason}")]
+    AllLost {
+        /// How many there were.
+        clients: usize,
+        /// When the last one went.
+        seconds: f64,
+        /// How it went.
+        reason: String,
+    },
+    /// The generator's own system calls failed.
+    #[error("the load generator cannot go on: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Carries out `plan` against the server at `address`, on the calling thread.
+///
+/// A connection that is lost on the way is recorded in the outcome. The time it takes is bounded by
+/// the times of the plan.
+///
+/// # Errors
+///
+/// [`LoadError`] if the load could not be brought about, or if no connection outlived the window.
+pub fn run(
+    address: SocketAddr,
+    plan: &Plan,
+    mut observe: impl FnMut(Phase),
+) -> Result<Outcome, LoadError> {
+    plan.check()?;
+    let mut generator = Generator::connect(address, plan)?;
+    generator.await_service()?;
+    observe(Phase::WarmUp);
+    let start_ns = generator.clock.now_ns() + LEAD_NS;
+    let measure_ns = start_ns + nanoseconds(plan.warm_up);
+    let window = Window { start_ns: measure_ns, end_ns: measure_ns + nanoseconds(plan.measure) };
+    generator.begin(start_ns, window);
+    generator.load_until(window.start_ns)?;
+    let before = generator.meter.read();
+    observe(Phase::Measure);
+    generator.load_until(window.end_ns)?;
+    let after = generator.meter.read();
+    observe(Phase::Drain);
+    let is_quiet = generator.drain()?;
+    Ok(generator.outcome(start_ns, window, is_quiet, before, after))
+}
+
+struct Generator<'plan> {
+    plan: &'plan Plan,
+    clock: Clock,
+    meter: ThreadMeter,
+    connections: Connections,
+    outgoing: Vec<Outgoing>,
+    /// Per sender: whether its socket was full and what was queued then is not yet written.
+    held_back: Vec<bool>,
+    messages_held_back: u64,
+    /// Per sender: how many messages it has made, to take the lengths of bodies in turn.
+    made: Vec<usize>,
+    schedule: Option<Schedule>,
+    window: Window,
+    verifier: Verifier,
+    schedule_lag: Histogram<u64>,
+    messages_written_in_window: u64,
+    last_arrival_ns: u64,
+}
+
+impl<'plan> Generator<'plan> {
+    fn connect(address: SocketAddr, plan: &'plan Plan) -> Result<Self, LoadError> {
+        let clients = plan.clients;
+        let connections = Connections::open(address, clients, plan.ready_max).map_err(
+            |(connected, source)| LoadError::Connect { address, connected, clients, source },
+        )?;
+        Ok(Self {
+            plan,
+            clock: Clock::start(),
+            meter: ThreadMeter::new(),
+            connections,
+            outgoing: (0..plan.senders).map(|_| Outgoing::new()).collect(),
+            held_back: vec![false; plan.senders],
+            messages_held_back: 0,
+            made: vec![0; plan.senders],
+            schedule: None,
+            window: Window { start_ns: u64::MAX, end_ns: u64::MAX },
+            verifier: Verifier::new(plan),
+            schedule_lag: histogram(),
+            messages_written_in_window: 0,
+            last_arrival_ns: 0,
+        })
+    }
+
+    /// Sends probes until every client has received one: connected is not yet accepted.
+    fn await_service(&mut self) -> Result<(), LoadError> {
+        let clients = self.plan.clients;
+        let deadline_ns = self.clock.now_ns() + nanoseconds(self.plan.ready_max);
+        let mut probe_ns = 0;
+        let mut probes = Outgoing::new();
+        let mut served = 0;
+        while served < clients {
+            let now_ns = self.clock.now_ns();
+            if now_ns >= deadline_ns || self.connections.connected() < clients {
+                let seconds = self.plan.ready_max.as_secs_f64();
+                return Err(LoadError::NotServed { served, clients, seconds });
+            }
+            if now_ns >= probe_ns && probes.is_empty() {
+                let sequence = probes.frames_written();
+                let stamp = Stamp { intended_ns: now_ns, sequence, sender: PROBE_SENDER };
+                probes.push(stamp, self.plan.body_bytes[0], self.plan.tag);
+                probe_ns = now_ns + PROBE_AGAIN_NS;
+            }
+            if !probes.is_empty() {
+                self.connections.send(&self.clock, 0, |socket| probes.write_to(socket));
+                probes.take_written();
+            }
+            self.connections.wait(&self.clock, probe_ns.min(deadline_ns))?;
+            while self.connections.has_readable() {
+                self.receive();
+            }
+            served = self.verifier.served();
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, start_ns: u64, window: Window) {
+        self.window = window;
+        self.verifier.open(window);
+        if let Load::FixedRate { messages_per_second } = self.plan.load {
+            let senders = self.plan.senders as u16;
+            self.schedule = Some(Schedule::new(start_ns, messages_per_second, senders));
+        }
+    }
+
+    /// Sends and receives until `until_ns`.
+    fn load_until(&mut self, until_ns: u64) -> Result<(), LoadError> {
+        while self.clock.now_ns() < until_ns {
+            self.check_connected()?;
+            let next_ns = match self.schedule {
+                Some(_) => self.send_due(),
+                None => self.saturate(),
+            };
+            let idle_ns = if self.connections.has_readable() { 0 } else { next_ns };
+            self.connections.wait(&self.clock, idle_ns.min(until_ns))?;
+            self.receive_all(until_ns);
+        }
+        Ok(())
+    }
+
+    fn check_connected(&self) -> Result<(), LoadError> {
+        let (0, Some(last)) = (self.connections.connected(), self.connections.lost.last()) else {
+            return Ok(());
+        };
+        Err(LoadError::AllLost {
+            clients: self.plan.clients,
+            seconds: last.at_seconds,
+            reason: last.reason.clone(),
+        })
+    }
+
+    /// Queues and writes every message that is due; when the next one is.
+    fn send_due(&mut self) -> u64 {
+        let now_ns = self.clock.now_ns();
+        let Some(mut schedule) = self.schedule.take() else { return u64::MAX };
+        while let Some((due_ns, sender)) = schedule.take(now_ns) {
+            if !self.make(sender, due_ns) {
+                self.verifier.refuse(sender, due_ns);
+            }
+            self.flush(usize::from(sender));
+        }
+        let next_ns = schedule.due_ns();
+        self.schedule = Some(schedule);
+        self.flush_writable();
+        next_ns
+    }
+
+    /// Writes one chunk for every sender whose socket takes it; 0 if any may take more at once.
+    fn saturate(&mut self) -> u64 {
+        let mut next_ns = u64::MAX;
+        for sender in 0..self.plan.senders {
+            if !self.connections.is_writable(sender) {
+                continue;
+            }
+            if self.outgoing[sender].is_empty() {
+                let now_ns = self.clock.now_ns();
+                let mut chunk_bytes = 0;
+                while chunk_bytes < CHUNK_BYTES && self.make(sender as u16, now_ns) {
+                    chunk_bytes += usize::from(self.next_length(sender)) + 1;
+                }
+            }
+            if self.flush(sender) {
+                next_ns = 0;
+            }
+        }
+        next_ns
+    }
+
+    /// Queues a message; false if the connection is lost or its queue is full.
+    fn make(&mut self, sender: u16, intended_ns: u64) -> bool {
+        let index = usize::from(sender);
+        let length = self.next_length(index);
+        if !self.connections.is_connected(index) || !self.outgoing[index].has_room(length) {
+            return false;
+        }
+        self.made[index] += 1;
+        let stamp = self.verifier.send(sender, intended_ns);
+        self.outgoing[index].push(stamp, length, self.plan.tag);
+        true
+    }
+
+    fn next_length(&self, sender: usize) -> u8 {
+        self.plan.body_bytes[self.made[sender] % self.plan.body_bytes.len()]
+    }
+
+    fn flush_writable(&mut self) {
+        for sender in 0..self.plan.senders {
+            if !self.outgoing[sender].is_empty() && self.connections.is_writable(sender) {
+                self.flush(sender);
+            }
+        }
+    }
+
+    /// Writes what waits for `sender`; whether the socket may take more.
+    fn flush(&mut self, sender: usize) -> bool {
+        let outgoing = &mut self.outgoing[sender];
+        while !outgoing.is_empty() {
+            let write = |socket: &mut _| outgoing.write_to(socket);
+            if !self.connections.send(&self.clock, sender, write) {
+                self.held_back[sender] = true;
+                return false;
+            }
+            let now_ns = self.clock.now_ns();
+            let receivers = self.connections.connected() as u32;
+            while let Some((sequence, intended_ns)) = outgoing.take_written() {
+                self.verifier.written(sender as u16, sequence, now_ns, receivers);
+                self.messages_written_in_window += u64::from(self.window.contains(now_ns));
+                if !self.window.contains(intended_ns) {
+                    continue;
+                }
+                // What the server did not take at once says nothing about the generator.
+                if self.held_back[sender] {
+                    self.messages_held_back += 1;
+                } else {
+                    self.schedule_lag.saturating_record(now_ns.saturating_sub(intended_ns));
+                }
+            }
+        }
+        self.held_back[sender] = false;
+        true
+    }
+
+    fn receive(&mut self) {
+        let Self { connections, clock, verifier, last_arrival_ns, .. } = self;
+        connections.receive(clock, |client, bytes, now_ns| {
+            *last_arrival_ns = now_ns;
+            verifier.receive(client, bytes, now_ns);
+        });
+    }
+
+    /// Reads once from every connection that has something, without holding up what is due.
+    fn receive_all(&mut self, until_ns: u64) {
+        for _ in 0..self.connections.readable() {
+            self.receive();
+            if let Some(schedule) = &self.schedule
+                && schedule.due_ns() <= self.clock.now_ns().min(until_ns - 1)
+            {
+                self.send_due();
+            }
+        }
+    }
+
+    /// Receives what is under way; whether all of it came within the time.
+    fn drain(&mut self) -> Result<bool, LoadError> {
+        let start_ns = self.clock.now_ns();
+        let deadline_ns = start_ns + nanoseconds(self.plan.drain_max);
+        let quiet_ns = nanoseconds(self.plan.quiet);
+        while self.connections.connected() > 0 {
+            self.flush_writable();
+            while self.connections.has_readable() && self.clock.now_ns() < deadline_ns {
+                self.receive();
+            }
+            let now_ns = self.clock.now_ns();
+            let quiet_at_ns = self.last_arrival_ns.max(start_ns) + quiet_ns;
+            if now_ns >= quiet_at_ns && !self.connections.has_readable() {
+                return Ok(true);
+            }
+            if now_ns >= deadline_ns {
+                return Ok(false);
+            }
+            self.connections.wait(&self.clock, quiet_at_ns.min(deadline_ns))?;
+        }
+        Ok(true)
+    }
+
+    fn outcome(
+        mut self,
+        start_ns: u64,
+        window: Window,
+        is_quiet: bool,
+        before: ThreadUse,
+        after: ThreadUse,
+    ) -> Outcome {
+        let ending = |client| match (self.connections.is_connected(client), is_quiet) {
+            (false, _) => Ending::Lost,
+            (true, true) => Ending::Quiet,
+            (true, false) => Ending::Busy,
+        };
+        let endings: Vec<_> = (0..self.plan.clients).map(ending).collect();
+        let written: Vec<_> = self.outgoing.iter().map(Outgoing::frames_written).collect();
+        let charge_unsent = matches!(self.plan.load, Load::FixedRate { .. });
+        let pairs = self.verifier.pairs(&endings, &written, charge_unsent);
+        for lost in &mut self.connections.lost {
+            lost.at_seconds -= start_ns as f64 / 1e9;
+        }
+        let counts = self.verifier.counts;
+        Outcome {
+            pairs,
+            anomalies: counts.anomalies,
+            traffic: Traffic {
+                messages_written: self.messages_written_in_window,
+                messages_held_back: self.messages_held_back,
+                deliveries_arrived: counts.arrived,
+                bytes_arrived: counts.bytes_arrived,
+                window_seconds: window.seconds(),
+                late: counts.late,
+            },
+            latencies: Latencies {
+                delivery: self.verifier.delivery,
+                service: self.verifier.service,
+                last_receiver: self.verifier.last_receiver,
+                schedule_lag: self.schedule_lag,
+            },
+            generator: GeneratorUse {
+                sampled_seconds: (after.at - before.at).as_secs_f64(),
+                cpu_seconds: (after.cpu - before.cpu).as_secs_f64(),
+                ready_wait_seconds: (after.ready_wait.saturating_sub(before.ready_wait))
+                    .as_secs_f64(),
+            },
+            lost: self.connections.lost,
+        }
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 4)
+}

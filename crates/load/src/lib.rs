@@ -1,0 +1,35 @@
+//! Open-loop load against a chat server, with every delivery verified and timed.
+//!
+//! One thread drives thousands of connections. Senders write on a schedule that waits for nobody
+//! ([`Load::FixedRate`]) or as fast as the sockets take it ([`Load::Saturate`]). Each body carries
+//! its sender, its sequence number and the nanosecond at which it was meant to be sent, so latency
+//! counts from the *intended* time: a server that freezes is charged for every message it kept
+//! waiting, not only for the one that was under way.
+//!
+//! One send is one expected delivery per connected client. Every one of those pairs ends in one
+//! class of [`Pairs`]: delivered, reordered, dropped, cut off, pending or unsent. Drops are thus
+//! failures in the record and never samples that are merely absent.
+//!
+//! The core is pure ([`Verifier`], [`Schedule`], [`body`]): it touches no socket and no clock, and
+//! [`run`] is the thin part that does.
+
+#![forbid(unsafe_code)]
+
+pub mod body;
+mod clock;
+mod connections;
+mod flight;
+mod generator;
+mod ledger;
+mod outcome;
+mod outgoing;
+mod plan;
+mod schedule;
+mod verifier;
+
+pub use generator::{LoadError, Phase, run};
+pub use ledger::{Entry, GAPS_REMEMBERED_MAX, Ledger};
+pub use outcome::{Anomalies, GeneratorUse, Latencies, LostConnection, Outcome, Pairs, Traffic};
+pub use plan::{CLIENTS_MAX, Load, Plan, PlanError};
+pub use schedule::{Schedule, Window};
+pub use verifier::{Ending, LATENCY_NS_MAX, Verifier, histogram};

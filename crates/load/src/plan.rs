@@ -1,0 +1,157 @@
+//! What one trial asks for.
+
+use std::time::Duration;
+
+use crate::body::{BODY_BYTES_MIN, PROBE_SENDER};
+
+/// The most clients one generator drives.
+pub const CLIENTS_MAX: usize = 20_000;
+
+/// The highest rate a plan may ask for, in messages per second.
+const MESSAGES_PER_SECOND_MAX: f64 = 10e6;
+
+/// How the senders send.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Load {
+    /// Open loop: evenly spaced messages, the senders in turn, whatever the server does.
+    FixedRate {
+        /// Of all senders together.
+        messages_per_second: f64,
+    },
+    /// Every sender writes as fast as its socket takes it. A message's intended time is then the
+    /// time at which it was made, at most one chunk before it is written.
+    Saturate,
+}
+
+/// One trial. Every client receives; the first `senders` of them also send.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Connections, at most [`CLIENTS_MAX`].
+    pub clients: usize,
+    /// How many of them send.
+    pub senders: usize,
+    /// How they send.
+    pub load: Load,
+    /// Lengths of bodies, taken in turn by every sender; each at least [`BODY_BYTES_MIN`].
+    pub body_bytes: Vec<u8>,
+    /// Load before the window, which counts for nothing.
+    pub warm_up: Duration,
+    /// The length of the window: messages intended within it count.
+    pub measure: Duration,
+    /// A delivery that took longer than this is late.
+    pub late_after: Duration,
+    /// After the window, the trial ends when nothing has arrived for this long …
+    pub quiet: Duration,
+    /// … or after this time, with messages still pending.
+    pub drain_max: Duration,
+    /// How long connecting, and being served on every connection, may take.
+    pub ready_max: Duration,
+    /// Told apart by it: the messages of this trial from any other's.
+    pub tag: u32,
+}
+
+/// A plan that cannot be carried out.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// There is nobody to receive, or there are too many.
+    #[error("{0} clients cannot be had: ask for 1 to {CLIENTS_MAX}")]
+    Clients(usize),
+    /// Senders are clients.
+    #[error("{senders} of {clients} clients cannot send: ask for 1 to {clients} senders")]
+    Senders {
+        /// What was asked for.
+        senders: usize,
+        /// The clients there are.
+        clients: usize,
+    },
+    /// No schedule has this rate.
+    #[error(
+        "{0} messages per second cannot be sent: ask for more than 0, at most {MESSAGES_PER_SECOND_MAX}"
+    )]
+    Rate(f64),
+    /// There has to be at least one length.
+    #[error("no length of bodies is given")]
+    NoBody,
+    /// A body too short for the fields that every body carries.
+    #[error("a body of {0} bytes is too short to be measured: ask for {BODY_BYTES_MIN} to 255")]
+    Body(u8),
+    /// Nothing would be measured.
+    #[error("the time to measure is zero")]
+    NoTime,
+}
+
+impl Plan {
+    /// Refuses what [`run`](crate::run) could not carry out.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`] names the first thing that is wrong.
+    pub fn check(&self) -> Result<(), PlanError> {
+        if !(1..=CLIENTS_MAX).contains(&self.clients) {
+            return Err(PlanError::Clients(self.clients));
+        }
+        if !(1..=self.clients).contains(&self.senders) {
+            return Err(PlanError::Senders { senders: self.senders, clients: self.clients });
+        }
+        if let Load::FixedRate { messages_per_second } = self.load
+            && !(messages_per_second > 0.0 && messages_per_second <= MESSAGES_PER_SECOND_MAX)
+        {
+            return Err(PlanError::Rate(messages_per_second));
+        }
+        if self.body_bytes.is_empty() {
+            return Err(PlanError::NoBody);
+        }
+        if let Some(&short) = self.body_bytes.iter().find(|&&b| usize::from(b) < BODY_BYTES_MIN) {
+            return Err(PlanError::Body(short));
+        }
+        if self.measure.is_zero() {
+            return Err(PlanError::NoTime);
+        }
+        Ok(())
+    }
+}
+
+// A sender's index has to fit the field of a body that carries it.
+const _: () = assert!(CLIENTS_MAX < PROBE_SENDER as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan {
+            clients: 2,
+            senders: 1,
+            load: Load::FixedRate { messages_per_second: 10.0 },
+            body_bytes: vec![64],
+            warm_up: Duration::ZERO,
+            measure: Duration::from_secs(1),
+            late_after: Duration::from_millis(100),
+            quiet: Duration::from_millis(100),
+            drain_max: Duration::from_secs(1),
+            ready_max: Duration::from_secs(1),
+            tag: 0,
+        }
+    }
+
+    #[test]
+    fn a_plan_that_can_be_carried_out_passes() {
+        assert_eq!(plan().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_carried_out_is_refused_with_what_is_wrong() {
+        let mut wrong = plan();
+        wrong.senders = 3;
+        assert_eq!(wrong.check(), Err(PlanError::Senders { senders: 3, clients: 2 }));
+        wrong = plan();
+        wrong.body_bytes = vec![64, 8];
+        assert_eq!(wrong.check(), Err(PlanError::Body(8)));
+        wrong = plan();
+        wrong.load = Load::FixedRate { messages_per_second: f64::NAN };
+        assert!(matches!(wrong.check(), Err(PlanError::Rate(_))));
+        wrong = plan();
+        wrong.clients = 0;
+        assert_eq!(wrong.check(), Err(PlanError::Clients(0)));
+    }
+}

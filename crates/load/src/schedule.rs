@@ -1,0 +1,91 @@
+//! When messages are due and which of them count.
+
+/// The time in which messages count: `start_ns..end_ns` on the generator's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The first nanosecond.
+    pub start_ns: u64,
+    /// The nanosecond after the last.
+    pub end_ns: u64,
+}
+
+impl Window {
+    /// Whether `time_ns` lies in the window.
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, time_ns: u64) -> bool {
+        self.start_ns <= time_ns && time_ns < self.end_ns
+    }
+
+    /// How long the window is, in seconds.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        (self.end_ns - self.start_ns) as f64 / 1e9
+    }
+}
+
+/// The times of an open loop: evenly spaced, senders in turn, whatever the server does.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    start_ns: u64,
+    messages_per_second: f64,
+    senders: u16,
+    scheduled: u64,
+}
+
+impl Schedule {
+    /// A schedule whose first message is due at `start_ns`.
+    #[must_use]
+    pub fn new(start_ns: u64, messages_per_second: f64, senders: u16) -> Self {
+        Self { start_ns, messages_per_second, senders, scheduled: 0 }
+    }
+
+    /// When the next message is due.
+    ///
+    /// Computed from the message's number, so errors do not add up.
+    #[must_use]
+    pub fn due_ns(&self) -> u64 {
+        self.start_ns + (self.scheduled as f64 * 1e9 / self.messages_per_second) as u64
+    }
+
+    /// Takes the next message if it is due at `now_ns`: when it was due, and its sender.
+    pub fn take(&mut self, now_ns: u64) -> Option<(u64, u16)> {
+        let due_ns = self.due_ns();
+        if due_ns > now_ns {
+            return None;
+        }
+        let sender = (self.scheduled % u64::from(self.senders)) as u16;
+        self.scheduled += 1;
+        Some((due_ns, sender))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_due_at_equal_distances_and_senders_take_turns() {
+        let mut schedule = Schedule::new(1_000, 1e6, 3);
+        let taken: Vec<_> = std::iter::from_fn(|| schedule.take(4_500)).collect();
+        assert_eq!(taken, [(1_000, 0), (2_000, 1), (3_000, 2), (4_000, 0)]);
+        assert_eq!(schedule.due_ns(), 5_000);
+    }
+
+    #[test]
+    fn a_delay_moves_no_later_message() {
+        let mut schedule = Schedule::new(0, 1_000.0, 1);
+        assert_eq!(schedule.take(0), Some((0, 0)));
+        // The generator was held up for 2.5 ms: what was due meanwhile keeps its time.
+        assert_eq!(schedule.take(2_500_000), Some((1_000_000, 0)));
+        assert_eq!(schedule.take(2_500_000), Some((2_000_000, 0)));
+        assert_eq!(schedule.take(2_500_000), None);
+    }
+
+    #[test]
+    fn an_odd_rate_does_not_drift() {
+        let mut schedule = Schedule::new(0, 3.0, 1);
+        let taken = std::iter::from_fn(|| schedule.take(1_000_000_000_000)).count();
+        assert_eq!(taken, 3_001);
+    }
+}

@@ -1,0 +1,150 @@
+//! Whole trials against small servers, right ones and ones with a single known fault.
+
+mod server;
+
+use std::time::Duration;
+
+use server::{Fault, Server};
+use zillions_load::{Load, LoadError, Outcome, Phase, Plan, run};
+
+const CLIENTS: usize = 4;
+
+fn plan(load: Load) -> Plan {
+    Plan {
+        clients: CLIENTS,
+        senders: 2,
+        load,
+        body_bytes: vec![18, 64, 255],
+        warm_up: Duration::from_millis(50),
+        measure: Duration::from_millis(300),
+        late_after: Duration::from_secs(5),
+        quiet: Duration::from_millis(500),
+        drain_max: Duration::from_secs(10),
+        ready_max: Duration::from_secs(20),
+        tag: 77,
+    }
+}
+
+fn fixed_rate() -> Plan {
+    plan(Load::FixedRate { messages_per_second: 1_000.0 })
+}
+
+fn trial(fault: Fault, plan: &Plan) -> Outcome {
+    let server = Server::start(fault);
+    run(server.address(), plan, |_| {}).unwrap()
+}
+
+#[test]
+fn every_message_at_a_fixed_rate_is_one_delivery_per_client() {
+    let outcome = trial(Fault::None, &fixed_rate());
+    assert_eq!(outcome.pairs.expected(), 300 * CLIENTS as u64);
+    assert_eq!(outcome.pairs.delivered, outcome.pairs.expected());
+    assert!(outcome.anomalies.is_none(), "{:?}", outcome.anomalies);
+    assert_eq!(outcome.latencies.delivery.len(), outcome.pairs.delivered);
+    assert_eq!(outcome.latencies.service.len(), outcome.pairs.delivered);
+    assert_eq!(outcome.latencies.last_receiver.len(), 300);
+    assert_eq!(outcome.latencies.schedule_lag.len(), 300);
+    assert!(outcome.lost.is_empty());
+}
+
+#[test]
+fn a_saturated_server_that_drops_nothing_delivers_everything_that_was_written() {
+    let outcome = trial(Fault::None, &plan(Load::Saturate));
+    let pairs = outcome.pairs;
+    assert!(pairs.delivered > 0);
+    assert_eq!((pairs.dropped, pairs.unsent, pairs.cut_off), (0, 0, 0), "{pairs:?}");
+    assert!(outcome.anomalies.is_none(), "{:?}", outcome.anomalies);
+    assert!(outcome.traffic.deliveries_arrived > 0);
+    assert!(outcome.generator.cpu_seconds > 0.0);
+}
+
+#[test]
+fn phases_come_once_each_and_in_order() {
+    let server = Server::start(Fault::None);
+    let mut phases = Vec::new();
+    run(server.address(), &fixed_rate(), |phase| phases.push(phase)).unwrap();
+    assert_eq!(phases, [Phase::WarmUp, Phase::Measure, Phase::Drain]);
+}
+
+#[test]
+fn drops_are_counted_exactly() {
+    // Message k of the server goes to nobody if k is a multiple of 10; probes come before.
+    let outcome = trial(Fault::DropTenth, &fixed_rate());
+    let pairs = outcome.pairs;
+    assert_eq!(pairs.expected(), 300 * CLIENTS as u64);
+    assert_eq!(pairs.dropped, 30 * CLIENTS as u64, "{pairs:?}");
+    assert_eq!(pairs.delivered, 270 * CLIENTS as u64);
+    assert_eq!(outcome.latencies.delivery.len(), pairs.delivered);
+    assert!(outcome.anomalies.is_none());
+}
+
+#[test]
+fn duplicates_reordering_and_corruption_are_told_apart() {
+    let duplicated = trial(Fault::DuplicateTenth, &fixed_rate()).anomalies;
+    assert!(duplicated.duplicated > 0);
+    assert_eq!((duplicated.reordered, duplicated.corrupted, duplicated.invented), (0, 0, 0));
+
+    let reordered = trial(Fault::SwapTenth, &fixed_rate());
+    assert!(reordered.anomalies.reordered > 0);
+    assert!(reordered.pairs.reordered > 0);
+    assert_eq!((reordered.anomalies.duplicated, reordered.anomalies.corrupted), (0, 0));
+
+    let corrupted = trial(Fault::FlipTenth, &fixed_rate()).anomalies;
+    assert!(corrupted.corrupted > 0);
+    assert_eq!((corrupted.duplicated, corrupted.reordered, corrupted.invented), (0, 0, 0));
+}
+
+#[test]
+fn a_frozen_server_is_charged_for_every_message_it_kept_waiting() {
+    // Once, in the window, the server stops for 150 ms: half of the window's messages wait.
+    let outcome = trial(Fault::FreezeOnce(Duration::from_millis(150)), &fixed_rate());
+    let latency = &outcome.latencies.delivery;
+    assert_eq!(outcome.pairs.delivered, outcome.pairs.expected());
+    assert!(latency.max() >= 140_000_000, "max {} ns", latency.max());
+    // 75 of 300 messages waited for at least half of the freeze. A loop that waits for its own
+    // message would have seen one such message.
+    let waited = latency.count_between(75_000_000, u64::MAX);
+    assert!(waited >= 60 * CLIENTS as u64, "{waited} deliveries waited for 75 ms or more");
+}
+
+#[test]
+fn a_lost_connection_is_recorded_and_the_trial_goes_on() {
+    let outcome = trial(Fault::CloseOne, &fixed_rate());
+    assert_eq!(outcome.lost.len(), 1, "{:?}", outcome.lost);
+    assert_eq!(outcome.pairs.expected(), 300 * CLIENTS as u64);
+    assert!(outcome.pairs.cut_off > 0);
+    assert!(outcome.pairs.delivered >= 300 * (CLIENTS as u64 - 1));
+}
+
+#[test]
+fn a_server_that_closes_everything_ends_the_trial_with_an_error() {
+    let server = Server::start(Fault::CloseAll);
+    let error = run(server.address(), &fixed_rate(), |_| {}).unwrap_err();
+    assert!(matches!(error, LoadError::AllLost { clients: CLIENTS, .. }), "{error}");
+}
+
+#[test]
+fn a_server_that_accepts_and_does_nothing_is_reported_with_the_number_it_serves() {
+    let server = Server::start(Fault::Silent);
+    let mut plan = fixed_rate();
+    plan.ready_max = Duration::from_millis(300);
+    let error = run(server.address(), &plan, |_| {}).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "only 0 of 4 clients received a message within 0.3 s of connecting"
+    );
+}
+
+#[test]
+fn nobody_listening_is_one_clear_line() {
+    let address = {
+        let server = Server::start(Fault::None);
+        server.address()
+    };
+    let error = run(address, &fixed_rate(), |_| {}).unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("connected 0 of 4 clients to {address}, then: ")),
+        "{error}"
+    );
+    assert!(error.contains("refused"), "{error}");
+}

@@ -1,0 +1,416 @@
+//! Compares the targets of each scenario.
+
+use hdrhistogram::Histogram;
+
+use crate::record::{
+    Headline, LoadRecord, Measurement, ScenarioRecord, TargetRecord, TargetStatus, TrialRecord,
+    TrialResult,
+};
+use crate::results::Results;
+use crate::statistics::{Estimate, estimate_median, estimate_ratio, tiers};
+use crate::verdict::{Verdict, Worth, judge};
+
+/// Fewer valid trials than this give no rank: their interval would say nothing.
+pub const VALID_TRIALS_MIN: usize = 3;
+
+/// One scenario with everything that was measured in it.
+#[derive(Clone, Debug)]
+pub struct ScenarioAnalysis<'a> {
+    /// The scenario.
+    pub scenario: &'a ScenarioRecord,
+    /// One row per target of the run; the ranked ones first, tier by tier.
+    pub rows: Vec<Row<'a>>,
+}
+
+/// One target in one scenario.
+#[derive(Clone, Debug)]
+pub struct Row<'a> {
+    /// The target.
+    pub target: &'a TargetRecord,
+    /// Whether it is ranked, and if not, why.
+    pub standing: Standing,
+    /// Its figures: of its valid trials if it is ranked, otherwise of all that gave any.
+    pub figures: Option<Figures>,
+    /// Its trials in the order of their blocks.
+    pub trials: Vec<JudgedTrial<'a>>,
+}
+
+/// Whether a target is ranked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is, in this tier, from 1.
+    Ranked {
+        /// Within a tier nothing is ranked.
+        tier: usize,
+    },
+    /// It is not, for this reason.
+    Unranked {
+        /// In one line.
+        reason: String,
+    },
+}
+
+/// A trial and what it is worth; a failed one has no verdict.
+#[derive(Clone, Debug)]
+pub struct JudgedTrial<'a> {
+    /// The trial.
+    pub record: &'a TrialRecord,
+    /// The verdict on its figures.
+    pub verdict: Option<Verdict>,
+}
+
+/// The figures of a target in a scenario, over several trials.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// What the scenario ranks by: the 99th percentile in ns, or deliveries per second.
+    pub headline: Estimate,
+    /// The headline relative to the best median of the scenario.
+    pub relative: Option<Estimate>,
+    /// Deliveries that arrived, per second.
+    pub deliveries_per_second: Estimate,
+    /// Median latency of all expected deliveries, in ns; infinite where fewer arrived.
+    pub latency_p50_ns: f64,
+    /// 99th percentile likewise, with the interval over the trials.
+    pub latency_p99_ns: Estimate,
+    /// 99.9th percentile likewise.
+    pub latency_p999_ns: f64,
+    /// Share of the expected deliveries that never came, 0 to 1.
+    pub failed_share: f64,
+    /// CPU time of the server per delivery, in µs, if there were deliveries.
+    pub cpu_us_per_delivery: Option<Estimate>,
+    /// Peak of resident memory in any trial, in bytes.
+    pub resident_bytes_peak: u64,
+    /// Most threads in any trial.
+    pub threads: u64,
+    /// Latencies of all trials together.
+    pub latency: Histogram<u64>,
+    /// How many deliveries those would have been if none had failed.
+    pub expected: u64,
+}
+
+/// Compares everything in `results`.
+#[must_use]
+pub fn analyse(results: &Results) -> Vec<ScenarioAnalysis<'_>> {
+    results.run.scenarios.iter().map(|scenario| analyse_scenario(results, scenario)).collect()
+}
+
+fn analyse_scenario<'a>(
+    results: &'a Results,
+    scenario: &'a ScenarioRecord,
+) -> ScenarioAnalysis<'a> {
+    let seed = results.run.seed;
+    let mut rows: Vec<Row<'a>> = Vec::new();
+    for target in &results.run.targets {
+        let mut trials: Vec<JudgedTrial<'a>> = results
+            .trials
+            .iter()
+            .filter(|trial| trial.scenario == scenario.name && trial.target == target.name)
+            .map(|record| JudgedTrial { record, verdict: figures_of(record).map(judge) })
+            .collect();
+        trials.sort_by_key(|trial| trial.record.block);
+        let refusal = refusal(target, &trials);
+        let is_used = |trial: &&JudgedTrial<'_>| {
+            refusal.is_some()
+                || trial.verdict.as_ref().is_some_and(|verdict| verdict.worth == Worth::Valid)
+        };
+        let used: Vec<&Measurement> =
+            trials.iter().filter(is_used).filter_map(|trial| figures_of(trial.record)).collect();
+        let figures = Figures::of(&used, scenario, seed);
+        let standing = match refusal {
+            Some(reason) => Standing::Unranked { reason },
+            None => Standing::Ranked { tier: 0 },
+        };
+        rows.push(Row { target, standing, figures, trials });
+    }
+    rank(&mut rows, scenario, seed);
+    ScenarioAnalysis { scenario, rows }
+}
+
+fn figures_of(trial: &TrialRecord) -> Option<&Measurement> {
+    match &trial.result {
+        TrialResult::Measured(figures) => Some(figures),
+        TrialResult::Failed { .. } => None,
+    }
+}
+
+/// Why a target is not ranked, if it is not.
+fn refusal(target: &TargetRecord, trials: &[JudgedTrial<'_>]) -> Option<String> {
+    match &target.status {
+        TargetStatus::Skipped { reason, remedy } if remedy.is_empty() => {
+            return Some(format!("skipped: {reason}"));
+        }
+        TargetStatus::Skipped { reason, remedy } => {
+            return Some(format!("skipped: {reason}; {remedy}"));
+        }
+        TargetStatus::FailedCheck { reason } => {
+            return Some(format!("failed the conformance check: {reason}"));
+        }
+        TargetStatus::Measured => {}
+    }
+    if trials.is_empty() {
+        return Some("no trial was run".to_owned());
+    }
+    let total = trials.len();
+    let failures: Vec<_> = trials
+        .iter()
+        .filter_map(|trial| match &trial.record.result {
+            TrialResult::Failed { reason, .. } => Some(reason),
+            TrialResult::Measured(_) => None,
+        })
+        .collect();
+    if let Some(first) = failures.first() {
+        return Some(format!("failed in {} of {total} trials: {first}", failures.len()));
+    }
+    let worst = trials.iter().filter_map(|trial| trial.verdict.as_ref()).max_by_key(|v| v.worth)?;
+    let valid = number_of(trials, Worth::Valid);
+    if worst.worth != Worth::Incorrect && valid >= VALID_TRIALS_MIN {
+        return None;
+    }
+    if worst.worth == Worth::Valid {
+        return Some(format!(
+            "{total} trials are too few to rank: ask for {VALID_TRIALS_MIN} or more"
+        ));
+    }
+    let alike = number_of(trials, worst.worth);
+    Some(format!("{} in {alike} of {total} trials: {}", worst.worth, worst.reason))
+}
+
+/// How many of `trials` are worth this.
+#[must_use]
+pub fn number_of(trials: &[JudgedTrial<'_>], worth: Worth) -> usize {
+    trials.iter().filter(|t| t.verdict.as_ref().is_some_and(|v| v.worth == worth)).count()
+}
+
+/// Fills in tiers and ratios, and puts the rows into their order.
+fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, seed: u64) {
+    let lower_is_better = scenario.headline == Headline::Latency;
+    let better = |a: f64, b: f64| if lower_is_better { a < b } else { a > b };
+    let is_ranked = |row: &Row<'_>| matches!(row.standing, Standing::Ranked { .. });
+    let ranked: Vec<usize> = (0..rows.len()).filter(|&at| is_ranked(&rows[at])).collect();
+    let estimates: Vec<Estimate> =
+        ranked.iter().filter_map(|&at| Some(rows[at].figures.as_ref()?.headline)).collect();
+    for (&at, tier) in ranked.iter().zip(tiers(&estimates, better)) {
+        rows[at].standing = Standing::Ranked { tier };
+    }
+    let sort_key = |row: &Row<'_>| {
+        let median = row.figures.as_ref().map_or(f64::INFINITY, |figures| figures.headline.median);
+        let median = if lower_is_better { median } else { -median };
+        match row.standing {
+            Standing::Ranked { tier } => (tier, median),
+            Standing::Unranked { .. } if row.figures.is_some() => (usize::MAX - 1, median),
+            Standing::Unranked { .. } => (usize::MAX, 0.0),
+        }
+    };
+    rows.sort_by(|a, b| {
+        let (a, b) = (sort_key(a), sort_key(b));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+    });
+    let Some(best) = rows.first().filter(|row| is_ranked(row)).map(|row| headlines(row, scenario))
+    else {
+        return;
+    };
+    for row in rows.iter_mut().filter(|row| is_ranked(row)).skip(1) {
+        let own = headlines(row, scenario);
+        if let Some(figures) = &mut row.figures {
+            figures.relative = estimate_ratio(&own, &best, seed)
+                .filter(|ratio| ratio.median.is_finite() && ratio.median > 0.0);
+        }
+    }
+}
+
+/// The headline figure of each valid trial.
+fn headlines(row: &Row<'_>, scenario: &ScenarioRecord) -> Vec<f64> {
+    row.trials
+        .iter()
+        .filter(|trial| trial.verdict.as_ref().is_some_and(|v| v.worth == Worth::Valid))
+        .filter_map(|trial| figures_of(trial.record))
+        .map(|figures| headline(figures, scenario))
+        .collect()
+}
+
+fn headline(trial: &Measurement, scenario: &ScenarioRecord) -> f64 {
+    match scenario.headline {
+        Headline::Latency => trial_latency_ns(trial, scenario, 0.99),
+        Headline::Throughput => deliveries_per_second(trial),
+    }
+}
+
+/// Deliveries that arrived in the window of `trial`, per second.
+#[must_use]
+pub fn deliveries_per_second(trial: &Measurement) -> f64 {
+    trial.deliveries_arrived as f64 / trial.window_seconds
+}
+
+/// CPU time of the server per delivery in µs; `None` if nothing was delivered.
+#[must_use]
+pub fn cpu_us_per_delivery(trial: &Measurement) -> Option<f64> {
+    let per_second = deliveries_per_second(trial);
+    let cpu_share = trial.server.cpu_seconds / trial.server.sampled_seconds;
+    (per_second > 0.0 && cpu_share.is_finite()).then(|| cpu_share / per_second * 1e6)
+}
+
+/// The pairs that a percentile is of. What is still pending counts as not arrived where messages
+/// were due at fixed times; a saturating sender always has some under way.
+fn percentile_base(trial: &Measurement, scenario: &ScenarioRecord) -> u64 {
+    match scenario.load {
+        LoadRecord::FixedRate { .. } => trial.pairs.expected(),
+        LoadRecord::Saturate => trial.pairs.expected() - trial.pairs.pending,
+    }
+}
+
+/// A percentile of the latency in `trial` over everything expected, in ns; infinite if that many
+/// never arrived.
+#[must_use]
+pub fn trial_latency_ns(trial: &Measurement, scenario: &ScenarioRecord, quantile: f64) -> f64 {
+    // Histograms were checked when they were read.
+    trial.latency.histogram().map_or(f64::INFINITY, |histogram| {
+        latency_ns(&histogram, percentile_base(trial, scenario), quantile)
+    })
+}
+
+/// The same of merged histograms, of `expected` deliveries.
+#[must_use]
+pub fn latency_ns(arrived: &Histogram<u64>, expected: u64, quantile: f64) -> f64 {
+    let rank = (quantile * expected as f64).ceil().max(1.0);
+    if rank > arrived.len() as f64 {
+        return f64::INFINITY;
+    }
+    arrived.value_at_quantile(rank / arrived.len() as f64) as f64
+}
+
+impl Figures {
+    fn of(trials: &[&Measurement], scenario: &ScenarioRecord, seed: u64) -> Option<Self> {
+        let estimate = |of: &dyn Fn(&Measurement) -> Option<f64>| {
+            let samples: Vec<f64> = trials.iter().filter_map(|trial| of(trial)).collect();
+            estimate_median(&samples, seed)
+        };
+        let mut latency: Option<Histogram<u64>> = None;
+        for histogram in trials.iter().filter_map(|trial| trial.latency.histogram().ok()) {
+            match &mut latency {
+                None => latency = Some(histogram),
+                // Histograms of other bounds come from no version of this tool.
+                Some(sum) => sum.add(&histogram).ok()?,
+            }
+        }
+        let latency = latency?;
+        let expected = trials.iter().map(|trial| percentile_base(trial, scenario)).sum();
+        let failed: u64 = trials.iter().map(|trial| trial.pairs.failed()).sum();
+        let settled: u64 =
+            trials.iter().map(|trial| trial.pairs.expected() - trial.pairs.pending).sum();
+        Some(Self {
+            headline: estimate(&|trial| Some(headline(trial, scenario)))?,
+            relative: None,
+            deliveries_per_second: estimate(&|trial| Some(deliveries_per_second(trial)))?,
+            latency_p50_ns: latency_ns(&latency, expected, 0.5),
+            latency_p99_ns: estimate(&|trial| Some(trial_latency_ns(trial, scenario, 0.99)))?,
+            latency_p999_ns: latency_ns(&latency, expected, 0.999),
+            failed_share: if settled == 0 { 0.0 } else { failed as f64 / settled as f64 },
+            cpu_us_per_delivery: estimate(&cpu_us_per_delivery),
+            resident_bytes_peak: trials.iter().map(|t| t.server.resident_bytes_peak).max()?,
+            threads: trials.iter().map(|t| t.server.threads).max()?,
+            latency,
+            expected,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::examples;
+
+    fn standing<'a>(analysis: &'a [ScenarioAnalysis<'_>], at: usize, name: &str) -> &'a Standing {
+        &analysis[at].rows.iter().find(|row| row.target.name == name).unwrap().standing
+    }
+
+    /// Changes every trial of `target` in the example results.
+    fn results_with(target: &str, change: impl Fn(&mut Measurement)) -> Results {
+        let mut results = examples::results();
+        for trial in results.trials.iter_mut().filter(|trial| trial.target == target) {
+            if let TrialResult::Measured(figures) = &mut trial.result {
+                change(figures);
+            }
+        }
+        results
+    }
+
+    #[test]
+    fn what_ties_shares_a_tier_and_what_is_slower_comes_after() {
+        let results = examples::results();
+        let analysis = analyse(&results);
+        for at in 0..2 {
+            assert_eq!(standing(&analysis, at, "fast"), &Standing::Ranked { tier: 1 });
+            assert_eq!(standing(&analysis, at, "as-fast"), &Standing::Ranked { tier: 1 });
+            assert_eq!(standing(&analysis, at, "slow"), &Standing::Ranked { tier: 2 });
+        }
+        let slow = analysis[0].rows[2].figures.as_ref().unwrap();
+        let ratio = slow.relative.unwrap().median;
+        assert!((2.8..3.2).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn what_was_not_measured_is_listed_with_its_reason() {
+        let results = examples::results();
+        let analysis = analyse(&results);
+        let reason = |name| match standing(&analysis, 0, name) {
+            Standing::Unranked { reason } => reason.clone(),
+            Standing::Ranked { .. } => panic!("{name} is ranked"),
+        };
+        assert_eq!(reason("absent"), "skipped: ghc is not installed; apt-get install ghc");
+        assert_eq!(reason("wrong"), "failed the conformance check: order/fifo (ORDER-2)");
+        assert_eq!(
+            reason("dying"),
+            "failed in 5 of 5 trials: the server ended in mid-trial (signal: 6)"
+        );
+    }
+
+    #[test]
+    fn trials_that_are_not_valid_are_shown_and_not_ranked() {
+        let results = results_with("fast", |figures| figures.generator.cpu_seconds = 0.49);
+        let analysis = analyse(&results);
+        let Standing::Unranked { reason } = standing(&analysis, 1, "fast") else {
+            panic!("a client-bound target is ranked")
+        };
+        assert!(reason.starts_with("CLIENT-BOUND in 5 of 5 trials: "), "{reason}");
+        let row = analysis[1].rows.iter().find(|row| row.target.name == "fast").unwrap();
+        assert!(row.figures.is_some(), "its figures are still shown");
+        assert_eq!(standing(&analysis, 1, "as-fast"), &Standing::Ranked { tier: 1 });
+    }
+
+    #[test]
+    fn a_server_that_drops_does_not_look_faster_for_it() {
+        let results = results_with("fast", |figures| {
+            // Two of a hundred never arrived; the survivors are as quick as before.
+            let dropped = figures.pairs.delivered / 50;
+            figures.pairs.dropped = dropped;
+        });
+        let analysis = analyse(&results);
+        let row = analysis[0].rows.iter().find(|row| row.target.name == "fast").unwrap();
+        let figures = row.figures.as_ref().unwrap();
+        assert_eq!(figures.latency_p99_ns.median, f64::INFINITY);
+        assert!(figures.latency_p50_ns.is_finite());
+        assert!((figures.failed_share - 1.0 / 51.0).abs() < 1e-9);
+        assert_eq!(row.standing, Standing::Ranked { tier: 3 });
+    }
+
+    #[test]
+    fn one_trial_is_too_few_to_rank() {
+        let mut results = examples::results();
+        results.trials.retain(|trial| trial.block == 0);
+        let analysis = analyse(&results);
+        let Standing::Unranked { reason } = standing(&analysis, 0, "fast") else {
+            panic!("one trial is ranked")
+        };
+        assert_eq!(reason, "1 trials are too few to rank: ask for 3 or more");
+    }
+
+    #[test]
+    fn percentiles_are_of_everything_expected() {
+        let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
+        (1..=90).for_each(|value| histogram.record(value).unwrap());
+        assert_eq!(latency_ns(&histogram, 100, 0.5), 50.0);
+        assert_eq!(latency_ns(&histogram, 100, 0.9), 90.0);
+        assert_eq!(latency_ns(&histogram, 100, 0.91), f64::INFINITY);
+        assert_eq!(latency_ns(&histogram, 0, 0.5), 1.0);
+    }
+}

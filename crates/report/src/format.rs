@@ -1,0 +1,100 @@
+//! Figures for people: three digits and a unit.
+
+use crate::statistics::Estimate;
+
+/// A time in nanoseconds; what never arrived took for ever.
+#[must_use]
+pub fn time(ns: f64) -> String {
+    match ns {
+        ns if !ns.is_finite() => "never".to_owned(),
+        ns if ns < 1e3 => format!("{ns:.0} ns"),
+        ns if ns < 1e6 => format!("{} µs", digits(ns / 1e3)),
+        ns if ns < 1e9 => format!("{} ms", digits(ns / 1e6)),
+        ns => format!("{} s", digits(ns / 1e9)),
+    }
+}
+
+/// A number of things, with k, M or G.
+#[must_use]
+pub fn count(number: f64) -> String {
+    match number {
+        number if number < 1e3 => digits(number),
+        number if number < 1e6 => format!("{} k", digits(number / 1e3)),
+        number if number < 1e9 => format!("{} M", digits(number / 1e6)),
+        number => format!("{} G", digits(number / 1e9)),
+    }
+}
+
+/// An amount of memory.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    let mebibytes = bytes as f64 / f64::from(1 << 20);
+    if mebibytes < 1024.0 {
+        format!("{} MiB", digits(mebibytes))
+    } else {
+        format!("{} GiB", digits(mebibytes / 1024.0))
+    }
+}
+
+/// A share of 1 in percent; what is not quite nothing is not shown as nothing.
+#[must_use]
+pub fn percent(share: f64) -> String {
+    match share * 100.0 {
+        0.0 => "0 %".to_owned(),
+        percent if percent < 0.01 => "< 0.01 %".to_owned(),
+        percent if percent < 10.0 => format!("{percent:.2} %"),
+        percent => format!("{percent:.1} %"),
+    }
+}
+
+/// The interval of an estimate, each end as `each` writes it.
+#[must_use]
+pub fn interval(estimate: &Estimate, each: impl Fn(f64) -> String) -> String {
+    let (low, high) = (each(estimate.low), each(estimate.high));
+    // One unit is enough where both ends have the same.
+    match (low.rsplit_once(' '), high.rsplit_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} – {high}"),
+        _ => format!("{low} – {high}"),
+    }
+}
+
+/// Three significant digits.
+#[must_use]
+pub fn digits(number: f64) -> String {
+    match number.abs() {
+        size if size < 9.995 => format!("{number:.2}"),
+        size if size < 99.95 => format!("{number:.1}"),
+        _ => format!("{number:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits_and_a_unit() {
+        assert_eq!(time(950.0), "950 ns");
+        assert_eq!(time(84_230.0), "84.2 µs");
+        assert_eq!(time(1_234_567.0), "1.23 ms");
+        assert_eq!(time(60e9), "60.0 s");
+        assert_eq!(time(f64::INFINITY), "never");
+        assert_eq!(count(0.0), "0.00");
+        assert_eq!(count(171_400.0), "171 k");
+        assert_eq!(count(53.2e6), "53.2 M");
+        assert_eq!(bytes(3 << 20), "3.00 MiB");
+        assert_eq!(bytes(3 << 30), "3.00 GiB");
+        assert_eq!(percent(0.0), "0 %");
+        assert_eq!(percent(1e-7), "< 0.01 %");
+        assert_eq!(percent(0.0123), "1.23 %");
+        assert_eq!(percent(0.5), "50.0 %");
+    }
+
+    #[test]
+    fn an_interval_says_its_unit_once_where_it_can() {
+        let estimate = |low, high| Estimate { median: low, low, high, samples: 5 };
+        assert_eq!(interval(&estimate(84_000.0, 91_000.0), time), "84.0 – 91.0 µs");
+        assert_eq!(interval(&estimate(840_000.0, 1.1e6), time), "840 µs – 1.10 ms");
+        assert_eq!(interval(&estimate(840_000.0, f64::INFINITY), time), "840 µs – never");
+    }
+}

@@ -1,0 +1,20 @@
+//! Recorded benchmark results: their schema, their statistics, and the report.
+//!
+//! Everything here is a pure function of recorded results. Nothing measures, nothing reads a
+//! clock, and the same results always give the same report.
+//!
+//! Rooms: [`record`] is the schema of the files, [`results`] reads a folder of them, [`verdict`]
+//! judges one trial, [`statistics`] is the arithmetic, [`analysis`] compares the targets of each
+//! scenario, [`format`] writes figures for people, [`html`] writes the report.
+
+#![forbid(unsafe_code)]
+
+pub mod analysis;
+pub mod format;
+pub mod html;
+mod plots;
+pub mod record;
+pub mod results;
+pub mod schema;
+pub mod statistics;
+pub mod verdict;

@@ -1,0 +1,200 @@
+//! Made-up results for this crate's tests.
+
+use std::fs;
+use std::path::Path;
+
+use hdrhistogram::Histogram;
+
+use super::{RUN_FILE, Results, TRIALS_FOLDER};
+use crate::record::{
+    AnomaliesRecord, GeneratorRecord, Headline, HistogramRecord, LoadRecord, MachineRecord,
+    Measurement, PairsRecord, RunRecord, SCHEMA, ScenarioRecord, ServerRecord, TargetRecord,
+    TargetStatus, ToolRecord, TrialRecord, TrialResult,
+};
+
+const MESSAGES: u64 = 500;
+const CLIENTS: u64 = 8;
+
+/// A valid trial: everything delivered, around 100 µs.
+pub(crate) fn measurement() -> Measurement {
+    scaled(1.0)
+}
+
+/// A valid trial that is `slowness` times as slow.
+pub(crate) fn scaled(slowness: f64) -> Measurement {
+    let times = |least_ns: f64| {
+        let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
+        for step in 0..MESSAGES * CLIENTS {
+            let tail = 1.0 + (step % 100) as f64 / 20.0;
+            histogram.record((least_ns * tail * slowness) as u64).unwrap();
+        }
+        HistogramRecord::new(&histogram)
+    };
+    Measurement {
+        window_seconds: 0.5,
+        messages_written: MESSAGES,
+        messages_held_back: 0,
+        deliveries_arrived: (MESSAGES as f64 * CLIENTS as f64 / slowness) as u64,
+        bytes_arrived: MESSAGES * CLIENTS * 65,
+        late: 0,
+        pairs: PairsRecord { delivered: MESSAGES * CLIENTS, ..PairsRecord::default() },
+        anomalies: AnomaliesRecord::default(),
+        latency: times(100_000.0),
+        service: times(80_000.0),
+        last_receiver: times(150_000.0),
+        schedule_lag: HistogramRecord { p99_ns: 60_000, count: 500, ..times(10_000.0) },
+        generator: GeneratorRecord {
+            sampled_seconds: 0.5,
+            cpu_seconds: 0.1,
+            ready_wait_seconds: 0.001,
+        },
+        server: ServerRecord {
+            start_seconds: 0.01,
+            sampled_seconds: 0.5,
+            cpu_seconds: 0.05 * slowness,
+            resident_bytes_idle: 2 << 20,
+            resident_bytes_peak: 3 << 20,
+            threads: 17,
+            processes: 1,
+            context_switches_voluntary: 900,
+            context_switches_involuntary: 3,
+        },
+        others_cpu_share: Some(0.01),
+        lost_connections: Vec::new(),
+    }
+}
+
+pub(crate) fn scenario(name: &str, headline: Headline) -> ScenarioRecord {
+    ScenarioRecord {
+        name: name.to_owned(),
+        question: format!("What of {name}?"),
+        note: "Made up.".to_owned(),
+        headline,
+        load: match headline {
+            Headline::Latency => LoadRecord::FixedRate { messages_per_second: 1_000.0 },
+            Headline::Throughput => LoadRecord::Saturate,
+        },
+        clients: CLIENTS as u32,
+        senders: 2,
+        body_bytes: vec![64],
+        warm_up_seconds: 0.2,
+        measure_seconds: 0.5,
+        late_after_ms: 100.0,
+        repeats: 5,
+    }
+}
+
+pub(crate) fn target(name: &str, style: &str, status: TargetStatus) -> TargetRecord {
+    TargetRecord {
+        name: name.to_owned(),
+        command: vec![format!("./{name}")],
+        language: "Rust".to_owned(),
+        style: style.to_owned(),
+        library: "std".to_owned(),
+        summary: "One thread & a <queue> per client".to_owned(),
+        slow_reader: "drop-newest".to_owned(),
+        queue_limit: "64".to_owned(),
+        status,
+    }
+}
+
+pub(crate) fn trial(
+    scenario: &str,
+    target: &str,
+    block: u32,
+    order: u32,
+    result: TrialResult,
+) -> TrialRecord {
+    TrialRecord {
+        schema: SCHEMA.to_owned(),
+        scenario: scenario.to_owned(),
+        target: target.to_owned(),
+        block,
+        order,
+        started: "2026-11-21T12:00:01Z".to_owned(),
+        result,
+    }
+}
+
+/// Two scenarios and six targets: fast, as fast, slow, dying, skipped, incorrect.
+pub(crate) fn results() -> Results {
+    let measured = || TargetStatus::Measured;
+    let targets = vec![
+        target("fast", "readiness loop", measured()),
+        target("as-fast", "async/await", measured()),
+        target("slow", "threads + locks", measured()),
+        target("dying", "CSP", measured()),
+        target(
+            "absent",
+            "green threads + STM",
+            TargetStatus::Skipped {
+                reason: "ghc is not installed".to_owned(),
+                remedy: "apt-get install ghc".to_owned(),
+            },
+        ),
+        target(
+            "wrong",
+            "promises",
+            TargetStatus::FailedCheck { reason: "order/fifo (ORDER-2)".to_owned() },
+        ),
+    ];
+    let mut trials = Vec::new();
+    for (scenario, block) in ["room", "crowd"].into_iter().flat_map(|s| (0..5).map(move |b| (s, b)))
+    {
+        let wobble = f64::from(block) * 0.01;
+        for (target, slowness) in [("fast", 1.0), ("as-fast", 1.005), ("slow", 3.0), ("dying", 1.0)]
+        {
+            let order = trials.len() as u32;
+            let result = if target == "dying" {
+                TrialResult::Failed {
+                    reason: "the server ended in mid-trial (signal: 6)".to_owned(),
+                    log: vec!["assertion failed".to_owned()],
+                }
+            } else {
+                TrialResult::Measured(Box::new(scaled(slowness + wobble)))
+            };
+            trials.push(trial(scenario, target, block, order, result));
+        }
+    }
+    Results {
+        run: RunRecord {
+            schema: SCHEMA.to_owned(),
+            started: "2026-11-21T12:00:00Z".to_owned(),
+            command_line: vec!["zillions".to_owned(), "bench".to_owned()],
+            seed: 42,
+            tool: ToolRecord { version: "0.1.0".to_owned(), git_commit: Some("abc123".to_owned()) },
+            machine: MachineRecord {
+                kernel: "Linux 6.1".to_owned(),
+                cpu_model: "A processor".to_owned(),
+                architecture: "x86_64".to_owned(),
+                cpus: 2,
+                memory_bytes: 8 << 30,
+                cpu_governor: None,
+                load_average: 0.1,
+                descriptor_limit: 1024,
+                server_cpus: vec![0],
+                generator_cpu: Some(1),
+            },
+            scenarios: vec![
+                scenario("room", Headline::Latency),
+                scenario("crowd", Headline::Throughput),
+            ],
+            targets,
+        },
+        trials,
+    }
+}
+
+/// Writes [`results`] to `folder`.
+pub(crate) fn write(folder: &Path) -> Results {
+    let results = results();
+    let json = serde_json::to_string_pretty(&results.run).unwrap();
+    fs::write(folder.join(RUN_FILE), json).unwrap();
+    let trials = folder.join(TRIALS_FOLDER);
+    fs::create_dir(&trials).unwrap();
+    for trial in &results.trials {
+        let json = serde_json::to_string_pretty(trial).unwrap();
+        fs::write(trials.join(format!("{:04}.json", trial.order)), json).unwrap();
+    }
+    results
+}

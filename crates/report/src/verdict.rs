@@ -1,0 +1,156 @@
+//! Whether a trial's figures say something about the server.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::record::Measurement;
+
+/// A generator that was busy for this share of the window was the limit, or close to it.
+pub const GENERATOR_BUSY_SHARE_MAX: f64 = 0.9;
+
+/// The generator may be this far behind its own schedule at the 99th percentile.
+pub const SCHEDULE_LAG_P99_NS_MAX: u64 = 1_000_000;
+
+/// Others may have kept the generator from its processor for this share of the window.
+pub const READY_WAIT_SHARE_MAX: f64 = 0.05;
+
+/// Others may have used this share of the processors in use.
+pub const OTHERS_CPU_SHARE_MAX: f64 = 0.10;
+
+/// What a trial's figures are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Worth {
+    /// They describe the server.
+    Valid,
+    /// They describe the load generator: the server could have done more.
+    ClientBound,
+    /// Something else used the machine.
+    Noisy,
+    /// The server violated the spec under this load.
+    Incorrect,
+}
+
+impl fmt::Display for Worth {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Valid => "VALID",
+            Self::ClientBound => "CLIENT-BOUND",
+            Self::Noisy => "NOISY",
+            Self::Incorrect => "INCORRECT",
+        })
+    }
+}
+
+/// The verdict on one trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// What its figures are worth.
+    pub worth: Worth,
+    /// Why; empty for a valid trial.
+    pub reason: String,
+}
+
+/// Judges one trial. The gravest finding decides.
+#[must_use]
+pub fn judge(trial: &Measurement) -> Verdict {
+    let (worth, reason) = incorrect(trial)
+        .map(|reason| (Worth::Incorrect, reason))
+        .or_else(|| noisy(trial).map(|reason| (Worth::Noisy, reason)))
+        .or_else(|| client_bound(trial).map(|reason| (Worth::ClientBound, reason)))
+        .unwrap_or((Worth::Valid, String::new()));
+    Verdict { worth, reason }
+}
+
+fn incorrect(trial: &Measurement) -> Option<String> {
+    let anomalies = &trial.anomalies;
+    let found: Vec<_> = [
+        (anomalies.corrupted, "corrupted"),
+        (anomalies.invented, "invented"),
+        (anomalies.duplicated, "duplicated"),
+        (anomalies.reordered, "reordered"),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, what)| format!("{number} messages {what}"))
+    .collect();
+    (!found.is_empty()).then(|| found.join(", "))
+}
+
+fn noisy(trial: &Measurement) -> Option<String> {
+    let waited = trial.generator.ready_wait_seconds / trial.generator.sampled_seconds;
+    if waited > READY_WAIT_SHARE_MAX {
+        return Some(format!(
+            "other programs kept the load generator waiting for {:.0} % of the time",
+            waited * 100.0
+        ));
+    }
+    let others = trial.others_cpu_share.filter(|&share| share > OTHERS_CPU_SHARE_MAX)?;
+    Some(format!("other programs used {:.0} % of the processors", others * 100.0))
+}
+
+fn client_bound(trial: &Measurement) -> Option<String> {
+    let busy = trial.generator.cpu_seconds / trial.generator.sampled_seconds;
+    if busy > GENERATOR_BUSY_SHARE_MAX {
+        return Some(format!("the load generator was busy for {:.0} % of the time", busy * 100.0));
+    }
+    let lag_ns = trial.schedule_lag.p99_ns;
+    (trial.schedule_lag.count > 0 && lag_ns > SCHEDULE_LAG_P99_NS_MAX).then(|| {
+        format!("the load generator was {:.1} ms behind its schedule (p99)", lag_ns as f64 / 1e6)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::examples::measurement;
+
+    fn worth(change: impl FnOnce(&mut Measurement)) -> (Worth, String) {
+        let mut trial = measurement();
+        change(&mut trial);
+        let verdict = judge(&trial);
+        (verdict.worth, verdict.reason)
+    }
+
+    #[test]
+    fn a_trial_without_findings_is_valid() {
+        assert_eq!(worth(|_| {}), (Worth::Valid, String::new()));
+    }
+
+    #[test]
+    fn a_busy_generator_makes_a_trial_client_bound() {
+        let (worth, reason) = worth(|t| t.generator.cpu_seconds = 0.97 * t.window_seconds);
+        assert_eq!(worth, Worth::ClientBound);
+        assert_eq!(reason, "the load generator was busy for 97 % of the time");
+    }
+
+    #[test]
+    fn a_generator_behind_its_schedule_makes_a_trial_client_bound() {
+        let (worth, reason) = worth(|t| t.schedule_lag.p99_ns = 2_500_000);
+        assert_eq!(worth, Worth::ClientBound);
+        assert!(reason.contains("2.5 ms behind"), "{reason}");
+    }
+
+    #[test]
+    fn other_programs_make_a_trial_noisy_whatever_else_was_found() {
+        let busy = |t: &mut Measurement| {
+            t.others_cpu_share = Some(0.4);
+            t.generator.cpu_seconds = t.window_seconds;
+        };
+        assert_eq!(worth(busy).0, Worth::Noisy);
+        let (worth, _) = worth(|t| t.generator.ready_wait_seconds = 0.2 * t.window_seconds);
+        assert_eq!(worth, Worth::Noisy);
+    }
+
+    #[test]
+    fn a_violation_of_the_spec_outweighs_everything() {
+        let (worth, reason) = worth(|t| {
+            t.anomalies.corrupted = 2;
+            t.anomalies.reordered = 1;
+            t.others_cpu_share = Some(0.4);
+        });
+        assert_eq!(worth, Worth::Incorrect);
+        assert_eq!(reason, "2 messages corrupted, 1 messages reordered");
+    }
+}

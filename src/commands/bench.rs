@@ -1,0 +1,199 @@
+//! `zillions bench`: build, check, measure, report.
+
+mod display;
+mod gate;
+mod summary;
+mod target;
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use zillions_bench::store::Store;
+use zillions_bench::{BenchError, Options, Scenario, Target};
+use zillions_harness::interrupt;
+use zillions_report::html;
+use zillions_report::record::{ScenarioRecord, ToolRecord};
+
+use crate::cli::{Format, Global};
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use display::Display;
+
+/// Where results go unless told otherwise: a folder in here, named after the time.
+const RESULTS_FOLDER: &str = "results";
+
+/// Build, check and measure servers, and write a report.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    zillions bench                              the whole gallery, all usual scenarios\n  \
+    zillions bench std-mpsc ./my-server         an entry, and any executable\n  \
+    zillions bench --scenario many-to-many --repeats 9\n  \
+    zillions bench --quick --format json\n  \
+    zillions bench --list\n\n\
+    Each server is checked quickly first, and measured only if it keeps the spec.\n\
+    Exit codes: 0 all measured, 1 some failed, 2 nothing could be ranked, 64 usage,\n\
+    70 the tool itself failed. How to read the report: docs/reading-results.md.")]
+pub struct Arguments {
+    /// Names of entries, or paths of executables [default: all entries].
+    targets: Vec<String>,
+    /// A scenario's name, or a .toml file of your own; may be given several
+    /// times [default: see --list].
+    #[arg(short, long = "scenario", value_name = "NAME")]
+    scenarios: Vec<String>,
+    /// List the scenarios, and do nothing else.
+    #[arg(long)]
+    list: bool,
+    /// Fewer and shorter trials: wide intervals, quick answer.
+    #[arg(long)]
+    quick: bool,
+    /// Trials per server and scenario; fewer than 3 rank nothing.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeats: Option<u32>,
+    /// Length of each trial's measured window.
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<f64>,
+    /// Folder for the results; must not hold any [default: results/TIME].
+    #[arg(short, long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Leave it to the system which processor runs what.
+    #[arg(long)]
+    no_pin: bool,
+    /// No live display.
+    #[arg(long)]
+    no_progress: bool,
+    /// What the order of the trials is drawn from [default: the time].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// For people or for programs.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    format: Format,
+}
+
+/// Measures what was asked for.
+///
+/// # Errors
+/// When a server failed or nothing could be ranked.
+pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    if arguments.list {
+        return list(arguments);
+    }
+    let scenarios = scenarios(arguments)?;
+    let folder = arguments.out.clone().unwrap_or_else(default_folder);
+    // A folder that cannot be used is told before anything is built.
+    Store::create(&folder).map_err(|error| failure(error.into()))?;
+    let candidates = target::find(&arguments.targets, global)?;
+    let targets: Vec<Target> = candidates.iter().map(|it| it.target.clone()).collect();
+    if targets.iter().all(|target| target.launch.is_none()) {
+        return Err(Failure::fail(format!(
+            "nothing can be measured here: {}",
+            target::reasons(&targets)
+        )));
+    }
+    let options = Options {
+        scenarios,
+        seed: arguments.seed.unwrap_or_else(seed_of_now),
+        pin: !arguments.no_pin,
+        folder: folder.clone(),
+        command_line: std::env::args().collect(),
+        tool: tool(),
+    };
+    let kept = folder.clone();
+    interrupt::before_exit(move || {
+        eprintln!("zillions: interrupted; what was measured is in {}", kept.display());
+    });
+    let mut display = Display::new(&targets, &options.scenarios, !arguments.no_progress);
+    let results = zillions_bench::run(
+        targets,
+        &options,
+        |record, _| gate::check(record, &candidates),
+        |event| display.show(event),
+    );
+    display.finish();
+    let results = results.map_err(failure)?;
+    let report = Store::keep_report(&folder, &html::report(&results)).map_err(Failure::harness)?;
+    let summary = summary::Summary::new(&results, &folder, &report);
+    match arguments.format {
+        Format::Human => output::print(&summary.human())?,
+        Format::Json => output::print_json(&summary)?,
+    }
+    summary.conclude(!arguments.targets.is_empty())
+}
+
+/// What can be mended on the command line is a usage error, the rest the machine's.
+fn failure(error: BenchError) -> Failure {
+    match error {
+        BenchError::NoScenario
+        | BenchError::Store(zillions_bench::store::StoreError::Occupied { .. }) => {
+            Failure::usage(error)
+        }
+        BenchError::Store(_) | BenchError::Descriptors(_) => Failure::harness(error),
+    }
+}
+
+fn scenarios(arguments: &Arguments) -> Result<Vec<ScenarioRecord>, Failure> {
+    let chosen: Vec<Scenario> = if arguments.scenarios.is_empty() {
+        Scenario::built_in().into_iter().filter(|scenario| scenario.is_default).collect()
+    } else {
+        let found = arguments.scenarios.iter().map(|name| Scenario::find(name));
+        found.collect::<Result<_, _>>().map_err(Failure::usage)?
+    };
+    let mut records: Vec<ScenarioRecord> = Vec::new();
+    for scenario in chosen {
+        let mut record = scenario.record(arguments.quick);
+        record.repeats = arguments.repeats.unwrap_or(record.repeats);
+        record.measure_seconds = arguments.seconds.unwrap_or(record.measure_seconds);
+        zillions_bench::scenario::check(&record)
+            .map_err(|what| Failure::usage(format!("scenario '{}': {what}", record.name)))?;
+        if records.iter().any(|other| other.name == record.name) {
+            return Err(Failure::usage(format!("scenario '{}' is named twice", record.name)));
+        }
+        records.push(record);
+    }
+    Ok(records)
+}
+
+fn list(arguments: &Arguments) -> Outcome {
+    let scenarios = Scenario::built_in();
+    if arguments.format == Format::Json {
+        let rows: Vec<_> = scenarios
+            .iter()
+            .map(|scenario| {
+                serde_json::json!({
+                    "default": scenario.is_default,
+                    "scenario": scenario.record(arguments.quick),
+                })
+            })
+            .collect();
+        let list = serde_json::json!({ "schema": "zillions.scenarios/1", "scenarios": rows });
+        return output::print_json(&list);
+    }
+    let mut table = output::table(&["scenario", "runs by default", "question"]);
+    for scenario in &scenarios {
+        let by_default = if scenario.is_default { "yes" } else { "no" };
+        table.add_row([&scenario.name, by_default, &scenario.record(false).question]);
+    }
+    output::print(&format!("{table}\n"))
+}
+
+fn default_folder() -> PathBuf {
+    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    PathBuf::from(RESULTS_FOLDER).join(time.replace(':', "-").trim_end_matches('Z'))
+}
+
+fn seed_of_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_secs())
+}
+
+/// What measures: a build without optimisation says so, for its generator is slow.
+fn tool() -> ToolRecord {
+    let profile = if cfg!(debug_assertions) { " (debug build)" } else { "" };
+    let commit = std::process::Command::new("git")
+        .args(["rev-parse", "HEAD"])
+        .stderr(std::process::Stdio::null())
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    ToolRecord { version: format!("{}{profile}", env!("CARGO_PKG_VERSION")), git_commit: commit }
+}

@@ -1,0 +1,223 @@
+//! What is going on, on standard error: live on a terminal, line by line elsewhere.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use zillions_bench::{Event, Target};
+use zillions_report::analysis::{deliveries_per_second, trial_latency_ns};
+use zillions_report::format::{count, time};
+use zillions_report::record::{
+    Headline, Measurement, ScenarioRecord, TargetStatus, TrialRecord, TrialResult,
+};
+use zillions_report::statistics::median;
+use zillions_report::verdict::{Worth, judge};
+
+use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, paint};
+
+/// The display of one run.
+pub(super) struct Display<'a> {
+    scenarios: &'a [ScenarioRecord],
+    trials: usize,
+    live: Option<Live>,
+    /// Whether lines are wanted where there is no live display.
+    lines: bool,
+}
+
+/// One line per target with its figures so far, and a bar.
+struct Live {
+    all: MultiProgress,
+    bar: ProgressBar,
+    rows: HashMap<String, ProgressBar>,
+    /// Headline figures so far, by target and scenario.
+    figures: HashMap<(String, String), Vec<f64>>,
+    name_width: usize,
+}
+
+impl<'a> Display<'a> {
+    /// A display of `targets` in `scenarios`; without `progress`, only what goes wrong is shown.
+    pub(super) fn new(targets: &[Target], scenarios: &'a [ScenarioRecord], progress: bool) -> Self {
+        let live = progress && std::io::stderr().is_terminal();
+        let display =
+            Self { scenarios, trials: 0, live: live.then(|| Live::new(targets)), lines: progress };
+        for target in targets {
+            if let TargetStatus::Skipped { reason, remedy } = &target.record.status {
+                let remedy = if remedy.is_empty() { String::new() } else { format!("; {remedy}") };
+                let name = &target.record.name;
+                display.line(&format!("{} {name}: {reason}{remedy}", paint(DOUBTFUL, "skipped")));
+            }
+        }
+        display
+    }
+
+    /// Shows what has happened.
+    pub(super) fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Checking { target, done, total } => {
+                let text = format!("checking {target} ({} of {total})", done + 1);
+                match &self.live {
+                    Some(live) => live.bar.set_message(text),
+                    None if self.lines => self.line(&text),
+                    None => {}
+                }
+            }
+            Event::Refused { target, reason } => {
+                self.line(&format!("{} {target}: {reason}", paint(BAD, "not measured")));
+                if let Some(row) = self.live.as_mut().and_then(|live| live.rows.remove(*target)) {
+                    row.finish_and_clear();
+                }
+            }
+            Event::Planned { trials, estimate, pinning } => {
+                self.trials = *trials;
+                if !self.lines {
+                    return;
+                }
+                let place = match pinning.generator {
+                    Some(cpu) => {
+                        let servers: Vec<_> = pinning.servers.iter().map(u32::to_string).collect();
+                        format!("servers on CPU {}, load on CPU {cpu}", servers.join(", "))
+                    }
+                    None => "servers and load share the processors".to_owned(),
+                };
+                let about = rough(*estimate);
+                self.line(&paint(HEADING, format!("{trials} trials, about {about}; {place}")));
+                if let Some(live) = &self.live {
+                    live.bar.set_length(*trials as u64);
+                }
+            }
+            Event::Started { target, scenario, .. } => {
+                if let Some(live) = &self.live {
+                    live.bar.set_message(format!("{scenario} · {target}"));
+                }
+            }
+            Event::Ended { trial, done, remaining } => self.ended(trial, *done, *remaining),
+        }
+    }
+
+    fn ended(&mut self, trial: &TrialRecord, done: usize, remaining: Duration) {
+        if let TrialResult::Failed { reason, .. } = &trial.result {
+            let what = format!("{} in {}", trial.target, trial.scenario);
+            self.line(&format!("{} {what}: {reason}", paint(BAD, "failed")));
+        }
+        match (&mut self.live, &trial.result) {
+            (Some(live), result) => {
+                if let TrialResult::Measured(figures) = result {
+                    live.add(trial, figures, self.scenarios);
+                }
+                live.bar.set_prefix(format!("{} left", rough(remaining)));
+                live.bar.set_position(done as u64);
+            }
+            (None, TrialResult::Measured(figures)) if self.lines => {
+                let verdict = judge(figures);
+                let style = match verdict.worth {
+                    Worth::Valid => GOOD,
+                    Worth::ClientBound | Worth::Noisy => DOUBTFUL,
+                    Worth::Incorrect => BAD,
+                };
+                let why = if verdict.reason.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", verdict.reason)
+                };
+                self.line(&format!(
+                    "[{done}/{}] {} {}: {}/s, p99 {} {}{why}",
+                    self.trials,
+                    trial.scenario,
+                    trial.target,
+                    count(deliveries_per_second(figures)),
+                    time(self.p99_ns(trial, figures)),
+                    paint(style, verdict.worth)
+                ));
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// The 99th percentile of everything expected in the trial.
+    fn p99_ns(&self, trial: &TrialRecord, figures: &Measurement) -> f64 {
+        let scenario = self.scenarios.iter().find(|it| it.name == trial.scenario);
+        scenario.map_or(f64::NAN, |scenario| trial_latency_ns(figures, scenario, 0.99))
+    }
+
+    /// A line that stays.
+    fn line(&self, text: &str) {
+        match &self.live {
+            Some(live) => live.bar.suspend(|| anstream::eprintln!("{text}")),
+            None => anstream::eprintln!("{text}"),
+        }
+    }
+
+    /// Takes the live display away.
+    pub(super) fn finish(&mut self) {
+        if let Some(live) = &mut self.live {
+            for row in live.rows.values() {
+                row.finish_and_clear();
+            }
+            live.bar.finish_and_clear();
+        }
+    }
+}
+
+impl Live {
+    fn new(targets: &[Target]) -> Self {
+        let all = MultiProgress::new();
+        let names = targets.iter().filter(|target| target.launch.is_some());
+        let names: Vec<_> = names.map(|target| target.record.name.clone()).collect();
+        let name_width = names.iter().map(String::len).max().unwrap_or(0);
+        let mut rows = HashMap::new();
+        for name in names {
+            let row = all.add(ProgressBar::no_length().with_style(style("{wide_msg}")));
+            row.set_message(paint(FAINT, format!("{name:name_width$}")));
+            rows.insert(name, row);
+        }
+        let template = "{bar:24} {pos}/{len} {prefix} {wide_msg}";
+        let bar = all.add(ProgressBar::new(0).with_style(style(template)));
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Self { all, bar, rows, figures: HashMap::new(), name_width }
+    }
+
+    /// Adds a trial's headline figure to its target's line.
+    fn add(&mut self, trial: &TrialRecord, figures: &Measurement, scenarios: &[ScenarioRecord]) {
+        let key = (trial.target.clone(), trial.scenario.clone());
+        let of_scenario = |scenario: &ScenarioRecord| match scenario.headline {
+            Headline::Latency => trial_latency_ns(figures, scenario, 0.99),
+            Headline::Throughput => deliveries_per_second(figures),
+        };
+        let Some(scenario) = scenarios.iter().find(|it| it.name == trial.scenario) else { return };
+        self.figures.entry(key).or_default().push(of_scenario(scenario));
+        let so_far = scenarios.iter().filter_map(|scenario| {
+            let key = (trial.target.clone(), scenario.name.clone());
+            let median = median(self.figures.get(&key)?);
+            let figure = match scenario.headline {
+                Headline::Latency => format!("p99 {}", time(median)),
+                Headline::Throughput => format!("{}/s", count(median)),
+            };
+            Some(format!("{} {figure}", paint(FAINT, &scenario.name)))
+        });
+        let text = so_far.collect::<Vec<_>>().join("   ");
+        if let Some(row) = self.rows.get(&trial.target) {
+            row.set_message(format!("{:width$}  {text}", trial.target, width = self.name_width));
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // An error may end the run in the middle: leave a clean screen. That it fails means that
+        // there is no screen any more.
+        let _ = self.all.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// A time as people say it.
+fn rough(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds < 60 => format!("{seconds} s"),
+        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
+}

@@ -1,0 +1,124 @@
+//! What is to be measured: built where it has to be, with what is recorded of it.
+
+use zillions_bench::Target;
+use zillions_conformance::Subject;
+use zillions_harness::Launch;
+use zillions_harness::manifest::{Entry, QueueLimit};
+use zillions_report::record::{TargetRecord, TargetStatus};
+
+use crate::cli::Global;
+use crate::commands::build::{self, State};
+use crate::commands::check;
+use crate::failure::Failure;
+use crate::targets::{self, Target as Named};
+
+/// How long the build of an entry may take before it is measured.
+const BUILD_SECONDS_MAX: f64 = 1800.0;
+
+/// Something to measure, and how the conformance suite reaches it.
+pub(super) struct Candidate {
+    pub(super) target: Target,
+    /// `None` for what cannot be started.
+    pub(super) subject: Option<Subject>,
+}
+
+/// What was named, in that order; what cannot be started is marked as skipped.
+pub(super) fn find(names: &[String], global: &Global) -> Result<Vec<Candidate>, Failure> {
+    let named = targets::select(names, &global.impls)?;
+    let mut distinct = std::collections::HashSet::new();
+    if let Some(twice) = named.iter().find(|target| !distinct.insert(target.name().to_owned())) {
+        return Err(Failure::usage(format!("'{}' is named twice", twice.name())));
+    }
+    let entries: Vec<Entry> = named
+        .iter()
+        .filter_map(|target| match target {
+            Named::Entry(entry) => Some((**entry).clone()),
+            Named::Executable { .. } => None,
+        })
+        .collect();
+    let built = build::build_all(&entries, global, build::default_jobs(), BUILD_SECONDS_MAX)?;
+    let mut states = built.into_iter().map(|built| built.state);
+    Ok(named
+        .into_iter()
+        .map(|target| match target {
+            Named::Executable { name, launch } => executable(name, launch),
+            Named::Entry(entry) => of_entry(&entry, states.next()),
+        })
+        .collect())
+}
+
+fn executable(name: String, launch: Launch) -> Candidate {
+    let record = TargetRecord {
+        name: name.clone(),
+        command: launch.command(),
+        language: String::new(),
+        style: String::new(),
+        library: String::new(),
+        summary: String::new(),
+        slow_reader: String::new(),
+        queue_limit: String::new(),
+        status: TargetStatus::Measured,
+    };
+    let subject = Some(Subject::launch(name, launch.clone()));
+    Candidate { target: Target { record, launch: Some(launch) }, subject }
+}
+
+fn of_entry(entry: &Entry, state: Option<State>) -> Candidate {
+    let (subject, status) = match startable(entry, state) {
+        Ok(subject) => (Some(subject), TargetStatus::Measured),
+        Err((reason, remedy)) => (None, TargetStatus::Skipped { reason, remedy }),
+    };
+    let launch = subject.as_ref().and_then(|_| entry.launch().ok());
+    let manifest = &entry.manifest;
+    let record = TargetRecord {
+        name: entry.name.clone(),
+        command: launch.as_ref().map_or_else(|| manifest.run.clone(), Launch::command),
+        language: manifest.language.clone(),
+        style: text_of(&manifest.style),
+        library: manifest.library.clone(),
+        summary: manifest.summary.clone(),
+        slow_reader: text_of(&manifest.slow_reader),
+        queue_limit: match &manifest.queue_limit {
+            QueueLimit::Messages(messages) => format!("{messages} messages"),
+            QueueLimit::Amount(amount) => amount.clone(),
+        },
+        status,
+    };
+    Candidate { target: Target { record, launch }, subject }
+}
+
+/// The entry as a subject, or why it cannot be started and what to do about it.
+fn startable(entry: &Entry, state: Option<State>) -> Result<Subject, (String, String)> {
+    match state {
+        Some(State::Built { .. }) => {
+            check::subject(entry).map_err(|reason| (reason, String::new()))
+        }
+        Some(State::Skipped { reason, install }) => Err((reason, install.unwrap_or_default())),
+        Some(State::Failed { reason, log, .. }) => {
+            Err((format!("it could not be built: {reason}"), format!("see {}", log.display())))
+        }
+        None => Err(("it was not built".to_owned(), format!("zillions build {}", entry.name))),
+    }
+}
+
+/// A word of a closed list as the manifest writes it.
+fn text_of(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// Why nothing of `targets` can be started, in one line.
+pub(super) fn reasons(targets: &[Target]) -> String {
+    let each = targets.iter().filter_map(|target| match &target.record.status {
+        TargetStatus::Skipped { reason, remedy } if remedy.is_empty() => {
+            Some(format!("{}: {reason}", target.record.name))
+        }
+        TargetStatus::Skipped { reason, remedy } => {
+            Some(format!("{}: {reason} ({remedy})", target.record.name))
+        }
+        _ => None,
+    });
+    each.collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,298 @@
+//! `zillions check`: does a server keep the spec?
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use zillions_conformance::render::{human, junit};
+use zillions_conformance::runner::{Event, Observer};
+use zillions_conformance::{
+    CheckReport, Expectations, KnownFailure, Options, Subject, TargetReport, Verdict, all_cases,
+    exit_code, select,
+};
+use zillions_harness::address;
+use zillions_harness::manifest::Entry;
+
+use super::build::{self, State};
+use crate::cli::Global;
+use crate::failure::{Failure, INCONCLUSIVE, Outcome};
+use crate::output::{self, BAD, DOUBTFUL, paint};
+use crate::targets::{self, Target};
+
+/// How long the build of an entry may take before it is checked.
+const BUILD_SECONDS_MAX: f64 = 1800.0;
+
+/// Check whether servers keep the spec, case by case.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    zillions check                              everything in the gallery\n  \
+    zillions check std-mpsc ./my-server         an entry, and any executable\n  \
+    zillions check --connect 127.0.0.1:8080     a server that runs already\n  \
+    zillions check ./my-server --case 'order/*' --seed 7 --rounds 20\n  \
+    zillions check --list\n\n\
+    Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 the tool itself failed.")]
+pub struct Arguments {
+    /// Names of entries, or paths of executables [default: all entries].
+    targets: Vec<String>,
+    /// Check a server that runs already; cases that start or stop it are skipped.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "targets")]
+    connect: Option<String>,
+    /// Only cases whose id or clause matches; may be given several times.
+    #[arg(long = "case", value_name = "GLOB")]
+    cases: Vec<String>,
+    /// Where chance begins: the same seed sends the same messages.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How often the cases that hunt rare faults do their work.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// The quick selection: a few seconds per server.
+    #[arg(long)]
+    quick: bool,
+    /// A SHOULD that is not met fails the server.
+    #[arg(long)]
+    strict: bool,
+    /// List the cases and their clauses, and do nothing else.
+    #[arg(long)]
+    list: bool,
+    /// Known failures, as [[known_failure]] tables with case and reason.
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
+    /// Cases that run side by side.
+    #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
+    /// Count an entry whose tool chain is missing as a failure.
+    #[arg(long)]
+    no_skip: bool,
+    /// Show every case, not only those that did not pass.
+    #[arg(short, long)]
+    verbose: bool,
+    /// For people, for programs, or for CI servers.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    format: CheckFormat,
+}
+
+/// Forms of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people.
+    Human,
+    /// `zillions.check/1`, see docs/schema.
+    Json,
+    /// For CI servers.
+    Junit,
+}
+
+/// A target that cannot be checked, and why.
+struct Unchecked {
+    name: String,
+    reason: String,
+    /// Its tool chain is missing, and nobody asked for it by name.
+    may_skip: bool,
+}
+
+/// Checks what was asked for.
+///
+/// # Errors
+/// When a target does not pass.
+pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    if arguments.list {
+        return list(arguments);
+    }
+    let options = Options {
+        seed: arguments.seed,
+        rounds: arguments.rounds,
+        quick: arguments.quick,
+        case_globs: arguments.cases.clone(),
+        strict: arguments.strict,
+        jobs: usize::from(arguments.jobs),
+    };
+    select(&options.case_globs, options.quick).map_err(Failure::usage)?;
+    let extra = match &arguments.expect {
+        Some(path) => Expectations::read(path).map_err(Failure::usage)?,
+        None => Expectations::default(),
+    };
+    let (subjects, unchecked) = subjects(arguments, global)?;
+    let mut reports = Vec::new();
+    for subject in subjects {
+        let expectations = subject.expectations.clone().with(extra.clone());
+        reports.push(check(&subject.expecting(expectations), &options)?);
+    }
+    let report = CheckReport::new(options.seed, options.strict, reports);
+    print(arguments, &report)?;
+    conclude(&report, &unchecked)
+}
+
+/// Runs the suite on one subject, with its progress on standard error.
+pub(crate) fn check(subject: &Subject, options: &Options) -> Result<TargetReport, Failure> {
+    let mut display = Display::new(&subject.name);
+    let report = zillions_conformance::run(subject, options, &mut display);
+    display.bar.finish_and_clear();
+    report.map_err(Failure::usage)
+}
+
+/// What can be checked, built where it has to be; and what cannot.
+fn subjects(
+    arguments: &Arguments,
+    global: &Global,
+) -> Result<(Vec<Subject>, Vec<Unchecked>), Failure> {
+    if let Some(text) = &arguments.connect {
+        let address = address::parse(text).map_err(Failure::usage)?;
+        return Ok((vec![Subject::connect(address)], Vec::new()));
+    }
+    let targets = targets::select(&arguments.targets, &global.impls)?;
+    let entries: Vec<Entry> = targets
+        .iter()
+        .filter_map(|target| match target {
+            Target::Entry(entry) => Some((**entry).clone()),
+            Target::Executable { .. } => None,
+        })
+        .collect();
+    let all_of_them = arguments.targets.is_empty();
+    let mut built =
+        build::build_all(&entries, global, build::default_jobs(), BUILD_SECONDS_MAX)?.into_iter();
+    let (mut subjects, mut unchecked) = (Vec::new(), Vec::new());
+    for target in targets {
+        let entry = match target {
+            Target::Executable { name, launch } => {
+                subjects.push(Subject::launch(name, launch));
+                continue;
+            }
+            Target::Entry(entry) => entry,
+        };
+        let name = entry.name.clone();
+        let mut cannot =
+            |reason, may_skip| unchecked.push(Unchecked { name: name.clone(), reason, may_skip });
+        match built.next().map(|built| built.state) {
+            Some(State::Built { .. }) => match subject(&entry) {
+                Ok(subject) => subjects.push(subject),
+                Err(reason) => cannot(reason, false),
+            },
+            Some(State::Skipped { reason, install }) => {
+                let remedy = install.map_or_else(String::new, |it| format!("; install it: {it}"));
+                cannot(format!("{reason}{remedy}"), all_of_them && !arguments.no_skip);
+            }
+            Some(State::Failed { reason, log, .. }) => {
+                cannot(format!("{reason}; see {}", log.display()), false);
+            }
+            None => {}
+        }
+    }
+    Ok((subjects, unchecked))
+}
+
+/// An entry of the gallery as a subject, with its known failures.
+pub(crate) fn subject(entry: &Entry) -> Result<Subject, String> {
+    let launch = entry.launch().map_err(|error| error.to_string())?;
+    let known = entry.manifest.known_failures.iter();
+    let known = known.map(|it| KnownFailure { case: it.case.clone(), reason: it.reason.clone() });
+    let expectations = Expectations::new(known.collect())
+        .map_err(|error| format!("{}/impl.toml: {error}", entry.directory.display()))?;
+    Ok(Subject::launch(&entry.name, launch).expecting(expectations))
+}
+
+fn print(arguments: &Arguments, report: &CheckReport) -> Outcome {
+    match arguments.format {
+        CheckFormat::Human => {
+            let look = human::Look { colours: true, every_case: arguments.verbose };
+            output::print(&human::render(report, look))
+        }
+        CheckFormat::Json => output::print_json(report),
+        CheckFormat::Junit => {
+            let text = junit::render(report)
+                .map_err(|error| Failure::harness(format!("cannot write JUnit: {error}")))?;
+            output::print(&text)
+        }
+    }
+}
+
+/// The exit code, after what could not be checked was named.
+fn conclude(report: &CheckReport, unchecked: &[Unchecked]) -> Outcome {
+    for Unchecked { name, reason, may_skip } in unchecked {
+        let word = if *may_skip { paint(DOUBTFUL, "skipped") } else { paint(BAD, "not checked") };
+        anstream::eprintln!("{word} {name}: {reason}");
+    }
+    let missed = unchecked.iter().filter(|it| !it.may_skip).count();
+    if missed > 0 {
+        return Err(Failure::fail(format!("{missed} targets could not be checked")));
+    }
+    if report.targets.is_empty() {
+        let message = "nothing was checked: no tool chain of the gallery is on this machine";
+        return Err(Failure { code: INCONCLUSIVE, message: message.to_owned() });
+    }
+    match exit_code(report.targets.iter().map(|target| target.verdict)) {
+        0 => Ok(()),
+        code => Err(Failure::silent(code)),
+    }
+}
+
+/// `--list`.
+fn list(arguments: &Arguments) -> Outcome {
+    let cases = select(&arguments.cases, arguments.quick).map_err(Failure::usage)?;
+    if arguments.format == CheckFormat::Json {
+        let rows: Vec<_> = cases
+            .iter()
+            .map(|case| {
+                serde_json::json!({
+                    "id": case.id,
+                    "clause": case.clause,
+                    "level": case.level.as_str(),
+                    "text": case.clause().text,
+                })
+            })
+            .collect();
+        return output::print_json(
+            &serde_json::json!({ "schema": "zillions.cases/1", "cases": rows }),
+        );
+    }
+    let mut table = output::table(&["case", "clause", "level"]);
+    for case in &cases {
+        table.add_row([case.id, case.clause, case.level.as_str()]);
+    }
+    let clauses: BTreeSet<_> = cases.iter().map(|case| case.clause).collect();
+    output::print(&format!(
+        "{table}\n{} of {} cases, on {} clauses of docs/spec.md\n",
+        cases.len(),
+        all_cases().len(),
+        clauses.len()
+    ))
+}
+
+/// One line that says how far a run is; what fails stays on the screen.
+struct Display {
+    bar: ProgressBar,
+    running: Vec<&'static str>,
+}
+
+impl Display {
+    fn new(name: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        let template = "{prefix} {bar:24} {pos}/{len} {elapsed} {wide_msg}";
+        let style = ProgressStyle::with_template(template);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_prefix(name.to_owned());
+        Self { bar, running: Vec::new() }
+    }
+
+    fn show(&self) {
+        self.bar.set_message(self.running.join(", "));
+    }
+}
+
+impl Observer for Display {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Started { cases, .. } => self.bar.set_length(cases.len() as u64),
+            Event::CaseStarted { case } => self.running.push(case.id),
+            Event::CaseFinished { report } => {
+                self.running.retain(|id| *id != report.id);
+                self.bar.inc(1);
+                if report.verdict == Verdict::Fail && report.known_failure.is_none() {
+                    self.bar.println(format!("{} {}", paint(BAD, "fail"), report.id));
+                }
+            }
+        }
+        self.show();
+    }
+}

@@ -1,0 +1,208 @@
+//! `bench` and `report`: a whole run on small scenarios, and what goes wrong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use zillions_bench::{Gate, Options, Scenario, Target};
+use zillions_harness::Launch;
+use zillions_report::record::{TargetRecord, TargetStatus, ToolRecord, TrialResult};
+use zillions_report::results::Results;
+use zillions_report::verdict::{Worth, judge};
+
+use crate::support::{Ended, Script, ZILLIONS, run};
+
+/// A trial of well under a second.
+const SMALL: &str = r#"
+question = "Does it work?"
+headline = "latency"
+default = false
+clients = 4
+senders = 2
+load = "fixed-rate"
+messages_per_second = 500
+body_bytes = [20, 64]
+warm_up_seconds = 0.05
+measure_seconds = 0.2
+late_after_ms = 100
+repeats = 1
+"#;
+
+/// A folder with the small scenario in it; results go beside it.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("small.toml"), SMALL).expect("a scenario");
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn results(&self) -> PathBuf {
+        self.folder.path().join("out")
+    }
+
+    fn bench(&self, server: &Script, options: &[&str]) -> Ended {
+        let (name, scenario, out) = (server.name(), self.path("small.toml"), self.path("out"));
+        let mut arguments = vec!["bench", &name, "--scenario", &scenario, "--out", &out];
+        arguments.extend_from_slice(options);
+        run(ZILLIONS, &arguments)
+    }
+
+    /// One trial without a check before it.
+    fn trial(&self, server: &Script, scenario: &str) -> TrialResult {
+        let launch = Launch::executable(&server.path).expect("an executable");
+        let record = TargetRecord {
+            name: "server".to_owned(),
+            command: launch.command(),
+            language: String::new(),
+            style: String::new(),
+            library: String::new(),
+            summary: String::new(),
+            slow_reader: String::new(),
+            queue_limit: String::new(),
+            status: TargetStatus::Measured,
+        };
+        let options = Options {
+            scenarios: vec![
+                Scenario::parse("small", "small.toml", scenario).unwrap().record(false),
+            ],
+            seed: 1,
+            pin: true,
+            folder: self.results(),
+            command_line: Vec::new(),
+            tool: ToolRecord::default(),
+        };
+        let targets = vec![Target { record, launch: Some(launch) }];
+        let results = zillions_bench::run(targets, &options, |_, _| Gate::Open, |_| {}).unwrap();
+        assert_eq!(Results::read(&self.results()).unwrap(), results, "the files say the same");
+        results.trials.into_iter().next().expect("one trial").result
+    }
+}
+
+#[test]
+fn a_run_leaves_results_and_a_report_and_the_report_can_be_made_again() {
+    let (place, server) = (Place::new(), Script::server(""));
+    let ended = place.bench(&server, &["--seed", "5", "--format", "json"]);
+    // One trial ranks nothing.
+    assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
+    let summary: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(summary["schema"], "zillions.bench/1");
+    let row = &summary["scenarios"][0]["rows"][0];
+    assert_eq!(row["target"], server.name());
+    assert!(row["figures"]["deliveries_per_second"]["median"].as_f64().is_some_and(|it| it > 0.0));
+
+    let results = Results::read(&place.results()).unwrap();
+    assert_eq!((results.run.seed, results.trials.len()), (5, 1));
+    let report = place.results().join("report.html");
+    let first = fs::read_to_string(&report).unwrap();
+    assert!(first.contains("Does it work?"));
+    fs::remove_file(&report).unwrap();
+    let again = run(ZILLIONS, &["report", &place.path("out")]);
+    assert_eq!((again.code, again.stdout.trim_end()), (0, report.to_str().unwrap()));
+    assert!(fs::read_to_string(&report).unwrap() == first, "the same report");
+}
+
+#[test]
+fn every_pair_of_a_correct_server_is_accounted_for() {
+    let (place, server) = (Place::new(), Script::server(""));
+    let TrialResult::Measured(figures) = place.trial(&server, SMALL) else {
+        panic!("the trial failed")
+    };
+    assert_eq!(figures.pairs.expected(), 100 * 4);
+    assert_eq!(figures.pairs.delivered, 100 * 4);
+    assert!(figures.server.threads >= 1 && figures.server.resident_bytes_peak > 0);
+    assert!(figures.server.sampled_seconds >= 0.15);
+    assert_ne!(judge(&figures).worth, Worth::Incorrect);
+}
+
+#[test]
+fn a_server_that_breaks_the_spec_is_shown_and_not_measured() {
+    let (place, server) = (Place::new(), Script::server("--fault double-echo"));
+    let ended = place.bench(&server, &[]);
+    assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains("1 failed the check"), "{}", ended.stderr);
+    let results = Results::read(&place.results()).unwrap();
+    assert!(results.trials.is_empty());
+    assert!(matches!(results.run.targets[0].status, TargetStatus::FailedCheck { .. }));
+    let report = fs::read_to_string(place.results().join("report.html")).unwrap();
+    assert!(report.contains("failed the check"));
+}
+
+#[test]
+fn a_server_that_dies_in_mid_trial_is_a_failed_trial_with_its_last_words() {
+    let place = Place::new();
+    let server = Script::new(&format!(
+        "echo 'last words' >&2; exec timeout -s KILL 1.5 '{ZILLIONS}' faulty-server \"$@\""
+    ));
+    let result =
+        place.trial(&server, &SMALL.replace("measure_seconds = 0.2", "measure_seconds = 5"));
+    let TrialResult::Failed { reason, log } = result else { panic!("the trial did not fail") };
+    assert!(reason.starts_with("the server ended in mid-trial"), "{reason}");
+    assert_eq!(log, ["last words"]);
+}
+
+#[test]
+fn a_server_that_hangs_is_a_failed_trial_and_is_stopped() {
+    let place = Place::new();
+    let server =
+        Script::new(&format!("(sleep 1; kill -STOP $$) & exec '{ZILLIONS}' faulty-server \"$@\""));
+    let slow = SMALL.replace("warm_up_seconds = 0.05", "warm_up_seconds = 2");
+    let TrialResult::Failed { reason, .. } = place.trial(&server, &slow) else {
+        panic!("the trial did not fail")
+    };
+    assert!(reason.contains("hung") || reason.contains("within 10 s"), "{reason}");
+}
+
+#[test]
+fn wrong_input_is_one_line_and_exit_code_64() {
+    let (place, server) = (Place::new(), Script::server(""));
+    let name = server.name();
+    let line = |arguments: &[&str]| {
+        let ended = run(ZILLIONS, arguments);
+        assert_eq!(ended.code, 64, "{}", ended.stderr);
+        ended.line().to_owned()
+    };
+    let unknown = line(&["bench", &name, "--scenario", "small-rom"]);
+    assert!(unknown.contains("no scenario 'small-rom': the scenarios are "), "{unknown}");
+
+    let misspelt = place.path("misspelt.toml");
+    fs::write(&misspelt, SMALL.replace("clients", "cleints")).unwrap();
+    let syntax = line(&["bench", &name, "--scenario", &misspelt]);
+    assert!(syntax.contains("misspelt.toml', line 5: unknown field `cleints`"), "{syntax}");
+
+    let seconds = line(&["bench", &name, "--seconds", "-1"]);
+    assert!(seconds.contains("seconds"), "{seconds}");
+
+    fs::create_dir(place.results()).unwrap();
+    fs::write(place.results().join("run.json"), "{\"schema\": \"zillions.results/1\",").unwrap();
+    let occupied = line(&["bench", &name, "--out", &place.path("out")]);
+    assert!(occupied.contains("already holds results"), "{occupied}");
+    let truncated = line(&["report", &place.path("out")]);
+    assert!(truncated.contains("run.json', line 1, column "), "{truncated}");
+    let elsewhere = line(&["report", &place.path("nowhere")]);
+    assert!(elsewhere.contains("is no results folder"), "{elsewhere}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_told_before_anything_runs() {
+    let server = Script::server("");
+    let ended = run(ZILLIONS, &["bench", &server.name(), "--out", "/dev/null/results"]);
+    assert_eq!(ended.code, 70, "{}", ended.stderr);
+    assert!(ended.line().contains("cannot write '/dev/null/results/trials'"), "{}", ended.line());
+}
+
+#[test]
+fn the_scenarios_are_listed() {
+    let ended = run(ZILLIONS, &["bench", "--list"]);
+    assert_eq!(ended.code, 0);
+    for name in ["small-room", "one-to-many", "many-to-many"] {
+        assert!(ended.stdout.contains(name), "{}", ended.stdout);
+        assert!(Path::new("scenarios").join(format!("{name}.toml")).is_file());
+    }
+}
