@@ -68,6 +68,14 @@ pub struct Violation {
     pub what: String,
 }
 
+/// What becomes of frames without a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plain {
+    Violation,
+    Kept,
+    Ignored,
+}
+
 #[derive(Debug)]
 struct Member {
     connection: Option<ConnectionId>,
@@ -88,7 +96,7 @@ pub struct Recorder {
     tagger: Tagger,
     members: Vec<Member>,
     history: Option<History>,
-    plain_expected: bool,
+    plain: Plain,
     deliveries: u64,
     last_event: Instant,
     mixed: u64,
@@ -102,7 +110,7 @@ impl Recorder {
             tagger: Tagger::new(salt),
             members: Vec::new(),
             history: None,
-            plain_expected: false,
+            plain: Plain::Violation,
             deliveries: 0,
             last_event: Instant::now(),
             mixed: 0,
@@ -200,7 +208,12 @@ impl Recorder {
     /// From now on frames without a tag are kept for the case to compare;
     /// before, they are violations.
     pub fn expect_plain(&mut self) {
-        self.plain_expected = true;
+        self.plain = Plain::Kept;
+    }
+
+    /// From now on frames without a tag are let pass, for floods of them.
+    pub fn ignore_plain(&mut self) {
+        self.plain = Plain::Ignored;
     }
 
     /// The plain frames received by `receiver` since the last call.
@@ -231,7 +244,8 @@ impl Recorder {
                 );
                 self.unknown(receiver, position, what);
             }
-            Reading::Plain if self.plain_expected => {
+            Reading::Plain if self.plain == Plain::Ignored => {}
+            Reading::Plain if self.plain == Plain::Kept => {
                 let plain = &mut self.members[receiver].plain;
                 if plain.len() < PLAIN_FRAMES_MAX {
                     plain.push(body.to_vec());
