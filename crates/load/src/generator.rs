@@ -200,13 +200,15 @@ impl<'plan> Generator<'plan> {
         while self.clock.now_ns() < until_ns {
             self.check_connected()?;
             let next_ns = match self.schedule {
-                Some(_) => self.send_due(),
+                Some(_) => self.send_due(until_ns),
                 None => self.saturate(),
             };
             let idle_ns = if self.connections.has_readable() { 0 } else { next_ns };
             self.connections.wait(&self.clock, idle_ns.min(until_ns))?;
             self.receive_all(until_ns);
         }
+        // A generator that was held up still owes what was due before the end.
+        self.send_due(until_ns);
         Ok(())
     }
 
@@ -221,9 +223,10 @@ impl<'plan> Generator<'plan> {
         })
     }
 
-    /// Queues and writes every message that is due; when the next one is.
-    fn send_due(&mut self) -> u64 {
-        let now_ns = self.clock.now_ns();
+    /// Queues and writes every message that is due, and due before `until_ns`; when the next one
+    /// is.
+    fn send_due(&mut self, until_ns: u64) -> u64 {
+        let now_ns = self.clock.now_ns().min(until_ns - 1);
         let Some(mut schedule) = self.schedule.take() else { return u64::MAX };
         while let Some((due_ns, sender)) = schedule.take(now_ns) {
             if !self.make(sender, due_ns) {
@@ -327,7 +330,7 @@ impl<'plan> Generator<'plan> {
             if let Some(schedule) = &self.schedule
                 && schedule.due_ns() <= self.clock.now_ns().min(until_ns - 1)
             {
-                self.send_due();
+                self.send_due(until_ns);
             }
         }
     }

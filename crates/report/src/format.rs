@@ -62,6 +62,8 @@ pub fn interval(estimate: &Estimate, each: impl Fn(f64) -> String) -> String {
 #[must_use]
 pub fn digits(number: f64) -> String {
     match number.abs() {
+        0.0 => "0".to_owned(),
+        size if size < 0.9995 => format!("{number:.3}"),
         size if size < 9.995 => format!("{number:.2}"),
         size if size < 99.95 => format!("{number:.1}"),
         _ => format!("{number:.0}"),
@@ -79,7 +81,8 @@ mod tests {
         assert_eq!(time(1_234_567.0), "1.23 ms");
         assert_eq!(time(60e9), "60.0 s");
         assert_eq!(time(f64::INFINITY), "never");
-        assert_eq!(count(0.0), "0.00");
+        assert_eq!(count(0.0), "0");
+        assert_eq!(digits(0.0221), "0.022");
         assert_eq!(count(171_400.0), "171 k");
         assert_eq!(count(53.2e6), "53.2 M");
         assert_eq!(bytes(3 << 20), "3.00 MiB");

@@ -28,7 +28,8 @@ pub fn report(results: &Results) -> String {
     let analyses = analyse(results);
     let run = &results.run;
     let page = Page {
-        started: &run.started,
+        run_started: &run.started,
+        started: run.started.replace('T', " ").replace('Z', " UTC"),
         scenarios: analyses.iter().map(scenario_view).collect(),
         unmeasured: run.targets.iter().filter_map(unmeasured_view).collect(),
         facts: facts(results),
@@ -42,7 +43,8 @@ pub fn report(results: &Results) -> String {
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
-    started: &'a str,
+    run_started: &'a str,
+    started: String,
     scenarios: Vec<ScenarioView<'a>>,
     unmeasured: Vec<UnmeasuredView<'a>>,
     facts: Vec<(&'static str, String)>,
@@ -77,6 +79,7 @@ struct RowView<'a> {
 
 struct FiguresView {
     relative: String,
+    relative_interval: String,
     rate: String,
     rate_interval: String,
     p50: String,
@@ -205,9 +208,8 @@ fn row_view<'a>(row: &'a Row<'a>) -> RowView<'a> {
 fn figures_view(figures: &Figures) -> FiguresView {
     let microseconds = |us: f64| time(us * 1e3);
     FiguresView {
-        relative: figures.relative.map_or(String::new(), |ratio| {
-            format!("× {} [{}]", digits(ratio.median), interval(&ratio, digits))
-        }),
+        relative: figures.relative.map_or_else(String::new, |ratio| digits(ratio.median)),
+        relative_interval: figures.relative.map_or_else(String::new, |it| interval(&it, digits)),
         rate: count(figures.deliveries_per_second.median),
         rate_interval: interval(&figures.deliveries_per_second, count),
         p50: time(figures.latency_p50_ns),

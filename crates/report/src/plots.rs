@@ -4,7 +4,7 @@ use plotly::common::{
     AxisSide, DashType, ErrorData, ErrorType, Line, Marker, Mode, Orientation, Title,
 };
 use plotly::configuration::DisplayModeBar;
-use plotly::layout::{Axis, AxisType, BarMode, Legend, Margin};
+use plotly::layout::{Axis, AxisType, BarMode, Legend, Margin, TraceOrder};
 use plotly::{Bar, Configuration, Layout, Plot, Scatter};
 
 use crate::analysis::{Figures, Row, ScenarioAnalysis, Standing, latency_ns};
@@ -147,6 +147,7 @@ fn layout(height: usize) -> Layout {
         .plot_background_color(transparent)
         .legend(
             Legend::new()
+                .trace_order(TraceOrder::Normal)
                 .orientation(Orientation::Horizontal)
                 .y(1.02)
                 .y_anchor(plotly::common::Anchor::Bottom),
