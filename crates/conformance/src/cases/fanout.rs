@@ -9,6 +9,9 @@ use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, Flood, Room, Storm};
 use crate::verdict::{Note, Outcome, Stop};
 
+/// How long clients stay silent.
+const QUIET_FOR: Duration = Duration::from_secs(3);
+
 pub(super) const CASES: &[Case] = &[
     Case::must("fanout/alone", "FANOUT-1", "a sole client receives what it sends", alone).quick(),
     Case::must("fanout/two", "FANOUT-1", "two clients receive what either sends", two),
@@ -33,6 +36,19 @@ pub(super) const CASES: &[Case] = &[
         silent_clients,
     )
     .quick(),
+    Case::must(
+        "fanout/own-first-message",
+        "FANOUT-2",
+        "the first message that a newcomer sends comes back to it, and reaches those who were there",
+        own_first_message,
+    )
+    .quick(),
+    Case::must(
+        "fanout/quiet-for-seconds",
+        "FANOUT-2",
+        "a client that has been silent for three seconds still receives",
+        quiet_for_seconds,
+    ),
     Case::must(
         "fanout/joiners-at-once",
         "FANOUT-2",
@@ -104,6 +120,9 @@ fn hundred(room: &mut Room) -> Outcome {
 fn exactly_once(room: &mut Room) -> Outcome {
     let clients = room.join(5, "client")?;
     everyone_talks(room, &clients, 40)?;
+    // Equal messages are messages, too.
+    let same = vec![b"the same again".to_vec(); 9];
+    room.exchange(clients[0], &same, &clients)?;
     // Whatever came a second time stands before the fences of all senders.
     for &client in &clients {
         room.fence(client, &clients, "a last message of each client")?;
@@ -120,6 +139,29 @@ fn silent_clients(room: &mut Room) -> Outcome {
     let everyone = room.everyone();
     room.insist(talker, &everyone, "a client that never sends receives messages")?;
     room.deliver(&[(talker, 40); 40], &everyone)?;
+    Ok(Note::new())
+}
+
+fn own_first_message(room: &mut Room) -> Outcome {
+    let resident = room.join(1, "resident")?[0];
+    for _ in 0..50 {
+        let newcomer = room.connect("newcomer")?;
+        // The server reads it from a connection that it has accepted: from
+        // then on the newcomer receives.
+        room.deliver(&[(newcomer, 30)], &[newcomer, resident])?;
+        room.deliver(&[(resident, 30)], &[newcomer, resident])?;
+        room.close(newcomer);
+    }
+    Ok(Note::new())
+}
+
+fn quiet_for_seconds(room: &mut Room) -> Outcome {
+    room.connect("silent client")?;
+    let clients = room.join(2, "client")?;
+    let everyone = room.everyone();
+    room.insist(clients[0], &everyone, "a message for all")?;
+    room.pump_until(QUIET_FOR, |_| false)?;
+    room.deliver(&[(clients[0], 30), (clients[1], 30)], &everyone)?;
     Ok(Note::new())
 }
 
@@ -235,6 +277,9 @@ fn leavers(room: &mut Room) -> Outcome {
     let stayers = room.join(3, "stayer")?;
     for turn in 0..100 {
         let leaver = room.connect("leaver")?;
+        // Connected after the one that leaves, in case places are mistaken.
+        let neighbour = room.connect("neighbour of a leaver")?;
+        room.settle(neighbour, &[neighbour])?;
         if turn % 3 != 0 {
             room.say(leaver, 30);
         }
@@ -256,7 +301,8 @@ fn leavers(room: &mut Room) -> Outcome {
             }
         }
         let talker = stayers[turn % stayers.len()];
-        room.deliver(&[(talker, 40), (talker, 11)], &stayers)?;
+        room.deliver(&[(talker, 40), (talker, 11)], &[&stayers[..], &[neighbour]].concat())?;
+        room.close(neighbour);
     }
     Ok(Note::new())
 }

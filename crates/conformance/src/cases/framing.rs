@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, Room, Storm};
+use crate::room::{ClientIndex, Pressure, Room, Storm};
 use crate::spec;
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
@@ -14,6 +14,9 @@ use crate::verdict::{Note, Outcome, Stop};
 /// How long to wait for a server to close a connection whose other side is
 /// closed. It need not (END-2 is a SHOULD); when it does, it has seen the end.
 const CLOSE_WAIT: Duration = Duration::from_millis(300);
+
+/// How long a sender pauses inside a frame.
+const PAUSE: Duration = Duration::from_secs(3);
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -69,6 +72,19 @@ pub(super) const CASES: &[Case] = &[
         pause_after_header,
     ),
     Case::must(
+        "frame/pause-of-seconds",
+        "FRAME-4",
+        "a frame whose sender pauses for three seconds inside it arrives whole",
+        pause_of_seconds,
+    ),
+    Case::must(
+        "frame/cut-side-by-side",
+        "FRAME-4",
+        "frames of three clients whose pieces arrive in turns arrive whole",
+        cut_side_by_side,
+    )
+    .quick(),
+    Case::must(
         "frame/several-in-one-write",
         "FRAME-4",
         "frames that arrive together are all taken, without more having to arrive",
@@ -88,6 +104,12 @@ pub(super) const CASES: &[Case] = &[
         whole_and_uninterrupted,
     )
     .quick(),
+    Case::must(
+        "frame/short-writes",
+        "FRAME-5",
+        "frames that a slow client's system takes only in part arrive whole",
+        short_writes,
+    ),
     Case::must(
         "frame/partial-then-end",
         "FRAME-6",
@@ -246,6 +268,46 @@ fn pause_after_header(room: &mut Room) -> Outcome {
     Ok(Note::new())
 }
 
+fn pause_of_seconds(room: &mut Room) -> Outcome {
+    room.expect_plain();
+    let clients = room.join(3, "client")?;
+    let bodies = [random_body(room, 100), random_body(room, 200)];
+    let frames = bodies.each_ref().map(|body| crate::room::frame(body));
+    room.queue_bytes(clients[0], &frames[0][..1]);
+    room.queue_bytes(clients[1], &frames[1][..150]);
+    room.flush()?;
+    room.pump_until(PAUSE, |_| false)?;
+    room.queue_bytes(clients[0], &frames[0][1..]);
+    room.await_plain(clients[0], &bodies[..1], &clients)?;
+    room.queue_bytes(clients[1], &frames[1][150..]);
+    room.await_plain(clients[1], &bodies[1..], &clients)?;
+    Ok(Note::new())
+}
+
+fn cut_side_by_side(room: &mut Room) -> Outcome {
+    const PIECE_BYTES: usize = 7;
+    room.expect_plain();
+    let clients = room.join(4, "client")?;
+    let (senders, witness) = clients.split_at(3);
+    for length in [9, 60, 255] {
+        let bodies: Vec<Vec<u8>> = senders.iter().map(|_| random_body(room, length)).collect();
+        let frames: Vec<Vec<u8>> = bodies.iter().map(|body| crate::room::frame(body)).collect();
+        // All but the last byte of each, a piece of one after a piece of another.
+        for at in (0..length).step_by(PIECE_BYTES) {
+            for (&sender, frame) in senders.iter().zip(&frames) {
+                room.queue_bytes(sender, &frame[at..length.min(at + PIECE_BYTES)]);
+                room.flush()?;
+            }
+            room.fence(witness[0], &clients, "a message beside incomplete frames")?;
+        }
+        for ((&sender, frame), body) in senders.iter().zip(&frames).zip(bodies) {
+            room.queue_bytes(sender, &frame[length..]);
+            room.await_plain(sender, &[body], &clients)?;
+        }
+    }
+    Ok(Note::new())
+}
+
 fn several_in_one_write(room: &mut Room) -> Outcome {
     let clients = room.join(2, "client")?;
     for round in 0..100 {
@@ -298,6 +360,22 @@ fn whole_and_uninterrupted(room: &mut Room) -> Outcome {
     room.storm(&storm, volume)?;
     room.insist(clients[0], &clients, "a message after the load")?;
     Ok(format!("{} deliveries", room.recorder.deliveries()))
+}
+
+fn short_writes(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    let slow = room.connect_with("client that stops reading", ConnectOptions::SMALL)?;
+    room.settle(clients[0], &[clients[0], clients[1], slow])?;
+    let mut note = Note::new();
+    for _ in 0..3 {
+        let pressure = room.press(&clients[..1], slow, &clients)?;
+        room.check_violations()?;
+        note = pressure.to_string();
+        if !matches!(pressure, Pressure::Dropped(_)) {
+            break;
+        }
+    }
+    Ok(note)
 }
 
 /// Incomplete frames: the header alone, part of a body, all but one byte.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use zillions_harness::StopReport;
+use zillions_harness::{Signal, StopReport};
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
@@ -12,6 +12,11 @@ use crate::verdict::{Note, Outcome, Stop};
 
 /// LIFE-2's figure, and one second for a loaded machine.
 const STOP_SECONDS_MAX: f64 = 5.0 + 1.0;
+/// How long a process may outlive the server that started it: a worker needs a
+/// moment to see that its parent is gone.
+const AFTERLIFE: Duration = Duration::from_secs(1);
+/// How long a room stays empty.
+const EMPTY_FOR: Duration = Duration::from_millis(50);
 /// LIFE-4's figure: part of one core.
 const IDLE_CPU_MAX: f64 = 0.05;
 /// How long an idle server is watched at once.
@@ -27,6 +32,12 @@ pub(super) const CASES: &[Case] = &[
         survives_everything,
     )
     .quick(),
+    Case::must(
+        "life/empty-room",
+        "LIFE-1",
+        "after the last client has left, time and again, the server is there for the next",
+        empty_room,
+    ),
     Case::must(
         "life/stops-on-sigterm",
         "LIFE-2",
@@ -93,6 +104,25 @@ fn survives_everything(room: &mut Room) -> Outcome {
     Ok(Note::new())
 }
 
+fn empty_room(room: &mut Room) -> Outcome {
+    for turn in 0..6 {
+        let clients = room.join(2, "client")?;
+        room.deliver(&[(clients[0], 20), (clients[1], 20)], &clients)?;
+        for client in clients {
+            if turn % 2 == 0 {
+                room.close(client);
+            } else {
+                room.finish_sending(client);
+            }
+        }
+        // The next ones come only when the server had time to see these go.
+        room.pump_until(EMPTY_FOR, |_| false)?;
+    }
+    let client = room.join(1, "newcomer")?;
+    room.deliver(&[(client[0], 20)], &client)?;
+    Ok(Note::new())
+}
+
 /// Clients of every kind: they read, stall, hold a frame open, have ended.
 fn all_kinds(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
     let clients = room.join(5, "client")?;
@@ -127,12 +157,21 @@ fn stops_on_sigterm(room: &mut Room) -> Outcome {
 fn leaves_no_process(room: &mut Room) -> Outcome {
     let clients = room.join(5, "client")?;
     room.deliver(&[(clients[0], 20)], &clients)?;
-    let report = stop(room)?;
-    if report.left_behind > 0 {
-        return Err(Stop::fail(
-            "no process of the server outlives it",
-            format!("{} still there a second later", report.left_behind),
-        ));
+    let server = room.take_server()?;
+    // Only the server itself is told, not the processes that it has started.
+    server.signal(Signal::TERM);
+    if server.wait(STOP_SECONDS_MAX).is_none() {
+        return Err(Stop::fail("an end within 5 seconds of SIGTERM", "still running"));
+    }
+    let ended = Instant::now();
+    while let Ok(sample) = server.sample() {
+        if ended.elapsed() > AFTERLIFE {
+            return Err(Stop::fail(
+                "no process of the server outlives it",
+                format!("{} still there a second later", sample.processes),
+            ));
+        }
+        room.pump_until(Duration::from_millis(20), |_| false)?;
     }
     Ok(Note::new())
 }
@@ -142,8 +181,7 @@ fn restarts_at_once(trial: &mut Trial) -> Outcome {
     let launch = trial.launch()?;
     for number in 0..3 {
         let started = trial.start(launch, &lease);
-        let server =
-            if number == 0 { started? } else { started.map_err(Stop::breaking_its_own)? };
+        let server = if number == 0 { started? } else { started.map_err(not_again)? };
         let address = lease.address();
         trial.in_room_at(server, address, |room| {
             let clients = room.join(3, "client")?;
@@ -157,6 +195,17 @@ fn restarts_at_once(trial: &mut Trial) -> Outcome {
         })?;
     }
     Ok(Note::new())
+}
+
+/// That a server does not start a second time is what is being tested, also
+/// where the address itself is still taken.
+fn not_again(stop: Stop) -> Stop {
+    match stop {
+        Stop::Error(reason) => {
+            Stop::fail("the server can start again on the address that it has left", reason)
+        }
+        other => other.breaking_its_own(),
+    }
 }
 
 fn idle_cpu(room: &mut Room) -> Outcome {

@@ -30,6 +30,8 @@ const STEADY_PARTS: usize = 2;
 /// Memory that no server needs for this, in bytes: what a virtual machine
 /// takes by default, and room to spare.
 const RESIDENT_BYTES_MAX: u64 = 2 << 30;
+/// Empty messages that a sender sends in one go.
+const EMPTY_MESSAGES: usize = 16 * 1024;
 /// Clients that come and go in a part of that load.
 const PAST_CLIENTS: usize = 250;
 
@@ -59,8 +61,16 @@ pub(super) const CASES: &[Case] = &[
     .launching()
     .alone(),
     Case::must(
-        "memory/past-clients",
+        "memory/flood-of-empty-messages",
         "MEM-1",
+        "memory stops growing while empty messages, a byte each, come faster than they can be passed on",
+        flood_of_empty_messages,
+    )
+    .launching()
+    .alone(),
+    Case::must(
+        "memory/past-clients",
+        "END-4",
         "memory stops growing while clients come and go",
         past_clients,
     )
@@ -134,7 +144,8 @@ fn many_stalled(room: &mut Room) -> Outcome {
     beside_stalled(room, 20)
 }
 
-fn flood(room: &mut Room) -> Outcome {
+/// Four senders and eight more who read, all served.
+fn flooders(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
     let mut senders = Vec::new();
     for _ in 0..4 {
         senders.push(room.connect_with("sender", ConnectOptions::FLOODER)?);
@@ -144,7 +155,32 @@ fn flood(room: &mut Room) -> Outcome {
     }
     let everyone = room.everyone();
     room.settle(senders[0], &everyone)?;
+    Ok(senders)
+}
+
+fn flood(room: &mut Room) -> Outcome {
+    let senders = flooders(room)?;
     until_steady(room, |room| flood_part(room, &senders))
+}
+
+fn flood_of_empty_messages(room: &mut Room) -> Outcome {
+    let senders = flooders(room)?;
+    room.recorder.ignore_plain();
+    let block = vec![0; EMPTY_MESSAGES];
+    until_steady(room, |room| {
+        let began = Instant::now();
+        let mut bytes = 0;
+        while began.elapsed() < PART_TIME {
+            for &sender in &senders {
+                if !room.client(sender).has_unsent() {
+                    room.queue_bytes(sender, &block);
+                    bytes += block.len() as u64;
+                }
+            }
+            room.pump(PART_TIME / 10)?;
+        }
+        Ok(bytes)
+    })
 }
 
 fn past_clients(room: &mut Room) -> Outcome {

@@ -10,7 +10,7 @@ use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, IN_FLIGHT_MAX, Pressure, Room, Storm};
 use crate::tagged::TAG_BYTES;
-use crate::verdict::{Outcome, Stop};
+use crate::verdict::{Note, Outcome, Stop};
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -20,6 +20,12 @@ pub(super) const CASES: &[Case] = &[
         integrity,
     )
     .quick(),
+    Case::must(
+        "order/integrity-with-drops",
+        "ORDER-1",
+        "a client that has lost messages gets none twice, changed, or made up",
+        integrity_with_drops,
+    ),
     Case::must(
         "order/one-sender",
         "ORDER-2",
@@ -32,6 +38,18 @@ pub(super) const CASES: &[Case] = &[
         "ORDER-2",
         "the messages of each of many senders arrive in its order",
         many_senders,
+    ),
+    Case::must(
+        "order/one-sender-with-drops",
+        "ORDER-2",
+        "what a client that has lost messages gets is in order: nothing is delivered late",
+        one_sender_with_drops,
+    ),
+    Case::must(
+        "order/empty-messages",
+        "ORDER-2",
+        "empty messages keep their place among the others",
+        empty_messages,
     ),
     Case::must(
         "order/two-receivers-agree",
@@ -167,7 +185,9 @@ fn own_echo(room: &mut Room) -> Outcome {
     judge(room, Rule::Causal)
 }
 
-fn with_drops(room: &mut Room) -> Outcome {
+/// Two slow clients in turn lose messages, while others read, with the
+/// history kept. `senders` says which of them flood in each turn.
+fn lose(room: &mut Room, senders: &[&[usize]]) -> Result<String, Stop> {
     room.recorder.keep_history();
     let clients = room.join(3, "client")?;
     let slow = [
@@ -177,9 +197,8 @@ fn with_drops(room: &mut Room) -> Outcome {
     let everyone = room.everyone();
     room.settle(clients[0], &everyone)?;
     let mut notes = Vec::new();
-    for (turn, &stalled) in slow.iter().enumerate() {
-        // Two senders make the order a matter of more than FIFO.
-        let senders = [clients[turn], clients[2]];
+    for (&stalled, senders) in slow.iter().zip(senders) {
+        let senders: Vec<ClientIndex> = senders.iter().map(|&index| clients[index]).collect();
         let pressure = room.press(&senders, stalled, &clients)?;
         notes.push(pressure.to_string());
         if !matches!(pressure, Pressure::Dropped(_)) {
@@ -190,8 +209,38 @@ fn with_drops(room: &mut Room) -> Outcome {
     let present: Vec<ClientIndex> =
         everyone.into_iter().filter(|&index| room.client(index).end().is_none()).collect();
     finish(room, &clients, &present)?;
-    let note = judge_mixed(room, Rule::Total)?;
-    Ok(format!("{note}; {}", notes.join("; ")))
+    Ok(notes.join("; "))
+}
+
+fn integrity_with_drops(room: &mut Room) -> Outcome {
+    let pressure = lose(room, &[&[0], &[1, 2]])?;
+    judge(room, Rule::Integrity).map(|note| format!("{note}; {pressure}"))
+}
+
+fn one_sender_with_drops(room: &mut Room) -> Outcome {
+    let pressure = lose(room, &[&[0], &[0]])?;
+    judge(room, Rule::Fifo).map(|note| format!("{note}; {pressure}"))
+}
+
+fn with_drops(room: &mut Room) -> Outcome {
+    // Two senders make the order a matter of more than FIFO.
+    let pressure = lose(room, &[&[0, 2], &[1, 2]])?;
+    judge_mixed(room, Rule::Total).map(|note| format!("{note}; {pressure}"))
+}
+
+fn empty_messages(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    for round in 0..100usize {
+        // Three bodies and the fence behind them leave in one write.
+        let bodies: Vec<Vec<u8>> = (0..3)
+            .map(|place| {
+                let empty = round >> place & 1 == 1;
+                if empty { Vec::new() } else { vec![round as u8, place] }
+            })
+            .collect();
+        room.exchange(clients[round % 2], &bodies, &clients)?;
+    }
+    Ok(Note::new())
 }
 
 fn with_churn(room: &mut Room) -> Outcome {

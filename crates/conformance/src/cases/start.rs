@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must_launching(
         "start/listening-line",
         "START-2",
-        "the first line on a piped standard output is 'listening on ADDRESS', and it comes unasked",
+        "the one line on a piped standard output is 'listening on ADDRESS', and it comes unasked",
         listening_line,
     ),
     Case::must_launching(
@@ -112,10 +112,17 @@ fn listening_line(trial: &mut Trial) -> Outcome {
     let lease = trial.lease()?;
     let server = trial.start(trial.launch()?, &lease)?;
     let line = server.ready_line();
-    if line.starts_with("listening on ") && !line.contains('\r') {
-        return Ok(format!("after {:.0} ms", server.start_seconds() * 1e3));
+    if !line.starts_with("listening on ") || line.contains('\r') {
+        let expected = "a line 'listening on ADDRESS', ended by a newline alone";
+        return Err(Stop::fail(expected, format!("{line:?}")));
     }
-    Err(Stop::fail("a line 'listening on ADDRESS', ended by a newline alone", format!("{line:?}")))
+    server.signal(Signal::TERM);
+    server.wait(trial.patience().as_secs_f64() / 2.0);
+    let rest = String::from_utf8_lossy(&server.stdout_after_ready()).into_owned();
+    if rest.lines().any(|line| line.starts_with("listening on")) {
+        return Err(Stop::fail("exactly one line 'listening on ADDRESS'", "more than one"));
+    }
+    Ok(format!("after {:.0} ms", server.start_seconds() * 1e3))
 }
 
 fn address_in_line(trial: &mut Trial) -> Outcome {
@@ -147,7 +154,7 @@ fn stdout_stays_quiet(room: &mut Room) -> Outcome {
     let server = room.take_server()?;
     server.signal(Signal::TERM);
     // Whether it ends in time is another case's question.
-    server.wait(trial_seconds(room));
+    server.wait(room.trial.patience().as_secs_f64() / 2.0);
     let extra = server.stdout_after_ready();
     if extra.is_empty() {
         return Ok(Note::new());
@@ -157,10 +164,6 @@ fn stdout_stays_quiet(room: &mut Room) -> Outcome {
         "nothing on standard output after the line",
         format!("{} bytes: {shown:?}", server.stdout_after_ready_bytes()),
     ))
-}
-
-fn trial_seconds(room: &Room) -> f64 {
-    room.trial.patience().as_secs_f64() / 2.0
 }
 
 fn only_the_given_address(room: &mut Room) -> Outcome {

@@ -24,9 +24,32 @@ pub struct Tally {
     pub first: Option<u32>,
     /// The highest number among them.
     pub latest: Option<u32>,
+    /// Which of the 64 numbers up to the latest came; the latest is bit 0.
+    recent: u64,
 }
 
 impl Tally {
+    fn add(&mut self, sequence: u32) {
+        self.received += 1;
+        self.first = Some(self.first.map_or(sequence, |first| first.min(sequence)));
+        let latest = self.latest.unwrap_or(sequence);
+        if sequence >= latest {
+            self.recent = self.recent.checked_shl(sequence - latest).unwrap_or(0) | 1;
+            self.latest = Some(sequence);
+        } else {
+            self.recent |= 1u64.checked_shl(latest - sequence).unwrap_or(0);
+        }
+    }
+
+    /// Whether message `sequence` came, which must not be older than the 64
+    /// last ones.
+    pub fn has(self, sequence: u32) -> bool {
+        self.latest.and_then(|latest| latest.checked_sub(sequence)).is_some_and(|age| {
+            debug_assert!(age < u64::BITS, "asked too late whether a message came");
+            self.recent.checked_shr(age).unwrap_or(0) & 1 == 1
+        })
+    }
+
     /// How many of the messages between the first and the latest did not come.
     pub fn missing(self) -> u32 {
         match (self.first, self.latest) {
@@ -43,6 +66,14 @@ pub struct Violation {
     pub receiver: usize,
     /// What is wrong with it.
     pub what: String,
+}
+
+/// What becomes of frames without a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plain {
+    Violation,
+    Kept,
+    Ignored,
 }
 
 #[derive(Debug)]
@@ -65,7 +96,7 @@ pub struct Recorder {
     tagger: Tagger,
     members: Vec<Member>,
     history: Option<History>,
-    plain_expected: bool,
+    plain: Plain,
     deliveries: u64,
     last_event: Instant,
     mixed: u64,
@@ -79,7 +110,7 @@ impl Recorder {
             tagger: Tagger::new(salt),
             members: Vec::new(),
             history: None,
-            plain_expected: false,
+            plain: Plain::Violation,
             deliveries: 0,
             last_event: Instant::now(),
             mixed: 0,
@@ -177,7 +208,12 @@ impl Recorder {
     /// From now on frames without a tag are kept for the case to compare;
     /// before, they are violations.
     pub fn expect_plain(&mut self) {
-        self.plain_expected = true;
+        self.plain = Plain::Kept;
+    }
+
+    /// From now on frames without a tag are let pass, for floods of them.
+    pub fn ignore_plain(&mut self) {
+        self.plain = Plain::Ignored;
     }
 
     /// The plain frames received by `receiver` since the last call.
@@ -208,7 +244,8 @@ impl Recorder {
                 );
                 self.unknown(receiver, position, what);
             }
-            Reading::Plain if self.plain_expected => {
+            Reading::Plain if self.plain == Plain::Ignored => {}
+            Reading::Plain if self.plain == Plain::Kept => {
                 let plain = &mut self.members[receiver].plain;
                 if plain.len() < PLAIN_FRAMES_MAX {
                     plain.push(body.to_vec());
@@ -249,19 +286,16 @@ impl Recorder {
         if tallies.len() <= sender {
             tallies.resize(sender + 1, Tally::default());
         }
-        let tally = &mut tallies[sender];
-        tally.received += 1;
-        tally.first = Some(tally.first.map_or(tag.sequence, |first| first.min(tag.sequence)));
-        match tally.latest {
-            // With a history, the checker says it better.
-            Some(latest) if tag.sequence <= latest && self.history.is_none() => {
-                let what = format!(
-                    "{} came after number {latest} of the same client: twice, or out of order",
-                    describe(tag)
-                );
-                self.violation(receiver, what);
-            }
-            latest => tally.latest = latest.max(Some(tag.sequence)),
+        let latest = tallies[sender].latest;
+        tallies[sender].add(tag.sequence);
+        // With a history, the checker says it better.
+        if latest >= Some(tag.sequence) && self.history.is_none() {
+            let what = format!(
+                "{} came after number {} of the same client: twice, or out of order",
+                describe(tag),
+                latest.unwrap_or_default()
+            );
+            self.violation(receiver, what);
         }
     }
 
@@ -293,4 +327,54 @@ pub fn show_body(body: &[u8]) -> String {
         body.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
     let more = if body.len() > SHOWN_BYTES { " …" } else { "" };
     format!("{} bytes [{}{more}]", body.len(), hex.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(sequences: &[u32]) -> Tally {
+        let mut tally = Tally::default();
+        for &sequence in sequences {
+            tally.add(sequence);
+        }
+        tally
+    }
+
+    #[test]
+    fn a_tally_knows_which_of_the_last_messages_came() {
+        let tally = tally(&[3, 4, 7, 6, 200]);
+        assert!(tally.has(200) && !tally.has(199) && !tally.has(201));
+        assert_eq!((tally.first, tally.latest, tally.received), (Some(3), Some(200), 5));
+        let tally = self::tally(&[3, 4, 7, 6]);
+        assert!(tally.has(3) && tally.has(4) && !tally.has(5) && tally.has(6) && tally.has(7));
+        assert_eq!(tally.missing(), 1);
+    }
+
+    #[test]
+    fn a_frame_that_nobody_sent_is_a_violation_unless_the_case_expects_plain_ones() {
+        let mut recorder = Recorder::new(1);
+        recorder.join();
+        recorder.receive(0, b"welcome", 0, 0);
+        assert_eq!(recorder.violations().len(), 1);
+        recorder.expect_plain();
+        recorder.receive(0, b"plain", 8, 0);
+        assert_eq!(recorder.violations().len(), 1);
+        assert_eq!(recorder.take_plain(0), vec![b"plain".to_vec()]);
+    }
+
+    #[test]
+    fn a_message_that_comes_twice_or_changed_is_a_violation() {
+        let mut recorder = Recorder::new(1);
+        recorder.join();
+        let mut body = Vec::new();
+        recorder.send(0, 40, &mut body);
+        recorder.receive(0, &body, 0, 0);
+        assert!(recorder.violations().is_empty());
+        recorder.receive(0, &body, 41, 0);
+        assert!(recorder.violations()[0].what.contains("twice"));
+        body[30] ^= 1;
+        recorder.receive(0, &body, 82, 0);
+        assert!(recorder.violations()[1].what.contains("changed"));
+    }
 }
