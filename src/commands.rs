@@ -5,9 +5,12 @@ pub mod build;
 pub mod check;
 pub mod completions;
 pub mod doctor;
+pub mod gallery_docs;
 pub mod list;
 pub mod man;
+pub mod new;
 pub mod report;
+pub mod verify;
 
 use crate::cli::{Color, Command, Zillions};
 use crate::failure::Outcome;
@@ -28,6 +31,9 @@ pub fn dispatch(arguments: Zillions) -> Outcome {
         Command::List(arguments) => list::run(&arguments, global),
         Command::Build(arguments) => build::run(&arguments, global),
         Command::Check(arguments) => check::run(&arguments, global),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::New(arguments) => new::run(&arguments, global),
+        Command::GalleryDocs(arguments) => gallery_docs::run(&arguments, global),
         Command::Bench(arguments) => bench::run(&arguments, global),
         Command::Report(arguments) => report::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments, global),

@@ -94,6 +94,21 @@ fn the_user_may_wrap_rustc_and_build_from_another_folder() {
     assert!(output.status.success(), "{}", said(&output));
 }
 
+/// A context switch in assembly deserves this: fringe's tests, and ours of panics through
+/// a switch, floating-point modes and more.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn fringe_passes_its_own_tests_on_our_context_switch() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["test", "--workspace", "--locked"]);
+    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("impls/libfringe"));
+    cargo.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("fringe"));
+    let output = cargo.output().unwrap();
+    let passed = String::from_utf8_lossy(&output.stdout).matches("... ok\n").count();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(passed, 25, "eleven tests of fringe's, fourteen of ours");
+}
+
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -1,64 +1,59 @@
-//! Actors: a few threads, each of which owns what it works on and shares nothing.
+//! Actors: three threads, each of which owns what it works on and shares nothing.
 //! What one wants of another goes into that one's mailbox.
 //!
 //! The idea: amy's channels report to the poller that also watches sockets, so an
-//! actor waits for its clients and for its mail in one place. And any thread may
-//! register a socket with any actor's poller, without waking that actor.
+//! actor waits for its sockets and for its mail in one place. And any thread may
+//! register a socket with any poller, even one socket with two.
 //!
-//! How a message flows. A `Worker` owns some of the clients. It reads those that
-//! have sent something, once each, and mails their whole frames to the room, as
-//! one batch (`read_clients`). `run_room` forwards one batch after the other to
-//! all workers: that is the order of the messages. Each worker puts the frames
-//! behind the backlogs of its clients (`take_mail`) and writes what the sockets
-//! take (`write_clients`).
+//! How a message flows. The main thread accepts a client and makes it known to two
+//! actors. The `Ear` owns what clients have sent: it reads those who have sent
+//! something, once each in a round, and mails their whole frames to the `Mouth`
+//! (`read_once`). The `Mouth` owns what clients are to be sent: it takes one mail
+//! after the other out of its mailbox, which gives the messages their order, puts
+//! the frames behind the backlog of every client (`take_mail`), and writes.
 //!
-//! A worker has one batch on its way at a time, and reads no client until it has
-//! come back from the room. So the room's mailbox cannot overflow, no worker can
-//! crowd out another, and senders that are too fast are slowed down by TCP. A
-//! client that reads too slowly misses the batches that do not fit its backlog.
+//! Mail goes one way, from the main thread and the `Ear` to the `Mouth`, so no two
+//! actors can wait for each other. The `Mouth` waits for nobody. When its mailbox is
+//! full, the `Ear` waits, and TCP slows the senders down. When a client's backlog is
+//! full, that client misses the frames.
 //!
-//! Shortcut: the frames of a batch are dropped together.
+//! Shortcuts: a round looks at every client; frames read together are dropped together.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{self, ExitCode};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
-use std::{env, mem, thread};
+use std::{env, thread};
 
-use amy::{Event, Notification, Poller, Receiver, Registrar};
+use amy::{Event, Notification, Poller, Receiver};
 
-/// Bytes that wait for one client. A batch that does not fit is dropped for it.
+/// Bytes that wait for one client. Frames that do not fit are dropped for it.
 const BACKLOG_BYTES_MAX: usize = 64 * 1024;
-/// What is read from one client in its turn; a batch with as much takes no more.
+/// What is read from one client before the others have their turn.
 const READ_BYTES_MAX: usize = 16 * 1024;
-/// Mails that wait for one worker; the room waits for it when it has so many.
-const MAILBOX_LIMIT: usize = 64;
-/// Connections that wait to be accepted; std's own 128 are few for a rush.
+/// Mails that wait for one actor. Whoever sends the next one waits.
+const MAILBOX_LIMIT: usize = 16;
+/// Connections that wait to be accepted; the standard library's 128 are few for a rush.
 const LISTEN_BACKLOG: i32 = 1024;
 /// How long to leave the listener alone when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A time-out that `Poller::wait` passes to epoll as -1.
 const FOREVER: usize = usize::MAX;
 
-/// Given by amy's poller; unlike descriptors, ids are not used again.
+/// A client's id with the poller of the `Mouth`; it is not used again.
 type ClientId = usize;
-/// Delivers into a worker's mailbox. (amy keeps its sender's type to itself.)
-type Address = Arc<dyn Fn(Mail) + Send + Sync>;
+/// Puts mail into an actor's mailbox. (amy does not name its bounded sender's type.)
+type Address<T> = Arc<dyn Fn(T) + Send + Sync>;
 
+/// What the `Mouth` is told.
 #[derive(Debug)]
 enum Mail {
-    Joined(ClientId, TcpStream),
-    Sequenced(Arc<Batch>),
-}
-
-#[derive(Debug, Default)]
-struct Batch {
-    worker: usize,
-    frames: Vec<u8>,
-    /// That worker's clients whose last frames these are.
-    left: Vec<ClientId>,
+    Joined(ClientId, Arc<TcpStream>),
+    Said(Vec<u8>),
+    Left(ClientId),
 }
 
 fn main() -> ExitCode {
@@ -67,7 +62,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn serve() -> Result<std::convert::Infallible, String> {
+fn serve() -> Result<Infallible, String> {
     let mut arguments = env::args_os().skip(1).map(|argument| argument.into_string());
     let (Some(Ok(address)), None) = (arguments.next(), arguments.next()) else {
         return Err("expected one argument, HOST:PORT".into());
@@ -76,59 +71,48 @@ fn serve() -> Result<std::convert::Infallible, String> {
     let listener = TcpListener::bind(&address).map_err(cannot_listen)?;
     rustix::net::listen(&listener, LISTEN_BACKLOG).map_err(|e| cannot_listen(e.into()))?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    let workers = start_actors().map_err(|error| format!("cannot start: {error}"))?;
+    let welcome = start_actors().map_err(|error| format!("cannot start: {error}"))?;
     writeln!(io::stdout(), "listening on {address}")
         .and_then(|()| io::stdout().flush())
         .map_err(|error| format!("cannot write to standard output: {error}"))?;
-    accept_clients(&listener, &workers)
+    accept_clients(&listener, welcome)
 }
 
-fn start_actors() -> io::Result<Vec<(Registrar, Address)>> {
-    let number = thread::available_parallelism()?.get();
-    let (room, inbox) = mpsc::sync_channel(number);
-    let mut actors = Vec::new();
-    for number in 0..number {
-        let poller = Poller::new()?;
-        let mut registrar = poller.get_registrar();
-        let (sender, mailbox) = registrar.sync_channel(MAILBOX_LIMIT)?;
-        let deliver = move |mail| sender.send(mail).expect("workers do not end");
-        let worker = Worker {
-            number,
-            poller,
-            mailbox,
-            has_mail: false,
-            room: room.clone(),
-            batch_under_way: false,
-            clients: HashMap::new(),
-            readable: VecDeque::new(),
-        };
-        thread::Builder::new().name(format!("worker-{number}")).spawn(|| worker.run())?;
-        actors.push((registrar, Arc::new(deliver) as Address));
-    }
-    let addresses = actors.iter().map(|(_, address)| Arc::clone(address)).collect();
-    thread::Builder::new().name("room".into()).spawn(|| run_room(inbox, addresses))?;
-    Ok(actors)
+/// Returns what makes a new client known to both actors.
+fn start_actors() -> io::Result<impl Fn(TcpStream) -> io::Result<()>> {
+    let (ear_poller, mouth_poller) = (Poller::new()?, Poller::new()?);
+    let (mut ears, mut mouths) = (ear_poller.get_registrar(), mouth_poller.get_registrar());
+
+    let (sender, mailbox) = mouths.sync_channel(MAILBOX_LIMIT)?;
+    let mouth: Address<Mail> = Arc::new(move |mail| sender.send(mail).expect("no actor ends"));
+    let actor = Mouth { poller: mouth_poller, mailbox, has_mail: false, clients: HashMap::new() };
+    thread::Builder::new().name("mouth".into()).spawn(|| actor.run())?;
+
+    let (ear, mailbox) = ears.sync_channel(MAILBOX_LIMIT)?;
+    let address = Arc::clone(&mouth);
+    let actor = Ear { poller: ear_poller, mailbox, mouth: address, clients: HashMap::new() };
+    thread::Builder::new().name("ear".into()).spawn(|| actor.run())?;
+
+    Ok(move |stream: TcpStream| {
+        stream.set_nonblocking(true)?;
+        let _ = stream.set_nodelay(true);
+        let stream = Arc::new(stream);
+        let id = mouths.register(&*stream, Event::Write)?;
+        let ear_id = ears.register(&*stream, Event::Read)?;
+        // The mouth comes first: who has been heard is to be sent the echo.
+        mouth(Mail::Joined(id, Arc::clone(&stream)));
+        ear.send((ear_id, Heard { id, stream, readable: true, received: Vec::new() }))
+            .expect("no actor ends");
+        Ok(())
+    })
 }
 
-/// The one sequencing point: all workers get the batches in the same order.
-fn run_room(inbox: mpsc::Receiver<Batch>, workers: Vec<Address>) {
-    for batch in inbox {
-        let batch = Arc::new(batch);
-        workers.iter().for_each(|deliver| deliver(Mail::Sequenced(Arc::clone(&batch))));
-    }
-}
-
-fn accept_clients(listener: &TcpListener, workers: &[(Registrar, Address)]) -> ! {
+fn accept_clients(listener: &TcpListener, welcome: impl Fn(TcpStream) -> io::Result<()>) -> ! {
     let mut failing = false;
-    for (registrar, deliver) in workers.iter().cycle() {
-        let accepted = listener.accept().and_then(|(stream, _)| {
-            stream.set_nonblocking(true)?;
-            let _ = stream.set_nodelay(true);
-            deliver(Mail::Joined(registrar.register(&stream, Event::Both)?, stream));
-            Ok(())
-        });
-        // Most likely descriptors have run out. The workers serve those who are
-        // here meanwhile; say it once, and try again when some may be free.
+    loop {
+        let accepted = listener.accept().and_then(|(stream, _)| welcome(stream));
+        // Most likely descriptors have run out. The actors serve those who are here
+        // meanwhile; say it once, and try again when some may be free.
         if let Err(error) = &accepted {
             if !failing {
                 let _ = writeln!(io::stderr(), "server: cannot accept a client: {error}");
@@ -137,142 +121,79 @@ fn accept_clients(listener: &TcpListener, workers: &[(Registrar, Address)]) -> !
         }
         failing = accepted.is_err();
     }
-    unreachable!("there is at least one worker")
 }
 
-struct Worker {
-    number: usize,
+/// What has happened since the last call, or within `timeout_ms`.
+fn wait(poller: &mut Poller, timeout_ms: usize) -> Vec<Notification> {
+    match poller.wait(timeout_ms) {
+        Ok(notifications) => notifications,
+        Err(error) if error.kind() == ErrorKind::Interrupted => Vec::new(),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "server: error: cannot wait for events: {error}");
+            process::exit(1);
+        }
+    }
+}
+
+struct Ear {
     poller: Poller,
-    mailbox: Receiver<Mail>,
-    has_mail: bool,
-    room: mpsc::SyncSender<Batch>,
-    batch_under_way: bool,
-    clients: HashMap<ClientId, Client>,
-    /// Whose turn it is to be read. The poller reports changes only (it is
-    /// edge-triggered), so a client stays here until there is nothing to read.
-    readable: VecDeque<ClientId>,
+    mailbox: Receiver<(usize, Heard)>,
+    mouth: Address<Mail>,
+    /// By their ids with the poller of the `Ear`.
+    clients: HashMap<usize, Heard>,
 }
 
-struct Client {
-    stream: TcpStream,
+#[derive(Debug)]
+struct Heard {
+    id: ClientId,
+    stream: Arc<TcpStream>,
+    /// The poller reports changes only: this holds until there is nothing to read.
     readable: bool,
-    writable: bool,
     /// The front of a frame whose end has not come yet.
     received: Vec<u8>,
-    /// Whole frames, of which the first may have been written in part.
-    backlog: Vec<u8>,
-    leaving: bool,
 }
 
-impl Worker {
+impl Ear {
     fn run(mut self) {
         let mut buffer = vec![0; READ_BYTES_MAX];
         loop {
-            let can_read = !self.batch_under_way && !self.readable.is_empty();
-            match self.poller.wait(if can_read || self.has_mail { 0 } else { FOREVER }) {
-                Ok(news) => news.into_iter().for_each(|notification| self.note(notification)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    let _ = writeln!(io::stderr(), "server: error: cannot wait: {error}");
-                    process::exit(1);
+            let busy = self.clients.values().any(|client| client.readable);
+            for notification in wait(&mut self.poller, if busy { 0 } else { FOREVER }) {
+                if let Some(client) = self.clients.get_mut(&notification.id) {
+                    client.readable = true;
                 }
             }
-            self.take_mail();
-            self.read_clients(&mut buffer);
-            self.write_clients();
-        }
-    }
-
-    fn note(&mut self, Notification { id, event }: Notification) {
-        if id == self.mailbox.get_id() {
-            self.has_mail = true;
-        } else if let Some(client) = self.clients.get_mut(&id) {
-            client.writable |= event != Event::Read;
-            if event != Event::Write && !mem::replace(&mut client.readable, true) {
-                self.readable.push_back(id);
-            }
-        }
-    }
-
-    fn take_mail(&mut self) {
-        match self.mailbox.try_recv() {
-            Ok(Mail::Joined(id, stream)) => {
-                // What the poller has said of it before is lost: suppose it is ready.
-                let (received, backlog) = (Vec::new(), Vec::new());
-                let (readable, writable, leaving) = (true, true, false);
-                let client = Client { stream, readable, writable, received, backlog, leaving };
+            while let Ok((id, client)) = self.mailbox.try_recv() {
                 self.clients.insert(id, client);
-                self.readable.push_back(id);
             }
-            Ok(Mail::Sequenced(batch)) => {
-                self.clients.values_mut().for_each(|client| client.enqueue(&batch.frames));
-                if batch.worker == self.number {
-                    self.batch_under_way = false;
-                    for id in &batch.left {
-                        self.clients.get_mut(id).into_iter().for_each(|c| c.leaving = true);
-                    }
-                }
-            }
-            Err(_) => self.has_mail = false,
+            self.clients.retain(|_, client| {
+                !client.readable || client.read_once(&mut buffer, &*self.mouth)
+            });
         }
-    }
-
-    fn read_clients(&mut self, buffer: &mut [u8]) {
-        if self.batch_under_way {
-            return;
-        }
-        let mut batch = Batch { worker: self.number, ..Batch::default() };
-        for _ in 0..self.readable.len() {
-            let Some(id) = self.readable.pop_front() else { break };
-            let Some(client) = self.clients.get_mut(&id) else { continue };
-            match client.stream.read(buffer) {
-                Ok(0) => {
-                    client.readable = false;
-                    batch.left.push(id);
-                }
-                Ok(length) => {
-                    client.received.extend_from_slice(&buffer[..length]);
-                    let whole = whole_frames(&client.received);
-                    batch.frames.extend(client.received.drain(..whole));
-                    self.readable.push_back(id);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => client.readable = false,
-                Err(_) => drop(self.clients.remove(&id)),
-            }
-            if batch.frames.len() >= READ_BYTES_MAX {
-                break;
-            }
-        }
-        if !batch.frames.is_empty() || !batch.left.is_empty() {
-            self.batch_under_way = true;
-            self.room.send(batch).expect("the room does not end");
-        }
-    }
-
-    fn write_clients(&mut self) {
-        self.clients.retain(|_, client| {
-            let written = client.write_backlog();
-            written.is_ok() && !(client.leaving && client.backlog.is_empty())
-        });
     }
 }
 
-impl Client {
-    fn enqueue(&mut self, frames: &[u8]) {
-        if !self.leaving && self.backlog.len() + frames.len() <= BACKLOG_BYTES_MAX {
-            self.backlog.extend_from_slice(frames);
-        }
-    }
-
-    fn write_backlog(&mut self) -> io::Result<()> {
-        while self.writable && !self.backlog.is_empty() {
-            match self.stream.write(&self.backlog) {
-                Ok(length) => drop(self.backlog.drain(..length)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
-                Err(error) => return Err(error),
+impl Heard {
+    /// False: there will be nothing more to read.
+    fn read_once(&mut self, buffer: &mut [u8], mouth: &dyn Fn(Mail)) -> bool {
+        match (&*self.stream).read(buffer) {
+            Ok(length) if length > 0 => {
+                self.received.extend_from_slice(&buffer[..length]);
+                let whole = whole_frames(&self.received);
+                if whole > 0 {
+                    mouth(Mail::Said(self.received.drain(..whole).collect()));
+                }
+                true
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                true
+            }
+            _ => {
+                mouth(Mail::Left(self.id));
+                false
             }
         }
-        Ok(())
     }
 }
 
@@ -280,9 +201,91 @@ impl Client {
 fn whole_frames(bytes: &[u8]) -> usize {
     let mut end = 0;
     while let Some(&body) = bytes.get(end)
-        && end + 1 + usize::from(body) <= bytes.len()
+        && end + usize::from(body) < bytes.len()
     {
         end += 1 + usize::from(body);
     }
     end
+}
+
+struct Mouth {
+    poller: Poller,
+    mailbox: Receiver<Mail>,
+    has_mail: bool,
+    clients: HashMap<ClientId, Told>,
+}
+
+struct Told {
+    stream: Arc<TcpStream>,
+    writable: bool,
+    /// Whole frames, of which the first may have been written in part.
+    backlog: Vec<u8>,
+    /// Sends no more, and is sent no more than its backlog.
+    leaving: bool,
+}
+
+impl Mouth {
+    fn run(mut self) {
+        loop {
+            for Notification { id, .. } in
+                wait(&mut self.poller, if self.has_mail { 0 } else { FOREVER })
+            {
+                if id == self.mailbox.get_id() {
+                    self.has_mail = true;
+                } else if let Some(client) = self.clients.get_mut(&id) {
+                    client.writable = true;
+                }
+            }
+            self.take_mail();
+            self.clients.retain(|_, client| {
+                client.write_backlog();
+                !(client.leaving && client.backlog.is_empty())
+            });
+        }
+    }
+
+    /// The one sequencing point. Takes no more than a full mailbox, then writes.
+    fn take_mail(&mut self) {
+        for _ in 0..MAILBOX_LIMIT {
+            match self.mailbox.try_recv() {
+                Ok(Mail::Joined(id, stream)) => {
+                    let client =
+                        Told { stream, writable: true, backlog: Vec::new(), leaving: false };
+                    self.clients.insert(id, client);
+                }
+                Ok(Mail::Said(frames)) => {
+                    self.clients.values_mut().for_each(|client| client.enqueue(&frames));
+                }
+                Ok(Mail::Left(id)) => {
+                    self.clients.get_mut(&id).into_iter().for_each(|client| client.leaving = true);
+                }
+                Err(_) => return self.has_mail = false,
+            }
+        }
+    }
+}
+
+impl Told {
+    fn enqueue(&mut self, frames: &[u8]) {
+        if self.backlog.len() + frames.len() > BACKLOG_BYTES_MAX {
+            self.write_backlog();
+        }
+        if !self.leaving && self.backlog.len() + frames.len() <= BACKLOG_BYTES_MAX {
+            self.backlog.extend_from_slice(frames);
+        }
+    }
+
+    fn write_backlog(&mut self) {
+        while self.writable && !self.backlog.is_empty() {
+            match (&*self.stream).write(&self.backlog) {
+                Ok(length) => drop(self.backlog.drain(..length)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
+                Err(_) => {
+                    self.leaving = true;
+                    self.backlog.clear();
+                    let _ = self.stream.shutdown(Shutdown::Both); // Now the ear knows, too.
+                }
+            }
+        }
+    }
 }

@@ -41,6 +41,31 @@ ACCEPT_RETRY_SECONDS = 0.05  # pause after a failed accept
 END = b""  # nothing follows in this queue (a frame has at least its length byte)
 
 
+def main():
+    try:
+        listener = listen(sys.argv[1:])
+    except (OSError, ValueError) as error:
+        sys.exit(f"server: {error}")
+    with listener:
+        host, port = listener.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
+        print(f"listening on {host}:{port}", flush=True)
+        curio.run(serve, curio.io.Socket(listener))
+
+
+def listen(arguments):
+    if len(arguments) != 1:
+        raise ValueError("usage: server.py HOST:PORT")
+    host, _, port = arguments[0].rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        family, host = socket.AF_INET6, host[1:-1]
+    else:
+        family = socket.AF_INET
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"{arguments[0]!r} is not HOST:PORT")
+    return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
+
+
 class Client:
     def __init__(self, connection):
         self.connection = connection
@@ -129,31 +154,6 @@ async def write(client):
         except OSError:
             gone = True
     await client.connection.close()
-
-
-def listen(arguments):
-    if len(arguments) != 1:
-        raise ValueError("usage: server.py HOST:PORT")
-    host, _, port = arguments[0].rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        family, host = socket.AF_INET6, host[1:-1]
-    else:
-        family = socket.AF_INET
-    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError(f"{arguments[0]!r} is not HOST:PORT")
-    return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
-
-
-def main():
-    try:
-        listener = listen(sys.argv[1:])
-    except (OSError, ValueError) as error:
-        sys.exit(f"server: {error}")
-    with listener:
-        host, port = listener.getsockname()[:2]
-        host = f"[{host}]" if ":" in host else host
-        print(f"listening on {host}:{port}", flush=True)
-        curio.run(serve, curio.io.Socket(listener))
 
 
 if __name__ == "__main__":

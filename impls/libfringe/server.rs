@@ -32,6 +32,8 @@ const OUTBOX_BYTES_MAX: usize = 64 * 1024;
 const INBOX_BYTES: usize = 16 * 1024;
 /// A task's stack; only the pages that it touches cost memory.
 const STACK_BYTES: usize = 32 * 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
 /// How long accepting rests after it failed, as it does when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -51,6 +53,7 @@ fn main() {
 fn serve(address: &str) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
+    rustix::net::listen(&listener, BACKLOG)?; // std's own is 128
     writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
 
     let mut clients: Vec<Client> = Vec::new();

@@ -12,14 +12,13 @@
 //! queue belongs to a client that reads too slowly: the hub must not wait for
 //! it, so that client misses the message.
 //!
-//! Shortcuts: two threads per client, one allocation per message, and the listen
-//! backlog of the standard library (128): in a rush some clients have to knock
-//! twice, and the kernel makes them wait a second in between.
+//! Shortcuts: two threads per client, and one allocation per message.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, RawFd};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -28,12 +27,21 @@ use std::{env, thread};
 
 /// Messages that wait for one client. The next one is dropped for that client.
 const QUEUE_LIMIT: usize = 64;
-/// Events that wait for the hub. The next one makes its reader wait.
-const INBOX_LIMIT: usize = 1024;
+/// Events that wait for the hub. The next one makes its reader wait. Few, so that a
+/// flood does not run far ahead of the writers, and less of it is dropped.
+const INBOX_LIMIT: usize = 4;
 /// Enough for these small threads; the default would reserve 2 MiB for each.
 const STACK_BYTES: usize = 64 * 1024;
+/// Connections that wait to be accepted.
+const LISTEN_BACKLOG: i32 = 1024;
 /// How long to leave the listener alone when descriptors or threads run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+unsafe extern "C" {
+    /// The C library's. Called once more it changes the backlog, which the standard
+    /// library fixes at 128: in a rush the kernel would turn many clients away.
+    safe fn listen(socket: RawFd, backlog: i32) -> i32;
+}
 
 type ClientId = u64;
 /// Header byte and body, written as they were read; all queues share one copy.
@@ -58,6 +66,9 @@ fn serve() -> Result<Infallible, String> {
     };
     let cannot_listen = |error| format!("cannot listen on {address}: {error}");
     let listener = TcpListener::bind(&address).map_err(cannot_listen)?;
+    if listen(listener.as_raw_fd(), LISTEN_BACKLOG) != 0 {
+        return Err(cannot_listen(io::Error::last_os_error()));
+    }
     let address = listener.local_addr().map_err(cannot_listen)?;
 
     let (hub, inbox) = sync_channel(INBOX_LIMIT);

@@ -16,6 +16,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -92,6 +93,7 @@ func (r *room) readFrames(conn net.Conn) {
 			break
 		}
 		r.broadcast(frame)
+		runtime.Gosched() // to the writers, or a flood runs far ahead of them
 	}
 	r.Lock()
 	close(r.queues[conn]) // writeFrames still sends what is in it

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, RawFd};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,8 +20,15 @@ use std::{env, thread};
 
 /// Messages that wait for one client. The next one is dropped for that client.
 const QUEUE_LIMIT: usize = 64;
+/// Connections that wait to be accepted.
+const LISTEN_BACKLOG: i32 = 1024;
 /// How long to leave the listener alone when descriptors or threads run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+unsafe extern "C" {
+    /// The C library's. The standard library fixes the backlog at 128, too few for a rush.
+    safe fn listen(socket: RawFd, backlog: i32) -> i32;
+}
 
 /// Header byte and body; all queues share one copy.
 type Frame = Arc<[u8]>;
@@ -49,6 +57,9 @@ fn serve() -> Result<Infallible, String> {
     };
     let cannot_listen = |error| format!("cannot listen on {address}: {error}");
     let listener = TcpListener::bind(&address).map_err(cannot_listen)?;
+    if listen(listener.as_raw_fd(), LISTEN_BACKLOG) != 0 {
+        return Err(cannot_listen(io::Error::last_os_error()));
+    }
     let address = listener.local_addr().map_err(cannot_listen)?;
     writeln!(io::stdout(), "listening on {address}")
         .and_then(|()| io::stdout().flush())
@@ -102,6 +113,7 @@ fn read_messages(stream: &TcpStream, room: &Room) -> io::Result<()> {
             // Fails if the queue is full, or its client is about to leave.
             let _ = queue.try_send(Arc::clone(&frame));
         }
+        thread::yield_now(); // To the writers, or a flood runs far ahead of them.
     }
 }
 

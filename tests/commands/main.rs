@@ -2,6 +2,8 @@
 //! through the real binaries and real servers.
 
 mod bench;
+mod checking;
 mod gallery;
+mod scaffold;
 mod stresstest;
 mod support;

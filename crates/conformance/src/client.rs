@@ -22,6 +22,9 @@ pub struct ConnectOptions {
     /// `SO_RCVBUF` in bytes, set before connecting; the system's default if `None`.
     /// A small one makes a server feel at once that its client does not read.
     pub receive_buffer_bytes: Option<usize>,
+    /// The largest segment it accepts (`TCP_MAXSEG`), in bytes. A system gives
+    /// a connection with small segments a small send buffer.
+    pub segment_bytes: Option<u32>,
     /// `SO_SNDBUF` in bytes, likewise: how much of a flood the system takes
     /// before the server has to.
     pub send_buffer_bytes: Option<usize>,
@@ -30,15 +33,24 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// A receive buffer so small (the system makes a few KiB of it) that a
-    /// server's writes are often taken only in part.
-    pub const SMALL: Self =
-        Self { receive_buffer_bytes: Some(2048), send_buffer_bytes: None, stalled: false };
+    /// Small receive buffer, small segments: what a server can write to this
+    /// client before it has to wait is some ten KiB, where on the loopback
+    /// device it is otherwise megabytes. Its writes are often taken only in part.
+    pub const SMALL: Self = Self {
+        receive_buffer_bytes: Some(16 * 1024),
+        segment_bytes: Some(536),
+        send_buffer_bytes: None,
+        stalled: false,
+    };
     /// The same, without reading.
     pub const STALLED: Self = Self { stalled: true, ..Self::SMALL };
     /// A sender whose floods are not swallowed by its own system.
-    pub const FLOODER: Self =
-        Self { receive_buffer_bytes: None, send_buffer_bytes: Some(32 * 1024), stalled: false };
+    pub const FLOODER: Self = Self {
+        receive_buffer_bytes: None,
+        segment_bytes: None,
+        send_buffer_bytes: Some(32 * 1024),
+        stalled: false,
+    };
 }
 
 /// How a connection ended, seen from the client.
@@ -260,6 +272,9 @@ fn new_socket(address: SocketAddr, options: ConnectOptions) -> io::Result<Socket
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if let Some(bytes) = options.receive_buffer_bytes {
         socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.segment_bytes {
+        socket.set_tcp_mss(bytes)?;
     }
     if let Some(bytes) = options.send_buffer_bytes {
         socket.set_send_buffer_size(bytes)?;

@@ -39,6 +39,9 @@ const READS_IN_A_ROW_MAX: usize = 4;
 const EVENTS_MAX: usize = 256;
 /// How often a waiting room looks whether its server is still there.
 const GLANCE: Duration = Duration::from_millis(50);
+/// How much longer than its patience a case waits while something still
+/// arrives: a slow server that works through a backlog is not a silent one.
+const PROGRESS_FACTOR: u32 = 3;
 /// Log lines shown with a failure.
 const LOG_LINES_MAX: usize = 12;
 
@@ -340,31 +343,44 @@ impl Room {
         let started = Instant::now();
         let patience = self.trial.patience();
         let mut pending = clients.to_vec();
+        let mut progress = (0, started);
         loop {
             pending.retain(|&index| !done(self, index));
-            let Some(&first) = pending.first() else { return Ok(()) };
+            if pending.is_empty() {
+                return Ok(());
+            }
             if let Some(&index) = pending.iter().find(|&&index| self.client(index).end().is_some())
             {
                 return Err(self.failure(index, expected, self.describe_end(index)));
             }
-            let left = patience.saturating_sub(started.elapsed());
-            if left.is_zero() {
-                self.trial.waited_in_vain(started.elapsed());
-                let came = format!(
-                    "it did not come within {:.0} s{}",
-                    patience.as_secs_f64(),
-                    if pending.len() > 1 {
-                        format!(" ({} of {} connections wait for it)", pending.len(), clients.len())
-                    } else {
-                        String::new()
-                    }
-                );
-                return Err(self.failure(first, expected, came));
+            let arrived: u64 = pending.iter().map(|&i| self.client(i).bytes_received()).sum();
+            if arrived != progress.0 {
+                progress = (arrived, Instant::now());
             }
-            if self.pump(left.min(GLANCE))? == 0 && self.server_ended() {
-                return Err(self.failure(first, expected, "the server ended"));
+            if progress.1.elapsed() > patience || started.elapsed() > patience * PROGRESS_FACTOR {
+                self.trial.waited_in_vain(started.elapsed());
+                return Err(self.in_vain(&pending, clients.len(), started.elapsed(), expected));
+            }
+            if self.pump(GLANCE)? == 0 && self.server_ended() {
+                return Err(self.failure(pending[0], expected, "the server ended"));
             }
         }
+    }
+
+    fn in_vain(
+        &self,
+        pending: &[ClientIndex],
+        asked: usize,
+        waited: Duration,
+        expected: &str,
+    ) -> Stop {
+        let others = if asked > 1 {
+            format!(" ({} of {asked} connections wait for it)", pending.len())
+        } else {
+            String::new()
+        };
+        let came = format!("it did not come within {:.0} s{others}", waited.as_secs_f64());
+        self.failure(pending[0], expected, came)
     }
 
     /// Pumps until `done` holds, at most `time`; says whether it does.

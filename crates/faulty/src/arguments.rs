@@ -26,8 +26,11 @@ pub enum ListFormat {
 /// The arguments of a server with or without a fault.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// The address to listen on, such as 127.0.0.1:8080 or [::1]:8080
-    #[arg(value_name = "HOST:PORT")]
+    /// The address to listen on.
+    #[arg(
+        value_name = "HOST:PORT",
+        help = "The address to listen on, such as 127.0.0.1:8080 or [::1]:8080"
+    )]
     pub address: Option<String>,
 
     /// The fault that the server has; without it the server is correct

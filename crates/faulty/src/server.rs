@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 
 use rustix::io::Errno;
 
+use crate::chance::OneIn;
 use crate::client::{Client, ClientId, End, Message, State};
 use crate::deviation::Deviation;
 use crate::error::Error;
@@ -28,14 +29,16 @@ pub(crate) struct Server {
     /// Received and not yet sequenced.
     batch: Vec<Message>,
     buffer: Vec<u8>,
-    /// Deliveries that could have been dropped, for the knob that drops some.
-    droppable: u64,
+    /// Picks what is dropped under load, if the knob says so.
+    drops: Option<OneIn>,
 }
 
 impl Server {
     pub(crate) fn new(room: Room, deviation: Box<dyn Deviation>) -> Self {
         let buffer = vec![0; room.context.knobs.read_bytes_max];
-        Self { room, deviation, batch: Vec::new(), buffer, droppable: 0 }
+        let one_in = room.context.knobs.drop_one_in;
+        let drops = (one_in > 0).then(|| OneIn::new(one_in));
+        Self { room, deviation, batch: Vec::new(), buffer, drops }
     }
 
     /// Serves until it is told to stop.
@@ -172,10 +175,12 @@ impl Server {
     fn pass_on(&mut self) -> Result<(), Error> {
         let batch = std::mem::take(&mut self.batch);
         let batch = self.deviation.sequence(&mut self.room, batch);
-        if self.room.context.knobs.drop_one_in > 0 && batch.len() > UNDER_WAY_MAX {
-            self.distribute_with_losses(&batch);
-        } else {
-            self.deviation.distribute(&mut self.room, &batch);
+        match &mut self.drops {
+            // Nothing of it was written to anybody: all of it is under way.
+            Some(drops) if batch.len() > UNDER_WAY_MAX => {
+                distribute_with_losses(&mut *self.deviation, &mut self.room, &batch, drops);
+            }
+            _ => self.deviation.distribute(&mut self.room, &batch),
         }
         if std::mem::take(&mut self.room.touched) {
             let waiting =
@@ -186,21 +191,6 @@ impl Server {
             }
         }
         Ok(())
-    }
-
-    /// Delivers a batch of which nothing was written to anybody, so that all of
-    /// it is under way, and which is therefore long enough to drop from.
-    fn distribute_with_losses(&mut self, batch: &[Message]) {
-        self.room.touched = true;
-        let one_in = self.room.context.knobs.drop_one_in;
-        for message in batch {
-            for client in self.room.clients.values_mut() {
-                self.droppable += 1;
-                if !self.droppable.is_multiple_of(one_in) {
-                    self.deviation.enqueue(client, message, &self.room.context);
-                }
-            }
-        }
     }
 
     fn flush(&mut self, id: ClientId) -> Result<(), Error> {
@@ -236,6 +226,23 @@ impl Server {
         for (id, end) in leaving.collect::<Vec<_>>() {
             if let Some(client) = self.room.take(id) {
                 self.deviation.left(&mut self.room, client, end);
+            }
+        }
+    }
+}
+
+/// Delivers a batch that is long enough to drop from.
+fn distribute_with_losses(
+    deviation: &mut dyn Deviation,
+    room: &mut Room,
+    batch: &[Message],
+    drops: &mut OneIn,
+) {
+    room.touched = true;
+    for message in batch {
+        for client in room.clients.values_mut() {
+            if !drops.happens() {
+                deviation.enqueue(client, message, &room.context);
             }
         }
     }

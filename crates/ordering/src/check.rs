@@ -50,7 +50,9 @@ impl Verdicts {
     }
 }
 
-/// Judges a history, in time linear in its events if it keeps the rules.
+/// Judges a history, in time linear in its events if it keeps the rules and
+/// holds no short messages. Those cost a logarithm more, and for a body that
+/// several connections sent, its messages times the receivers that got it.
 ///
 /// A broken rule takes about twenty times as long, since the smallest
 /// counterexample is looked for.

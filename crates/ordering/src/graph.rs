@@ -1,5 +1,7 @@
 //! Which messages must come before which, and whether that is a contradiction.
 
+use std::ops::Range;
+
 use crate::chains::{Chains, NONE, Receipts};
 
 /// The first `prefix` events of a history, as a graph on its messages.
@@ -18,84 +20,55 @@ pub(crate) struct Graph<'c> {
 impl Graph<'_> {
     /// Whether one order of all messages fits every chain: Kahn's algorithm.
     pub(crate) fn is_acyclic(&self) -> bool {
-        let vertices = self.chains.vertices() as usize;
-        let mut latest = vec![NONE; vertices];
-        let mut unplaced_before = vec![0u32; vertices];
-        // Successors of `v` are `successors[start[v]..start[v + 1]]`; counted one
-        // place to the right first, so that filling in moves them into place.
-        let mut start = vec![0u32; vertices + 2];
-        self.for_each_edge(&mut latest, |before, after| {
-            start[before as usize + 2] += 1;
-            unplaced_before[after as usize] += 1;
-        });
-        for vertex in 2..start.len() {
-            start[vertex] += start[vertex - 1];
-        }
-        let mut successors = vec![0u32; start[vertices + 1] as usize];
-        latest.fill(NONE);
-        self.for_each_edge(&mut latest, |before, after| {
-            let slot = &mut start[before as usize + 1];
-            successors[*slot as usize] = after;
-            *slot += 1;
-        });
-
-        // A sender's chain needs no stored edges: its vertices are neighbours.
         let sender = &self.chains.sender;
+        let vertices = sender.len();
+        let Edges { newest, edges, mut unplaced_before } = self.edges();
+        // A sender's chain needs no stored edges: its vertices are neighbours.
         for vertex in 1..vertices {
             unplaced_before[vertex] += u32::from(sender[vertex - 1] == sender[vertex]);
         }
-        let mut ready = latest;
-        ready.clear();
-        ready.extend((0..vertices as u32).filter(|&v| unplaced_before[v as usize] == 0));
+        let is_ready = |&vertex: &u32| unplaced_before[vertex as usize] == 0;
+        let mut ready: Vec<u32> = (0..vertices as u32).filter(is_ready).collect();
         let mut placed = 0;
         while let Some(vertex) = ready.pop() {
             placed += 1;
-            let vertex = vertex as usize;
-            let mut place = |after: usize| {
-                unplaced_before[after] -= 1;
-                if unplaced_before[after] == 0 {
-                    ready.push(after as u32);
+            let mut place = |after: u32| {
+                let unplaced = &mut unplaced_before[after as usize];
+                *unplaced -= 1;
+                if *unplaced == 0 {
+                    ready.push(after);
                 }
             };
-            if vertex + 1 < vertices && sender[vertex + 1] == sender[vertex] {
+            let next = vertex as usize + 1;
+            if next < vertices && sender[next] == sender[vertex as usize] {
                 place(vertex + 1);
             }
-            for &after in &successors[start[vertex] as usize..start[vertex + 1] as usize] {
-                place(after as usize);
+            let mut edge = newest[vertex as usize];
+            while edge != NONE {
+                let (after, older) = edges[edge as usize];
+                place(after);
+                edge = older;
             }
         }
         placed == vertices
     }
 
-    /// Calls `edge` with the edges between different senders' messages, most
-    /// repetitions left out (`latest` must be all [`NONE`]).
-    fn for_each_edge(&self, latest: &mut [u32], mut edge: impl FnMut(u32, u32)) {
-        let sender = &self.chains.sender;
-        let mut once = |before: u32, after: u32| {
-            let in_sending_order =
-                before < after && sender[before as usize] == sender[after as usize];
-            if latest[before as usize] != after && !in_sending_order {
-                latest[before as usize] = after;
-                edge(before, after);
-            }
-        };
+    /// The edges between different senders' messages, most repetitions left out.
+    fn edges(&self) -> Edges {
+        let mut edges = Edges::new(self.chains.vertices() as usize);
         for connection in 0..self.chains.connections() {
             let range = self.receipts.range_before(connection, self.prefix);
             for pair in self.receipts.vertex[range.clone()].windows(2) {
-                once(pair[0], pair[1]);
+                edges.add(pair[0], pair[1], &self.chains.sender);
             }
             if self.causal {
-                self.for_each_causal_edge(connection, range, &mut once);
+                self.add_causal_edges(connection, range, &mut edges);
             }
         }
+        edges
     }
 
-    fn for_each_causal_edge(
-        &self,
-        connection: usize,
-        range: std::ops::Range<usize>,
-        edge: &mut impl FnMut(u32, u32),
-    ) {
+    fn add_causal_edges(&self, connection: usize, range: Range<usize>, edges: &mut Edges) {
         let mut place = range.start;
         let mut told = range.start;
         for vertex in self.chains.sent_before(connection, self.prefix) {
@@ -106,8 +79,50 @@ impl Graph<'_> {
             // Without a new receipt the edge of the message before suffices.
             if place > told {
                 told = place;
-                edge(self.receipts.vertex[place - 1], vertex);
+                edges.add(self.receipts.vertex[place - 1], vertex, &self.chains.sender);
             }
+        }
+    }
+}
+
+/// Of a message's successors, so many are compared with a new one. With drops,
+/// receivers that agree still skip different messages; this few tell nearly all
+/// repetitions.
+const COMPARED_MAX: usize = 4;
+
+struct Edges {
+    /// Per vertex, the newest of the edges that leave it.
+    newest: Vec<u32>,
+    /// Where each edge leads, and the next older edge of the same vertex.
+    edges: Vec<(u32, u32)>,
+    /// Per vertex, how many edges lead to it.
+    unplaced_before: Vec<u32>,
+}
+
+impl Edges {
+    fn new(vertices: usize) -> Self {
+        Self { newest: vec![NONE; vertices], edges: Vec::new(), unplaced_before: vec![0; vertices] }
+    }
+
+    #[inline]
+    fn add(&mut self, before: u32, after: u32, sender: &[u32]) {
+        let newest = self.newest[before as usize];
+        let mut edge = newest;
+        for _ in 0..COMPARED_MAX {
+            if edge == NONE {
+                break;
+            }
+            let (known, older) = self.edges[edge as usize];
+            if known == after {
+                return;
+            }
+            edge = older;
+        }
+        let in_sending_order = before < after && sender[before as usize] == sender[after as usize];
+        if !in_sending_order {
+            self.newest[before as usize] = self.edges.len() as u32;
+            self.edges.push((after, newest));
+            self.unplaced_before[after as usize] += 1;
         }
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::event::{ConnectionId, Event, MessageId, StreamPosition};
+use crate::events::{Events, RawEvents};
 use crate::log::{
-    BODY_BYTES_MAX, BodyRef, Cursor, DETAIL_BYTES_MAX, EVENT_BYTES_MAX, NAME_BYTES_MAX, Raw, State,
+    BODY_BYTES_MAX, BodyRef, DETAIL_BYTES_MAX, EVENT_BYTES_MAX, NAME_BYTES_MAX, Raw, State,
 };
 
 /// The most events one history can hold; events are numbered in 32 bits.
@@ -50,8 +51,9 @@ pub enum RecordError {
     },
     /// A name that the text form could not tell from a message.
     #[error(
-        "`{0}` is no name of a connection: it takes letters, digits, `-` and `_`, begins and ends \
-         with a letter, and has at most {NAME_BYTES_MAX} bytes"
+        "`{}` is no name of a connection: it takes letters, digits, `-` and `_`, begins and ends \
+         with a letter, and has at most {NAME_BYTES_MAX} bytes",
+        .0.escape_debug()
     )]
     BadName(String),
     /// A name that another connection has.
@@ -269,11 +271,11 @@ impl History {
 
     /// All events, in order.
     pub fn events(&self) -> Events<'_> {
-        Events { history: self, raw: self.raw_events() }
+        Events::new(self)
     }
 
     pub(crate) fn raw_events(&self) -> RawEvents<'_> {
-        RawEvents { blocks: &self.blocks, state: State::default(), cursor: Cursor::new(&[]) }
+        RawEvents::new(&self.blocks)
     }
 
     pub(crate) fn blocks(&self) -> &[Vec<u8>] {
@@ -455,91 +457,4 @@ fn is_name(name: &str) -> bool {
         && ends_in_letters(bytes.first())
         && ends_in_letters(bytes.last())
         && bytes.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-}
-
-/// All events of a history, as indices.
-#[derive(Debug)]
-pub(crate) struct RawEvents<'h> {
-    blocks: &'h [Vec<u8>],
-    state: State,
-    cursor: Cursor<'h>,
-}
-
-impl RawEvents<'_> {
-    /// Messages that the connection had sent before the next event.
-    pub(crate) fn sent(&self, connection: u32) -> u32 {
-        self.state.sent(connection)
-    }
-
-    /// Connections recorded before the next event.
-    pub(crate) fn connections(&self) -> usize {
-        self.state.connections()
-    }
-}
-
-impl<'h> Iterator for RawEvents<'h> {
-    type Item = Raw<'h>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Raw<'h>> {
-        if self.cursor.is_at_end() {
-            let (block, rest) = self.blocks.split_first()?;
-            self.blocks = rest;
-            self.cursor = Cursor::new(block);
-        }
-        match self.state.decode(&mut self.cursor) {
-            Ok(raw) => Some(raw),
-            Err(error) => unreachable!("the log of a history is malformed: {error:?}"),
-        }
-    }
-}
-
-/// All events of a history, in order; see [`History::events`].
-#[derive(Debug)]
-pub struct Events<'h> {
-    history: &'h History,
-    raw: RawEvents<'h>,
-}
-
-impl<'h> Iterator for Events<'h> {
-    type Item = Event<'h>;
-
-    fn next(&mut self) -> Option<Event<'h>> {
-        let raw = self.raw.next()?;
-        let id = |sender: u32, sequence| MessageId { sender: ConnectionId(sender), sequence };
-        let connection = |index: u32| ConnectionId(index);
-        Some(match raw {
-            Raw::Connect { .. } => {
-                let connection = ConnectionId(self.raw.connections() as u32 - 1);
-                Event::Connect { connection, name: self.history.name(connection) }
-            }
-            Raw::Send { connection, short, maybe, position } => Event::Send {
-                message: id(connection, self.raw.sent(connection) - 1),
-                short: short.map(|body| self.history.body(body.index)),
-                maybe,
-                position,
-            },
-            Raw::MaybeFrom { connection, sequence } => {
-                Event::MaybeFrom { message: id(connection, sequence) }
-            }
-            Raw::Receive { connection: receiver, sender, sequence, position } => Event::Receive {
-                connection: connection(receiver),
-                message: id(sender, sequence),
-                position,
-            },
-            Raw::ReceiveShort { connection: receiver, body, position } => Event::ReceiveAnonymous {
-                connection: connection(receiver),
-                body: self.history.body(body.index),
-                position,
-            },
-            Raw::ReceiveUnknown { connection: receiver, position, detail } => {
-                Event::ReceiveUnknown {
-                    connection: connection(receiver),
-                    position,
-                    // Recorded from a `str`, so the fallback is never taken.
-                    detail: std::str::from_utf8(detail).unwrap_or_default(),
-                }
-            }
-        })
-    }
 }

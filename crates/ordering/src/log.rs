@@ -204,7 +204,7 @@ impl State {
         let flags = tag & !KIND_MASK;
         let flags_allowed =
             if kind == SEND || kind == SEND_SHORT { FLAG_POSITION | FLAG_MAYBE } else { 0 };
-        if flags & !flags_allowed != 0 {
+        if kind > RECEIVE_UNKNOWN || flags & !flags_allowed != 0 {
             return Err(Malformed { at: start, what: "an unknown kind of event" });
         }
         if kind == CONNECT {
@@ -233,12 +233,11 @@ impl State {
                 let position = self.received(cursor, connection)?;
                 Ok(Raw::ReceiveShort { connection, body, position })
             }
-            RECEIVE_UNKNOWN => {
+            _ => {
                 let position = self.received(cursor, connection)?;
                 let detail = cursor.bytes(DETAIL_BYTES_MAX, "a detail that is too long")?;
                 Ok(Raw::ReceiveUnknown { connection, position, detail })
             }
-            _ => Err(Malformed { at: start, what: "an unknown kind of event" }),
         }
     }
 

@@ -163,7 +163,7 @@ impl Parser {
             return Err(LoadError::NotAHistory { offset: offset + first.at as u64 });
         }
         if words[1].text != HISTORY_VERSION.to_string() {
-            let (found, at) = (words[1].text.to_owned(), words[1].at);
+            let (found, at) = (words[1].shown().to_string(), words[1].at);
             return Err(LoadError::Version { found, offset: offset + at as u64 });
         }
         self.has_header = true;
@@ -203,11 +203,12 @@ impl Parser {
                 let event = Event::ReceiveUnknown { connection, position, detail: &detail };
                 self.finish(word, line, event)
             }
-            other => Err((
+            _ => Err((
                 word.at,
                 format!(
-                    "`{other}` is none of connect, send, maybe, short, maybe-short, maybe-from, \
-                     recv, recv-short, recv-unknown"
+                    "`{}` is none of connect, send, maybe, short, maybe-short, maybe-from, recv, \
+                     recv-short, recv-unknown",
+                    word.shown()
                 ),
             )),
         }
@@ -215,7 +216,7 @@ impl Parser {
 
     fn finish(&mut self, word: &Word<'_>, line: &Words<'_>, event: Event<'_>) -> Result<(), Wrong> {
         if let Some(more) = line.words.get(line.next) {
-            return Err((more.at, format!("`{}` is too much on this line", more.text)));
+            return Err((more.at, format!("`{}` is too much on this line", more.shown())));
         }
         self.history.record(event).map_err(|error| (word.at, error.to_string()))
     }
@@ -243,7 +244,7 @@ impl Parser {
         let sequence = sequence
             .text
             .parse()
-            .map_err(|_| (sequence.at, format!("`{}` is no sequence", sequence.text)))?;
+            .map_err(|_| (sequence.at, format!("`{}` is no sequence", sequence.shown())))?;
         let body = if is_short { Some(line.quoted("the body")?) } else { None };
         if let Some(body) = body.as_ref().filter(|body| body.len() > BODY_BYTES_MAX) {
             return Err((word.at, format!("a body of {} bytes", body.len())));
@@ -259,7 +260,7 @@ impl Parser {
         self.find(word.text).ok_or_else(|| {
             (
                 word.at,
-                format!("`{}` is no connection: no `connect` line names it before", word.text),
+                format!("`{}` is no connection: no `connect` line names it before", word.shown()),
             )
         })
     }
@@ -278,7 +279,7 @@ impl Parser {
     fn message(&self, line: &mut Words<'_>) -> Result<MessageId, Wrong> {
         let word = line.next("a message")?;
         let wrong = || {
-            let what = format!("`{}` is no message such as `a0` or `#3:0`", word.text);
+            let what = format!("`{}` is no message such as `a0` or `#3:0`", word.shown());
             (word.at, what)
         };
         let (sender, sequence) = match word.text.split_once(':') {
@@ -337,6 +338,13 @@ struct Word<'l> {
     at: usize,
 }
 
+impl Word<'_> {
+    /// The word as an error shows it: whatever it holds, on one line.
+    fn shown(&self) -> impl std::fmt::Display {
+        self.text.escape_debug()
+    }
+}
+
 /// The rest of a line.
 struct Words<'l> {
     words: &'l [Word<'l>],
@@ -371,7 +379,9 @@ impl<'l> Words<'l> {
         self.next += 1;
         match digits.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err((word.at, format!("`{}` has no whole number after {prefix}", word.text))),
+            Err(_) => {
+                Err((word.at, format!("`{}` has no whole number after {prefix}", word.shown())))
+            }
         }
     }
 }

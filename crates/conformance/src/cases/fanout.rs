@@ -211,7 +211,7 @@ fn no_legacy(room: &mut Room) -> Outcome {
     for turn in 0..4 {
         let stalled = room.connect_with("client that never reads", ConnectOptions::STALLED)?;
         room.insist(talker, &[talker], "a message beside a client that does not read")?;
-        let flood = Flood { senders: vec![talker], bytes: 1 << 20, length: 200 };
+        let flood = Flood { senders: vec![talker], steady: true, bytes: 1 << 20, length: 200 };
         room.flood(&flood, Duration::from_millis(600))?;
         room.insist(talker, &[talker], "a message behind many")?;
         let before = sequenced(room, &[talker]);

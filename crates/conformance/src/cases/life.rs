@@ -73,7 +73,8 @@ fn survives_everything(room: &mut Room) -> Outcome {
         room.flush()?;
         room.finish_sending(half);
         room.reset(cut);
-        let flood = Flood { senders: vec![stayers[turn % 2]], bytes: 64 * 1024, length: 120 };
+        let flood =
+            Flood { senders: vec![stayers[turn % 2]], steady: true, bytes: 64 * 1024, length: 120 };
         room.flood(&flood, Duration::from_millis(60))?;
         room.insist(stayers[0], &stayers, "a message amid all kinds of clients")?;
         match turn % 3 {
@@ -100,7 +101,8 @@ fn all_kinds(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
         let holder = room.connect("client that holds a frame open")?;
         room.queue_bytes(holder, &[200, 1]);
     }
-    let flood = Flood { senders: clients[..2].to_vec(), bytes: 256 * 1024, length: 200 };
+    let flood =
+        Flood { senders: clients[..2].to_vec(), steady: true, bytes: 256 * 1024, length: 200 };
     room.flood(&flood, Duration::from_millis(200))?;
     room.finish_sending(clients[4]);
     Ok(clients)

@@ -9,7 +9,7 @@ use crate::verdict::{Outcome, Stop};
 
 /// How much is sent past clients that do not read, in bytes: more than the
 /// system's own buffers hold, so that the server has to decide.
-const FLOOD_BYTES: u64 = 8 << 20;
+const FLOOD_BYTES: u64 = 4 << 20;
 /// Time for that. Slow servers end by time.
 const FLOOD_TIME: Duration = Duration::from_millis(1500);
 
@@ -62,7 +62,7 @@ fn beside_stalled(room: &mut Room, count: usize) -> Outcome {
     }
     let received = |room: &Room| room.recorder.tally(clients[1], clients[0]).received;
     let before = received(room);
-    let flood = Flood { senders: vec![clients[0]], bytes: FLOOD_BYTES, length: 200 };
+    let flood = Flood { senders: vec![clients[0]], steady: true, bytes: FLOOD_BYTES, length: 200 };
     let flooded = room.flood(&flood, FLOOD_TIME)?;
     if flooded.blocked {
         // Held up for good? Then what comes next fails; here nothing is decided.
@@ -89,8 +89,12 @@ fn talk_on(room: &mut Room, clients: &[ClientIndex], when: &str) -> Result<(), S
 
 fn sender_never_reads(room: &mut Room) -> Outcome {
     let clients = room.join(2, "client that reads")?;
-    let never = room.connect_with("client that sends and never reads", ConnectOptions::STALLED)?;
-    let flood = Flood { senders: vec![never], bytes: FLOOD_BYTES, length: 200 };
+    let options = ConnectOptions {
+        send_buffer_bytes: ConnectOptions::FLOODER.send_buffer_bytes,
+        ..ConnectOptions::STALLED
+    };
+    let never = room.connect_with("client that sends and never reads", options)?;
+    let flood = Flood { senders: vec![never], steady: false, bytes: FLOOD_BYTES, length: 200 };
     let flooded = room.flood(&flood, FLOOD_TIME)?;
     talk_on(room, &clients, "while another client sends and never reads")?;
     let how = if room.client(never).end().is_some() {

@@ -2,25 +2,33 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ClientIndex, Room};
+use super::storm::BACKLOG_BYTES_MAX;
+use super::{ClientIndex, GLANCE, Room};
 use crate::verdict::Stop;
 
-/// A sender has so much waiting at most, in bytes.
-const BACKLOG_BYTES_MAX: usize = 64 * 1024;
 /// How long a sender may be unable to send before the flood counts as held
 /// up by the server.
 const BLOCKED_AFTER: Duration = Duration::from_millis(700);
-/// What is offered before a server that has lost nothing counts as one that
-/// buffers a lot, in bytes. Each step is tried only if the one before lost nothing.
-const FLOOD_STEPS_BYTES: [u64; 3] = [1 << 20, 4 << 20, 16 << 20];
-/// Time for each step. Slow servers end a step by time.
-const FLOOD_STEP_TIME: Duration = Duration::from_millis(1800);
+/// What is offered, in bytes, before a server that has lost nothing counts as
+/// one that buffers a lot, and the time for it. Each step is tried only if the
+/// one before lost nothing.
+const FLOOD_STEPS: [(u64, Duration); 4] = [
+    (256 << 10, Duration::from_millis(1000)),
+    (1 << 20, Duration::from_millis(1500)),
+    (4 << 20, Duration::from_millis(2000)),
+    (16 << 20, Duration::from_millis(3000)),
+];
+/// Steps that may end by time: a slow server gets no more in a further one.
+const SLOW_STEPS_MAX: u32 = 2;
 
 /// A lot to send.
 #[derive(Debug, Clone)]
 pub struct Flood {
     /// Who sends, as fast as the server takes it.
     pub senders: Vec<ClientIndex>,
+    /// Whether the senders keep to the pace of their own echoes, so that the
+    /// backlog of a slow server stays short. Otherwise they fill all buffers.
+    pub steady: bool,
     /// How much, all together, in bytes.
     pub bytes: u64,
     /// Length of each message, in bytes.
@@ -77,17 +85,17 @@ impl Room {
             self.recorder.begin_burst(sender);
         }
         loop {
+            self.pump(GLANCE)?;
             for &sender in &flood.senders {
-                while queued < flood.bytes
-                    && self.client(sender).unsent_bytes() < BACKLOG_BYTES_MAX
-                    && self.can_send(sender)
-                {
-                    self.say(sender, flood.length);
-                    queued += 1 + flood.length as u64;
-                    unsent_before = usize::MAX;
+                for _ in 0..self.turn_of(sender, flood.steady) {
+                    if queued < flood.bytes {
+                        self.say(sender, flood.length);
+                        queued += 1 + flood.length as u64;
+                        unsent_before = usize::MAX;
+                    }
                 }
             }
-            self.pump(Duration::from_millis(5))?;
+            self.flush()?;
             let unsent: usize =
                 flood.senders.iter().map(|&sender| self.client(sender).unsent_bytes()).sum();
             if unsent < unsent_before {
@@ -98,6 +106,21 @@ impl Room {
             if (unsent == 0 && queued >= flood.bytes) || blocked || over {
                 return Ok(Flooded { bytes: queued - unsent as u64, blocked });
             }
+        }
+    }
+
+    /// How many messages `sender` may send now.
+    fn turn_of(&mut self, sender: ClientIndex, steady: bool) -> u32 {
+        /// Messages sent at once at most.
+        const TURN: u32 = 64;
+        if !self.can_send(sender) {
+            0
+        } else if steady {
+            self.pace(sender).min(TURN)
+        } else if self.client(sender).unsent_bytes() > BACKLOG_BYTES_MAX {
+            0
+        } else {
+            TURN
         }
     }
 
@@ -118,11 +141,12 @@ impl Room {
         drains: &[ClientIndex],
     ) -> Result<Pressure, Stop> {
         let mut offered = 0;
-        for bytes in FLOOD_STEPS_BYTES {
+        let mut slow_steps = 0;
+        for (bytes, time) in FLOOD_STEPS {
             let missing = self.missing(senders, stalled);
             self.set_reading(stalled, false)?;
-            let flood = Flood { senders: senders.to_vec(), bytes, length: 200 };
-            let flooded = self.flood(&flood, FLOOD_STEP_TIME)?;
+            let flood = Flood { senders: senders.to_vec(), steady: true, bytes, length: 200 };
+            let flooded = self.flood(&flood, time)?;
             offered += flooded.bytes;
             self.set_reading(stalled, true)?;
             for &sender in senders {
@@ -137,6 +161,10 @@ impl Room {
             }
             if flooded.blocked {
                 return Ok(Pressure::HeldBack);
+            }
+            slow_steps += u32::from(flooded.bytes < bytes);
+            if slow_steps == SLOW_STEPS_MAX {
+                break;
             }
         }
         Ok(Pressure::Buffered(offered))

@@ -4,6 +4,8 @@
 //! that differs from what was sent, or that comes twice. Where a case asks for
 //! it: the whole history, for the ordering checker.
 
+use std::time::{Duration, Instant};
+
 use zillions_ordering::{ConnectionId, History, MessageId, StreamPosition};
 
 use crate::tagged::{Reading, Tag, Tagger};
@@ -52,6 +54,8 @@ struct Member {
     last_from: Option<usize>,
     /// Number of the first message of its present burst.
     burst: u32,
+    /// Up to which of its own messages it has seen the echo, or given it up.
+    echoed: u32,
     plain: Vec<Vec<u8>>,
 }
 
@@ -63,6 +67,7 @@ pub struct Recorder {
     history: Option<History>,
     plain_expected: bool,
     deliveries: u64,
+    last_event: Instant,
     mixed: u64,
     violations: Vec<Violation>,
 }
@@ -76,6 +81,7 @@ impl Recorder {
             history: None,
             plain_expected: false,
             deliveries: 0,
+            last_event: Instant::now(),
             mixed: 0,
             violations: Vec::new(),
         }
@@ -101,6 +107,7 @@ impl Recorder {
             tallies: Vec::new(),
             last_from: None,
             burst: 0,
+            echoed: 0,
             plain: Vec::new(),
         });
     }
@@ -111,6 +118,7 @@ impl Recorder {
         let member = &mut self.members[sender];
         let tag = Tag { sender: sender as u16, sequence: member.sent };
         member.sent += 1;
+        self.last_event = Instant::now();
         self.tagger.write(tag, length, out);
         if let (Some(history), Some(connection)) = (&mut self.history, member.connection) {
             let message = history.send(connection);
@@ -137,6 +145,22 @@ impl Recorder {
     /// What `sender` says from here on belongs to one burst.
     pub fn begin_burst(&mut self, sender: usize) {
         self.members[sender].burst = self.members[sender].sent;
+    }
+
+    /// How many messages of `sender` are on their way to its own echo.
+    pub fn unechoed(&self, sender: usize) -> u32 {
+        self.members[sender].sent - self.members[sender].echoed
+    }
+
+    /// How long ago anything was sent or received.
+    pub fn quiet_for(&self) -> Duration {
+        self.last_event.elapsed()
+    }
+
+    /// Stops waiting for the echoes of what `sender` has sent so far.
+    pub fn forgive(&mut self, sender: usize) {
+        let member = &mut self.members[sender];
+        member.echoed = member.sent;
     }
 
     /// How often a receiver got a message of another client between two
@@ -204,6 +228,7 @@ impl Recorder {
     fn tagged(&mut self, receiver: usize, tag: Tag, position: StreamPosition) {
         let sender = usize::from(tag.sender);
         self.deliveries += 1;
+        self.last_event = Instant::now();
         if let (Some(history), Some(to), Some(from)) =
             (&mut self.history, self.members[receiver].connection, self.members[sender].connection)
         {
@@ -215,6 +240,10 @@ impl Recorder {
         let from_before = self.members[receiver].last_from.replace(sender);
         if in_burst && from_before.is_some_and(|before| before != sender) {
             self.mixed += 1;
+        }
+        if receiver == sender {
+            let member = &mut self.members[sender];
+            member.echoed = member.echoed.max(tag.sequence + 1);
         }
         let tallies = &mut self.members[receiver].tallies;
         if tallies.len() <= sender {

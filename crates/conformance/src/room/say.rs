@@ -82,7 +82,7 @@ impl Room {
         to: &[ClientIndex],
         expected: &str,
     ) -> Result<(), Stop> {
-        let patience = self.trial.patience();
+        let patience = self.trial.patience() / 2;
         let mut wait = REPEAT_AFTER;
         let mut waited = Duration::ZERO;
         while waited + wait < patience {

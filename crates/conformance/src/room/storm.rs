@@ -12,8 +12,14 @@ use crate::verdict::Stop;
 /// A round is over when nothing arrives for so long. This decides only how
 /// hard the load is, never a verdict.
 const QUIET: Duration = Duration::from_millis(4);
+/// Messages of one sender that may be on their way to its own echo: enough to
+/// overflow any queue, few enough to be worked off soon by a slow server.
+const UNECHOED_MAX: u32 = 256;
+/// How long nothing at all has to arrive before the echoes that a sender at
+/// that mark waits for count as dropped. Decides only how hard the load is.
+const UNECHOED_WAIT: Duration = Duration::from_millis(40);
 /// A sender with so much waiting leaves out its turn, in bytes.
-const BACKLOG_BYTES_MAX: usize = 64 * 1024;
+pub(super) const BACKLOG_BYTES_MAX: usize = 64 * 1024;
 
 /// How much load is enough.
 #[derive(Debug, Clone, Copy)]
@@ -56,26 +62,52 @@ impl Room {
         Ok(rounds)
     }
 
-    /// One round: every sender's burst is prepared, then all go out at once.
+    /// One round: every sender's burst is prepared, then all go out at once,
+    /// or in turns message by message, so that senders get mixed in any server.
     ///
     /// # Errors
     /// As [`storm`](Self::storm).
     pub fn storm_round(&mut self, storm: &Storm) -> Result<(), Stop> {
         let mut senders = storm.senders.clone();
         senders.shuffle(&mut self.rng);
+        senders.retain(|&sender| self.pace(sender) >= storm.burst_max as u32);
+        if senders.is_empty() {
+            self.pump(QUIET)?;
+            return self.check_still_there(&storm.senders);
+        }
         for &sender in &senders {
-            if self.client(sender).unsent_bytes() > BACKLOG_BYTES_MAX {
-                continue;
-            }
             self.recorder.begin_burst(sender);
-            for _ in 0..self.rng.random_range(1..=storm.burst_max) {
+        }
+        // Small bursts are as frequent as large ones: some faults need a queue
+        // that overflows, others one that never does.
+        let burst_max = storm.burst_max >> self.rng.random_range(0..=storm.burst_max.ilog2());
+        let in_turns = self.rng.random();
+        for _ in 0..burst_max {
+            for &sender in &senders {
                 let length = self.rng.random_range(storm.lengths.0..=storm.lengths.1);
                 self.say(sender, length);
+            }
+            if in_turns {
+                self.flush()?;
             }
         }
         self.flush()?;
         self.catch_up(&senders, &storm.receivers)?;
         self.check_still_there(&senders)
+    }
+
+    /// How many messages `sender` may send now without piling up a backlog:
+    /// what is left of [`UNECHOED_MAX`].
+    pub(super) fn pace(&mut self, sender: ClientIndex) -> u32 {
+        if self.client(sender).unsent_bytes() > BACKLOG_BYTES_MAX {
+            return 0;
+        }
+        let left = UNECHOED_MAX.saturating_sub(self.recorder.unechoed(sender));
+        if left == 0 && self.recorder.quiet_for() > UNECHOED_WAIT {
+            self.recorder.forgive(sender);
+            return UNECHOED_MAX / 4;
+        }
+        left
     }
 
     /// Pumps until all receivers have the last message of every sender, or

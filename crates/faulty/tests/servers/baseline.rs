@@ -12,7 +12,8 @@ fn with_knobs(oddity: &Oddity) -> Probe {
 
 #[test]
 fn every_odd_server_is_correct() {
-    let probes: &[(&str, fn(&Probe) -> Seen)] = &[
+    type Named = (&'static str, fn(&Probe) -> Seen);
+    let probes: &[Named] = &[
         ("bodies", messages::bodies_arrive_unchanged_and_once),
         ("pieces", messages::frames_may_arrive_in_pieces),
         ("together", messages::frames_may_arrive_together),
@@ -50,14 +51,7 @@ fn echoes_of_a_burst(arguments: &[&str], count: usize) -> Result<usize, String> 
     let server = probe.start()?;
     let mut client = server.connect()?;
     client.send(&b"\x01x".repeat(count))?;
-    let mut other = server.connect()?;
-    // Nothing is dropped any more by then: its echo is the end.
-    other.say(b"end")?;
-    let mut heard = 0;
-    while client.hear()? != b"end" {
-        heard += 1;
-    }
-    Ok(heard)
+    client.say_until_heard(b"end", probe.patience)
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::support::{Client, Probe, Seen, raise_descriptor_limit};
 
-pub fn a_joiner_receives_what_is_new(probe: &Probe) -> Seen {
+pub(crate) fn a_joiner_receives_what_is_new(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut sender = server.connect()?;
     for _ in 0..30 {
@@ -23,19 +23,19 @@ fn many_are_served(probe: &Probe, count: usize) -> Seen {
     clients.iter_mut().try_for_each(|client| client.expect(b"all"))
 }
 
-pub fn seventy_clients_are_served(probe: &Probe) -> Seen {
+pub(crate) fn seventy_clients_are_served(probe: &Probe) -> Seen {
     many_are_served(probe, 70)
 }
 
-pub fn five_hundred_and_ten_clients_are_served(probe: &Probe) -> Seen {
+pub(crate) fn five_hundred_and_ten_clients_are_served(probe: &Probe) -> Seen {
     many_are_served(probe, 510)
 }
 
-pub fn five_clients_are_accepted_at_once(probe: &Probe) -> Seen {
+pub(crate) fn five_clients_are_accepted_at_once(probe: &Probe) -> Seen {
     many_are_served(probe, 5)
 }
 
-pub fn leaving_disturbs_nobody(probe: &Probe) -> Seen {
+pub(crate) fn leaving_disturbs_nobody(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut leaving = server.connect()?;
     let (mut next, mut last) = (server.connect()?, server.connect()?);
@@ -51,7 +51,7 @@ pub fn leaving_disturbs_nobody(probe: &Probe) -> Seen {
     Ok(())
 }
 
-pub fn an_empty_server_goes_on(probe: &Probe) -> Seen {
+pub(crate) fn an_empty_server_goes_on(probe: &Probe) -> Seen {
     let server = probe.start()?;
     for _ in 0..3 {
         let mut only = server.connect()?;

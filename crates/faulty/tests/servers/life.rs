@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Client, Probe, Seen, Server, ensure};
 
-pub fn nothing_is_left_behind(probe: &Probe) -> Seen {
+pub(crate) fn nothing_is_left_behind(probe: &Probe) -> Seen {
     let mut server = probe.start()?;
     let pid = server.pid();
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
@@ -25,7 +25,7 @@ pub fn nothing_is_left_behind(probe: &Probe) -> Seen {
     ensure(left.is_empty(), format!("{left:?} go on"))
 }
 
-pub fn it_starts_again_on_the_same_address(probe: &Probe) -> Seen {
+pub(crate) fn it_starts_again_on_the_same_address(probe: &Probe) -> Seen {
     let mut server = probe.start()?;
     let address = server.address()?;
     let mut client = server.connect()?;
@@ -44,7 +44,7 @@ pub fn it_starts_again_on_the_same_address(probe: &Probe) -> Seen {
 /// How long CPU time is counted.
 const COUNTING: Duration = Duration::from_millis(600);
 
-pub fn idle_clients_cost_nothing(probe: &Probe) -> Seen {
+pub(crate) fn idle_clients_cost_nothing(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut clients = [server.connect()?, server.connect()?, server.connect()?];
     clients[0].round_trip(b"hello")?;
@@ -72,7 +72,7 @@ fn cpu_ticks(server: &Server) -> Result<u64, String> {
 /// Descriptors that the server may have: a few more than it needs itself.
 const DESCRIPTORS: usize = 20;
 
-pub fn running_out_of_descriptors_is_survived(probe: &Probe) -> Seen {
+pub(crate) fn running_out_of_descriptors_is_survived(probe: &Probe) -> Seen {
     let server_command = probe.command();
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("ulimit -n {DESCRIPTORS}; exec \"$0\" \"$@\""));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Probe, Seen, frame};
 
-pub fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
+pub(crate) fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
     let server = probe.start()?;
     // The silent one first: when the other one is served, so is it.
     let mut silent = server.connect()?;
@@ -34,9 +34,16 @@ pub fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
     sender.expect(b"fence")
 }
 
-pub fn frames_may_arrive_in_pieces(probe: &Probe) -> Seen {
+pub(crate) fn frames_may_arrive_in_pieces(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut clients = [server.connect()?, server.connect()?, server.connect()?];
+    // Whoever was heard is read from: from then on each piece is read by itself.
+    for speaker in 0..clients.len() {
+        clients[speaker].say(b"hello")?;
+        for client in &mut clients {
+            client.expect(b"hello")?;
+        }
+    }
     let pieces: [(usize, &[u8]); 6] =
         [(0, b"\x04"), (0, b"a"), (1, b"\x03xy"), (0, b"bc"), (1, b"z"), (0, b"d")];
     for (at, piece) in pieces {
@@ -59,7 +66,7 @@ pub fn frames_may_arrive_in_pieces(probe: &Probe) -> Seen {
 /// one in 100 pairs.
 const BURSTS: usize = 100;
 
-pub fn frames_may_arrive_together(probe: &Probe) -> Seen {
+pub(crate) fn frames_may_arrive_together(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let (mut other, mut sender) = (server.connect()?, server.connect()?);
     let burst: [&[u8]; 4] = [b"one", b"", b"three", b"four"];
@@ -73,7 +80,7 @@ pub fn frames_may_arrive_together(probe: &Probe) -> Seen {
     Ok(())
 }
 
-pub fn frames_may_lie_across_reads(probe: &Probe) -> Seen {
+pub(crate) fn frames_may_lie_across_reads(probe: &Probe) -> Seen {
     let server = probe.start_with(&["--read-bytes-max=1000"])?;
     let mut client = server.connect()?;
     let bodies: Vec<Vec<u8>> = (0..=255).map(|number| vec![number; 150]).collect();
@@ -84,7 +91,7 @@ pub fn frames_may_lie_across_reads(probe: &Probe) -> Seen {
 /// Longer than a faulty server waits for anybody.
 const PAUSE: Duration = Duration::from_millis(2500);
 
-pub fn a_pause_is_not_the_end(probe: &Probe) -> Seen {
+pub(crate) fn a_pause_is_not_the_end(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut quiet = server.connect()?;
     let mut pausing = server.connect()?;

@@ -19,7 +19,7 @@ fn start_at(probe: &Probe, address: &str) -> Result<Server, String> {
     Server::spawn(command, probe.patience)
 }
 
-pub fn the_line_is_exact_and_the_only_output(probe: &Probe) -> Seen {
+pub(crate) fn the_line_is_exact_and_the_only_output(probe: &Probe) -> Seen {
     let address = free_address("127.0.0.1")?;
     let mut server = start_at(probe, &address.to_string())?;
     ensure(server.line == format!("listening on {address}\n"), format!("{:?}", server.line))?;
@@ -34,7 +34,7 @@ pub fn the_line_is_exact_and_the_only_output(probe: &Probe) -> Seen {
     ensure(rest.is_empty(), rest)
 }
 
-pub fn no_other_address_is_listened_on(probe: &Probe) -> Seen {
+pub(crate) fn no_other_address_is_listened_on(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut other = server.address()?;
     other.set_ip([127, 0, 0, 2].into());
@@ -57,11 +57,11 @@ fn is_refused(probe: &Probe, mut command: Command) -> Seen {
     ensure(reason.lines().count() == 1, format!("more than a line: {reason}"))
 }
 
-pub fn a_missing_argument_is_refused(probe: &Probe) -> Seen {
+pub(crate) fn a_missing_argument_is_refused(probe: &Probe) -> Seen {
     is_refused(probe, probe.command())
 }
 
-pub fn a_bad_address_is_refused(probe: &Probe) -> Seen {
+pub(crate) fn a_bad_address_is_refused(probe: &Probe) -> Seen {
     for address in ["nonsense", "127.0.0.1", "127.0.0.1:http", "300.0.0.1:8080"] {
         let mut command = probe.command();
         command.arg(address);
@@ -70,14 +70,14 @@ pub fn a_bad_address_is_refused(probe: &Probe) -> Seen {
     Ok(())
 }
 
-pub fn a_port_in_use_is_refused(probe: &Probe) -> Seen {
+pub(crate) fn a_port_in_use_is_refused(probe: &Probe) -> Seen {
     let taken = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     let mut command = probe.command();
     command.arg(taken.local_addr().map_err(|error| error.to_string())?.to_string());
     is_refused(probe, command)
 }
 
-pub fn ipv6_is_listened_on(probe: &Probe) -> Seen {
+pub(crate) fn ipv6_is_listened_on(probe: &Probe) -> Seen {
     let address = free_address("::1")?;
     let server = start_at(probe, &address.to_string())?;
     ensure(server.line == format!("listening on {address}\n"), &server.line)?;

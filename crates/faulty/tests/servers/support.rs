@@ -14,18 +14,21 @@ use socket2::{Domain, SockRef, Socket, Type};
 const PATIENCE_CORRECT: Duration = Duration::from_secs(60);
 const PATIENCE_FAULTY: Duration = Duration::from_secs(1);
 
+/// How long nothing comes before something is said again.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// What a probe saw: nothing wrong, or what.
-pub type Seen = Result<(), String>;
+pub(crate) type Seen = Result<(), String>;
 
 /// How to run the server that a probe looks at.
-pub struct Probe {
+pub(crate) struct Probe {
     arguments: Vec<String>,
     /// How long to wait for anything.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 /// Asserts that `probe` passes on the correct server and fails on each fault.
-pub fn prove(probe: fn(&Probe) -> Seen, faults: &[&str]) {
+pub(crate) fn prove(probe: fn(&Probe) -> Seen, faults: &[&str]) {
     let correct = Probe { arguments: Vec::new(), patience: PATIENCE_CORRECT };
     if let Err(seen) = probe(&correct) {
         panic!("the correct server: {seen}");
@@ -39,12 +42,12 @@ pub fn prove(probe: fn(&Probe) -> Seen, faults: &[&str]) {
 
 impl Probe {
     /// A correct server with other settings.
-    pub fn with_knobs(arguments: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn with_knobs(arguments: impl IntoIterator<Item = String>) -> Self {
         Self { arguments: arguments.into_iter().collect(), patience: PATIENCE_CORRECT }
     }
 
     /// The command, with standard output and error piped.
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_zillions-faulty"));
         command.args(&self.arguments).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -52,12 +55,12 @@ impl Probe {
     }
 
     /// A server on a port of the system's choice.
-    pub fn start(&self) -> Result<Server, String> {
+    pub(crate) fn start(&self) -> Result<Server, String> {
         self.start_with(&[])
     }
 
     /// The same with further arguments.
-    pub fn start_with(&self, arguments: &[&str]) -> Result<Server, String> {
+    pub(crate) fn start_with(&self, arguments: &[&str]) -> Result<Server, String> {
         let mut command = self.command();
         command.args(arguments).arg("127.0.0.1:0");
         Server::spawn(command, self.patience)
@@ -65,22 +68,22 @@ impl Probe {
 }
 
 /// Fails with `seen` unless `holds`.
-pub fn ensure(holds: bool, seen: impl Into<String>) -> Seen {
+pub(crate) fn ensure(holds: bool, seen: impl Into<String>) -> Seen {
     if holds { Ok(()) } else { Err(seen.into()) }
 }
 
 /// A running server, killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     /// Standard output after the first line.
-    pub output: Option<BufReader<ChildStdout>>,
-    pub line: String,
-    pub patience: Duration,
+    pub(crate) output: Option<BufReader<ChildStdout>>,
+    pub(crate) line: String,
+    pub(crate) patience: Duration,
 }
 
 impl Server {
     /// Starts it and waits for its line.
-    pub fn spawn(mut command: Command, patience: Duration) -> Result<Self, String> {
+    pub(crate) fn spawn(mut command: Command, patience: Duration) -> Result<Self, String> {
         let mut child = command.stderr(Stdio::null()).spawn().map_err(|e| e.to_string())?;
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut server = Self { child, output: None, line: String::new(), patience };
@@ -97,36 +100,36 @@ impl Server {
         Ok(server)
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The address in its line.
-    pub fn address(&self) -> Result<SocketAddr, String> {
+    pub(crate) fn address(&self) -> Result<SocketAddr, String> {
         let address = self.line.trim().strip_prefix("listening on ").ok_or("no such line")?;
         address.parse().map_err(|_| format!("no address: {address}"))
     }
 
-    pub fn connect(&self) -> Result<Client, String> {
+    pub(crate) fn connect(&self) -> Result<Client, String> {
         Client::connect(self.address()?, None, self.patience)
     }
 
     /// A client that the kernel buffers little for.
-    pub fn connect_small(&self) -> Result<Client, String> {
+    pub(crate) fn connect_small(&self) -> Result<Client, String> {
         Client::connect(self.address()?, Some(4096), self.patience)
     }
 
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self) -> Result<ExitStatus, String> {
+    pub(crate) fn wait(&mut self) -> Result<ExitStatus, String> {
         wait(&mut self.child, self.patience)
     }
 
     /// The resident set now, in bytes.
-    pub fn resident_bytes(&self) -> usize {
+    pub(crate) fn resident_bytes(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -134,7 +137,7 @@ impl Server {
         kib.unwrap_or(0) * 1024
     }
 
-    pub fn descriptors(&self) -> usize {
+    pub(crate) fn descriptors(&self) -> usize {
         let directory = std::fs::read_dir(format!("/proc/{}/fd", self.pid()));
         directory.map_or(0, Iterator::count)
     }
@@ -148,7 +151,7 @@ impl Drop for Server {
 }
 
 /// Waits for a process's end.
-pub fn wait(child: &mut Child, patience: Duration) -> Result<ExitStatus, String> {
+pub(crate) fn wait(child: &mut Child, patience: Duration) -> Result<ExitStatus, String> {
     let until = Instant::now() + patience;
     loop {
         match child.try_wait().map_err(|error| error.to_string())? {
@@ -160,13 +163,13 @@ pub fn wait(child: &mut Child, patience: Duration) -> Result<ExitStatus, String>
 }
 
 /// One connection.
-pub struct Client {
-    pub stream: TcpStream,
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
     reader: BufReader<TcpStream>,
 }
 
 impl Client {
-    pub fn connect(
+    pub(crate) fn connect(
         address: SocketAddr,
         buffer_bytes: Option<usize>,
         patience: Duration,
@@ -188,17 +191,17 @@ impl Client {
     }
 
     /// Writes bytes as they are, in one go.
-    pub fn send(&mut self, bytes: &[u8]) -> Seen {
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Seen {
         self.stream.write_all(bytes).map_err(|error| format!("sending: {error}"))
     }
 
     /// Sends a message.
-    pub fn say(&mut self, body: &[u8]) -> Seen {
+    pub(crate) fn say(&mut self, body: &[u8]) -> Seen {
         self.send(&frame(body))
     }
 
     /// Receives a message.
-    pub fn hear(&mut self) -> Result<Vec<u8>, String> {
+    pub(crate) fn hear(&mut self) -> Result<Vec<u8>, String> {
         let mut header = [0];
         self.reader.read_exact(&mut header).map_err(|error| format!("a header: {error}"))?;
         let mut body = vec![0; usize::from(header[0])];
@@ -207,37 +210,57 @@ impl Client {
     }
 
     /// Receives exactly this message.
-    pub fn expect(&mut self, body: &[u8]) -> Seen {
+    pub(crate) fn expect(&mut self, body: &[u8]) -> Seen {
         let heard = self.hear()?;
         ensure(heard == body, format!("heard {heard:?} instead of {body:?}"))
     }
 
     /// Says something and hears it: by then the server has seen whatever went
     /// before.
-    pub fn round_trip(&mut self, body: &[u8]) -> Seen {
+    pub(crate) fn round_trip(&mut self, body: &[u8]) -> Seen {
         self.say(body)?;
         self.expect(body)
     }
 
+    /// Says something again and again until it comes back, as it may be dropped
+    /// while much is under way. Returns how many other messages came before.
+    pub(crate) fn say_until_heard(
+        &mut self,
+        body: &[u8],
+        patience: Duration,
+    ) -> Result<usize, String> {
+        let (mut others, begin) = (0, Instant::now());
+        while begin.elapsed() < patience {
+            self.say(body)?;
+            while let Some(heard) = self.hear_within(AGAIN)? {
+                if heard == body {
+                    return Ok(others);
+                }
+                others += 1;
+            }
+        }
+        Err("nothing new comes".into())
+    }
+
     /// Closes the sending side.
-    pub fn finish(&mut self) -> Seen {
+    pub(crate) fn finish(&mut self) -> Seen {
         self.stream.shutdown(Shutdown::Write).map_err(|error| format!("closing: {error}"))
     }
 
     /// The stream ends here.
-    pub fn expect_end(&mut self) -> Seen {
+    pub(crate) fn expect_end(&mut self) -> Seen {
         let count = self.reader.read(&mut [0]).map_err(|error| format!("the end: {error}"))?;
         ensure(count == 0, "more than expected")
     }
 
     /// Resets the connection.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Hears whatever has arrived or arrives within `wait`; `None` in the
     /// meantime.
-    pub fn hear_within(&mut self, wait: Duration) -> Result<Option<Vec<u8>>, String> {
+    pub(crate) fn hear_within(&mut self, wait: Duration) -> Result<Option<Vec<u8>>, String> {
         if self.reader.buffer().is_empty() {
             let patience = self.stream.read_timeout().unwrap();
             self.stream.set_read_timeout(Some(wait.max(Duration::from_micros(1)))).unwrap();
@@ -254,14 +277,14 @@ impl Client {
     }
 }
 
-pub fn frame(body: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
     let mut frame = vec![body.len() as u8];
     frame.extend_from_slice(body);
     frame
 }
 
 /// Lets this process open as many sockets as it may.
-pub fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     setrlimit(Resource::Nofile, raised).unwrap();

@@ -1,12 +1,12 @@
 //! The checker against everything that can tell whether it is right.
 
-// mod accounting;
+mod accounting;
 mod brute_force;
-// mod counterexamples;
-// mod files;
-// mod labelled;
+mod counterexamples;
+mod files;
+mod labelled;
 mod oracle;
 mod properties;
 mod random;
-// mod recording;
-// mod text_form;
+mod recording;
+mod text_form;

@@ -7,39 +7,39 @@ use zillions_ordering::{ConnectionId, Event, History, MessageId, Rule};
 
 /// A message that was sent.
 #[derive(Clone, Debug)]
-pub struct Sent {
-    pub id: MessageId,
-    pub body: Option<Vec<u8>>,
-    pub event: usize,
+pub(crate) struct Sent {
+    pub(crate) id: MessageId,
+    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) event: usize,
 }
 
 /// A receipt.
 #[derive(Clone, Debug)]
-pub struct Receipt {
-    pub what: What,
-    pub event: usize,
+pub(crate) struct Receipt {
+    pub(crate) what: What,
+    pub(crate) event: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub(crate) enum What {
     Id(MessageId),
     Short(Vec<u8>),
 }
 
 /// A small history, sorted by connection.
 #[derive(Clone, Debug, Default)]
-pub struct Model {
+pub(crate) struct Model {
     /// All messages; each sender's in order of sending.
-    pub sent: Vec<Sent>,
+    pub(crate) sent: Vec<Sent>,
     /// Per connection what it received, without what breaks integrity.
-    pub received: Vec<Vec<Receipt>>,
+    pub(crate) received: Vec<Vec<Receipt>>,
     /// Whether anything broke integrity.
-    pub integrity_broken: bool,
+    pub(crate) integrity_broken: bool,
 }
 
 impl Model {
     /// The model of the first `length` events.
-    pub fn of(history: &History, length: usize) -> Self {
+    pub(crate) fn of(history: &History, length: usize) -> Self {
         let mut model = Self::default();
         for (event, found) in history.events().take(length).enumerate() {
             match found {
@@ -125,13 +125,13 @@ impl Model {
     }
 
     /// FIFO to the letter: some assignment keeps every sender's order.
-    pub fn fifo_exact(&self) -> bool {
+    pub(crate) fn fifo_exact(&self) -> bool {
         self.received.iter().all(|chain| !self.assignments(chain, &|_, _| true).is_empty())
     }
 
     /// FIFO as `docs/design/0002-ordering-checker.md` defines it where short
     /// messages make the letter intractable.
-    pub fn fifo_defined(&self) -> bool {
+    pub(crate) fn fifo_defined(&self) -> bool {
         self.received.iter().all(|chain| {
             let senders = self.sent.iter().map(|sent| sent.id.sender).collect::<BTreeSet<_>>();
             let of_one = senders.iter().all(|&sender| {
@@ -194,7 +194,7 @@ impl Model {
 
     /// Each connection's receipts as sent messages, without short ones that
     /// could be more than one message.
-    pub fn identified(&self) -> Vec<Vec<(usize, usize)>> {
+    pub(crate) fn identified(&self) -> Vec<Vec<(usize, usize)>> {
         let chains = self.received.iter().map(|chain| {
             let mut identified = Vec::new();
             for receipt in chain {
@@ -258,7 +258,7 @@ impl Model {
 
     /// TOTAL, or CAUSAL, to the letter: one order exists in which every chain
     /// can be found.
-    pub fn total_exact(&self, causal: bool) -> bool {
+    pub(crate) fn total_exact(&self, causal: bool) -> bool {
         // Per receipt its event and, bit by bit, the messages that it can be.
         let possible = |receipt: &Receipt| {
             let can_be = |mask, sent| mask | u32::from(self.can_be(sent, receipt)) << sent;
@@ -287,7 +287,7 @@ impl Model {
     }
 
     /// TOTAL, or CAUSAL, with the identified short messages only.
-    pub fn total_defined(&self, causal: bool) -> bool {
+    pub(crate) fn total_defined(&self, causal: bool) -> bool {
         if !self.fifo_defined() {
             return false;
         }
@@ -318,7 +318,7 @@ impl Model {
     }
 
     /// Whether the model keeps a rule, as defined.
-    pub fn keeps(&self, rule: Rule) -> bool {
+    pub(crate) fn keeps(&self, rule: Rule) -> bool {
         match rule {
             Rule::Integrity => !self.integrity_broken,
             Rule::Fifo => self.fifo_defined(),
@@ -329,7 +329,7 @@ impl Model {
 
     /// The fewest claims "this connection puts x before y" that contradict each
     /// other, by trying all of them.
-    pub fn fewest_claims(&self, causal: bool) -> Option<usize> {
+    pub(crate) fn fewest_claims(&self, causal: bool) -> Option<usize> {
         let count = self.sent.len();
         let mut distance = vec![vec![usize::MAX; count]; count];
         for (before, row) in distance.iter_mut().enumerate() {

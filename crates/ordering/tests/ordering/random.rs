@@ -7,24 +7,24 @@ use zillions_ordering::{ConnectionId, History, MessageId, StreamPosition};
 
 /// Which kinds of histories are made.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Out of 100: a message is short.
-    pub short_percent: u32,
+    pub(crate) short_percent: u32,
     /// Bodies of short messages to choose from.
-    pub bodies: &'static [&'static [u8]],
+    pub(crate) bodies: &'static [&'static [u8]],
     /// Whether each body belongs to one connection only.
-    pub own_bodies: bool,
+    pub(crate) own_bodies: bool,
     /// Out of 100: a delivery is dropped.
-    pub drop_percent: u32,
+    pub(crate) drop_percent: u32,
     /// Out of 100: a delivery is anything at all, sent or not.
-    pub wild_percent: u32,
+    pub(crate) wild_percent: u32,
     /// Out of 100: two neighbours in a receiver's queue change places.
-    pub swap_percent: u32,
+    pub(crate) swap_percent: u32,
     /// The most messages in all.
-    pub messages_max: u32,
+    pub(crate) messages_max: u32,
 }
 
-pub const IDS_ONLY: Shape = Shape {
+pub(crate) const IDS_ONLY: Shape = Shape {
     short_percent: 0,
     bodies: &[],
     own_bodies: false,
@@ -37,7 +37,7 @@ pub const IDS_ONLY: Shape = Shape {
 /// A queue of what is under way to one receiver.
 type Queue = Vec<(MessageId, Option<&'static [u8]>)>;
 
-pub fn history(rng: &mut ChaCha8Rng, shape: Shape) -> History {
+pub(crate) fn history(rng: &mut ChaCha8Rng, shape: Shape) -> History {
     let mut history = History::new();
     let connections = rng.random_range(2..=4);
     for _ in 0..connections {

@@ -1,0 +1,254 @@
+// Communicating sequential processes in C: coroutines and channels of libmill.
+//
+// One thread runs all coroutines. Each of them is plain sequential code that holds
+// on where it has to wait, and they talk over channels, as in Go. The hub is the only
+// one that knows who is connected; each client has a reader and a writer.
+//
+//     reader -- frames --> hub -- queue of each client --> writer
+//
+// A reader receives whole messages and hands each to the hub. The hub takes one at a
+// time, which puts all of them into one order, and offers it to every client's queue;
+// `otherwise`, when a queue is full, that client misses it. A writer takes messages
+// until there is none left and then flushes them to its client.
+//
+// The channels into the hub hold nothing: a reader goes on when the hub has taken its
+// message, so a flood waits in the sender's TCP connection, and a client's leave
+// cannot overtake its last message. On a leave the hub ends the queue with NULL. The
+// writer gets what is left in it, then NULL, and closes. Nobody else closes a client,
+// so nobody waits for a descriptor that is gone.
+//
+// Shortcuts: a message is one block of memory that all queues share and count. A writer
+// whose client is gone goes on emptying its queue until the hub has heard of it, from
+// the reader, which the same reset has woken.
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <libmill.h>
+
+enum {
+    QUEUE_MESSAGES = 64,  // held for a client that reads slowly
+    BACKLOG = 1024,       // connections that the kernel holds for us
+    ACCEPT_RETRY_MS = 50, // pause after a failed accept
+    NEVER = -1,           // as a deadline
+};
+
+struct message {
+    int holders; // queues that it is in, and whoever works on it
+    size_t length;
+    unsigned char frame[]; // the length byte and the body
+};
+
+struct client {
+    tcpsock socket;
+    chan queue; // of struct message *, NULL at the end
+    LIST_ENTRY(client) entry;
+};
+
+static chan joins, leaves; // of struct client *
+static chan frames;        // of struct message *
+
+static int parse(const char *argument, ipaddr *address);
+static tcpsock listen_at(ipaddr address);
+static void serve(tcpsock listener);
+static coroutine void hub(void);
+
+int main(int argc, char *argv[])
+{
+    ipaddr address;
+    if (argc != 2) {
+        fprintf(stderr, "usage: server HOST:PORT\n");
+        return 2;
+    }
+    if (!parse(argv[1], &address)) {
+        fprintf(stderr, "server: %s is not HOST:PORT with an IP address\n", argv[1]);
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    tcpsock listener = listen_at(address);
+    if (!listener) {
+        fprintf(stderr, "server: %s: %s\n", argv[1], strerror(errno));
+        return 1;
+    }
+    printf("listening on %s\n", argv[1]);
+    fflush(stdout);
+    joins = chmake(struct client *, 0);
+    leaves = chmake(struct client *, 0);
+    frames = chmake(struct message *, 0);
+    go(hub());
+    serve(listener);
+}
+
+static void *allocate(size_t size)
+{
+    void *memory = malloc(size);
+    if (!memory) {
+        perror("server");
+        exit(1);
+    }
+    return memory;
+}
+
+static void release(struct message *m)
+{
+    if (--m->holders == 0)
+        free(m);
+}
+
+static void offer(struct client *c, struct message *m)
+{
+    m->holders++; // at once: the writer may be done with it before we go on here
+    choose {
+    out(c->queue, struct message *, m):
+    otherwise:
+        m->holders--; // the queue is full: this client misses the message
+    end
+    }
+}
+
+// The sequencing point.
+static coroutine void hub(void)
+{
+    LIST_HEAD(, client) clients = LIST_HEAD_INITIALIZER(clients);
+    struct client *c;
+    for (;;) {
+        choose {
+        in(joins, struct client *, joined):
+            LIST_INSERT_HEAD(&clients, joined, entry);
+        in(leaves, struct client *, left):
+            LIST_REMOVE(left, entry);
+            chdone(left->queue, struct message *, NULL);
+        in(frames, struct message *, m):
+            LIST_FOREACH(c, &clients, entry)
+                offer(c, m);
+            release(m);
+        end
+        }
+    }
+}
+
+static struct message *receive(tcpsock s)
+{
+    unsigned char length;
+    tcprecv(s, &length, 1, NEVER);
+    if (errno)
+        return NULL;
+    struct message *m = allocate(sizeof(*m) + 1 + length);
+    m->holders = 1;
+    m->length = 1 + (size_t)length;
+    m->frame[0] = length;
+    tcprecv(s, m->frame + 1, length, NEVER);
+    if (errno) { // the stream ends inside of it
+        free(m);
+        return NULL;
+    }
+    return m;
+}
+
+static coroutine void reader(struct client *c)
+{
+    struct message *m;
+    while ((m = receive(c->socket)))
+        chs(frames, struct message *, m);
+    chs(leaves, struct client *, c);
+}
+
+static coroutine void writer(struct client *c)
+{
+    int failed = 0; // the errno that says that the client is gone
+    struct message *m = chr(c->queue, struct message *);
+    while (m) {
+        if (!failed) {
+            tcpsend(c->socket, m->frame, m->length, NEVER);
+            failed = errno;
+        }
+        release(m);
+        choose {
+        in(c->queue, struct message *, next):
+            m = next;
+        otherwise:
+            if (!failed) {
+                tcpflush(c->socket, NEVER);
+                failed = errno;
+            }
+            m = chr(c->queue, struct message *);
+        end
+        }
+    }
+    if (!failed)
+        tcpflush(c->socket, NEVER);
+    tcpclose(c->socket);
+    chclose(c->queue);
+    free(c);
+}
+
+// Cuts HOST:PORT, where HOST is an IPv4 address or an IPv6 address in brackets.
+static int parse(const char *argument, ipaddr *address)
+{
+    struct in6_addr ignored;
+    char host[INET6_ADDRSTRLEN + 2] = "", *name = host;
+    const char *colon = strrchr(argument, ':');
+    if (!colon || (size_t)(colon - argument) >= sizeof(host))
+        return 0;
+    memcpy(host, argument, colon - argument);
+    size_t digits = strspn(colon + 1, "0123456789");
+    int port = atoi(colon + 1);
+    if (digits == 0 || digits > 5 || colon[1 + digits] || port > 65535)
+        return 0;
+    int ipv6 = host[0] == '[' && host[strlen(host) - 1] == ']';
+    if (ipv6) {
+        host[strlen(host) - 1] = '\0';
+        name++;
+    }
+    if (inet_pton(ipv6 ? AF_INET6 : AF_INET, name, &ignored) != 1)
+        return 0;
+    *address = iplocal(name, port, ipv6 ? IPADDR_IPV6 : IPADDR_IPV4);
+    return errno == 0;
+}
+
+// libmill leaves Nagle's algorithm on and does not tell a socket's descriptor. But a new
+// socket gets the lowest free one, and what it accepts inherits its options.
+static tcpsock listen_at(ipaddr address)
+{
+    int fd = dup(STDERR_FILENO);
+    close(fd);
+    tcpsock listener = tcplisten(address, BACKLOG);
+    int error = errno;
+    if (listener)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    errno = error;
+    return listener;
+}
+
+static void admit(tcpsock socket)
+{
+    struct client *c = allocate(sizeof(*c));
+    c->socket = socket;
+    c->queue = chmake(struct message *, QUEUE_MESSAGES);
+    chs(joins, struct client *, c);
+    go(reader(c));
+    go(writer(c));
+}
+
+static void serve(tcpsock listener)
+{
+    for (int failures = 0;;) {
+        tcpsock socket = tcpaccept(listener, NEVER);
+        if (socket) {
+            failures = 0;
+            admit(socket);
+        } else { // out of descriptors, most likely; some will be given back
+            if (failures++ == 0)
+                perror("server: accept");
+            msleep(now() + ACCEPT_RETRY_MS);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `zillions new`: a complete little server to change into one's own.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::Global;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::targets;
+
+/// Stands for the entry's name in the templates.
+const PLACEHOLDER: &str = "__NAME__";
+
+/// Start a new implementation: a complete server that passes the suite.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    zillions new my-server --language rust\n  \
+    zillions build my-server && zillions check my-server")]
+pub struct Arguments {
+    /// Its name, which is its folder's: lower-case letters, digits and hyphens.
+    name: String,
+    /// The language to start in.
+    #[arg(short, long)]
+    language: Language,
+    /// The folder to make it in [default: the gallery].
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
+}
+
+/// Languages that there is a template for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// One thread and poll(2).
+    C,
+    /// Two goroutines per client and one lock.
+    Go,
+    /// One thread and a selector.
+    Python,
+    /// Two threads per client and one lock.
+    Rust,
+}
+
+/// The files of a template: name and text.
+type Template = &'static [(&'static str, &'static str)];
+
+/// Embeds the files of one folder of `templates/`.
+macro_rules! template {
+    ($folder:literal: $($file:literal),+) => {
+        &[$(($file, include_str!(concat!("../../templates/", $folder, "/", $file)))),+]
+    };
+}
+
+impl Language {
+    fn template(self) -> Template {
+        match self {
+            Self::C => template!("c": ".gitignore", "impl.toml", "README.md", "server.c"),
+            Self::Go => {
+                template!("go": ".gitignore", "go.mod", "impl.toml", "README.md", "server.go")
+            }
+            Self::Python => template!("python": "impl.toml", "README.md", "server.py"),
+            Self::Rust => {
+                template!("rust": ".gitignore", "Cargo.toml", "impl.toml", "README.md", "server.rs")
+            }
+        }
+    }
+}
+
+/// Makes the folder.
+///
+/// # Errors
+/// For a name that cannot be used, or a folder that cannot be written.
+pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    let name = &arguments.name;
+    check_name(name)?;
+    let parent = match &arguments.into {
+        Some(folder) => folder.clone(),
+        None => targets::gallery_folders(&global.impls)?.remove(0),
+    };
+    let folder = parent.join(name);
+    if folder.exists() {
+        return Err(Failure::usage(format!(
+            "'{}' exists already: choose another name",
+            folder.display()
+        )));
+    }
+    let cannot_write =
+        |error| Failure::harness(format!("cannot write '{}': {error}", folder.display()));
+    fs::create_dir_all(&folder).map_err(cannot_write)?;
+    for (file, text) in arguments.language.template() {
+        fs::write(folder.join(file), text.replace(PLACEHOLDER, name)).map_err(cannot_write)?;
+    }
+    output::print(&format!(
+        "{} is a complete server. Next:\n  \
+         zillions check {name}     it passes; keep it so while you change it\n  \
+         docs/adding-an-implementation.md     what an entry of the gallery needs\n",
+        folder.display()
+    ))
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
+    if starts_well && name.chars().all(allowed) && !name.ends_with('-') {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "'{name}' cannot be a name: use lower-case letters, digits and hyphens, beginning with a \
+         letter, for example my-server"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    #[test]
+    fn every_file_of_every_template_is_embedded() {
+        let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+        for language in Language::value_variants() {
+            let name = language.to_possible_value().expect("no variant is hidden");
+            let folder = templates.join(name.get_name());
+            let there: BTreeSet<String> = fs::read_dir(&folder)
+                .expect("the template's folder")
+                .map(|file| file.expect("a file").file_name().to_string_lossy().into_owned())
+                .collect();
+            let embedded = language.template().iter().map(|(file, _)| (*file).to_owned()).collect();
+            assert_eq!(there, embedded, "{}", folder.display());
+        }
+    }
+}

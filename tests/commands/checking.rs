@@ -1,0 +1,132 @@
+//! `zillions check` and `zillions verify`: verdicts, exit codes, wrong input.
+
+use std::fs;
+
+use crate::support::{Ended, Script, ZILLIONS, processes_mentioning, run};
+
+fn check(script: &Script, options: &[&str]) -> Ended {
+    let name = script.name();
+    let ended = run(ZILLIONS, &[&["check", &name], options].concat());
+    assert_eq!(processes_mentioning(&name), 0, "nothing is left running");
+    ended
+}
+
+#[test]
+fn a_correct_server_passes() {
+    let script = Script::server("");
+    let ended = check(&script, &["--quick", "--strict"]);
+    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains(": pass ("), "{}", ended.stdout);
+}
+
+#[test]
+fn json_has_the_published_form() {
+    let script = Script::server("");
+    let ended = check(&script, &["--case", "frame/*", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(report["schema"], "zillions.check/1");
+    let target = &report["targets"][0];
+    assert_eq!(target["verdict"], "pass");
+    assert_eq!(target["name"], script.name());
+    for case in target["cases"].as_array().expect("cases") {
+        assert!(case["id"].as_str().is_some_and(|id| id.starts_with("frame/")));
+        assert!(case["clause"].as_str().is_some_and(|clause| clause.starts_with("FRAME-")));
+        assert_eq!(case["verdict"], "pass");
+    }
+}
+
+#[test]
+fn a_broken_clause_is_quoted_and_exits_with_1() {
+    let script = Script::server("--fault zero-skipped");
+    let ended = check(&script, &["--case", "FRAME-3"]);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains(
+            "FRAME-3: An empty message (the single byte `00`) is a message like any other."
+        ),
+        "{}",
+        ended.stdout
+    );
+    assert!(ended.stdout.contains("zillions check "), "how to run it again: {}", ended.stdout);
+}
+
+#[test]
+fn a_should_that_is_not_met_fails_only_when_strict() {
+    let script = Script::server("--fault ipv4-only");
+    let options = ["--case", "START-8"];
+    assert_eq!(check(&script, &options).code, 0);
+    assert_eq!(check(&script, &[&options[..], &["--strict"]].concat()).code, 1);
+}
+
+#[test]
+fn a_known_failure_does_not_count_and_one_that_passes_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("expect.toml");
+    let list = run(ZILLIONS, &["check", "--list", "--case", "FRAME-3", "--format", "json"]);
+    let list: serde_json::Value = serde_json::from_str(&list.stdout).expect("JSON");
+    let text: String = list["cases"]
+        .as_array()
+        .expect("cases")
+        .iter()
+        .map(|case| format!("[[known_failure]]\ncase = {}\nreason = 'a test'\n", case["id"]))
+        .collect();
+    fs::write(&path, text).expect("expectations");
+    let expect = path.display().to_string();
+    let options = ["--case", "FRAME-3", "--expect", &expect];
+    let faulty = check(&Script::server("--fault zero-skipped"), &options);
+    assert_eq!(faulty.code, 0, "{}", faulty.stdout);
+    let correct = check(&Script::server(""), &options);
+    assert_eq!(correct.code, 70, "{}", correct.stdout);
+    assert!(correct.stdout.contains("take the note out"), "{}", correct.stdout);
+}
+
+#[test]
+fn a_server_that_does_not_start_fails_and_is_quoted() {
+    let script = Script::new("echo 'out of luck' >&2; exit 9");
+    let ended = check(&script, &["--quick"]);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stdout.contains("out of luck"), "{}", ended.stdout);
+}
+
+#[test]
+fn wrong_input_is_a_usage_error_with_one_line() {
+    let script = Script::server("");
+    let folder = tempfile::tempdir().expect("a folder");
+    let broken = folder.path().join("expect.toml");
+    fs::write(&broken, "known_failure = 3\n").expect("a file");
+    let broken = broken.display().to_string();
+    for (arguments, expected) in [
+        (&["check", "./no/such/server"][..], "no executable at './no/such/server'"),
+        (&["check", "no-such-entry"], "no implementation is called 'no-such-entry'"),
+        (&["check", &script.name(), "--case", "no/such"], "no/such"),
+        (
+            &["check", &script.name(), "--expect", "./none.toml"],
+            "cannot read the expectations './none.toml'",
+        ),
+        (&["check", &script.name(), "--expect", &broken], "is no file of expectations"),
+        (&["check", "--connect", "nowhere"], "'nowhere' is no address"),
+        (&["verify", "./none.history"], "cannot read the history './none.history'"),
+        (&["verify", "./Cargo.toml"], "'./Cargo.toml' is no history: not a history (byte 0)"),
+    ] {
+        let ended = run(ZILLIONS, arguments);
+        assert_eq!(ended.code, 64, "{arguments:?}: {}", ended.stderr);
+        assert!(ended.line().contains(expected), "{arguments:?}: {}", ended.line());
+    }
+}
+
+#[test]
+fn labelled_histories_are_judged_as_labelled() {
+    let folder = format!("{}/crates/ordering/tests/histories", env!("CARGO_MANIFEST_DIR"));
+    let mut judged = 0;
+    for kind in fs::read_dir(&folder).expect("labelled histories") {
+        let kind = kind.expect("a folder").path();
+        let expected = i32::from(!kind.ends_with("good"));
+        for file in fs::read_dir(&kind).expect("histories") {
+            let file = file.expect("a history").path().display().to_string();
+            let ended = run(ZILLIONS, &["verify", &file]);
+            assert_eq!(ended.code, expected, "{file}: {}{}", ended.stdout, ended.stderr);
+            judged += 1;
+        }
+    }
+    assert!(judged >= 25, "{judged} histories");
+}

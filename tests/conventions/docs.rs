@@ -1,0 +1,248 @@
+//! What the documents claim: that clauses are tested, that styles are
+//! described, and that what they point at is there.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use regex::Regex;
+use zillions_conformance::all_cases;
+use zillions_conformance::spec::{Obligation, clause, clauses};
+use zillions_faulty::Fault;
+use zillions_harness::manifest::STYLES;
+
+use crate::tree::{Exceptions, File, Offenders, file, files, folders_in, root};
+
+/// Clauses without a case of their own, and why.
+const UNTESTED_CLAUSES: &[(&str, &str)] = &[];
+
+const SPEC: &str = "docs/spec.md";
+const STYLES_DOCUMENT: &str = "docs/styles.md";
+
+fn document(path: &str) -> &'static File {
+    file(path).unwrap_or_else(|| panic!("{path} is missing"))
+}
+
+#[test]
+fn every_clause_that_binds_has_a_case() {
+    let mut offenders =
+        Offenders::of("a MUST or SHOULD that no case tests is a wish: add a case, or say MAY");
+    let mut exceptions = Exceptions::new(UNTESTED_CLAUSES);
+    let tested: BTreeSet<&str> = all_cases().iter().map(|case| case.clause).collect();
+    for clause in clauses().iter().filter(|clause| clause.obligation != Obligation::May) {
+        offenders.look();
+        if !tested.contains(clause.id) && !exceptions.cover(clause.id) {
+            let line = document(SPEC).line_of(&format!("| {} |", clause.id));
+            offenders.add(SPEC, line, format!("{} has no case", clause.id));
+        }
+    }
+    exceptions.report_unused(&mut offenders);
+    offenders.assert_none();
+}
+
+#[test]
+fn every_clause_that_is_mentioned_exists() {
+    let mut offenders =
+        Offenders::of("ids of clauses never change: a mention that leads nowhere is a slip");
+    let groups: BTreeSet<&str> =
+        clauses().iter().filter_map(|clause| Some(clause.id.split_once('-')?.0)).collect();
+    let groups = groups.into_iter().collect::<Vec<_>>().join("|");
+    let mention = Regex::new(&format!(r"\b(?:{groups})-[0-9]+\b")).expect("a pattern");
+    for file in files().iter().filter(|file| file.extension() != "lock") {
+        for (number, line) in file.lines() {
+            for found in mention.find_iter(line) {
+                offenders.look();
+                if clause(found.as_str()).is_none() {
+                    offenders.add(&file.path, number, format!("there is no {}", found.as_str()));
+                }
+            }
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
+fn every_fault_breaks_a_clause_that_exists() {
+    let mut offenders = Offenders::of("a fault names the clause that it breaks");
+    for fault in Fault::all() {
+        offenders.look();
+        if clause(fault.breaks).is_none() {
+            offenders.add("crates/faulty", 1, format!("{} breaks '{}'", fault.name, fault.breaks));
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
+fn every_style_is_described() {
+    let mut offenders =
+        Offenders::of("each style of the closed list has a section and a row in docs/styles.md");
+    let styles = document(STYLES_DOCUMENT);
+    for style in STYLES {
+        offenders.look();
+        if !styles.text.lines().any(|line| line == format!("## {style}")) {
+            offenders.add(STYLES_DOCUMENT, 1, format!("no section '## {style}'"));
+        }
+        if !styles.text.lines().any(|line| line.starts_with(&format!("| [{style}]("))) {
+            offenders.add(STYLES_DOCUMENT, 1, format!("no row '| [{style}](…'"));
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
+fn every_pointer_into_a_program_finds_its_name_there() {
+    let mut offenders = Offenders::of(
+        "[`name`](file) points at a file that holds the name: the reader looks for it",
+    );
+    for page in pages() {
+        for link in &page.links {
+            let (Some(name), Some(path)) = (&link.code, page.resolve(&link.target)) else {
+                continue;
+            };
+            let Some(target) = file(&path).filter(|file| file.extension() != "md") else {
+                continue;
+            };
+            offenders.look();
+            if !target.text.contains(name.as_str()) {
+                offenders.add(&page.file.path, link.line, format!("no '{name}' in {path}"));
+            }
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
+fn every_relative_link_leads_somewhere() {
+    let mut offenders = Offenders::of("links between files lead to files, and to headings in them");
+    let pages = pages();
+    let anchors: HashMap<&str, &Vec<String>> =
+        pages.iter().map(|page| (page.file.path.as_str(), &page.anchors)).collect();
+    for page in &pages {
+        for link in &page.links {
+            let Some(path) = page.resolve(&link.target) else { continue };
+            offenders.look();
+            let anchor = link.target.split_once('#').map(|(_, anchor)| anchor);
+            let known = anchors.get(path.as_str());
+            if !root().join(&path).exists() {
+                offenders.add(&page.file.path, link.line, format!("no file '{}'", link.target));
+            } else if let (Some(anchor), Some(known)) = (anchor, known)
+                && !known.iter().any(|it| it == anchor)
+            {
+                offenders.add(&page.file.path, link.line, format!("no heading '{}'", link.target));
+            }
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
+fn the_code_map_shows_every_crate_and_nothing_that_is_not_there() {
+    let mut offenders =
+        Offenders::of("ARCHITECTURE.md is the way in: its code map is the repository's");
+    let path = "ARCHITECTURE.md";
+    let row = Regex::new(r"^\| `([^`]+)` \|").expect("a pattern");
+    let map = document(path);
+    let mut shown = BTreeSet::new();
+    for (number, line) in map.lines() {
+        let Some(found) = row.captures(line) else { continue };
+        offenders.look();
+        let place = found[1].trim_end_matches('/').to_owned();
+        if !root().join(&place).exists() {
+            offenders.add(path, number, format!("there is no '{place}'"));
+        }
+        shown.insert(place);
+    }
+    for name in folders_in("crates") {
+        if !shown.contains(&format!("crates/{name}")) {
+            offenders.add(path, 1, format!("'crates/{name}' is not in the code map"));
+        }
+    }
+    offenders.assert_none();
+}
+
+/// One Markdown file.
+struct Page {
+    file: &'static File,
+    links: Vec<Link>,
+    /// What `#…` may name.
+    anchors: Vec<String>,
+}
+
+struct Link {
+    line: usize,
+    target: String,
+    /// The text, if it is nothing but one piece of code.
+    code: Option<String>,
+}
+
+impl Page {
+    /// The path that a relative link means, from the root.
+    fn resolve(&self, target: &str) -> Option<String> {
+        let is_relative = !target.contains("://") && !target.starts_with("mailto:");
+        let path = target.split('#').next().unwrap_or("");
+        if !is_relative {
+            return None;
+        }
+        if path.is_empty() {
+            return Some(self.file.path.clone());
+        }
+        let mut parts: Vec<&str> = match Path::new(&self.file.path).parent().and_then(Path::to_str)
+        {
+            Some(folder) if !folder.is_empty() => folder.split('/').collect(),
+            _ => Vec::new(),
+        };
+        for part in path.split('/') {
+            match part {
+                ".." => drop(parts.pop()),
+                "." | "" => {}
+                part => parts.push(part),
+            }
+        }
+        Some(parts.join("/"))
+    }
+}
+
+fn pages() -> Vec<Page> {
+    files().iter().filter(|file| file.extension() == "md").map(read_page).collect()
+}
+
+fn read_page(file: &'static File) -> Page {
+    let mut page = Page { file, links: Vec::new(), anchors: Vec::new() };
+    let mut heading: Option<String> = None;
+    for (event, range) in Parser::new_ext(&file.text, Options::ENABLE_TABLES).into_offset_iter() {
+        match event {
+            Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                let line = file.text[..range.start].matches('\n').count() + 1;
+                let text = file.text[range].trim_start_matches('[');
+                let code = text.strip_prefix('`').and_then(|it| it.split_once("`]"));
+                let code = code.map(|(name, _)| name.replace('\n', " "));
+                page.links.push(Link { line, target: dest_url.into_string(), code });
+            }
+            Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+            Event::End(TagEnd::Heading(_)) => {
+                page.anchors.extend(heading.take().map(|text| anchor(&text)));
+            }
+            Event::Text(text) | Event::Code(text) => {
+                if let Some(heading) = &mut heading {
+                    heading.push_str(&text);
+                }
+            }
+            _ => {}
+        }
+    }
+    page
+}
+
+/// The anchor that GitHub gives to a heading.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    heading.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn anchors_are_those_that_github_makes() {
+    assert_eq!(anchor("threads + channels"), "threads--channels");
+    assert_eq!(anchor("async/await"), "asyncawait");
+    assert_eq!(anchor("`impl.toml`, key by key"), "impltoml-key-by-key");
+}

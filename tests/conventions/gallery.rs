@@ -1,0 +1,225 @@
+//! Conventions of the gallery.
+
+use std::path::{Component, Path, PathBuf};
+
+use zillions_conformance::{Level, all_cases};
+use zillions_harness::Gallery;
+use zillions_harness::manifest::Entry;
+
+use crate::tree::{Exceptions, File, Offenders, file, files_in, folders_in, root};
+
+/// The program of an entry, without blank lines and comments: what can be read
+/// in one sitting.
+const CODE_LINES_MAX: usize = 200;
+
+/// Entries whose program may be longer, and why.
+const LONG_PROGRAMS: &[(&str, &str)] = &[
+    (
+        "amy",
+        "actors on sockets: two of them are readiness loops, and there is the mail between them",
+    ),
+    ("libmill", "C: lists, and who owns a message, are written out"),
+];
+
+/// Entries that may use `crates/`, and why.
+const MAY_USE_CRATES: &[(&str, &str)] = &[];
+
+fn entries() -> Vec<Entry> {
+    let gallery = Gallery::read(&[root().join("impls")]).expect("the gallery is in order");
+    assert!(!gallery.entries.is_empty(), "the gallery is empty");
+    gallery.entries
+}
+
+fn files_of(entry: &Entry) -> impl Iterator<Item = &'static File> + use<> {
+    files_in(&format!("impls/{}", entry.name))
+}
+
+fn parse(file: &File) -> toml::Table {
+    file.text.parse().unwrap_or_else(|error| panic!("{}: {error}", file.path))
+}
+
+#[test]
+fn every_folder_says_what_it_is_to_programs_and_to_people() {
+    let mut offenders = Offenders::of(
+        "a folder in impls/ has an impl.toml for the tools and a README.md for the reader",
+    );
+    for name in folders_in("impls") {
+        offenders.look();
+        for needed in ["impl.toml", "README.md"] {
+            let path = format!("impls/{name}/{needed}");
+            if file(&path).is_none_or(|file| file.text.trim().is_empty()) {
+                offenders.add(&path, 1, "is missing or empty");
+            }
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
+fn every_program_can_be_read_in_one_sitting() {
+    let mut offenders = Offenders::of(
+        "the program of an entry has at most 200 lines, blank lines and comments not counted",
+    );
+    let mut exceptions = Exceptions::new(LONG_PROGRAMS);
+    for entry in entries() {
+        let path = format!("impls/{}/{}", entry.name, entry.manifest.sources[0].display());
+        let source = file(&path).unwrap_or_else(|| panic!("{path} is not tracked"));
+        offenders.look();
+        let lines = code_lines(&source.text, source.extension());
+        if lines > CODE_LINES_MAX && !exceptions.cover(&entry.name) {
+            offenders.add(&path, 1, format!("{lines} lines of code"));
+        }
+    }
+    exceptions.report_unused(&mut offenders);
+    offenders.assert_none();
+}
+
+/// Lines of `text` that are neither blank nor only a comment.
+fn code_lines(text: &str, extension: &str) -> usize {
+    let (line_comment, open, close) = match extension {
+        "py" => ("#", "\"\"\"", "\"\"\""),
+        "hs" => ("--", "{-", "-}"),
+        "lua" => ("--", "--[[", "]]"),
+        "rb" | "ex" | "exs" | "sh" => ("#", "=begin", "=end"),
+        "erl" => ("%", "%{", "%}"),
+        _ => ("//", "/*", "*/"),
+    };
+    let (mut in_comment, mut count) = (false, 0);
+    for line in text.lines().map(str::trim) {
+        if in_comment {
+            in_comment = !line.contains(close);
+        } else if let Some(rest) = line.strip_prefix(open) {
+            in_comment = !rest.contains(close);
+        } else if !line.is_empty() && !line.starts_with(line_comment) {
+            count += 1;
+        }
+    }
+    count
+}
+
+#[test]
+fn comments_and_blank_lines_are_no_lines_of_code() {
+    assert_eq!(code_lines("//! a\n\nfn f() { // b\n    /* c\n d */\n}\n", "rs"), 2);
+    assert_eq!(code_lines("#!/usr/bin/python3\n\"\"\"a\n\nb\"\"\"\nx = 1  # c\n", "py"), 1);
+    assert_eq!(code_lines("{- a\n-}\n-- b\nmain = x -- c\n", "hs"), 1);
+}
+
+#[test]
+fn every_entry_can_be_read_and_copied_alone() {
+    let mut offenders =
+        Offenders::of("no implementation depends on crates/: each can be read and copied alone");
+    let mut exceptions = Exceptions::new(MAY_USE_CRATES);
+    for entry in entries() {
+        offenders.look();
+        let mut found = Vec::new();
+        for file in files_of(&entry).filter(|file| file.name() == "Cargo.toml") {
+            let folder = Path::new(&file.path).parent().unwrap_or(Path::new(""));
+            for path in paths_in(&toml::Value::Table(parse(file))) {
+                if normal(&folder.join(&path)).starts_with("crates") {
+                    found.push((&file.path, file.line_of(&path), format!("depends on '{path}'")));
+                }
+            }
+        }
+        // Whatever the language: a path to there is a way to use it.
+        for file in
+            files_of(&entry).filter(|file| !matches!(file.name(), "README.md" | "Cargo.toml"))
+        {
+            for (number, line) in file.lines().filter(|(_, line)| line.contains("../crates/")) {
+                found.push((&file.path, number, line.trim().to_owned()));
+            }
+        }
+        if !found.is_empty() && !exceptions.cover(&entry.name) {
+            for (path, line, what) in found {
+                offenders.add(path, line, what);
+            }
+        }
+    }
+    exceptions.report_unused(&mut offenders);
+    offenders.assert_none();
+}
+
+/// Every value of a key `path`, at any depth.
+fn paths_in(value: &toml::Value) -> Vec<String> {
+    match value {
+        toml::Value::Table(table) => table
+            .iter()
+            .flat_map(|(key, value)| match value {
+                toml::Value::String(path) if key == "path" => vec![path.clone()],
+                other => paths_in(other),
+            })
+            .collect(),
+        toml::Value::Array(values) => values.iter().flat_map(paths_in).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// `path` without `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::CurDir => {}
+            part => normal.push(part),
+        }
+    }
+    normal
+}
+
+#[test]
+fn every_rust_entry_is_a_pinned_package_with_a_binary_called_server() {
+    let mut offenders = Offenders::of(
+        "a Rust entry is a package and a workspace of its own, pinned by its Cargo.lock, and its \
+         binary is called server: 'cargo build --release' in its folder makes \
+         target/release/server",
+    );
+    for entry in entries().iter().filter(|entry| entry.manifest.language == "Rust") {
+        offenders.look();
+        let path = format!("impls/{}/Cargo.toml", entry.name);
+        let Some(manifest) = file(&path) else {
+            offenders.add(&path, 1, "is missing");
+            continue;
+        };
+        let table = parse(manifest);
+        let binaries = table.get("bin").and_then(toml::Value::as_array);
+        let is_server =
+            |bin: &toml::Value| bin.get("name").and_then(|it| it.as_str()) == Some("server");
+        if !binaries.is_some_and(|it| it.iter().any(is_server)) {
+            offenders.add(&path, manifest.line_of("[[bin]]"), "no [[bin]] with name = \"server\"");
+        }
+        if !table.contains_key("workspace") {
+            offenders.add(&path, 1, "no [workspace]: cargo looks for one in the folders above");
+        }
+        let lock = format!("impls/{}/Cargo.lock", entry.name);
+        if file(&lock).is_none() {
+            offenders.add(&lock, 1, "is missing");
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
+fn known_failures_are_of_should_cases_that_exist() {
+    let mut offenders = Offenders::of(
+        "a known failure names a case of the suite, and a MUST cannot be excused: that would be \
+         no server of this gallery",
+    );
+    for entry in entries() {
+        offenders.look();
+        let path = format!("impls/{}/impl.toml", entry.name);
+        let manifest = file(&path).unwrap_or_else(|| panic!("{path} is not tracked"));
+        for known in &entry.manifest.known_failures {
+            let line = manifest.line_of(&known.case);
+            match all_cases().iter().find(|case| case.id == known.case) {
+                None => offenders.add(&path, line, format!("there is no case '{}'", known.case)),
+                Some(case) if case.level != Level::Should => {
+                    offenders.add(&path, line, format!("'{}' is no SHOULD case", known.case));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    offenders.assert_none();
+}
