@@ -176,7 +176,7 @@ fn wrong_input_is_one_line_and_exit_code_64() {
     let syntax = line(&["bench", &name, "--scenario", &misspelt]);
     assert!(syntax.contains("misspelt.toml', line 5: unknown field `cleints`"), "{syntax}");
 
-    let seconds = line(&["bench", &name, "--seconds", "-1"]);
+    let seconds = line(&["bench", &name, "--seconds=-1"]);
     assert!(seconds.contains("seconds"), "{seconds}");
 
     fs::create_dir(place.results()).unwrap();
