@@ -87,6 +87,17 @@ pub enum Command {
     Man(commands::man::Arguments),
 }
 
+/// Parses a time of more than nothing, and at most a day: longer ones are slips.
+///
+/// # Errors
+/// For anything else, with an example.
+pub(crate) fn positive_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
+        _ => Err("write a number of seconds above 0 and up to 86400, for example 0.5".to_owned()),
+    }
+}
+
 /// Parses the process's arguments into `T`.
 ///
 /// # Errors

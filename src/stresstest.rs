@@ -10,7 +10,7 @@ use serde::Serialize;
 use zillions_harness::{Launch, Server, StartError, StartOptions, address, limits};
 use zillions_stress::{Plan, StressError, Summary};
 
-use crate::cli::Format;
+use crate::cli::{Format, positive_seconds};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, BAD, GOOD, paint};
 
@@ -83,14 +83,6 @@ struct Report<'a> {
     verdict: &'static str,
     #[serde(flatten)]
     summary: &'a Summary,
-}
-
-/// Parses a time of more than nothing.
-fn positive_seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
-        _ => Err("write a number of seconds above 0, for example 0.5".to_owned()),
-    }
 }
 
 /// Carries out the test.

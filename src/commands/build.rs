@@ -11,9 +11,9 @@ use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use zillions_harness::manifest::Entry;
-use zillions_harness::toolchain::{self, Toolchain};
+use zillions_harness::toolchain::{self, BuildError, Toolchain};
 
-use crate::cli::{Format, Global};
+use crate::cli::{Format, Global, positive_seconds};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, BAD, DOUBTFUL, FAINT, GOOD, paint};
 use crate::targets;
@@ -31,7 +31,7 @@ pub struct Arguments {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// A build that takes longer is stopped.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0, value_parser = positive_seconds)]
     timeout: f64,
     /// Count a missing tool chain as a failure, not as a reason to skip.
     #[arg(long)]
@@ -177,7 +177,10 @@ fn build_one(entry: &Entry, log: &Path, seconds_max: f64) -> Built {
     let state = match build.result {
         Ok(()) => State::Built { seconds: build.seconds, versions },
         Err(error) => State::Failed {
-            reason: error.to_string(),
+            reason: match error {
+                BuildError::TimedOut { .. } => format!("{error}; --timeout gives it longer"),
+                error => error.to_string(),
+            },
             log: log.to_owned(),
             log_tail: last_lines(log, LOG_LINES_SHOWN),
         },

@@ -159,7 +159,7 @@ fn toolchains(global: &Global) -> Finding {
         subject,
         missing.is_empty(),
         found,
-        "'zillions list' shows the commands that install them",
+        "'zillions list' shows the command that installs them",
     )
 }
 

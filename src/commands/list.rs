@@ -29,6 +29,8 @@ pub struct Arguments {
 #[derive(Debug, Serialize)]
 struct Listing {
     schema: &'static str,
+    /// What installs all that is missing.
+    install: Option<String>,
     entries: Vec<Row>,
 }
 
@@ -79,16 +81,12 @@ pub(crate) fn probe_all(entries: &[Entry]) -> Vec<Toolchain> {
 
 fn human(entries: &[Entry], toolchains: &[Toolchain]) -> String {
     let mut table = output::table(&["name", "language", "style", "library", "tool chain"]);
-    let mut installs = Vec::new();
     for (entry, toolchain) in entries.iter().zip(toolchains) {
         let manifest = &entry.manifest;
         let state = match toolchain {
             Toolchain::Present { .. } => "present".to_owned(),
             Toolchain::Missing { reason, .. } => format!("missing: {reason}"),
         };
-        if let Toolchain::Missing { install: Some(install), .. } = toolchain {
-            installs.push(format!("  {}: {install}\n", entry.name));
-        }
         table.add_row([
             &entry.name,
             &manifest.language,
@@ -109,15 +107,21 @@ fn human(entries: &[Entry], toolchains: &[Toolchain]) -> String {
             paint(BAD, format!("{missing} cannot"))
         ),
     };
-    if !installs.is_empty() {
-        text += &paint(FAINT, "To install what is missing:");
-        text += "\n";
-        text += &installs.concat();
+    if let Some(install) = install(entries, toolchains) {
+        text += &format!("{} {install}\n", paint(FAINT, "To install what is missing, as root:"));
     }
     text
 }
 
+/// The one command that installs what is missing.
+fn install(entries: &[Entry], toolchains: &[Toolchain]) -> Option<String> {
+    let all = entries.iter().zip(toolchains);
+    let missing = all.filter(|(_, toolchain)| matches!(toolchain, Toolchain::Missing { .. }));
+    toolchain::install_command(missing.map(|(entry, _)| entry))
+}
+
 fn json(entries: Vec<Entry>, toolchains: Vec<Toolchain>) -> Listing {
+    let install = install(&entries, &toolchains);
     let rows = entries.into_iter().zip(toolchains).map(|(entry, toolchain)| Row {
         name: entry.name,
         manifest: entry.manifest,
@@ -126,5 +130,5 @@ fn json(entries: Vec<Entry>, toolchains: Vec<Toolchain>) -> Listing {
             Toolchain::Missing { reason, install } => ToolchainRow::Missing { reason, install },
         },
     });
-    Listing { schema: "zillions.list/1", entries: rows.collect() }
+    Listing { schema: "zillions.list/1", install, entries: rows.collect() }
 }

@@ -4,16 +4,17 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Ended, ZILLIONS, run};
+use crate::support::{Ended, ZILLIONS, processes_mentioning, run};
 
-const MANIFEST: &str = r#"summary = "A test"
+const MANIFEST: &str = r#"
+summary = "A test"
 language = "Shell"
 style = "CSP"
 library = "none"
 url = "https://example.org"
 sources = ["server"]
 build = "BUILD"
-requires = ["REQUIRES"]
+requires = [REQUIRES]
 apt = ["no-such-package"]
 run = ["./server"]
 slow_reader = "drop-newest"
@@ -32,16 +33,36 @@ impl Gallery {
     }
 
     fn add(&self, name: &str, build: &str, requires: &str) {
+        self.add_requiring(name, build, &format!("\"{requires}\""));
+    }
+
+    /// `requires` in the form of a manifest.
+    fn add_requiring(&self, name: &str, build: &str, requires: &str) {
         let entry = self.folder.path().join("impls").join(name);
         fs::create_dir(&entry).expect("an entry");
         fs::write(entry.join("server"), "").expect("a source");
         let manifest = MANIFEST.replace("BUILD", build).replace("REQUIRES", requires);
-        fs::write(entry.join("impl.toml"), manifest).expect("a manifest");
+        fs::write(entry.join("impl.toml"), manifest.trim_start()).expect("a manifest");
+    }
+
+    /// Changes one place of an entry's manifest.
+    fn edit(&self, name: &str, from: &str, to: &str) {
+        let path = self.folder.path().join("impls").join(name).join("impl.toml");
+        let text = fs::read_to_string(&path).expect("the manifest");
+        assert_eq!(text.matches(from).count(), 1, "'{from}' stands once in the manifest");
+        fs::write(&path, text.replace(from, to)).expect("a changed manifest");
     }
 
     fn run(&self, arguments: &[&str]) -> Ended {
         let impls = self.folder.path().join("impls").display().to_string();
         run(ZILLIONS, &[&["--impls", &impls], arguments].concat())
+    }
+
+    /// What a command prints with `--format json`.
+    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let ended = self.run(&[arguments, &["--format", "json"]].concat());
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        serde_json::from_str(&ended.stdout).expect("JSON")
     }
 
     fn strip(&self, text: &str) -> String {
@@ -53,20 +74,49 @@ impl Gallery {
 fn the_list_shows_what_is_missing_and_what_installs_it() {
     let gallery = Gallery::new();
     gallery.add("here", "true", "true");
+    gallery.edit("here", "no-such-package", "not-needed");
     gallery.add("away", "true", "no-such-tool --version");
+    gallery.add("far", "true", "no-such-tool --version");
+    gallery.edit("far", "\"no-such-package\"", "\"no-such-package\", \"another\"");
     let ended = gallery.run(&["list"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    assert!(
-        ended.stdout.contains("2 implementations, 1 can be built here, 1 cannot"),
-        "{}",
-        ended.stdout
-    );
-    assert!(ended.stdout.contains("away: apt-get install --no-install-recommends no-such-package"));
-    let json = gallery.run(&["list", "--format", "json"]).stdout;
-    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    for expected in [
+        "missing: 'no-such-tool --version': not installed",
+        "3 implementations, 1 can be built here, 2 cannot\n",
+        "as root: apt-get install --no-install-recommends another no-such-package\n",
+    ] {
+        assert!(ended.stdout.contains(expected), "{expected}: {}", ended.stdout);
+    }
+    let json = gallery.json(&["list"]);
     assert_eq!(json["schema"], "zillions.list/1");
+    assert_eq!(json["install"], "apt-get install --no-install-recommends another no-such-package");
     assert_eq!(json["entries"][0]["toolchain"]["state"], "missing");
-    assert_eq!(json["entries"][1]["name"], "here");
+    assert_eq!(json["entries"][2]["name"], "here");
+    assert_eq!(json["entries"][2]["toolchain"]["state"], "present");
+    let complete = gallery.json(&["list", "here"]);
+    assert_eq!(complete["install"], serde_json::Value::Null);
+}
+
+#[test]
+fn versions_are_shown_and_one_that_is_too_old_is_as_good_as_none() {
+    let gallery = Gallery::new();
+    let probe = "{ probe = \"echo tool 1.9\", at_least = \"LEAST\" }";
+    gallery.add_requiring("new", "chmod +x server", &probe.replace("LEAST", "1.9.0"));
+    gallery.add_requiring("old", "true", &probe.replace("LEAST", "1.10"));
+    let mute = "{ probe = \"echo none\", at_least = \"1\" }";
+    gallery.add_requiring("mute", "true", mute);
+    let json = gallery.json(&["list"]);
+    let toolchains = json["entries"].as_array().expect("entries").iter().map(|it| &it["toolchain"]);
+    let [mute, new, old] = toolchains.collect::<Vec<_>>()[..] else { panic!("three: {json}") };
+    assert_eq!(new["versions"][0], "tool 1.9");
+    assert_eq!(old["reason"], "'echo tool 1.9' says 1.9, and 1.10 or later is needed");
+    assert_eq!(mute["reason"], "'echo none' printed no version: \"none\"");
+    let built = gallery.json(&["build"]);
+    assert_eq!(built["entries"][1]["versions"][0], "tool 1.9");
+    let human = gallery.run(&["build"]);
+    assert_eq!(human.code, 0, "{}", human.stderr);
+    let expected = "skipped old: 'echo tool 1.9' says 1.9, and 1.10 or later is needed; install it: apt-get install";
+    assert!(human.stdout.contains(expected), "{}", human.stdout);
 }
 
 #[test]
@@ -75,7 +125,9 @@ fn a_build_that_fails_shows_the_end_of_its_log_and_the_others_go_on() {
     gallery.add("bad", "echo one; echo two >&2; false", "true");
     gallery.add("good", "chmod +x server", "true");
     gallery.add("lazy", "true", "true");
-    gallery.add("slow", "sleep 600", "true");
+    // Its parts do not end by themselves; the odd number is this test's mark.
+    let hangs = format!("sleep 600.{} & sleep 600.{}", std::process::id(), std::process::id());
+    gallery.add("slow", &hangs, "true");
     gallery.add("away", "true", "no-such-tool");
     let ended = gallery.run(&["build", "--timeout", "2"]);
     assert_eq!(ended.code, 1);
@@ -87,9 +139,37 @@ fn a_build_that_fails_shows_the_end_of_its_log_and_the_others_go_on() {
         "        | one\n        | two\n        whole log: /target/zillions/build/bad.log",
         "built   good",
         "failed  lazy: the build command succeeded, but '/impls/lazy/./server' is not executable",
-        "failed  slow: the build command was stopped after 2 s",
+        &format!(
+            "failed  slow: the build command was stopped after 2 s: {hangs}; --timeout gives it longer"
+        ),
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let mark = format!("sleep\0600.{}", std::process::id());
+    assert_eq!(processes_mentioning(&mark), 0, "what hangs is stopped with all its parts");
+}
+
+#[test]
+fn of_a_long_log_only_the_end_is_shown_whatever_bytes_are_in_it() {
+    let gallery = Gallery::new();
+    gallery.add("bad", "seq 1000; printf '\\\\377end\\\\n'; exit 3", "true");
+    let ended = gallery.run(&["build"]);
+    assert_eq!(ended.code, 1);
+    let text = gallery.strip(&ended.stdout);
+    assert!(text.contains("| 1000\n        | \u{fffd}end\n"), "{text}");
+    assert!(!text.contains("| 900\n"), "{text}");
+    let log = gallery.folder.path().join("target/zillions/build/bad.log");
+    assert!(fs::read(log).expect("the log").starts_with(b"1\n2\n"));
+}
+
+#[test]
+fn a_time_limit_that_is_none_is_refused() {
+    let gallery = Gallery::new();
+    gallery.add("here", "chmod +x server", "true");
+    for wrong in ["0", "-1", "nan", "inf", "1e300", "soon"] {
+        let ended = gallery.run(&["build", &format!("--timeout={wrong}")]);
+        assert_eq!(ended.code, 64, "{wrong}: {}", ended.stderr);
+        assert!(ended.stderr.contains("write a number of seconds"), "{}", ended.stderr);
     }
 }
 
@@ -128,19 +208,76 @@ fn unknown_names_and_empty_galleries_are_usage_errors() {
 }
 
 #[test]
-fn a_wrong_manifest_is_named_with_file_and_line() {
-    let gallery = Gallery::new();
-    gallery.add("bad", "true", "true");
-    let path = gallery.folder.path().join("impls/bad/impl.toml");
-    let text = fs::read_to_string(&path).expect("the manifest").replace("library", "libary");
-    fs::write(&path, text).expect("a wrong manifest");
-    let ended = gallery.run(&["list"]);
+fn a_wrong_manifest_is_named_with_file_line_and_remedy() {
+    for (from, to, expected) in [
+        ("library", "libary", ":4:1: unknown field `libary`, expected one of `summary`,"),
+        ("summary", "# summary", ":1:1: missing field `summary`"),
+        (
+            "[\"server\"]",
+            "[\"main.c\"]",
+            ":6: source 'main.c' does not exist in this folder: correct 'sources', or add the file",
+        ),
+        ("\"CSP\"", "\"magic\"", ":3: unknown style 'magic': use one of threads + channels,"),
+        (
+            "[\"true\"]",
+            "[{ probe = \"true\", at_least = \"new\" }]",
+            ":8: at_least = \"new\" is no version: write numbers, as in \"9.0\"",
+        ),
+        ("\"A test\"", "\"A test", ":1:"),
+    ] {
+        let gallery = Gallery::new();
+        gallery.add("good", "true", "true");
+        gallery.add("bad", "true", "true");
+        gallery.edit("bad", from, to);
+        for command in ["list", "build", "check"] {
+            let ended = gallery.run(&[command]);
+            assert_eq!(ended.code, 64);
+            let line = gallery.strip(ended.line());
+            let expected = format!("zillions: error: /impls/bad/impl.toml{expected}");
+            assert!(line.starts_with(&expected), "{line}");
+        }
+    }
+}
+
+#[test]
+fn two_entries_with_one_name_are_named_with_both_folders() {
+    let (first, second) = (Gallery::new(), Gallery::new());
+    first.add("twin", "true", "true");
+    second.add("twin", "true", "true");
+    let folders = [&first, &second].map(|it| it.folder.path().join("impls").display().to_string());
+    let ended = run(ZILLIONS, &["--impls", &folders[0], "--impls", &folders[1], "list"]);
     assert_eq!(ended.code, 64);
-    let line = gallery.strip(ended.line());
-    assert!(
-        line.starts_with("zillions: error: /impls/bad/impl.toml:4:1: unknown field `libary`"),
-        "{line}"
+    assert_eq!(
+        ended.line(),
+        format!(
+            "zillions: error: two entries are called 'twin': {}/twin and {}/twin; rename one of the folders",
+            folders[0], folders[1]
+        )
     );
+}
+
+#[test]
+fn the_script_that_installs_tool_chains_follows_the_manifests() {
+    let gallery = Gallery::new();
+    gallery.add("here", "true", "true");
+    let root = gallery.folder.path();
+    fs::create_dir(root.join("scripts")).expect("a folder");
+    let readme = "# Test\n<!-- gallery:begin -->\n<!-- gallery:end -->\n";
+    fs::write(root.join("README.md"), readme).expect("a readme");
+    assert_eq!(gallery.run(&["gallery-docs"]).code, 0);
+    assert_eq!(gallery.run(&["gallery-docs", "--check"]).code, 0);
+    gallery.edit("here", "no-such-package", "another");
+    let stale = gallery.run(&["gallery-docs", "--check"]);
+    assert_eq!(stale.code, 1);
+    assert!(
+        stale.line().ends_with("/scripts/toolchains is out of date: run 'zillions gallery-docs'")
+    );
+    assert_eq!(gallery.run(&["gallery-docs"]).code, 0);
+    let script = fs::read_to_string(root.join("scripts/toolchains")).expect("a script");
+    assert!(script.contains("apt-get install"), "{script}");
+    assert!(script.ends_with("    another\n"), "{script}");
+    let syntax = run("sh", &["-n", &root.join("scripts/toolchains").display().to_string()]);
+    assert_eq!(syntax.code, 0, "{}", syntax.stderr);
 }
 
 #[test]

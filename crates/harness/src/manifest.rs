@@ -305,8 +305,20 @@ fn check_meaning(
     }
     for source in &manifest.sources {
         if !directory.join(source).is_file() {
-            let message = format!("source '{}' does not exist in this folder", source.display());
+            let message = format!(
+                "source '{}' does not exist in this folder: correct 'sources', or add the file",
+                source.display()
+            );
             return wrong("sources", message);
+        }
+    }
+    for requirement in &manifest.requires {
+        if let Requirement::AtLeast(AtLeast { at_least, .. }) = requirement
+            && at_least.split('.').any(|number| number.parse::<u64>().is_err())
+        {
+            let message =
+                format!("at_least = \"{at_least}\" is no version: write numbers, as in \"9.0\"");
+            return wrong("requires", message);
         }
     }
     for failure in &manifest.known_failures {
@@ -375,6 +387,7 @@ reason = "because"
                 "\"\"",
                 "/entry/impl.toml:14: known failure 'life/idle-cpu' has no reason",
             ),
+            ("\"9.0\"", "\"v9\"", "/entry/impl.toml:8: at_least = \"v9\" is no version"),
             ("= 64", "= [64]", "/entry/impl.toml:12:15: expected a number of messages"),
             ("summary = \"s\"", "summary = \"s", "/entry/impl.toml:1:"),
         ] {

@@ -1,5 +1,6 @@
 //! Tool chains: is it there, which version, what installs it; and builds.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -87,15 +88,20 @@ pub fn probe(entry: &Entry) -> Toolchain {
     for requirement in &entry.manifest.requires {
         match probe_one(requirement, &entry.directory) {
             Ok(version) => versions.push(version),
-            Err(reason) => return Toolchain::Missing { reason, install: install_command(entry) },
+            Err(reason) => return Toolchain::Missing { reason, install: install_command([entry]) },
         }
     }
     Toolchain::Present { versions }
 }
 
-/// The one command that installs an entry's tool chain on Debian.
-pub fn install_command(entry: &Entry) -> Option<String> {
-    let packages = &entry.manifest.apt;
+/// The one command that installs the tool chains of `entries` on Debian, if any
+/// of them names a package.
+pub fn install_command<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<String> {
+    let packages: BTreeSet<&str> = entries
+        .into_iter()
+        .flat_map(|entry| entry.manifest.apt.iter().map(String::as_str))
+        .collect();
+    let packages: Vec<&str> = packages.into_iter().collect();
     (!packages.is_empty())
         .then(|| format!("apt-get install --no-install-recommends {}", packages.join(" ")))
 }
