@@ -211,13 +211,11 @@ fn without_help(attribute: TokenStream) -> TokenStream {
     let mut in_help = false;
     for tree in attribute {
         match tree {
-            TokenTree::Group(group) => {
-                if !in_help {
-                    let inner = without_help(group.stream());
-                    let mut kept_group = proc_macro2::Group::new(group.delimiter(), inner);
-                    kept_group.set_span(group.span());
-                    kept.push(TokenTree::Group(kept_group));
-                }
+            TokenTree::Group(group) if !in_help => {
+                let inner = without_help(group.stream());
+                let mut kept_group = proc_macro2::Group::new(group.delimiter(), inner);
+                kept_group.set_span(group.span());
+                kept.push(TokenTree::Group(kept_group));
             }
             TokenTree::Punct(mark) if mark.as_char() == ',' => in_help = false,
             TokenTree::Ident(word) if HELP.iter().any(|help| word == help) => in_help = true,
