@@ -18,10 +18,6 @@ const LONG_PROGRAMS: &[(&str, &str)] = &[
         "amy",
         "actors on sockets: two of them are readiness loops, and there is the mail between them",
     ),
-    (
-        "libfringe",
-        "the library has no event loop: the one that resumes the tasks is in the program",
-    ),
     ("libmill", "C: lists, and who owns a message, are written out"),
 ];
 
