@@ -5,7 +5,7 @@
 //!
 //! Rooms: [`record`] is the schema of the files, [`results`] reads a folder of them, [`verdict`]
 //! judges one trial, [`statistics`] is the arithmetic, [`analysis`] compares the targets of each
-//! scenario, [`format`] writes figures for people, [`html`] writes the report.
+//! scenario, [`mod@format`] writes figures for people, [`html`] writes the report.
 
 #![forbid(unsafe_code)]
 

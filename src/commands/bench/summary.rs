@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use zillions_report::analysis::{Row, ScenarioAnalysis, Standing, analyse, number_of};
 use zillions_report::format::{bytes, count, interval, percent, time};
-use zillions_report::record::{TargetStatus, TrialResult};
+use zillions_report::record::{Headline, TargetStatus, TrialResult};
 use zillions_report::results::Results;
 use zillions_report::statistics::Estimate;
 use zillions_report::verdict::Worth;
@@ -205,15 +205,24 @@ fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
             Standing::Ranked { tier } => tier.to_string(),
             Standing::Unranked { .. } => "–".to_owned(),
         };
+        // The interval stands where the ranking comes from; the report has all of them.
         let rate = &figures.deliveries_per_second;
         let p99 = &figures.latency_p99_ns;
+        let (rate, p99) = match analysis.scenario.headline {
+            Headline::Latency => {
+                (count(rate.median), format!("{} [{}]", time(p99.median), interval(p99, time)))
+            }
+            Headline::Throughput => {
+                (format!("{} [{}]", count(rate.median), interval(rate, count)), time(p99.median))
+            }
+        };
         table.add_row([
             tier,
             row.target.name.clone(),
             row.target.style.clone(),
-            format!("{} [{}]", count(rate.median), interval(rate, count)),
+            rate,
             time(figures.latency_p50_ns),
-            format!("{} [{}]", time(p99.median), interval(p99, time)),
+            p99,
             percent(figures.failed_share),
             figures.cpu_us_per_delivery.map_or_else(|| "–".to_owned(), |it| time(it.median * 1e3)),
             bytes(figures.resident_bytes_peak),
