@@ -22,6 +22,8 @@ pub struct Options {
     pub strict: bool,
     /// Cases that run side by side.
     pub jobs: usize,
+    /// Whether to skip what is left once a case has failed.
+    pub fail_fast: bool,
 }
 
 impl Default for Options {
@@ -33,6 +35,7 @@ impl Default for Options {
             case_globs: Vec::new(),
             strict: false,
             jobs: JOBS_DEFAULT,
+            fail_fast: false,
         }
     }
 }

@@ -146,7 +146,11 @@ fn run_case(shared: &Arc<Shared>, case: &'static Case) -> CaseReport {
         shared.subject.argument, case.id, options.seed
     );
     let known = shared.subject.expectations.reason(case);
-    case_report(case, outcome, began.elapsed().as_secs_f64(), known, rerun)
+    let report = case_report(case, outcome, began.elapsed().as_secs_f64(), known, rerun);
+    if report.failure.is_some() {
+        shared.a_case_failed.store(true, Ordering::Relaxed);
+    }
+    report
 }
 
 fn obstacle(shared: &Shared, case: &Case) -> Option<Stop> {

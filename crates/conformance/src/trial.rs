@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use zillions_harness::{Launch, PortError, PortLease, Server, StartError, StartOptions};
@@ -37,6 +37,7 @@ pub(crate) struct Shared {
     waited_in_vain_ms: AtomicU64,
     starts: AtomicU32,
     starts_failed: AtomicU32,
+    pub(crate) a_case_failed: AtomicBool,
 }
 
 impl Shared {
@@ -48,6 +49,7 @@ impl Shared {
             waited_in_vain_ms: AtomicU64::new(0),
             starts: AtomicU32::new(0),
             starts_failed: AtomicU32::new(0),
+            a_case_failed: AtomicBool::new(false),
         }
     }
 
@@ -56,6 +58,9 @@ impl Shared {
         let failed = self.starts_failed.load(Ordering::Relaxed);
         if self.starts.load(Ordering::Relaxed) == 0 && failed >= FAILED_STARTS_MAX {
             return Some(Stop::Skip("the server does not start".to_owned()));
+        }
+        if self.options.fail_fast && self.a_case_failed.load(Ordering::Relaxed) {
+            return Some(Stop::Skip("another case has failed".to_owned()));
         }
         (self.began.elapsed() > Duration::from_secs(SUITE_SECONDS_MAX)).then(|| {
             Stop::Inconclusive(format!(

@@ -12,6 +12,11 @@ use crate::verdict::{Note, Outcome, Stop};
 /// How long clients stay silent.
 const QUIET_FOR: Duration = Duration::from_secs(3);
 
+/// In this time an idle server has let a newcomer in.
+const LET_IN: Duration = Duration::from_millis(100);
+/// Newcomers of whom one has to get the first message after that.
+const LET_IN_ATTEMPTS: usize = 5;
+
 pub(super) const CASES: &[Case] = &[
     Case::must("fanout/alone", "FANOUT-1", "a sole client receives what it sends", alone).quick(),
     Case::must("fanout/two", "FANOUT-1", "two clients receive what either sends", two),
@@ -43,6 +48,12 @@ pub(super) const CASES: &[Case] = &[
         own_first_message,
     )
     .quick(),
+    Case::must(
+        "fanout/first-message-of-others",
+        "FANOUT-2",
+        "the first message of others after a newcomer was let in reaches it",
+        first_message_of_others,
+    ),
     Case::must(
         "fanout/quiet-for-seconds",
         "FANOUT-2",
@@ -153,6 +164,30 @@ fn own_first_message(room: &mut Room) -> Outcome {
         room.close(newcomer);
     }
     Ok(Note::new())
+}
+
+fn first_message_of_others(room: &mut Room) -> Outcome {
+    let resident = room.join(1, "resident")?[0];
+    let mut newcomer = resident;
+    for attempt in 1..=LET_IN_ATTEMPTS {
+        newcomer = room.connect("newcomer")?;
+        // Nobody can see from outside when the server lets it in; with nothing
+        // else to do it has done so by now. On a loaded machine that may be
+        // wrong once, but not each time.
+        room.pump_until(LET_IN, |_| false)?;
+        let first = room.say(resident, 30);
+        room.flush()?;
+        room.insist(resident, &[resident, newcomer], "a message after the newcomer was let in")?;
+        if room.recorder.tally(newcomer, resident).has(first) {
+            return Ok(if attempt == 1 { Note::new() } else { format!("attempt {attempt}") });
+        }
+        room.close(newcomer);
+    }
+    Err(room.failure(
+        newcomer,
+        format!("the first message sent {} ms after it connected", LET_IN.as_millis()),
+        format!("later ones, but not the first, for each of {LET_IN_ATTEMPTS} newcomers"),
+    ))
 }
 
 fn quiet_for_seconds(room: &mut Room) -> Outcome {

@@ -1,0 +1,112 @@
+//! A suite is worth what it catches: every known fault has to be caught by a
+//! case of the clause that it breaks, and the correct server has to pass under
+//! every odd but legal setting.
+//!
+//! One test per fault and per oddity:
+//! `cargo test -p zillions-conformance --test kill_matrix -- double-echo`.
+//! The servers are this same executable, started with `--serve`.
+
+use std::process::ExitCode;
+use std::sync::{PoisonError, RwLock};
+
+use clap::Parser;
+use libtest_mimic::{Arguments, Failed, Trial};
+use zillions_conformance::render::human::failure_lines;
+use zillions_conformance::{
+    CaseReport, Options, Subject, TargetReport, Unobserved, Verdict, exit_code, run,
+};
+use zillions_faulty::{Fault, Knobs, Oddity};
+use zillions_harness::Launch;
+
+/// The argument that makes this executable a server.
+const SERVE: &str = "--serve";
+/// Faults that are hunted at the same time: mostly they make the suite wait.
+const FAULTS_AT_ONCE: usize = 6;
+/// Seeds with which the correct server has to pass.
+const BASELINE_SEEDS: [u64; 3] = [1, 2, 3];
+
+/// Faults share the machine; a correct server has it for itself.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// The command line of a server.
+#[derive(Parser)]
+struct Server {
+    #[command(flatten)]
+    arguments: zillions_faulty::Arguments,
+}
+
+fn main() -> ExitCode {
+    let mut words = std::env::args();
+    let program = words.next().unwrap_or_default();
+    if words.next().as_deref() == Some(SERVE) {
+        let server = Server::parse_from(std::iter::once(program).chain(words));
+        return server.arguments.execute("kill_matrix");
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(FAULTS_AT_ONCE);
+    libtest_mimic::run(&arguments, trials()).exit_code()
+}
+
+fn trials() -> Vec<Trial> {
+    let faults = Fault::all().map(|fault| {
+        let name = format!("fault {} is caught by a case of {}", fault.name, fault.breaks);
+        Trial::test(name, move || caught(fault))
+    });
+    let oddities = Oddity::all().into_iter().map(|oddity| {
+        let name = format!("the correct server passes when {}", oddity.name);
+        Trial::test(name, move || passes(&oddity.knobs, oddity.name, 1))
+    });
+    let seeds = BASELINE_SEEDS.into_iter().map(|seed| {
+        let name = format!("the correct server passes with seed {seed}");
+        Trial::test(name, move || passes(&Knobs::default(), "correct", seed))
+    });
+    oddities.chain(seeds).chain(faults).collect()
+}
+
+fn launch(knobs: &Knobs, fault: Option<Fault>) -> Result<Launch, Failed> {
+    let mut launch = Launch::executable(std::env::current_exe()?)?;
+    launch.arguments.push(SERVE.into());
+    launch.arguments.extend(knobs.arguments());
+    if let Some(fault) = fault {
+        launch.arguments.push(format!("--fault={}", fault.name).into());
+    }
+    Ok(launch)
+}
+
+fn caught(fault: Fault) -> Result<(), Failed> {
+    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let subject = Subject::launch(fault.name, launch(&Knobs::default(), Some(fault))?);
+    let options = Options {
+        case_globs: vec![fault.breaks.to_owned()],
+        fail_fast: true,
+        // One after the other: the first case that catches it is enough.
+        jobs: 1,
+        ..Options::default()
+    };
+    let report = run(&subject, &options, &mut Unobserved)?;
+    let catches = |case: &&CaseReport| case.failure.is_some();
+    let caught: Vec<&CaseReport> = report.cases.iter().filter(catches).collect();
+    if caught.iter().any(|case| matches!(case.verdict, Verdict::Fail | Verdict::Nonstrict)) {
+        return Ok(());
+    }
+    Err(format!("no case of {} catches it:\n{}", fault.breaks, listing(&report)).into())
+}
+
+fn passes(knobs: &Knobs, name: &str, seed: u64) -> Result<(), Failed> {
+    let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+    let options = Options { seed, ..Options::default() };
+    let report = run(&Subject::launch(name, launch(knobs, None)?), &options, &mut Unobserved)?;
+    if exit_code([report.verdict]) == 0 {
+        return Ok(());
+    }
+    Err(format!("the suite says {}:\n{}", report.verdict.as_str(), listing(&report)).into())
+}
+
+fn listing(report: &TargetReport) -> String {
+    let mut lines = Vec::new();
+    for case in report.cases.iter().filter(|case| case.verdict != Verdict::Skip) {
+        lines.push(format!("{} {} {}", case.verdict.as_str(), case.id, case.detail));
+        lines.extend(case.failure.iter().flat_map(failure_lines));
+    }
+    lines.join("\n")
+}
