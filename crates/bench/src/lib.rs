@@ -8,7 +8,7 @@
 //! as the records of [`zillions_report::record`].
 //!
 //! Rooms: [`scenario`] reads scenarios, [`plan`] orders the trials and estimates their time,
-//! [`pin`] chooses processors, [`trial`] runs one trial, [`store`] keeps results, [`run`] does it
+//! [`pin`] chooses processors, [`trial`] runs one trial, [`store`] keeps results, [`mod@run`] does it
 //! all.
 
 #![forbid(unsafe_code)]
