@@ -73,6 +73,7 @@ pub enum Command {
     Build(commands::build::Arguments),
     Check(commands::check::Arguments),
     Verify(commands::verify::Arguments),
+    SelfCheck(commands::self_check::Arguments),
     New(commands::new::Arguments),
     GalleryDocs(commands::gallery_docs::Arguments),
     Bench(commands::bench::Arguments),

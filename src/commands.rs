@@ -10,6 +10,7 @@ pub mod list;
 pub mod man;
 pub mod new;
 pub mod report;
+pub mod self_check;
 pub mod verify;
 
 use crate::cli::{Color, Command, Zillions};
@@ -32,6 +33,7 @@ pub fn dispatch(arguments: Zillions) -> Outcome {
         Command::Build(arguments) => build::run(&arguments, global),
         Command::Check(arguments) => check::run(&arguments, global),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::SelfCheck(arguments) => self_check::run(&arguments),
         Command::New(arguments) => new::run(&arguments, global),
         Command::GalleryDocs(arguments) => gallery_docs::run(&arguments, global),
         Command::Bench(arguments) => bench::run(&arguments, global),

@@ -1,6 +1,7 @@
 //! `zillions check`: does a server keep the spec?
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -59,6 +60,9 @@ pub struct Arguments {
     /// Known failures, as [[known_failure]] tables with case and reason.
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
+    /// Write the histories of the ordering cases to this folder, for 'zillions verify'.
+    #[arg(long, value_name = "DIR")]
+    save_history: Option<PathBuf>,
     /// Cases that run side by side.
     #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
@@ -107,7 +111,14 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         case_globs: arguments.cases.clone(),
         strict: arguments.strict,
         jobs: usize::from(arguments.jobs),
+        history_folder: arguments.save_history.clone(),
+        ..Options::default()
     };
+    if let Some(folder) = &options.history_folder {
+        fs::create_dir_all(folder).map_err(|error| {
+            Failure::harness(format!("cannot make the folder '{}': {error}", folder.display()))
+        })?;
+    }
     select(&options.case_globs, options.quick).map_err(Failure::usage)?;
     let extra = match &arguments.expect {
         Some(path) => Expectations::read(path).map_err(Failure::usage)?,

@@ -1,5 +1,7 @@
 //! What a run of the suite can be asked for.
 
+use std::path::PathBuf;
+
 /// Cases that run side by side unless asked otherwise. They mostly wait for
 /// the server, so more than one per core is fine.
 pub const JOBS_DEFAULT: usize = 4;
@@ -24,6 +26,9 @@ pub struct Options {
     pub jobs: usize,
     /// Whether to skip what is left once a case has failed.
     pub fail_fast: bool,
+    /// Folder that the histories of the ordering cases are written to, one file
+    /// a case, for `zillions verify`.
+    pub history_folder: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -36,6 +41,7 @@ impl Default for Options {
             strict: false,
             jobs: JOBS_DEFAULT,
             fail_fast: false,
+            history_folder: None,
         }
     }
 }

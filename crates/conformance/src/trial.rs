@@ -1,11 +1,15 @@
 //! One case on one server: what it may use, and how long it may wait.
 
+use std::fs::File;
+use std::io::BufWriter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use zillions_harness::{Launch, PortError, PortLease, Server, StartError, StartOptions};
+use zillions_ordering::{History, save};
 
 use crate::case::Case;
 use crate::options::{Options, SUITE_SECONDS_MAX};
@@ -199,7 +203,7 @@ impl Trial {
             Reach::Launch(launch) => self.in_room_of(launch, act),
             Reach::Connect(address) => {
                 let mut room = Room::open(self.clone(), None, *address)?;
-                let outcome = act(&mut room);
+                let outcome = self.act(&mut room, act);
                 room.conclude(outcome)
             }
         }
@@ -226,7 +230,29 @@ impl Trial {
         act: impl FnOnce(&mut Room) -> Outcome,
     ) -> Outcome {
         let mut room = Room::open(self.clone(), Some(server), address)?;
-        let outcome = act(&mut room);
+        let outcome = self.act(&mut room, act);
         room.conclude(outcome)
+    }
+
+    /// Plays `act`, and writes the history down if one was kept and is wanted,
+    /// however it ended.
+    fn act(&self, room: &mut Room, act: impl FnOnce(&mut Room) -> Outcome) -> Outcome {
+        let outcome = act(room);
+        if let (Some(folder), Some(history)) =
+            (&self.shared.options.history_folder, room.recorder.history())
+        {
+            self.save_history(history, folder)?;
+        }
+        outcome
+    }
+
+    fn save_history(&self, history: &History, folder: &Path) -> Result<(), Stop> {
+        let names = [self.shared.subject.name.as_str(), self.case.id];
+        let name = names.join("-").replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let path = folder.join(format!("{}.history", name.trim_matches('-')));
+        let saved = File::create(&path).and_then(|file| save(history, BufWriter::new(file)));
+        saved.map_err(|error| {
+            Stop::Error(format!("cannot write the history '{}': {error}", path.display()))
+        })
     }
 }
