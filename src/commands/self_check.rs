@@ -175,9 +175,11 @@ fn prove(server: &Known, executable: &Path) -> Proven {
                     .map_or((false, "no case caught it".to_owned()), |case| (true, case.id.clone()))
             }
             Ok(report) => {
-                let wrong = report.cases.iter().find(|case| {
-                    !matches!(case.verdict, Verdict::Pass | Verdict::Info | Verdict::Skip)
-                        && !(case.verdict == Verdict::Nonstrict && report.verdict == Verdict::Pass)
+                let may_be_nonstrict = report.verdict == Verdict::Pass;
+                let wrong = report.cases.iter().find(|case| match case.verdict {
+                    Verdict::Pass | Verdict::Info | Verdict::Skip => false,
+                    Verdict::Nonstrict => !may_be_nonstrict,
+                    Verdict::Fail | Verdict::Inconclusive | Verdict::Error => true,
                 });
                 wrong.map_or_else(
                     || (true, format!("{} cases passed", report.count(Verdict::Pass))),
