@@ -75,12 +75,6 @@ impl Case {
         self
     }
 
-    /// The same, only reporting.
-    pub(crate) const fn info(mut self) -> Self {
-        self.level = Level::Info;
-        self
-    }
-
     /// The same, in the quick selection too.
     pub(crate) const fn quick(mut self) -> Self {
         self.traits.quick = true;

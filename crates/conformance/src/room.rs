@@ -25,6 +25,7 @@ pub use flood::{Flood, Flooded, Pressure};
 pub use recorder::{Recorder, Tally, Violation, show_body};
 pub use say::IN_FLIGHT_MAX;
 pub(crate) use say::frame;
+pub(crate) use storm::QUIET;
 pub use storm::{Storm, Volume};
 
 use crate::client::{Client, ConnectOptions, End};

@@ -32,6 +32,9 @@ const READY_SECONDS_MAX: f64 = 10.0;
 /// none has succeeded.
 const FAILED_STARTS_MAX: u32 = 2;
 
+/// Ports that are tried when somebody else takes them first.
+const LEASE_ATTEMPTS_MAX: u32 = 3;
+
 /// What all cases of a run share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -150,20 +153,31 @@ impl Trial {
             .map_err(|error: PortError| Stop::Error(error.to_string()))
     }
 
-    /// Starts `launch` on the leased address.
+    /// Starts `launch` on a free port of the IPv4 loopback address. The port
+    /// is the server's as long as the lease is held.
     ///
     /// # Errors
-    /// A failure when the server does not get ready, a harness error when the
-    /// address is not usable.
-    pub fn start(&self, launch: &Launch, lease: &PortLease) -> Result<Server, Stop> {
-        self.start_with(launch, lease, false)
+    /// A failure when the server does not get ready, a harness error when no
+    /// port can be had.
+    pub fn start(&self, launch: &Launch) -> Result<(Server, PortLease), Stop> {
+        let mut attempt = 1;
+        loop {
+            let lease = self.lease()?;
+            match self.start_on(launch, &lease, false) {
+                // Somebody else's client was faster: the next port, then.
+                Err(Stop::Error(_)) if attempt < LEASE_ATTEMPTS_MAX => attempt += 1,
+                other => return other.map(|server| (server, lease)),
+            }
+        }
     }
 
-    /// [`start`](Self::start), with a connection made at once after the line.
+    /// Starts `launch` on the leased address, where `probe_connection` is set
+    /// with a connection made the moment its line appears.
     ///
     /// # Errors
-    /// As `start`, and when that connection is refused.
-    pub fn start_with(
+    /// A failure when the server does not get ready or refuses that
+    /// connection, a harness error when the address is not free.
+    pub fn start_on(
         &self,
         launch: &Launch,
         lease: &PortLease,
@@ -214,8 +228,7 @@ impl Trial {
     /// # Errors
     /// Whatever ended the case early.
     pub fn in_room_of(&self, launch: &Launch, act: impl FnOnce(&mut Room) -> Outcome) -> Outcome {
-        let lease = self.lease()?;
-        let server = self.start(launch, &lease)?;
+        let (server, lease) = self.start(launch)?;
         self.in_room_at(server, lease.address(), act)
     }
 

@@ -180,7 +180,7 @@ fn restarts_at_once(trial: &mut Trial) -> Outcome {
     let lease = trial.lease()?;
     let launch = trial.launch()?;
     for number in 0..3 {
-        let started = trial.start(launch, &lease);
+        let started = trial.start_on(launch, &lease, false);
         let server = if number == 0 { started? } else { started.map_err(not_again)? };
         let address = lease.address();
         trial.in_room_at(server, address, |room| {

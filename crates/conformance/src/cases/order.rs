@@ -1,14 +1,14 @@
 //! ORDER: what order means. All of it is decided by `zillions-ordering`, from
 //! the whole history of the run.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use zillions_ordering::{Rule, check};
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, IN_FLIGHT_MAX, Pressure, Room, Storm};
+use crate::room::{ClientIndex, IN_FLIGHT_MAX, Pressure, QUIET, Room, Storm};
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
 
@@ -89,6 +89,13 @@ pub(super) const CASES: &[Case] = &[
         "an answer never arrives before what it answers, along a chain of four clients",
         relay,
     ),
+    Case::must(
+        "order/replies-under-load",
+        "ORDER-4",
+        "replies sent the moment a message arrives come after it everywhere, while many are under way",
+        replies_under_load,
+    )
+    .quick(),
 ];
 
 /// Short messages: more of them a second.
@@ -289,5 +296,54 @@ fn relay(room: &mut Room) -> Outcome {
             room.await_message(from, sequence, &clients, "a question or an answer")?;
         }
     }
+    judge(room, Rule::Causal)
+}
+
+fn replies_under_load(room: &mut Room) -> Outcome {
+    /// Messages that begin a round; with more than DROP-3's four under way,
+    /// servers take other paths.
+    const OPENING: usize = 8;
+    /// Replies of one client that may be on their way.
+    const REPLIES_MAX: u32 = 8;
+    /// How long some clients take to reply.
+    const THINKING: Duration = Duration::from_micros(500);
+    /// Looks for something to reply to in a round.
+    const LOOKS: usize = 12;
+    room.recorder.keep_history();
+    let clients = room.join(5, "client")?;
+    let heard = |room: &Room, client: ClientIndex| -> u32 {
+        let others = clients.iter().filter(|&&other| other != client);
+        others.map(|&other| room.recorder.tally(client, other).received).sum()
+    };
+    let volume = room.trial.volume(100_000, 2.0);
+    let started = Instant::now();
+    while room.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
+        let opener = clients[room.rng.random_range(0..clients.len())];
+        if room.pace(opener) < OPENING as u32 {
+            room.pump(QUIET)?;
+            continue;
+        }
+        for _ in 0..OPENING {
+            room.say(opener, TAG_BYTES);
+        }
+        room.flush()?;
+        for _ in 0..LOOKS {
+            let before: Vec<u32> = clients.iter().map(|&client| heard(room, client)).collect();
+            if room.pump(QUIET)? == 0 {
+                break;
+            }
+            if room.rng.random_ratio(1, 3) {
+                // Some take a moment to reply; meanwhile the others hear more.
+                room.pump_until(THINKING, |_| false)?;
+            }
+            for (&client, before) in clients.iter().zip(before) {
+                if heard(room, client) > before && room.recorder.unechoed(client) < REPLIES_MAX {
+                    room.say(client, TAG_BYTES);
+                }
+            }
+            room.flush()?;
+        }
+    }
+    finish(room, &clients, &clients)?;
     judge(room, Rule::Causal)
 }

@@ -75,9 +75,8 @@ fn descriptors_run_out(trial: &mut Trial) -> Outcome {
     for limit in LIMITS {
         room_for(limit + BEYOND)?;
         launch.descriptor_limit = Some(limit);
-        let lease = trial.lease()?;
-        match trial.start(&launch, &lease) {
-            Ok(server) => {
+        match trial.start(&launch) {
+            Ok((server, lease)) => {
                 return trial
                     .in_room_at(server, lease.address(), |room| beyond_the_limit(room, limit));
             }

@@ -109,8 +109,7 @@ fn runs_on_an_address(trial: &mut Trial) -> Outcome {
 }
 
 fn listening_line(trial: &mut Trial) -> Outcome {
-    let lease = trial.lease()?;
-    let server = trial.start(trial.launch()?, &lease)?;
+    let (server, _lease) = trial.start(trial.launch()?)?;
     let line = server.ready_line();
     if !line.starts_with("listening on ") || line.contains('\r') {
         let expected = "a line 'listening on ADDRESS', ended by a newline alone";
@@ -126,8 +125,7 @@ fn listening_line(trial: &mut Trial) -> Outcome {
 }
 
 fn address_in_line(trial: &mut Trial) -> Outcome {
-    let lease = trial.lease()?;
-    let server = trial.start(trial.launch()?, &lease)?;
+    let (server, lease) = trial.start(trial.launch()?)?;
     let expected = format!("listening on {}", lease.address());
     if server.ready_line() == expected {
         return Ok(Note::new());
@@ -138,7 +136,7 @@ fn address_in_line(trial: &mut Trial) -> Outcome {
 fn accepts_at_once(trial: &mut Trial) -> Outcome {
     for _ in 0..STARTS {
         let lease = trial.lease()?;
-        trial.start_with(trial.launch()?, &lease, true)?;
+        trial.start_on(trial.launch()?, &lease, true)?;
     }
     Ok(Note::new())
 }
@@ -289,7 +287,7 @@ fn ipv6(trial: &mut Trial) -> Outcome {
         }
         Err(error) => return Err(Stop::Error(error.to_string())),
     };
-    let server = trial.start(trial.launch()?, &lease).map_err(Stop::breaking_its_own)?;
+    let server = trial.start_on(trial.launch()?, &lease, false).map_err(Stop::breaking_its_own)?;
     trial.in_room_at(server, lease.address(), |room| {
         let clients = room.join(2, "client")?;
         room.exchange(clients[0], &[b"hello".to_vec()], &clients)?;

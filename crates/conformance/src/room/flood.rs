@@ -78,9 +78,13 @@ impl Room {
     /// A harness error when the event queue fails.
     pub fn flood(&mut self, flood: &Flood, time: Duration) -> Result<Flooded, Stop> {
         let started = Instant::now();
+        let unsent_bytes = |room: &Self| -> u64 {
+            flood.senders.iter().map(|&sender| room.client(sender).unsent_bytes() as u64).sum()
+        };
+        let unsent_at_first = unsent_bytes(self);
         let mut queued = 0;
         let mut moved = Instant::now();
-        let mut unsent_before = usize::MAX;
+        let mut unsent_before = u64::MAX;
         for &sender in &flood.senders {
             self.recorder.begin_burst(sender);
         }
@@ -91,20 +95,22 @@ impl Room {
                     if queued < flood.bytes {
                         self.say(sender, flood.length);
                         queued += 1 + flood.length as u64;
-                        unsent_before = usize::MAX;
+                        unsent_before = u64::MAX;
                     }
                 }
             }
             self.flush()?;
-            let unsent: usize =
-                flood.senders.iter().map(|&sender| self.client(sender).unsent_bytes()).sum();
+            let unsent = unsent_bytes(self);
             if unsent < unsent_before {
                 (moved, unsent_before) = (Instant::now(), unsent);
             }
             let blocked = unsent > 0 && moved.elapsed() > BLOCKED_AFTER;
             let over = started.elapsed() > time || self.server_ended();
             if (unsent == 0 && queued >= flood.bytes) || blocked || over {
-                return Ok(Flooded { bytes: queued - unsent as u64, blocked });
+                return Ok(Flooded {
+                    bytes: (unsent_at_first + queued).saturating_sub(unsent),
+                    blocked,
+                });
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::verdict::Stop;
 
 /// A round is over when nothing arrives for so long. This decides only how
 /// hard the load is, never a verdict.
-const QUIET: Duration = Duration::from_millis(4);
+pub(crate) const QUIET: Duration = Duration::from_millis(4);
 /// Messages of one sender that may be on their way to its own echo: enough to
 /// overflow any queue, few enough to be worked off soon by a slow server.
 const UNECHOED_MAX: u32 = 256;
@@ -98,7 +98,7 @@ impl Room {
 
     /// How many messages `sender` may send now without piling up a backlog:
     /// what is left of [`UNECHOED_MAX`].
-    pub(super) fn pace(&mut self, sender: ClientIndex) -> u32 {
+    pub(crate) fn pace(&mut self, sender: ClientIndex) -> u32 {
         if self.client(sender).unsent_bytes() > BACKLOG_BYTES_MAX {
             return 0;
         }
