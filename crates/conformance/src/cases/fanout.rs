@@ -213,9 +213,12 @@ fn joiners_at_once(room: &mut Room) -> Outcome {
     Ok(Note::new())
 }
 
+/// Per sender, the number of its last message that was surely sequenced.
+type Sequenced = Vec<(ClientIndex, Option<u32>)>;
+
 /// What had been sent, per client, when a newcomer began to connect, and had
 /// reached its sender by then: sequenced before, whatever the server does.
-fn sequenced(room: &Room, senders: &[ClientIndex]) -> Vec<(ClientIndex, Option<u32>)> {
+fn sequenced(room: &Room, senders: &[ClientIndex]) -> Sequenced {
     senders.iter().map(|&sender| (sender, room.recorder.tally(sender, sender).latest)).collect()
 }
 
@@ -250,7 +253,7 @@ fn joiners_mid_stream(room: &mut Room) -> Outcome {
         burst_max: 24,
         lengths: (11, 255),
     };
-    let mut joiners: Vec<(ClientIndex, Vec<(ClientIndex, Option<u32>)>)> = Vec::new();
+    let mut joiners: Vec<(ClientIndex, Sequenced)> = Vec::new();
     for turn in 0..JOINERS {
         let before = sequenced(room, &talkers);
         joiners.push((room.connect_without_waiting("joiner")?, before));
