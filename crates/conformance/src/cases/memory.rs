@@ -19,7 +19,12 @@ const PART_BYTES: u64 = 6 << 20;
 /// Time for a part. Slow servers end it by time.
 const PART_TIME: Duration = Duration::from_millis(700);
 /// Parts after which a server that still grows counts as unbounded.
-const PARTS_MAX: usize = 14;
+const PARTS_MAX: u64 = 16;
+/// A part in which a server takes less than this part of the average shows
+/// nothing: it was busy, or held the senders back.
+const IDLE_PART: u64 = 4;
+/// So many of those in a row, and the server takes no more.
+const IDLE_PARTS_MAX: usize = 4;
 /// A part that adds less than this, in bytes, adds next to nothing: heaps
 /// grow in steps.
 const NOISE_BYTES: u64 = 512 * 1024;
@@ -88,21 +93,30 @@ fn resident(room: &Room) -> Result<u64, Stop> {
 fn until_steady(room: &mut Room, mut part: impl FnMut(&mut Room) -> Result<u64, Stop>) -> Outcome {
     let begun = resident(room)?;
     let mut before = begun;
-    let mut steady = 0;
     let mut handled = 0;
+    let (mut steady, mut idle) = (0, 0);
+    let mut parts = Vec::new();
     for number in 1..=PARTS_MAX {
         let bytes = part(room)?;
         handled += bytes;
         let after = resident(room)?;
         let growth = after.saturating_sub(before);
         before = after;
+        parts.push(format!("{} KiB for {} KiB", growth >> 10, bytes >> 10));
         if after > RESIDENT_BYTES_MAX {
             break;
         }
-        let allowed = NOISE_BYTES.max((bytes as f64 * GROWTH_MAX) as u64);
-        // The first part fills the queues.
-        steady = if number > 1 && growth <= allowed { steady + 1 } else { 0 };
-        if steady == STEADY_PARTS {
+        if bytes * IDLE_PART < handled / number {
+            // Hardly anything was taken, so not growing shows nothing. A
+            // server that never takes more keeps nothing either.
+            idle += 1;
+        } else {
+            let allowed = NOISE_BYTES.max((bytes as f64 * GROWTH_MAX) as u64);
+            // The first part fills the queues.
+            steady = if number > 1 && growth <= allowed { steady + 1 } else { 0 };
+            idle = 0;
+        }
+        if steady == STEADY_PARTS || idle == IDLE_PARTS_MAX {
             return Ok(format!(
                 "{} MiB at first, {} MiB in the end, after {} MiB",
                 begun >> 20,
@@ -114,10 +128,11 @@ fn until_steady(room: &mut Room, mut part: impl FnMut(&mut Room) -> Result<u64, 
     Err(Stop::fail(
         "memory that stops growing while the same load goes on",
         format!(
-            "{} MiB at first, {} MiB after {} MiB, and still growing",
+            "{} MiB at first, {} MiB after {} MiB, and still growing (part by part: {})",
             begun >> 20,
             before >> 20,
-            handled >> 20
+            handled >> 20,
+            parts.join(", ")
         ),
     ))
 }

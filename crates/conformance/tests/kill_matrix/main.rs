@@ -28,8 +28,8 @@ const FAULTS_AT_ONCE: usize = 6;
 /// How long to wait for a faulty server: what it does not do in this time it
 /// hardly ever does.
 const FAULT_PATIENCE: Duration = Duration::from_secs(4);
-/// Seeds with which the correct server has to pass.
-const BASELINE_SEEDS: [u64; 3] = [1, 2, 3];
+/// Further seeds with which the correct server has to pass.
+const BASELINE_SEEDS: [u64; 2] = [2, 3];
 
 /// Faults share the machine; a correct server has it for itself.
 static MACHINE: RwLock<()> = RwLock::new(());
