@@ -3,7 +3,9 @@
 //! `docs/schema/check-1.json` is this form as a JSON Schema; a test keeps it fresh.
 
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::case::Case;
 use crate::spec::{self, Obligation};
@@ -11,6 +13,16 @@ use crate::verdict::{Excerpt, Level, Outcome, Stop, Verdict};
 
 /// Name and version of the form.
 pub const SCHEMA: &str = "zillions.check/1";
+
+/// The JSON Schema of [`CheckReport`], as it is published in `docs/schema/`.
+///
+/// # Panics
+/// If a JSON value cannot be written as text, which does not happen.
+pub fn json_schema() -> String {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let schema = Value::from(generator.into_root_schema_for::<CheckReport>());
+    serde_json::to_string_pretty(&schema).expect("a JSON value has a text") + "\n"
+}
 
 /// The results of `zillions check`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -247,5 +259,107 @@ fn failed(case: &Case, another_clause: bool, obligation: Obligation) -> Verdict 
         (true, Obligation::Must, _) | (false, _, Level::Must) => Verdict::Fail,
         (true, Obligation::Should, _) | (false, _, Level::Should) => Verdict::Nonstrict,
         (true, Obligation::May, _) | (false, _, Level::Info) => Verdict::Info,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn case(verdict: Verdict) -> CaseReport {
+        CaseReport {
+            id: "life/idle-cpu".to_owned(),
+            clause: "LIFE-4".to_owned(),
+            level: Level::Should,
+            verdict,
+            detail: String::new(),
+            seconds: 0.5,
+            known_failure: None,
+            failure: None,
+        }
+    }
+
+    fn verdict(verdicts: &[Verdict], strict: bool) -> Verdict {
+        let cases: Vec<CaseReport> = verdicts.iter().map(|&verdict| case(verdict)).collect();
+        target_verdict(&cases, strict)
+    }
+
+    #[test]
+    fn the_gravest_case_decides_the_target() {
+        use Verdict::{Error, Fail, Inconclusive, Info, Nonstrict, Pass, Skip};
+        assert_eq!(verdict(&[Pass, Fail, Error, Inconclusive], false), Fail);
+        assert_eq!(verdict(&[Pass, Error, Inconclusive], false), Error);
+        assert_eq!(verdict(&[Pass, Inconclusive, Skip], false), Inconclusive);
+        assert_eq!(verdict(&[Pass, Info, Skip, Nonstrict], false), Pass);
+    }
+
+    #[test]
+    fn strict_counts_nonstrict_as_fail_unless_it_is_known() {
+        assert_eq!(verdict(&[Verdict::Pass, Verdict::Nonstrict], true), Verdict::Fail);
+        let mut known = case(Verdict::Nonstrict);
+        known.known_failure = Some("one thread does all".to_owned());
+        assert_eq!(target_verdict(&[known], true), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_target_of_which_nothing_was_tested_has_not_passed() {
+        assert_eq!(verdict(&[Verdict::Skip, Verdict::Skip], false), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn exit_codes_follow_the_gravest_target() {
+        use Verdict::{Error, Fail, Inconclusive, Pass};
+        for (verdicts, code) in [
+            (vec![], 64),
+            (vec![Pass], 0),
+            (vec![Pass, Inconclusive], 2),
+            (vec![Inconclusive, Error], 70),
+            (vec![Error, Fail, Pass], 1),
+        ] {
+            assert_eq!(exit_code(verdicts.clone()), code, "{verdicts:?}");
+        }
+    }
+
+    fn idle_cpu() -> &'static Case {
+        crate::cases::all().iter().find(|case| case.id == "life/idle-cpu").expect("it exists")
+    }
+
+    fn report_of(outcome: Outcome, known: Option<&str>) -> CaseReport {
+        case_report(idle_cpu(), outcome, 0.1, known, "zillions check x".to_owned())
+    }
+
+    #[test]
+    fn a_known_failure_that_passes_is_an_error() {
+        let report = report_of(Ok(String::new()), Some("it spins"));
+        assert_eq!(report.verdict, Verdict::Error);
+        assert!(report.detail.contains("take the note out"), "{}", report.detail);
+    }
+
+    #[test]
+    fn a_failure_quotes_the_clause_that_is_broken() {
+        let report = report_of(Err(Stop::fail("little", "much")), None);
+        assert_eq!(report.verdict, Verdict::Nonstrict);
+        assert!(report.failure.expect("a failure").clause_text.contains("next to no CPU time"));
+        let died = Stop::fail("a server", "none").breaking("LIFE-1");
+        let report = report_of(Err(died), None);
+        assert_eq!(report.verdict, Verdict::Fail, "a dead server fails even a SHOULD case");
+        assert_eq!(report.failure.expect("a failure").clause, "LIFE-1");
+    }
+
+    #[test]
+    fn the_published_schema_is_that_of_the_code() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/check-1.json");
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            fs::create_dir_all(path.parent().expect("a folder")).expect("make the folder");
+            fs::write(&path, json_schema()).expect("write the schema");
+        }
+        assert!(
+            fs::read_to_string(&path).unwrap_or_default() == json_schema(),
+            "docs/schema/check-1.json is out of date: \
+             run UPDATE_SCHEMA=1 cargo test -p zillions-conformance --lib"
+        );
     }
 }

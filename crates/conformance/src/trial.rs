@@ -35,6 +35,9 @@ const FAILED_STARTS_MAX: u32 = 2;
 /// Ports that are tried when somebody else takes them first.
 const LEASE_ATTEMPTS_MAX: u32 = 3;
 
+/// How long a server that somebody else runs has to say nothing before a case.
+const SILENCE: Duration = Duration::from_millis(100);
+
 /// What all cases of a run share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -216,9 +219,41 @@ impl Trial {
         match &self.shared.subject.reach {
             Reach::Launch(launch) => self.in_room_of(launch, act),
             Reach::Connect(address) => {
+                self.await_silence(*address)?;
                 let mut room = Room::open(self.clone(), None, *address)?;
                 let outcome = self.act(&mut room, act);
                 room.conclude(outcome)
+            }
+        }
+    }
+
+    /// Listens to a server that others may use until it says nothing: what an
+    /// earlier case has left behind is over then, and strangers are found out.
+    fn await_silence(&self, address: SocketAddr) -> Result<(), Stop> {
+        let mut room = Room::open(self.clone(), None, address)?;
+        room.recorder.ignore_plain();
+        let ear = match room.connect("listener") {
+            Ok(ear) => ear,
+            Err(_) if self.shared.starts.load(Ordering::Relaxed) == 0 => {
+                self.shared.starts_failed.fetch_add(1, Ordering::Relaxed);
+                return Err(Stop::Error(format!(
+                    "no server can be reached at {address}: start it first"
+                )));
+            }
+            Err(stop) => return Err(stop.breaking("LIFE-1")),
+        };
+        self.shared.starts.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
+        loop {
+            let heard = room.client(ear).bytes_received();
+            room.pump_until(SILENCE, |_| false)?;
+            if room.client(ear).bytes_received() == heard {
+                return Ok(());
+            }
+            if began.elapsed() > self.patience() {
+                return Err(Stop::Error(format!(
+                    "somebody else talks on the server at {address}: the suite needs it for itself"
+                )));
             }
         }
     }

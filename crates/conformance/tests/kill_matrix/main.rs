@@ -2,9 +2,11 @@
 //! case of the clause that it breaks, and the correct server has to pass under
 //! every odd but legal setting.
 //!
-//! One test per fault and per oddity:
+//! One test per fault and per oddity, and some on the results of real runs:
 //! `cargo test -p zillions-conformance --test kill_matrix -- double-echo`.
 //! The servers are this same executable, started with `--serve`.
+
+mod results;
 
 use std::process::ExitCode;
 use std::sync::{PoisonError, RwLock};
@@ -60,7 +62,7 @@ fn trials() -> Vec<Trial> {
         let name = format!("the correct server passes with seed {seed}");
         Trial::test(name, move || passes(&Knobs::default(), "correct", seed))
     });
-    oddities.chain(seeds).chain(faults).collect()
+    oddities.chain(seeds).chain(faults).chain(results::trials()).collect()
 }
 
 fn launch(knobs: &Knobs, fault: Option<Fault>) -> Result<Launch, Failed> {
