@@ -52,7 +52,7 @@ impl Observer for Unobserved {
 
 enum Message {
     Started(&'static Case),
-    Finished(usize, CaseReport),
+    Finished(usize, Box<CaseReport>),
 }
 
 /// Runs the cases that `options` choose on `subject`.
@@ -115,7 +115,7 @@ fn run_batch(
                     // The receiver outlives this scope's threads.
                     let _ = sender.send(Message::Started(cases[index]));
                     let report = run_case(shared, cases[index]);
-                    let _ = sender.send(Message::Finished(index, report));
+                    let _ = sender.send(Message::Finished(index, Box::new(report)));
                 }
             });
         }
@@ -125,7 +125,7 @@ fn run_batch(
                 Message::Started(case) => observer.event(Event::CaseStarted { case }),
                 Message::Finished(index, report) => {
                     observer.event(Event::CaseFinished { report: &report });
-                    reports[index] = Some(report);
+                    reports[index] = Some(*report);
                 }
             }
         }

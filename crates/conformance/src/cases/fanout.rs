@@ -250,13 +250,13 @@ fn joiners_mid_stream(room: &mut Room) -> Outcome {
         burst_max: 24,
         lengths: (11, 255),
     };
-    let mut joiners: Vec<(ClientIndex, Vec<(ClientIndex, Option<u32>)>)> = Vec::new();
+    let mut joiners = Vec::new();
     for turn in 0..JOINERS {
         let before = sequenced(room, &talkers);
         joiners.push((room.connect_without_waiting("joiner")?, before));
         room.storm_round(&storm)?;
         if turn % AT_ONCE == AT_ONCE - 1 {
-            let indices: Vec<ClientIndex> = joiners.iter().map(|(joiner, _)| *joiner).collect();
+            let indices: Vec<ClientIndex> = joiners.iter().map(|&(joiner, _)| joiner).collect();
             room.insist(talkers[0], &indices, "messages sent after this client joined")?;
             for (joiner, before) in joiners.drain(..) {
                 check_no_history(room, joiner, &before)?;

@@ -22,8 +22,10 @@ use super::{MACHINE, launch};
 /// times four for one that does.
 const QUICK_TIME_MAX: Duration = Duration::from_secs(4 * 5);
 
+type Test = fn() -> Result<(), Failed>;
+
 pub(super) fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 8] = [
+    let tests: [(&str, Test); 8] = [
         ("results with failures keep to the published schema", keep_to_the_schema),
         ("a failure says what a reader needs to find the bug", says_what_is_needed),
         ("a failure is a failure in JUnit, and a skip a skip", junit_tells_them_apart),
@@ -36,7 +38,7 @@ pub(super) fn trials() -> Vec<Trial> {
     tests.into_iter().map(|(name, test)| Trial::test(name, move || shared(test))).collect()
 }
 
-fn shared(test: fn() -> Result<(), Failed>) -> Result<(), Failed> {
+fn shared(test: Test) -> Result<(), Failed> {
     let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
     test()
 }
