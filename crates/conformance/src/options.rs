@@ -1,10 +1,14 @@
 //! What a run of the suite can be asked for.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Cases that run side by side unless asked otherwise. They mostly wait for
 /// the server, so more than one per core is fine.
 pub const JOBS_DEFAULT: usize = 4;
+/// How long to wait, unless asked otherwise, for what a working server does in
+/// milliseconds: a loaded machine and an interpreter may need a few seconds.
+pub const PATIENCE_DEFAULT: Duration = Duration::from_secs(10);
 /// Time for one target, in seconds, after which nothing new is begun. Only a
 /// server that is wrong in many places comes near it.
 pub const SUITE_SECONDS_MAX: u64 = 150;
@@ -22,6 +26,9 @@ pub struct Options {
     pub case_globs: Vec<String>,
     /// Whether a SHOULD that is not met fails the target.
     pub strict: bool,
+    /// How long to wait for what has to come, and for a server to get ready.
+    /// Only what fails waits so long.
+    pub patience: Duration,
     /// Cases that run side by side.
     pub jobs: usize,
     /// Whether to skip what is left once a case has failed.
@@ -39,6 +46,7 @@ impl Default for Options {
             quick: false,
             case_globs: Vec::new(),
             strict: false,
+            patience: PATIENCE_DEFAULT,
             jobs: JOBS_DEFAULT,
             fail_fast: false,
             history_folder: None,

@@ -17,17 +17,11 @@ use crate::room::{Room, Volume};
 use crate::subject::{Reach, Subject};
 use crate::verdict::{Outcome, Stop};
 
-/// How long something may take that a working server does in milliseconds.
-/// Only a failing case waits so long.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The same once a run has waited in vain for [`WAITED_ENOUGH`]: it has failed
-/// by then, and the rest should not take all afternoon.
-const PATIENCE_WORN: Duration = Duration::from_secs(3);
-/// Sum of vain waits after which patience is worn.
-const WAITED_ENOUGH: Duration = Duration::from_secs(30);
-/// Time for a server to print its line, in seconds. Interpreters and virtual
-/// machines on a loaded machine need a few.
-const READY_SECONDS_MAX: f64 = 10.0;
+/// Sum of vain waits, counted in patiences, after which patience is worn: the
+/// run has failed by then, and the rest should not take all afternoon.
+const VAIN_WAITS_MAX: u32 = 3;
+/// What is left of patience then, as its part.
+const PATIENCE_WORN: f64 = 0.3;
 /// Starts that may fail before the rest of the suite is skipped, as long as
 /// none has succeeded.
 const FAILED_STARTS_MAX: u32 = 2;
@@ -110,8 +104,9 @@ impl Trial {
 
     /// How long to wait for what has to come.
     pub fn patience(&self) -> Duration {
+        let patience = self.shared.options.patience;
         let waited = Duration::from_millis(self.shared.waited_in_vain_ms.load(Ordering::Relaxed));
-        if waited < WAITED_ENOUGH { PATIENCE } else { PATIENCE_WORN }
+        if waited < patience * VAIN_WAITS_MAX { patience } else { patience.mul_f64(PATIENCE_WORN) }
     }
 
     pub(crate) fn waited_in_vain(&self, time: Duration) {
@@ -187,7 +182,7 @@ impl Trial {
         probe_connection: bool,
     ) -> Result<Server, Stop> {
         let options = StartOptions {
-            ready_seconds_max: READY_SECONDS_MAX,
+            ready_seconds_max: self.shared.options.patience.as_secs_f64(),
             probe_connection,
             ..StartOptions::default()
         };

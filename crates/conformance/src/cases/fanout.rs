@@ -213,9 +213,12 @@ fn joiners_at_once(room: &mut Room) -> Outcome {
     Ok(Note::new())
 }
 
+/// Per sender, the number of its last message that was surely sequenced.
+type Sequenced = Vec<(ClientIndex, Option<u32>)>;
+
 /// What had been sent, per client, when a newcomer began to connect, and had
 /// reached its sender by then: sequenced before, whatever the server does.
-fn sequenced(room: &Room, senders: &[ClientIndex]) -> Vec<(ClientIndex, Option<u32>)> {
+fn sequenced(room: &Room, senders: &[ClientIndex]) -> Sequenced {
     senders.iter().map(|&sender| (sender, room.recorder.tally(sender, sender).latest)).collect()
 }
 
@@ -250,13 +253,13 @@ fn joiners_mid_stream(room: &mut Room) -> Outcome {
         burst_max: 24,
         lengths: (11, 255),
     };
-    let mut joiners = Vec::new();
+    let mut joiners: Vec<(ClientIndex, Sequenced)> = Vec::new();
     for turn in 0..JOINERS {
         let before = sequenced(room, &talkers);
         joiners.push((room.connect_without_waiting("joiner")?, before));
         room.storm_round(&storm)?;
         if turn % AT_ONCE == AT_ONCE - 1 {
-            let indices: Vec<ClientIndex> = joiners.iter().map(|&(joiner, _)| joiner).collect();
+            let indices: Vec<ClientIndex> = joiners.iter().map(|(joiner, _)| *joiner).collect();
             room.insist(talkers[0], &indices, "messages sent after this client joined")?;
             for (joiner, before) in joiners.drain(..) {
                 check_no_history(room, joiner, &before)?;

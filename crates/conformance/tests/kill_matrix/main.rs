@@ -10,6 +10,7 @@ mod results;
 
 use std::process::ExitCode;
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use clap::Parser;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -24,6 +25,9 @@ use zillions_harness::Launch;
 const SERVE: &str = "--serve";
 /// Faults that are hunted at the same time: mostly they make the suite wait.
 const FAULTS_AT_ONCE: usize = 6;
+/// How long to wait for a faulty server: what it does not do in this time it
+/// hardly ever does.
+const FAULT_PATIENCE: Duration = Duration::from_secs(4);
 /// Seeds with which the correct server has to pass.
 const BASELINE_SEEDS: [u64; 3] = [1, 2, 3];
 
@@ -81,6 +85,7 @@ fn caught(fault: Fault) -> Result<(), Failed> {
     let options = Options {
         case_globs: vec![fault.breaks.to_owned()],
         fail_fast: true,
+        patience: FAULT_PATIENCE,
         // One after the other: the first case that catches it is enough.
         jobs: 1,
         ..Options::default()

@@ -91,7 +91,7 @@ fn junit_tells_them_apart() -> Result<(), Failed> {
     report.targets[0].cases[0].verdict = Verdict::Skip;
     report.targets[0].cases[0].detail = "no IPv6 <here>".to_owned();
     let text = junit::render(&report)?;
-    for needed in ["<failure ", "<skipped ", "no IPv6 &lt;here&gt;", "failures=\"1\""] {
+    for needed in ["<failure ", "<skipped ", "no IPv6 &lt;here&gt;", "failures=\"2\""] {
         demand(text.contains(needed), format!("'{needed}' is missing in:\n{text}"))?;
     }
     demand(!text.contains("<error"), format!("there was no error:\n{text}"))
