@@ -122,5 +122,6 @@ pub fn all_commands() -> Vec<clap::Command> {
         Zillions::command(),
         crate::stresstest::Arguments::command(),
         zillions_client::cli::command(),
+        zillions_server::Options::command(),
     ]
 }

@@ -17,6 +17,7 @@ const WITHOUT_FILES: [&str; 2] = ["protocol", "ordering"];
 const PROGRAMS: &[(&str, &str)] = &[
     ("client", "the line client: printing messages is what it does"),
     ("faulty", "a server: it prints its line, and some faults print more"),
+    ("server", "a server: it prints its line, its log goes to standard error"),
 ];
 
 /// Places that may pause, and why.

@@ -297,7 +297,7 @@ mod tests {
         assert!(senders.contains("11 of 10 clients cannot send"), "{senders}");
         let body = error(|text| text.replace("[32, 64, 128]", "[3]"));
         assert!(body.contains("a body of 3 bytes is too short"), "{body}");
-        let time = error(|text| text.replace("measure_seconds = 0.5", "measure_seconds = -1.0"));
+        let time = error(|text| text.replace("measure_seconds = 0.3", "measure_seconds = -1.0"));
         assert!(time.contains("measure_seconds is out of range"), "{time}");
     }
 

@@ -15,18 +15,16 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rustix::buffer::spare_capacity;
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::{buffer::spare_capacity, event::Timespec};
 use zillions_harness::{Sample, Server};
 use zillions_protocol::Decoder;
 
 pub use flood::{Flood, Flooded, Pressure};
 pub use recorder::{Recorder, Tally, Violation, show_body};
 pub use say::IN_FLIGHT_MAX;
-pub(crate) use say::frame;
-pub(crate) use storm::QUIET;
 pub use storm::{Storm, Volume};
+pub(crate) use {say::frame, storm::QUIET};
 
 use crate::client::{Client, ConnectOptions, End};
 use crate::trial::Trial;

@@ -1,7 +1,15 @@
 //! Addresses as a user writes them, checked before anything is started.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+use socket2::{Domain, Socket, Type};
+
+/// Held while a trial socket is open, and while a child is between its fork and
+/// its exec: a child that inherited the trial socket, however briefly, would
+/// make the port look taken to the next one who tries.
+pub(crate) static NO_FORK: Mutex<()> = Mutex::new(());
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +60,14 @@ pub fn parse(text: &str) -> Result<SocketAddr, AddressError> {
     text.parse().map_err(|_| AddressError::Unparsable { text: text.to_owned() })
 }
 
-/// Finds out, by listening there for a moment, whether a server could listen
+/// Finds out, by binding a socket for a moment, whether a server could listen
 /// on `address` now.
 ///
 /// # Errors
 /// Every variant but `Unparsable`.
 pub fn check_free(address: SocketAddr) -> Result<(), AddressError> {
-    match TcpListener::bind(address) {
-        Ok(_) => Ok(()),
+    match try_bind(address) {
+        Ok(()) => Ok(()),
         Err(source) => Err(match source.kind() {
             io::ErrorKind::AddrInUse => AddressError::InUse { address },
             io::ErrorKind::AddrNotAvailable => AddressError::NotLocal { address },
@@ -67,4 +75,13 @@ pub fn check_free(address: SocketAddr) -> Result<(), AddressError> {
             _ => AddressError::Bind { address, source },
         }),
     }
+}
+
+/// Binds and does not listen: where somebody listens this fails all the same,
+/// and a socket that does not listen is in nobody's way.
+fn try_bind(address: SocketAddr) -> io::Result<()> {
+    let _no_fork = NO_FORK.lock().unwrap_or_else(PoisonError::into_inner);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
 }

@@ -28,6 +28,7 @@ use rustix::process::{
 
 pub use rustix::process::Signal;
 
+use crate::address::NO_FORK;
 use crate::interrupt;
 
 /// The environment variable that marks every descendant of a group's leader.
@@ -305,7 +306,10 @@ fn start_leader(mut command: Command, marker: String) -> io::Result<(Arc<Tree>, 
 /// another thread's child, between its fork and its exec.
 fn spawn_patiently(command: &mut Command) -> io::Result<Child> {
     for _ in 0..BUSY_RETRIES_MAX {
-        match command.spawn() {
+        let no_fork = NO_FORK.lock().unwrap_or_else(PoisonError::into_inner);
+        let spawned = command.spawn();
+        drop(no_fork);
+        match spawned {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
                 thread::sleep(BUSY_PAUSE);
             }

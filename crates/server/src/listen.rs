@@ -1,0 +1,161 @@
+//! Listening sockets, and what every connection inherits from them.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{Shutdown, SocketFlags, acceptfrom_with, shutdown};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+use crate::error::Error;
+use crate::io::Accepted;
+
+/// How many connections may wait to be accepted; the system may allow fewer.
+const BACKLOG: i32 = 4096;
+/// Between two keepalive probes.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Unanswered keepalive probes until a connection is given up.
+const KEEPALIVE_RETRIES: u32 = 4;
+
+/// What is set on every connection. Linux hands it down from the listening
+/// socket, so that accepting costs one system call.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketOptions {
+    /// The system's memory for what was sent and has not arrived, per connection.
+    pub send_buffer_bytes: usize,
+    /// How much of it may still wait to go out before the socket counts as full.
+    pub unsent_bytes_max: usize,
+    /// Silence after which the system asks whether the other side is still there.
+    pub keepalive: Option<Duration>,
+    /// How long sent bytes may stay unacknowledged.
+    pub user_timeout: Option<Duration>,
+}
+
+/// The sockets that a server listens on.
+#[derive(Debug)]
+pub struct Listeners {
+    sockets: Vec<OwnedFd>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Listeners {
+    /// Listens on all addresses, or on none.
+    ///
+    /// # Errors
+    /// [`Error::Listen`], for the first that cannot be listened on.
+    pub fn bind(addresses: &[SocketAddr], options: &SocketOptions) -> Result<Self, Error> {
+        let mut listeners = Self { sockets: Vec::new(), addresses: Vec::new() };
+        for &address in addresses {
+            let failed = |source| Error::Listen { address, source };
+            let socket = listen(address, options).map_err(failed)?;
+            let bound = socket.local_addr().map_err(failed)?;
+            listeners.addresses.push(bound.as_socket().unwrap_or(address));
+            listeners.sockets.push(socket.into());
+        }
+        Ok(listeners)
+    }
+
+    /// Where, with the port that the system chose for a port of 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub(crate) fn sockets(&self) -> &[OwnedFd] {
+        &self.sockets
+    }
+
+    /// The next pending connection of any of the sockets.
+    ///
+    /// # Errors
+    /// What accept(2) says.
+    pub fn accept(&self) -> io::Result<Option<Accepted<OwnedFd>>> {
+        for socket in &self.sockets {
+            match acceptfrom_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                Ok((stream, peer)) => {
+                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                    // Without an address the client is already gone; it counts as from nowhere.
+                    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+                    return Ok(Some(Accepted { stream, peer: peer.to_canonical() }));
+                }
+                Err(Errno::AGAIN) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets nobody in any more: new connections are refused.
+    pub fn close(&self) {
+        for socket in &self.sockets {
+            // Fails only if the socket does not listen, which is what is wanted.
+            let _ = shutdown(socket, Shutdown::Both);
+        }
+    }
+}
+
+fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking().cloexec(),
+        Some(Protocol::TCP),
+    )?;
+    // Starting again at once; on Linux this never lets two programs listen.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // The given address and no other: [::] is not 0.0.0.0.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(options.send_buffer_bytes)?;
+    socket.set_tcp_notsent_lowat(u32::try_from(options.unsent_bytes_max).unwrap_or(u32::MAX))?;
+    if let Some(idle) = options.keepalive {
+        let keepalive = TcpKeepalive::new()
+            .with_time(idle)
+            .with_interval(KEEPALIVE_INTERVAL)
+            .with_retries(KEEPALIVE_RETRIES);
+        socket.set_tcp_keepalive(&keepalive)?;
+    }
+    if let Some(time) = options.user_timeout {
+        socket.set_tcp_user_timeout(Some(time))?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// How many bytes were handed to the socket and are not acknowledged.
+pub(crate) fn in_flight_bytes(stream: &OwnedFd) -> usize {
+    const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
+    // SAFETY: SIOCOUTQ takes a pointer to an int and writes one; see tcp(7).
+    let unacknowledged = unsafe {
+        let getter = rustix::ioctl::Getter::<SIOCOUTQ, std::ffi::c_int>::new();
+        rustix::ioctl::ioctl(stream, getter)
+    };
+    // A connection that cannot be asked has nothing under way.
+    unacknowledged.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(0))
+}
+
+/// Reads `HOST:PORT`. A name may stand for several addresses; the first is taken.
+///
+/// # Errors
+/// [`Error::Address`].
+pub fn parse(text: &str) -> Result<SocketAddr, Error> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let wrong = |reason: String| Error::Address { text: text.to_owned(), reason };
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return Err(wrong("there is no port".into()));
+    };
+    if port.parse::<u16>().is_err() {
+        return Err(wrong(format!("'{port}' is no port from 0 to 65535")));
+    }
+    if host.is_empty() {
+        return Err(wrong("there is no host".into()));
+    }
+    let mut found = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
+    found.next().ok_or_else(|| wrong("the name has no address".into()))
+}

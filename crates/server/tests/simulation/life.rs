@@ -1,0 +1,396 @@
+//! One server's life: clients that come, talk, stall, go and break; then quiet; then the stop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use zillions_log::Log;
+use zillions_ordering::{ConnectionId, History, StreamPosition, check};
+use zillions_server::client::Reason;
+use zillions_server::{Config, House, Shard, SlowReader};
+
+use crate::dice::Dice;
+use crate::network::{Faults, Network, SimIo, SimStream, is_asleep, lock};
+
+/// How many things happen before it becomes quiet.
+const STEPS: usize = 600;
+const CLIENTS_MAX: usize = 14;
+/// Any progress makes quiet come within so many rounds; otherwise something waits for ever.
+const ROUNDS_MAX: usize = 20_000;
+
+/// What happened, in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) messages: u64,
+    pub(crate) deliveries: u64,
+    pub(crate) dropped: u64,
+    pub(crate) slow: u64,
+    pub(crate) evicted: u64,
+    pub(crate) held_up: u64,
+    faults: Faults,
+}
+
+impl Seen {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.messages += other.messages;
+        self.deliveries += other.deliveries;
+        self.dropped += other.dropped;
+        self.slow += other.slow;
+        self.evicted += other.evicted;
+        self.held_up += other.held_up;
+        self.faults.short_writes += other.faults.short_writes;
+        self.faults.full += other.faults.full;
+        self.faults.short_reads += other.faults.short_reads;
+        self.faults.resets += other.faults.resets;
+        self.faults.accept_errors += other.faults.accept_errors;
+    }
+
+    /// A simulation that never dropped, evicted or broke anything would prove nothing.
+    pub(crate) fn assert_that_it_was_a_test(&self) {
+        let Faults { short_writes, full, short_reads, resets, accept_errors } = self.faults;
+        for (what, times) in [
+            ("messages", self.messages),
+            ("deliveries", self.deliveries),
+            ("drops", self.dropped),
+            ("slow clients disconnected", self.slow),
+            ("evictions", self.evicted),
+            ("publishers held up", self.held_up),
+            ("short writes", short_writes),
+            ("full sockets", full),
+            ("short reads", short_reads),
+            ("resets", resets),
+            ("errors of accept", accept_errors),
+        ] {
+            assert!(times > 0, "no {what} in all these seeds");
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Habit {
+    Drains,
+    Trickles,
+    Stalls,
+}
+
+struct Client {
+    habit: Habit,
+    process: ConnectionId,
+    /// Frames, and the offset up to which they have been sent.
+    outbox: Vec<u8>,
+    messages: u32,
+    /// Where in what it sends each message ends, and how far it has come.
+    ends: Vec<u64>,
+    sent_bytes: u64,
+    received: Vec<u8>,
+    decoded: usize,
+    frames: u64,
+    /// It ended cleanly: everything it has sent counts.
+    ended: bool,
+    broken: bool,
+}
+
+impl Client {
+    fn sent_messages(&self) -> u64 {
+        self.ends.partition_point(|&end| end <= self.sent_bytes) as u64
+    }
+}
+
+struct Life {
+    dice: Dice,
+    network: Arc<Mutex<Network>>,
+    house: Arc<House<SimStream>>,
+    shards: Vec<Shard<SimIo>>,
+    done: Vec<bool>,
+    clients: Vec<Client>,
+    history: History,
+}
+
+/// Lives one life and checks it; panics where it breaks a rule.
+pub(crate) fn live(seed: u64) -> Seen {
+    let mut life = Life::new(seed);
+    for _ in 0..STEPS {
+        life.step();
+    }
+    life.become_quiet();
+    life.check_streams();
+    life.stop();
+    life.check_history();
+    life.seen()
+}
+
+fn config(dice: &mut Dice, ring_bytes: usize) -> Config {
+    let policies =
+        [SlowReader::Drop, SlowReader::Drop, SlowReader::Disconnect, SlowReader::Backpressure];
+    Config {
+        slow_reader: dice.pick(&policies),
+        client_lag_bytes_max: dice.pick(&[ring_bytes / 2, ring_bytes / 2, 2048]) as u64,
+        eviction: Duration::from_secs(2),
+        clients_max: dice.one_in(4).then_some(8),
+        clients_per_ip_max: dice.one_in(4).then_some(2),
+        idle: None,
+        drain: Duration::from_secs(2),
+    }
+}
+
+impl Life {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(!seed);
+        let shards = 1 + dice.below(3);
+        let ring_bytes = dice.pick(&[16, 32]) * 1024;
+        let network = Arc::new(Mutex::new(Network::new(seed, shards)));
+        let woken: Vec<_> = (0..shards).map(|_| Arc::new(AtomicBool::new(false))).collect();
+        let wake = |woken: &Arc<AtomicBool>| {
+            let woken = Arc::clone(woken);
+            let wake: zillions_server::house::Wake =
+                Box::new(move || woken.store(true, Ordering::Relaxed));
+            wake
+        };
+        let wakes = woken.iter().map(wake).collect();
+        let log = Log::new(ring_bytes, shards).expect("a ring");
+        let house = Arc::new(House::new(log, config(&mut dice, ring_bytes), wakes));
+        let io =
+            |(shard, woken)| SimIo { network: Arc::clone(&network), shard, woken, asleep: None };
+        let ios: Vec<_> = woken.into_iter().enumerate().map(io).collect();
+        let shard = |io: SimIo| Shard::new(io.shard, io, Arc::clone(&house));
+        let shards: Vec<_> = ios.into_iter().map(shard).collect();
+        let done = vec![false; shards.len()];
+        let (clients, history) = (Vec::new(), History::new());
+        Self { dice, network: Arc::clone(&network), house, shards, done, clients, history }
+    }
+
+    /// Something happens somewhere.
+    fn step(&mut self) {
+        lock(&self.network).now += Duration::from_micros(self.dice.below(20_000) as u64);
+        if self.clients.len() < CLIENTS_MAX && self.dice.one_in(20) {
+            self.connect();
+        }
+        if !self.clients.is_empty() {
+            let client = self.dice.below(self.clients.len());
+            self.act(client);
+        }
+        let shard = self.dice.below(self.shards.len());
+        self.run(shard);
+    }
+
+    fn connect(&mut self) {
+        let id = lock(&self.network).connect();
+        assert_eq!(id, self.clients.len());
+        self.clients.push(Client {
+            habit: self.dice.pick(&[Habit::Drains, Habit::Drains, Habit::Trickles, Habit::Stalls]),
+            process: self.history.connect(),
+            outbox: Vec::new(),
+            messages: 0,
+            ends: Vec::new(),
+            sent_bytes: 0,
+            received: Vec::new(),
+            decoded: 0,
+            frames: 0,
+            ended: false,
+            broken: false,
+        });
+    }
+
+    fn act(&mut self, id: usize) {
+        match self.dice.below(120) {
+            0 => self.end(id),
+            1 => {
+                self.clients[id].broken = true;
+                lock(&self.network).client_resets(id);
+            }
+            2 => self.clients[id].habit = Habit::Drains,
+            3..60 => self.write(id),
+            _ => self.read(id),
+        }
+    }
+
+    fn end(&mut self, id: usize) {
+        if !self.clients[id].ended && !self.clients[id].broken {
+            // What it has begun it finishes, or not: then the frame is incomplete.
+            if self.dice.one_in(2) {
+                let rest = std::mem::take(&mut self.clients[id].outbox);
+                self.clients[id].sent_bytes += rest.len() as u64;
+                lock(&self.network).client_sends(id, &rest);
+            }
+            self.clients[id].ended = true;
+            lock(&self.network).client_ends(id);
+        }
+    }
+
+    /// The client makes messages and sends a piece of them, cut anywhere.
+    fn write(&mut self, id: usize) {
+        if self.clients[id].ended || self.clients[id].broken {
+            return;
+        }
+        for _ in 0..self.dice.below(30) {
+            let sequence = self.clients[id].messages;
+            let padding = self.dice.pick(&[0, 1, 10, 60, 249]);
+            let client = &mut self.clients[id];
+            client.outbox.push(6 + padding as u8);
+            client.outbox.extend_from_slice(&(id as u16).to_le_bytes());
+            client.outbox.extend_from_slice(&sequence.to_le_bytes());
+            client.outbox.extend(std::iter::repeat_n(sequence as u8, padding));
+            client.messages += 1;
+            client.ends.push(client.ends.last().unwrap_or(&0) + 7 + padding as u64);
+            self.history.send(client.process);
+        }
+        let bytes = self.dice.below(self.clients[id].outbox.len() + 1);
+        let piece: Vec<u8> = self.clients[id].outbox.drain(..bytes).collect();
+        self.clients[id].sent_bytes += piece.len() as u64;
+        lock(&self.network).client_sends(id, &piece);
+    }
+
+    fn read(&mut self, id: usize) {
+        let bytes_max = match self.clients[id].habit {
+            Habit::Drains => usize::MAX,
+            Habit::Trickles => 1 + self.dice.below(40),
+            Habit::Stalls => return,
+        };
+        let bytes = lock(&self.network).client_reads(id, bytes_max);
+        self.clients[id].received.extend(bytes);
+        self.decode(id);
+    }
+
+    fn decode(&mut self, id: usize) {
+        loop {
+            let client = &mut self.clients[id];
+            let rest = &client.received[client.decoded..];
+            let Some((&length, rest)) = rest.split_first() else { return };
+            let Some(body) = rest.get(..usize::from(length)) else { return };
+            let sender = usize::from(u16::from_le_bytes([body[0], body[1]]));
+            let sequence = u32::from_le_bytes(body[2..6].try_into().expect("four bytes"));
+            assert!(body[6..].iter().all(|&byte| byte == sequence as u8), "padding is intact");
+            let offset = client.decoded as u64;
+            client.decoded += 1 + body.len();
+            client.frames += 1;
+            let message =
+                zillions_ordering::MessageId { sender: self.clients[sender].process, sequence };
+            let position = StreamPosition { offset, time_ns: 0 };
+            self.history.receive(self.clients[id].process, message, position);
+        }
+    }
+
+    /// A shard runs if a real one would.
+    fn run(&mut self, shard: usize) -> bool {
+        if self.done[shard] || !self.shards[shard].io_mut().is_runnable() {
+            return false;
+        }
+        match self.shards[shard].pass() {
+            Ok(goes_on) => self.done[shard] = !goes_on,
+            Err(error) if is_asleep(&error) => return false,
+            Err(error) => panic!("shard {shard}: {error}"),
+        }
+        true
+    }
+
+    /// Everybody finishes what they have begun and drains, until nothing moves any more.
+    fn become_quiet(&mut self) {
+        for id in 0..self.clients.len() {
+            let outbox = std::mem::take(&mut self.clients[id].outbox);
+            if !self.clients[id].ended && !self.clients[id].broken {
+                self.clients[id].sent_bytes += outbox.len() as u64;
+                lock(&self.network).client_sends(id, &outbox);
+            }
+            self.clients[id].habit = Habit::Drains;
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        // Timers come to their ends too: paused accepts, evictions.
+        let mut still = 0;
+        for _ in 0..ROUNDS_MAX {
+            let frames: u64 = self.clients.iter().map(|client| client.frames).sum();
+            (0..self.clients.len()).for_each(|id| self.read(id));
+            let mut ran = false;
+            for shard in 0..self.shards.len() {
+                ran |= self.run(shard);
+            }
+            let moved =
+                ran || frames != self.clients.iter().map(|client| client.frames).sum::<u64>();
+            still = if moved { 0 } else { still + 1 };
+            if still > 0 {
+                lock(&self.network).now += Duration::from_millis(100);
+            }
+            if still > 50 {
+                return;
+            }
+        }
+        panic!("it does not come to rest");
+    }
+
+    /// Whoever is still here has everything since it came, but for what it is said to have missed.
+    fn check_streams(&mut self) {
+        let head = self.house.log.head();
+        let mut here = Vec::new();
+        for number in 0..self.shards.len() {
+            let stays: Vec<_> = self.shards[number].clients().collect();
+            here.extend(stays.into_iter().map(|client| (number, client)));
+        }
+        let network = lock(&self.network);
+        for (shard, stays) in here {
+            let id = network.connection_of(shard, stays.key).expect("it is registered");
+            let client = &self.clients[id];
+            assert_eq!(client.decoded, client.received.len(), "client {id}: half a frame");
+            let due = head.message - stays.joined.message;
+            assert_eq!(client.frames + stays.dropped, due, "client {id}: lost or invented");
+            if self.house.config.slow_reader != SlowReader::Drop {
+                assert_eq!(stays.dropped, 0, "client {id} was promised everything");
+            }
+            assert!(!client.ended && !client.broken, "client {id} is gone, yet still here");
+        }
+        // Every whole message of those who stayed or ended well has its place; of the others,
+        // any number of the first.
+        let left = |id: usize| {
+            let mut farewells = network.farewells.iter().filter(|(gone, _)| *gone == id);
+            farewells.all(|(_, farewell)| farewell.reason == Reason::Left)
+        };
+        let (mut least, mut most) = (0, 0);
+        for (id, client) in self.clients.iter().enumerate() {
+            let connection = &network.connections[id];
+            let answered = connection.served || connection.closed || connection.reset;
+            assert!(answered, "client {id} waits at the door for ever");
+            let counts = connection.served && !connection.reset && left(id);
+            most += client.sent_messages();
+            least += if counts { client.sent_messages() } else { 0 };
+        }
+        assert!((least..=most).contains(&head.message), "{least} <= {} <= {most}", head.message);
+    }
+
+    fn stop(&mut self) {
+        self.house.close();
+        self.settle();
+        assert!(self.done.iter().all(|&done| done), "a shard does not end");
+        let network = lock(&self.network);
+        let mut farewells = network.farewells.iter();
+        let drops = self.house.config.slow_reader == SlowReader::Drop;
+        assert!(drops || farewells.all(|(_, gone)| gone.dropped == 0));
+        for (id, connection) in network.connections.iter().enumerate() {
+            let accepted = connection.has_ended() || self.clients[id].frames == 0;
+            assert!(accepted, "client {id} is left behind");
+        }
+    }
+
+    fn check_history(&self) {
+        let verdicts = check(&self.history);
+        for verdict in [&verdicts.integrity, &verdicts.fifo, &verdicts.total, &verdicts.causal] {
+            if let Err(counterexample) = verdict {
+                panic!("{counterexample}");
+            }
+        }
+    }
+
+    fn seen(&self) -> Seen {
+        let counters = || (0..self.shards.len()).map(|shard| self.house.counters(shard));
+        let gone = |reason| counters().map(|shard| shard.gone_for(reason).get()).sum();
+        Seen {
+            messages: self.house.log.head().message,
+            deliveries: self.clients.iter().map(|client| client.frames).sum(),
+            dropped: counters().map(|shard| shard.dropped.get()).sum(),
+            slow: gone(Reason::Slow),
+            evicted: gone(Reason::Evicted),
+            held_up: counters().map(|shard| shard.held_up.get()).sum(),
+            faults: lock(&self.network).faults.clone(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Whatever is done to the log in whatever order, it is the end of a log that keeps everything.
+//!
+//! `cargo +nightly fuzz run log_steps -- -max_total_time=60`
+
+#![no_main]
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use zillions_log::{AppendError, Log, Mark, RING_BYTES_MIN};
+
+#[derive(Arbitrary, Debug)]
+enum Step {
+    /// Bytes of any kind; only whole frames may be taken.
+    Append(Vec<u8>),
+    /// So many empty messages, which no fuzzer would write out.
+    AppendEmpty(u16),
+    PinBehind(u16),
+    Jump(u16),
+    Unpin,
+    Refresh,
+    Boundary(u16),
+}
+
+fuzz_target!(|steps: Vec<Step>| {
+    let log = Log::new(RING_BYTES_MIN, 1).expect("the smallest ring");
+    let mut reader = log.reader().expect("the first");
+    let mut bytes: Vec<u8> = Vec::new();
+    let append = |bytes: &mut Vec<u8>, frames: &[u8]| {
+        let whole = zillions_protocol::whole_frames(frames).bytes == frames.len();
+        match log.append(frames) {
+            Ok(head) => {
+                assert!(whole);
+                bytes.extend_from_slice(frames);
+                assert_eq!(head.position, bytes.len() as u64);
+            }
+            Err(AppendError::Incomplete { .. }) => assert!(!whole),
+            Err(AppendError::TooLong { .. }) => assert!(frames.len() > log.append_bytes_max()),
+            Err(AppendError::Pinned) => {}
+        }
+    };
+    for step in steps {
+        match step {
+            Step::Append(frames) => append(&mut bytes, &frames),
+            Step::AppendEmpty(number) => append(&mut bytes, &vec![0; usize::from(number)]),
+            Step::PinBehind(behind) => {
+                let head = reader.refresh().position;
+                let _ = reader.pin(head.saturating_sub(u64::from(behind)));
+            }
+            Step::Jump(lag) => check(&bytes, reader.jump(u64::from(lag))),
+            Step::Unpin => reader.unpin(),
+            Step::Refresh => check(&bytes, reader.refresh()),
+            Step::Boundary(behind) => {
+                let Some(pinned) = reader.pinned() else { continue };
+                let position = (reader.head().position
+                    - u64::from(behind).min(reader.head().position))
+                .max(pinned);
+                check(&bytes, reader.boundary(position));
+            }
+        }
+        if let Some(pinned) = reader.pinned() {
+            let head = reader.head().position;
+            assert_eq!(reader.bytes(pinned, head), &bytes[pinned as usize..head as usize]);
+        }
+    }
+});
+
+/// The mark is a frame boundary, and that many messages lie before it.
+fn check(bytes: &[u8], mark: Mark) {
+    let whole = zillions_protocol::whole_frames(&bytes[..mark.position as usize]);
+    assert_eq!((whole.bytes as u64, whole.number as u64), (mark.position, mark.message));
+}

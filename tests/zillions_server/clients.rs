@@ -1,0 +1,71 @@
+//! Clients that misbehave change nothing for others, and nothing of them stays.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use crate::support::{Running, eventually, frame, receive, send};
+
+fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("linger");
+}
+
+#[test]
+fn a_frame_that_never_ends_delays_nobody_and_is_never_delivered() {
+    let running = Running::start(&["--shards", "2"]);
+    let mut witness = running.join();
+    let mut slow = running.connect();
+    slow.write_all(b"\x05ab").expect("three bytes");
+    for round in 0..100_u8 {
+        send(&mut witness, &[round]);
+        assert_eq!(receive(&mut witness).expect("a message"), [round]);
+    }
+    slow.shutdown(Shutdown::Write).expect("half a close");
+    reset(running.connect());
+    let mut broken = running.connect();
+    broken.write_all(b"\xffabc").expect("four bytes");
+    reset(broken);
+    send(&mut witness, b"last");
+    assert_eq!(receive(&mut witness).expect("a message"), b"last");
+}
+
+#[test]
+fn one_who_closes_its_sending_side_gets_its_own_messages_back_and_then_the_end() {
+    let running = Running::start(&["--shards", "2"]);
+    let mut witness = running.join();
+    for _ in 0..50 {
+        let mut client = running.connect();
+        let burst: Vec<u8> = (0..100_u8).flat_map(|number| frame(&[number; 200])).collect();
+        client.write_all(&burst).expect("it takes them");
+        client.write_all(b"\x09rest").expect("and half a frame");
+        client.shutdown(Shutdown::Write).expect("half a close");
+        for stream in [&mut client, &mut witness] {
+            for number in 0..100_u8 {
+                assert_eq!(receive(stream).expect("a message"), [number; 200]);
+            }
+        }
+        assert_eq!(receive(&mut client), None);
+    }
+}
+
+#[test]
+fn thousands_who_come_and_go_leave_nothing_behind() {
+    let running = Running::start(&["--shards", "2"]);
+    let mut witness = running.join();
+    let before = running.server.sample().expect("a sample");
+    for round in 0..3000_u32 {
+        let mut client = running.connect();
+        match round % 3 {
+            0 => reset(client),
+            1 => client.write_all(b"\x07part").expect("half a frame"),
+            _ => drop(client),
+        }
+    }
+    eventually("its descriptors are back", || running.descriptors() == before.descriptors);
+    let after = running.server.sample().expect("a sample");
+    let grown = after.resident_bytes.saturating_sub(before.resident_bytes);
+    assert!(grown < 2 << 20, "{grown} bytes stay");
+    running.hello(&mut witness);
+}

@@ -1,0 +1,88 @@
+//! Which engine is taken, and what is said of it.
+
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use zillions_server::uring::Uring;
+
+use crate::support::PROGRAM;
+
+/// Makes io_uring_setup fail with EPERM in this process and its children, as container
+/// runtimes do with their seccomp profiles.
+fn forbid_io_uring() -> io::Result<()> {
+    let instruction = |code: u32, k: u32, jump_false: u8| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf: jump_false,
+        k,
+    };
+    let mut filter = [
+        // The number of the system call is the first word of what a filter looks at.
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        instruction(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            libc::SYS_io_uring_setup as u32,
+            1,
+        ),
+        instruction(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32, 0),
+        instruction(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: both calls only read what their arguments point to, which lives until they return.
+    let failed = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+            || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) != 0
+    };
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn without_io_uring(engine: &str) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--engine", engine, "127.0.0.1:0"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    // SAFETY: between fork and exec it makes two system calls and allocates nothing.
+    unsafe { command.pre_exec(forbid_io_uring) };
+    command
+}
+
+/// The first log line, which says which engine and why.
+fn first_log_line(command: &mut Command) -> String {
+    let mut server = command.spawn().expect("it starts");
+    let mut line = String::new();
+    let stderr = server.stderr.take().expect("a pipe");
+    BufReader::new(stderr).read_line(&mut line).expect("a line");
+    server.kill().expect("it is there");
+    server.wait().expect("it ends");
+    line
+}
+
+#[test]
+fn without_permission_for_io_uring_asking_for_it_is_refused() {
+    let output = without_io_uring("io-uring").output().expect("it runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(70), "{stderr}");
+    assert_eq!(output.stdout, b"");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains("the io-uring engine does not work here: "), "{stderr}");
+    assert!(stderr.contains("seccomp profile"), "{stderr}");
+    assert!(stderr.contains("use --engine auto or epoll"), "{stderr}");
+}
+
+#[test]
+fn without_permission_for_io_uring_auto_takes_epoll_and_says_why() {
+    let line = first_log_line(&mut without_io_uring("auto"));
+    assert!(line.contains("io_uring does not work here: Operation not permitted"), "{line}");
+    assert!(line.contains("engine=\"epoll\""), "{line}");
+}
+
+#[test]
+fn auto_says_what_it_takes_where_both_work() {
+    if Uring::probe(1).is_err() {
+        return;
+    }
+    let mut command = Command::new(PROGRAM);
+    let line =
+        first_log_line(command.arg("127.0.0.1:0").stdout(Stdio::null()).stderr(Stdio::piped()));
+    assert!(line.contains("io_uring works here, "), "{line}");
+}

@@ -1,0 +1,11 @@
+//! `zillions-server` as a user and an operator see it: a process, sockets, signals.
+
+mod clients;
+mod ending;
+mod engines;
+mod limits;
+mod metrics;
+mod refusals;
+mod serving;
+mod slow_readers;
+mod support;

@@ -1,0 +1,89 @@
+//! What operators look at: metrics, health, logs.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use zillions_harness::Signal;
+
+use crate::support::{Running, eventually, read_until, send};
+
+/// Where the metrics are, from the server's log.
+fn endpoint(running: &Running) -> String {
+    let mut address = String::new();
+    eventually("it tells where the metrics are", || {
+        let lines = running.server.log_tail(100);
+        let line = lines.iter().find(|line| line.contains("metrics"));
+        let text = line.and_then(|line| line.split("address=").nth(1));
+        address = text.unwrap_or_default().trim().to_owned();
+        !address.is_empty()
+    });
+    address
+}
+
+fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("the metrics' address");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+        .expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let status = answer.split(' ').nth(1).expect("a status").parse().expect("a number");
+    (status, answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned())
+}
+
+/// The sum of all samples whose line contains `name`.
+pub(crate) fn value(running: &Running, name: &str) -> u64 {
+    let (status, text) = get(&endpoint(running), "/metrics");
+    assert_eq!(status, 200);
+    let lines = text.lines().filter(|line| !line.starts_with('#') && line.contains(name));
+    let values: Vec<u64> =
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse().expect("a number")).collect();
+    assert!(!values.is_empty(), "no {name} in {text}");
+    values.iter().sum()
+}
+
+#[test]
+fn metrics_count_what_happened() {
+    let running = Running::start(&["--metrics", "127.0.0.1:0", "--shards", "2"]);
+    eventually("the trial connection is gone", || value(&running, "zillions_clients{") == 0);
+    let mut clients = [running.connect(), running.connect()];
+    for number in 0..10_u8 {
+        send(&mut clients[0], &[number]);
+    }
+    clients.iter_mut().for_each(|client| drop(read_until(client, &[9])));
+    eventually("all is counted", || value(&running, "zillions_sent_messages_total") == 20);
+    for (name, expected) in [
+        ("zillions_clients{", 2),
+        ("zillions_lagging_clients{", 0),
+        ("zillions_received_messages_total", 10),
+        ("zillions_received_bytes_total", 20),
+        ("zillions_sent_bytes_total", 40),
+        ("zillions_dropped_messages_total", 0),
+    ] {
+        assert_eq!(value(&running, name), expected, "{name}");
+    }
+    let sends = value(&running, "zillions_sends_total");
+    assert!((2..=20).contains(&sends), "{sends}");
+    assert!(value(&running, "zillions_wakeups_total") > 0);
+}
+
+#[test]
+fn health_is_told_and_what_there_is_not() {
+    let running = Running::start(&["--metrics", "127.0.0.1:0"]);
+    let address = endpoint(&running);
+    assert_eq!(get(&address, "/healthz"), (200, "ok\n".into()));
+    assert_eq!(get(&address, "/readyz"), (200, "ready\n".into()));
+    assert_eq!(get(&address, "/elsewhere").0, 404);
+}
+
+#[test]
+fn log_lines_are_json_if_asked() {
+    let running = Running::start(&["--log-format", "json", "--log-level", "debug"]);
+    drop(running.join());
+    eventually("somebody came and went", || {
+        let lines = running.server.log_tail(100);
+        let went = |line: &serde_json::Value| line["message"] == "client gone";
+        let parsed = lines.iter().map(|line| serde_json::from_str(line).expect("JSON"));
+        parsed.filter(went).any(|line| line["reason"] == "left" && line["dropped"] == 0)
+    });
+    running.server.signal(Signal::TERM);
+}

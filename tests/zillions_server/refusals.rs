@@ -1,0 +1,136 @@
+//! What cannot be done is refused in one clear line, with nothing half-started.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+use crate::support::PROGRAM;
+
+/// Runs the program to its end, which has to be a refusal; returns the line without its prefix.
+fn refusal(code: i32, arguments: &[&str]) -> String {
+    refusal_of(code, Command::new(PROGRAM).args(arguments))
+}
+
+fn refusal_of(code: i32, command: &mut Command) -> String {
+    let output = command.output().expect("it runs");
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "it claims to listen");
+    assert_eq!(stderr.lines().count(), 1, "one line: {stderr}");
+    let line = stderr.trim_end().strip_prefix("zillions-server: error: ");
+    line.unwrap_or_else(|| panic!("no prefix: {stderr}")).to_owned()
+}
+
+#[test]
+fn without_an_address_it_says_what_is_missing() {
+    let line = refusal(64, &[]);
+    assert!(line.contains("<ADDR>..."), "{line}");
+}
+
+#[test]
+fn an_unknown_flag_is_named() {
+    let line = refusal(64, &["--shard", "2", "127.0.0.1:0"]);
+    assert!(line.contains("unexpected argument '--shard'"), "{line}");
+    let line = refusal(64, &["--engine", "kqueue", "127.0.0.1:0"]);
+    assert!(line.contains("invalid value 'kqueue' for '--engine <ENGINE>'"), "{line}");
+    assert!(line.contains("epoll"), "it says what there is: {line}");
+}
+
+#[test]
+fn what_is_no_address_is_told_why() {
+    for (text, reason) in [
+        ("127.0.0.1", "there is no port"),
+        ("127.0.0.1:99999", "'99999' is no port from 0 to 65535"),
+        (":8080", "there is no host"),
+        ("no.such.host.invalid:80", "'no.such.host.invalid:80' is no address"),
+    ] {
+        let line = refusal(64, &[text]);
+        assert!(line.contains(reason) && line.contains("write HOST:PORT"), "{line}");
+    }
+    let line = refusal(64, &["127.0.0.1:8080", "127.0.0.1:8080"]);
+    assert_eq!(line, "address 127.0.0.1:8080 is given twice");
+}
+
+#[test]
+fn a_busy_address_is_refused_and_others_given_with_it_are_not_served() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = taken.local_addr().unwrap().to_string();
+    let line = refusal(70, &["127.0.0.1:0", &busy]);
+    assert!(line.starts_with(&format!("cannot listen on {busy}: ")), "{line}");
+    assert!(line.ends_with("another program listens there: stop it or choose another port"));
+    let line = refusal(70, &["--metrics", &busy, "127.0.0.1:0"]);
+    assert!(line.starts_with(&format!("cannot listen on {busy}: ")), "{line}");
+}
+
+#[test]
+fn an_address_of_another_machine_is_refused() {
+    let line = refusal(70, &["192.0.2.1:8080"]);
+    assert!(line.ends_with("no interface of this machine has the address"), "{line}");
+}
+
+#[test]
+fn a_ring_too_small_for_frames_is_refused() {
+    for bytes in ["100", "8KiB", "100KiB"] {
+        let line = refusal(64, &["--ring-bytes", bytes, "127.0.0.1:0"]);
+        assert!(line.contains("a power of two of at least 16384 bytes"), "{line}");
+    }
+    let line = refusal(64, &["--ring-bytes", "4 bits", "127.0.0.1:0"]);
+    assert!(line.contains("for example 65536, 64KiB or 4MiB"), "{line}");
+    let line = refusal(64, &["--ring-bytes", "2GiB", "127.0.0.1:0"]);
+    assert_eq!(line, "--ring-bytes 2147483648 is more than 1 GiB: that is memory without a use");
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_refused() {
+    for (arguments, reason) in [
+        (
+            &["--client-lag-bytes-max", "3MiB"][..],
+            "--client-lag-bytes-max 3145728 is more than half of --ring-bytes 4194304: \
+             the ring does not keep that much",
+        ),
+        (
+            &["--client-lag-bytes-max", "300"],
+            "--client-lag-bytes-max 300 is less than 8192: clients that keep up would count as slow",
+        ),
+        (
+            &["--eviction-seconds", "3"],
+            "--eviction-seconds has an effect only with --slow-reader backpressure",
+        ),
+        (
+            &["--max-clients", "5", "--max-clients-per-ip", "6"],
+            "--max-clients-per-ip 6 is more than --max-clients 5",
+        ),
+        (
+            &["--unsent-bytes-max", "1MiB"],
+            "--unsent-bytes-max 1048576 has to be between 1 and --send-buffer-bytes 262144",
+        ),
+        (&["--send-buffer-bytes", "1"], "--send-buffer-bytes 1 is not between 4096 and 1 GiB"),
+    ] {
+        let line = refusal(64, &[arguments, &["127.0.0.1:0"]].concat());
+        assert_eq!(line, reason);
+    }
+    for zero in ["--max-clients", "--max-clients-per-ip", "--idle-seconds", "--shards"] {
+        let line = refusal(64, &[zero, "0", "127.0.0.1:0"]);
+        assert!(line.contains(&format!("invalid value '0' for '{zero}")), "{line}");
+    }
+    let line = refusal(64, &["--keepalive-seconds", "0", "127.0.0.1:0"]);
+    assert!(line.contains("write a number of seconds from 1 to 32767, or off"), "{line}");
+}
+
+#[test]
+fn a_descriptor_limit_too_low_for_max_clients_is_refused() {
+    let script = format!("ulimit -n 100 && exec '{PROGRAM}' --max-clients 1000 127.0.0.1:0");
+    let line = refusal_of(70, Command::new("sh").args(["-c", &script]));
+    assert!(line.starts_with("--max-clients 1000 needs 1064 descriptors"), "{line}");
+    assert!(line.contains("the limit of this process is 100: raise it (ulimit -n 1064"), "{line}");
+}
+
+#[test]
+fn a_standard_output_that_takes_nothing_is_refused() {
+    let full = Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    let line = refusal_of(
+        70,
+        Command::new(PROGRAM).args(["--log-level", "error", "127.0.0.1:0"]).stdout(full),
+    );
+    assert!(line.starts_with("cannot write to standard output: "), "{line}");
+}

@@ -1,0 +1,112 @@
+//! Addresses, shards and engines: everybody gets everything in one order.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, Ipv6Addr, TcpStream};
+use std::process::{Command, Stdio};
+
+use zillions_harness::PortLease;
+
+use crate::support::{PROGRAM, Running, frame, read_until, receive, send};
+
+/// Both engines, one shard and several. io_uring is left out where the machine does not allow
+/// it, for example in a container; that it is then refused is tested in `engines`.
+fn variants() -> Vec<Vec<&'static str>> {
+    let mut variants = Vec::new();
+    for engine in ["epoll", "io-uring"] {
+        if engine == "epoll" || zillions_server::uring::Uring::probe(1).is_ok() {
+            variants.push(vec!["--engine", engine, "--shards", "1"]);
+            variants.push(vec!["--engine", engine, "--shards", "2"]);
+            variants.push(vec!["--engine", engine, "--shards", "3", "--ring-bytes", "16KiB"]);
+        }
+    }
+    variants
+}
+
+#[test]
+fn everybody_gets_every_message_in_one_order() {
+    for options in variants() {
+        let running = Running::start(&options);
+        let mut clients: Vec<_> = (0..8).map(|_| running.join()).collect();
+        // Whoever came first has heard the others; from here on all hear the same.
+        send(&mut clients[0], b"begin");
+        clients.iter_mut().for_each(|client| drop(read_until(client, b"begin")));
+        for round in 0..20_u8 {
+            for (number, client) in clients.iter_mut().enumerate() {
+                send(client, &[round, number as u8]);
+            }
+        }
+        let heard: Vec<Vec<_>> = clients
+            .iter_mut()
+            .map(|client| (0..160).map(|_| receive(client).expect("a message")).collect())
+            .collect();
+        assert!(heard.iter().all(|messages| *messages == heard[0]), "{options:?}");
+        for number in 0..8 {
+            let own: Vec<_> = heard[0].iter().filter(|message| message[1] == number).collect();
+            assert!(own.iter().zip(0..).all(|(message, round)| message[0] == round));
+            assert_eq!(own.len(), 20);
+        }
+    }
+}
+
+#[test]
+fn a_connection_made_before_a_message_is_sent_receives_it() {
+    for options in variants() {
+        let running = Running::start(&options);
+        let mut sender = running.join();
+        for round in 0..200_u32 {
+            // No handshake of any kind: that the connection stands is all there is.
+            let mut newcomer = running.connect();
+            send(&mut sender, &round.to_le_bytes());
+            assert_eq!(receive(&mut newcomer).expect("it is in"), round.to_le_bytes());
+        }
+    }
+}
+
+#[test]
+fn it_listens_on_several_addresses_and_says_so() {
+    let leases = [
+        PortLease::take(IpAddr::from([127, 0, 0, 1])).expect("a port"),
+        PortLease::take(IpAddr::V6(Ipv6Addr::LOCALHOST)).expect("a port"),
+    ];
+    let addresses = leases.each_ref().map(|lease| lease.address().to_string());
+    let mut server = Command::new(PROGRAM)
+        .args(&addresses)
+        .args(["--log-level", "error"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(server.stdout.take().expect("a pipe")).lines();
+    for address in &addresses {
+        let line = lines.next().expect("a line").expect("text");
+        assert_eq!(line, format!("listening on {address}"));
+    }
+    let mut by_4 = TcpStream::connect(&addresses[0]).expect("IPv4");
+    let mut by_6 = TcpStream::connect(&addresses[1]).expect("IPv6");
+    send(&mut by_4, b"four");
+    assert_eq!(receive(&mut by_6).expect("a message"), b"four");
+    send(&mut by_6, b"six");
+    assert_eq!(read_until(&mut by_4, b"six"), [&b"four"[..], b"six"]);
+    server.kill().expect("it is there");
+    server.wait().expect("it ends");
+}
+
+#[test]
+fn frames_may_come_byte_by_byte_and_of_every_length() {
+    for options in variants() {
+        let running = Running::start(&options);
+        let mut reader = running.join();
+        let mut writer = running.connect();
+        for byte in frame(b"in pieces") {
+            writer.write_all(&[byte]).expect("a byte");
+        }
+        for length in 0..=255_u8 {
+            let body: Vec<u8> = (0..length).map(|at| at ^ length).collect();
+            send(&mut writer, &body);
+        }
+        read_until(&mut reader, b"in pieces");
+        for length in 0..=255_u8 {
+            let body: Vec<u8> = (0..length).map(|at| at ^ length).collect();
+            assert_eq!(receive(&mut reader).expect("a message"), body);
+        }
+    }
+}
