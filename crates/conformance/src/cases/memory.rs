@@ -36,7 +36,9 @@ const STEADY_PARTS: usize = 2;
 /// takes by default, and room to spare.
 const RESIDENT_BYTES_MAX: u64 = 2 << 30;
 /// Empty messages that a sender sends in one go.
-const EMPTY_MESSAGES: usize = 16 * 1024;
+const EMPTY_BLOCK: usize = 12 * 1024;
+/// How often each does so in a part: more than can be passed on meanwhile.
+const EMPTY_BLOCKS: usize = 4;
 /// Clients that come and go in a part of that load.
 const PAST_CLIENTS: usize = 250;
 
@@ -102,7 +104,7 @@ fn until_steady(room: &mut Room, mut part: impl FnMut(&mut Room) -> Result<u64, 
         let after = resident(room)?;
         let growth = after.saturating_sub(before);
         before = after;
-        parts.push(format!("{} KiB for {} KiB", growth >> 10, bytes >> 10));
+        parts.push(format!("{} for {}", size(growth), size(bytes)));
         if after > RESIDENT_BYTES_MAX {
             break;
         }
@@ -118,23 +120,27 @@ fn until_steady(room: &mut Room, mut part: impl FnMut(&mut Room) -> Result<u64, 
         }
         if steady == STEADY_PARTS || idle == IDLE_PARTS_MAX {
             return Ok(format!(
-                "{} MiB at first, {} MiB in the end, after {} MiB",
-                begun >> 20,
-                after >> 20,
-                handled >> 20
+                "{} at first, {} in the end, after {} sent",
+                size(begun),
+                size(after),
+                size(handled)
             ));
         }
     }
     Err(Stop::fail(
         "memory that stops growing while the same load goes on",
         format!(
-            "{} MiB at first, {} MiB after {} MiB, and still growing (part by part: {})",
-            begun >> 20,
-            before >> 20,
-            handled >> 20,
+            "{} at first, {} after {} sent, and still growing (part by part: {})",
+            size(begun),
+            size(before),
+            size(handled),
             parts.join(", ")
         ),
     ))
+}
+
+fn size(bytes: u64) -> String {
+    if bytes < 10 << 20 { format!("{} KiB", bytes >> 10) } else { format!("{} MiB", bytes >> 20) }
 }
 
 fn flood_part(room: &mut Room, senders: &[ClientIndex]) -> Result<u64, Stop> {
@@ -181,20 +187,26 @@ fn flood(room: &mut Room) -> Outcome {
 fn flood_of_empty_messages(room: &mut Room) -> Outcome {
     let senders = flooders(room)?;
     room.recorder.ignore_plain();
-    let block = vec![0; EMPTY_MESSAGES];
+    let block = vec![0; EMPTY_BLOCK];
     until_steady(room, |room| {
         let began = Instant::now();
-        let mut bytes = 0;
+        let mut blocks_left = EMPTY_BLOCKS * senders.len();
+        let mut taken = 0;
         while began.elapsed() < PART_TIME {
             for &sender in &senders {
-                if !room.client(sender).has_unsent() {
+                if blocks_left > 0 && !room.client(sender).has_unsent() {
                     room.queue_bytes(sender, &block);
-                    bytes += block.len() as u64;
+                    blocks_left -= 1;
+                    taken += block.len() as u64;
                 }
             }
             room.pump(PART_TIME / 10)?;
+            let all_taken = senders.iter().all(|&sender| !room.client(sender).has_unsent());
+            if blocks_left == 0 && all_taken && began.elapsed() > PART_TIME / 2 {
+                break;
+            }
         }
-        Ok(bytes)
+        Ok(taken)
     })
 }
 
