@@ -83,6 +83,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     // A folder that cannot be used is told before anything is built.
     Store::create(&folder).map_err(|error| failure(error.into()))?;
     let candidates = target::find(&arguments.targets, global)?;
+    target::keep_build_logs(&candidates, &folder, global)?;
     let targets: Vec<Target> = candidates.iter().map(|it| it.target.clone()).collect();
     if targets.iter().all(|target| target.launch.is_none()) {
         return Err(Failure::fail(format!(

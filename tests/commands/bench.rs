@@ -66,6 +66,8 @@ impl Place {
             summary: String::new(),
             slow_reader: String::new(),
             queue_limit: String::new(),
+            toolchain: Vec::new(),
+            build_seconds: None,
             status: TargetStatus::Measured,
         };
         let options = Options {

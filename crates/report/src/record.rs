@@ -145,6 +145,13 @@ pub struct TargetRecord {
     /// How much it holds for one client.
     #[serde(default)]
     pub queue_limit: String,
+    /// What its tool chain says of its version, a line for each probe.
+    #[serde(default)]
+    pub toolchain: Vec<String>,
+    /// How long its build command took, in seconds; its output is in the file
+    /// `build-logs/NAME.log` of the results folder.
+    #[serde(default)]
+    pub build_seconds: Option<f64>,
     /// Whether it was measured.
     pub status: TargetStatus,
 }

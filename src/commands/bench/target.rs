@@ -1,5 +1,8 @@
 //! What is to be measured: built where it has to be, with what is recorded of it.
 
+use std::fs;
+use std::path::Path;
+
 use zillions_bench::Target;
 use zillions_conformance::Subject;
 use zillions_harness::Launch;
@@ -57,6 +60,8 @@ fn executable(name: String, launch: Launch) -> Candidate {
         summary: String::new(),
         slow_reader: String::new(),
         queue_limit: String::new(),
+        toolchain: Vec::new(),
+        build_seconds: None,
         status: TargetStatus::Measured,
     };
     let subject = Some(Subject::launch(name, launch.clone()));
@@ -64,6 +69,10 @@ fn executable(name: String, launch: Launch) -> Candidate {
 }
 
 fn of_entry(entry: &Entry, state: Option<State>) -> Candidate {
+    let (toolchain, build_seconds) = match &state {
+        Some(State::Built { versions, seconds }) => (versions.clone(), Some(*seconds)),
+        _ => (Vec::new(), None),
+    };
     let (subject, status) = match startable(entry, state) {
         Ok(subject) => (Some(subject), TargetStatus::Measured),
         Err((reason, remedy)) => (None, TargetStatus::Skipped { reason, remedy }),
@@ -82,9 +91,36 @@ fn of_entry(entry: &Entry, state: Option<State>) -> Candidate {
             QueueLimit::Messages(messages) => format!("{messages} messages"),
             QueueLimit::Amount(amount) => amount.clone(),
         },
+        toolchain,
+        build_seconds,
         status,
     };
     Candidate { target: Target { record, launch }, subject }
+}
+
+/// Copies what the builds of `candidates` wrote to `build-logs` in the results
+/// folder. Executables from elsewhere, and entries that need no build, have none.
+pub(super) fn keep_build_logs(
+    candidates: &[Candidate],
+    folder: &Path,
+    global: &Global,
+) -> Result<(), Failure> {
+    let kept = folder.join("build-logs");
+    for candidate in candidates {
+        let record = &candidate.target.record;
+        if record.build_seconds.is_none() {
+            continue;
+        }
+        let log = targets::build_log(&global.impls, &record.name)?;
+        if log.is_file() {
+            let copied = fs::create_dir_all(&kept)
+                .and_then(|()| fs::copy(&log, kept.join(format!("{}.log", record.name))));
+            copied.map_err(|error| {
+                Failure::harness(format!("cannot write to '{}': {error}", kept.display()))
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// The entry as a subject, or why it cannot be started and what to do about it.

@@ -94,6 +94,8 @@ pub(crate) fn target(name: &str, style: &str, status: TargetStatus) -> TargetRec
         summary: "One thread & a <queue> per client".to_owned(),
         slow_reader: "drop-newest".to_owned(),
         queue_limit: "64".to_owned(),
+        toolchain: Vec::new(),
+        build_seconds: None,
         status,
     }
 }
