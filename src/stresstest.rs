@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use zillions_harness::{Launch, Server, StartError, StartOptions, address, limits};
+use zillions_harness::{Launch, PortLease, Server, StartError, StartOptions, address, limits};
 use zillions_stress::{Plan, StressError, Summary};
 
 use crate::cli::{Format, positive_seconds};
@@ -39,7 +39,7 @@ pub struct Arguments {
     /// The server to start; it is given the address as its only argument.
     #[arg(required_unless_present = "connect")]
     executable: Option<PathBuf>,
-    /// The address that the server listens on.
+    /// The address that the server listens on; with port 0, a free one is found.
     #[arg(short = 'a', long = "server", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     server: String,
     /// Clients that send.
@@ -143,7 +143,14 @@ fn start(arguments: &Arguments) -> Result<(Option<Server>, SocketAddr), Failure>
     let launch = Launch::executable(executable).map_err(Failure::usage)?;
     let options =
         StartOptions { ready_seconds_max: arguments.ready_timeout, ..StartOptions::default() };
-    let started = Server::start(&launch, &arguments.server, &options);
+    let asked = address::parse(&arguments.server).map_err(Failure::usage)?;
+    let lease = match asked.port() {
+        0 => Some(PortLease::take(asked.ip()).map_err(Failure::usage)?),
+        _ => None,
+    };
+    let address =
+        lease.as_ref().map_or_else(|| arguments.server.clone(), |l| l.address().to_string());
+    let started = Server::start(&launch, &address, &options);
     let server = started.map_err(|error| match error {
         StartError::Address(_) => Failure::usage(error),
         _ => Failure::harness(error),

@@ -39,6 +39,14 @@ fn a_correct_server_passes_and_nothing_is_dropped() {
 }
 
 #[test]
+fn with_port_0_a_free_one_is_found() {
+    let script = Script::server("");
+    let ended = run(STRESSTEST, &["-a", "127.0.0.1:0", "-r", "1", "-m", "20", &script.name()]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stdout.starts_with("drop rate: 0.0000 %"), "{}", ended.stdout);
+}
+
+#[test]
 fn json_has_its_schema_and_every_figure() {
     let script = Script::server("");
     let ended = stress(&script, &["-r", "1", "-m", "20", "-p", "3", "-s", "2", "--format", "json"]);
