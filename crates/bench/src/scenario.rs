@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use zillions_load::{Load, Plan, PlanError};
+use zillions_load::{Load, Plan, PlanError, WireFormat};
 use zillions_report::record::{Headline, LoadRecord, ScenarioRecord};
 
 /// After the window, a trial ends when nothing has arrived for this long.
@@ -235,6 +235,7 @@ pub fn check(scenario: &ScenarioRecord) -> Result<(), String> {
 #[must_use]
 pub fn load_plan(scenario: &ScenarioRecord, tag: u32) -> Plan {
     Plan {
+        wire: WireFormat::Zillions,
         clients: scenario.clients as usize,
         senders: scenario.senders as usize,
         load: match scenario.load {

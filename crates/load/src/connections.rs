@@ -169,8 +169,12 @@ impl Connections {
     }
 
     /// Reads once from the connection that has waited longest, and hands on what came, with the
-    /// time at which it was there.
-    pub(crate) fn receive(&mut self, clock: &Clock, mut take: impl FnMut(usize, &[u8], u64)) {
+    /// time at which it was there. If `take` gives a reason to, the connection is closed.
+    pub(crate) fn receive(
+        &mut self,
+        clock: &Clock,
+        mut take: impl FnMut(usize, &[u8], u64) -> Result<(), String>,
+    ) {
         let Some(client) = self.readable.pop_front() else { return };
         let connection = &mut self.connections[client];
         connection.queued = false;
@@ -178,7 +182,10 @@ impl Connections {
         match stream.read(&mut self.buffer) {
             Ok(0) => self.lose(client, clock.now_ns(), "the server closed the connection"),
             Ok(bytes) => {
-                take(client, &self.buffer[..bytes], clock.now_ns());
+                let now_ns = clock.now_ns();
+                if let Err(reason) = take(client, &self.buffer[..bytes], now_ns) {
+                    return self.lose(client, now_ns, &reason);
+                }
                 // A short read has emptied the socket: the next byte makes a new event. Only the
                 // end of the stream may have been announced before.
                 if bytes == self.buffer.len() || connection.closing {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::body::{BODY_BYTES_MIN, PROBE_SENDER};
+use crate::wire::WireFormat;
 
 /// The most clients one generator drives.
 pub const CLIENTS_MAX: usize = 20_000;
@@ -26,6 +27,8 @@ pub enum Load {
 /// One trial. Every client receives; the first `senders` of them also send.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// What the server speaks.
+    pub wire: WireFormat,
     /// Connections, at most [`CLIENTS_MAX`].
     pub clients: usize,
     /// How many of them send.
@@ -120,6 +123,7 @@ mod tests {
 
     fn plan() -> Plan {
         Plan {
+            wire: WireFormat::Zillions,
             clients: 2,
             senders: 1,
             load: Load::FixedRate { messages_per_second: 10.0 },

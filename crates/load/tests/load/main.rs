@@ -1,16 +1,18 @@
 //! Whole trials against small servers, right ones and ones with a single known fault.
 
+mod brokers;
 mod server;
 
 use std::time::Duration;
 
 use server::{Fault, Server};
-use zillions_load::{Load, LoadError, Outcome, Phase, Plan, run};
+use zillions_load::{Load, LoadError, Outcome, Phase, Plan, WireFormat, run};
 
 const CLIENTS: usize = 4;
 
 fn plan(load: Load) -> Plan {
     Plan {
+        wire: WireFormat::Zillions,
         clients: CLIENTS,
         senders: 2,
         load,
