@@ -238,6 +238,7 @@ pub fn load_plan(scenario: &ScenarioRecord, tag: u32) -> Plan {
         wire: WireFormat::Zillions,
         clients: scenario.clients as usize,
         senders: scenario.senders as usize,
+        stalled: 0,
         load: match scenario.load {
             LoadRecord::FixedRate { messages_per_second } => {
                 Load::FixedRate { messages_per_second }

@@ -19,6 +19,7 @@ fn plan(clients: usize) -> Plan {
         wire: WireFormat::Zillions,
         clients,
         senders: 1,
+        stalled: 0,
         load: Load::Saturate,
         body_bytes: vec![64],
         warm_up: Duration::ZERO,

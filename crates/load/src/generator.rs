@@ -146,9 +146,18 @@ struct Generator<'plan> {
 impl<'plan> Generator<'plan> {
     fn connect(address: SocketAddr, plan: &'plan Plan) -> Result<Self, LoadError> {
         let clients = plan.clients;
-        let connections = Connections::open(address, clients, plan.ready_max).map_err(
-            |(connected, source)| LoadError::Connect { address, connected, clients, source },
-        )?;
+        let failed =
+            |(connected, source)| LoadError::Connect { address, connected, clients, source };
+        let mut connections =
+            Connections::open(address, clients, plan.ready_max).map_err(failed)?;
+        connections
+            .open_stalled(address, plan.stalled, plan.wire.hello(false), plan.ready_max)
+            .map_err(|(stalled, source)| LoadError::Connect {
+                address,
+                connected: clients + stalled,
+                clients: clients + plan.stalled,
+                source,
+            })?;
         let mut generator = Self {
             plan,
             clock: Clock::start(),

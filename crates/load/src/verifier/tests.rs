@@ -20,6 +20,7 @@ impl Paper {
             wire: WireFormat::Zillions,
             clients,
             senders,
+            stalled: 0,
             load: Load::Saturate,
             body_bytes: vec![20],
             warm_up: Duration::ZERO,

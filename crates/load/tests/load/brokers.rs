@@ -13,6 +13,7 @@ fn plan(wire: WireFormat) -> Plan {
         wire,
         clients: 1,
         senders: 1,
+        stalled: 0,
         load: Load::FixedRate { messages_per_second: 1_000.0 },
         body_bytes: vec![18, 255],
         warm_up: Duration::ZERO,
@@ -78,6 +79,42 @@ fn a_nats_server_that_asks_whether_the_client_lives_is_answered() {
     assert!(said[0].starts_with("CONNECT {") && said[0].contains("\"echo\":true"), "{said:?}");
     assert_eq!(said[1..], ["SUB z 1"]);
     assert!(answers > 100, "{answers}");
+}
+
+#[test]
+fn a_stalled_client_subscribes_and_reads_nothing() {
+    const BYTES_MAX: usize = 64 << 20;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let broker = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut stalled, _) = listener.accept().unwrap();
+        stalled.set_nonblocking(true).unwrap();
+        let mut unread = 0;
+        // Until the sockets between are full: somebody who reads would take all of it.
+        while unread < BYTES_MAX
+            && let Ok(bytes) = stalled.write(&[b'\n'; 64 * 1024])
+        {
+            unread += bytes;
+        }
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        while let Some(line) = line(&mut reader) {
+            let Some(length) = line.strip_prefix("PUB z ") else { continue };
+            let body = body(&mut reader, length.parse().unwrap());
+            stream.write_all(format!("MSG z 1 {length}\r\n").as_bytes()).unwrap();
+            stream.write_all(&body).unwrap();
+        }
+        stalled.set_nonblocking(false).unwrap();
+        let mut said = Vec::new();
+        // Closing a socket with unread bytes resets it: what was said comes first.
+        let _ = stalled.read_to_end(&mut said);
+        (unread, said)
+    });
+    let plan = Plan { stalled: 1, ..plan(WireFormat::Nats) };
+    assert_all_delivered(&run(address, &plan, |_| {}).unwrap());
+    let (unread, said) = broker.join().unwrap();
+    assert!((1..BYTES_MAX).contains(&unread), "{unread} bytes were taken");
+    assert_eq!(said, WireFormat::Nats.hello(false));
 }
 
 #[test]

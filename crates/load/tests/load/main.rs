@@ -15,6 +15,7 @@ fn plan(load: Load) -> Plan {
         wire: WireFormat::Zillions,
         clients: CLIENTS,
         senders: 2,
+        stalled: 0,
         load,
         body_bytes: vec![18, 64, 255],
         warm_up: Duration::from_millis(50),
