@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use zillions_load::{Load, Plan, PlanError};
+use zillions_load::{Load, Plan, PlanError, WireFormat};
 use zillions_report::record::{Headline, LoadRecord, ScenarioRecord};
 
 /// After the window, a trial ends when nothing has arrived for this long.
@@ -251,8 +251,10 @@ pub fn offered_rate(scenario: &ScenarioRecord) -> Option<f64> {
 #[must_use]
 pub fn load_plan(scenario: &ScenarioRecord, tag: u32) -> Plan {
     Plan {
+        wire: WireFormat::Zillions,
         clients: scenario.clients as usize,
         senders: scenario.senders as usize,
+        stalled: 0,
         load: match scenario.load {
             LoadRecord::FixedRate { messages_per_second } => {
                 Load::FixedRate { messages_per_second }
