@@ -12,17 +12,42 @@ use std::time::{Duration, Instant};
 /// A connection that is refused is tried again after this.
 pub(crate) const RETRY_SECONDS: f64 = 0.005;
 
+/// What a broker speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// NATS core: the server says `INFO` to whoever connects.
+    Nats,
+    /// Redis: it answers `PING`.
+    Redis,
+}
+
+impl Protocol {
+    /// What a client says first, if it is the client that begins.
+    fn asks(self) -> &'static [u8] {
+        match self {
+            Self::Nats => b"",
+            Self::Redis => b"PING\r\n",
+        }
+    }
+
+    /// How what the server says then begins.
+    fn greets(self) -> &'static str {
+        match self {
+            Self::Nats => "INFO ",
+            Self::Redis => "+PONG",
+        }
+    }
+}
+
 /// How to start a server that does not keep the spec's command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broker {
+    /// What it speaks.
+    pub protocol: Protocol,
     /// The option before the host to listen on.
     pub host_option: &'static str,
     /// The option before the port.
     pub port_option: &'static str,
-    /// What a client says first, if it is the client that begins.
-    pub asks: &'static str,
-    /// How what the server says then begins.
-    pub greets: &'static str,
 }
 
 /// What one attempt has shown.
@@ -37,6 +62,11 @@ pub(crate) enum Greeting {
 }
 
 impl Broker {
+    /// What it says when it is ready.
+    pub(crate) fn greets(&self) -> &'static str {
+        self.protocol.greets()
+    }
+
     /// The arguments that tell it to listen on `address`.
     pub(crate) fn arguments(&self, address: SocketAddr) -> [String; 4] {
         let (host, port) = (address.ip().to_string(), address.port().to_string());
@@ -45,9 +75,10 @@ impl Broker {
 
     /// Connects to `address`, and reads until the greeting is complete or another one.
     pub(crate) fn try_greeting(&self, address: SocketAddr, deadline: Instant) -> Greeting {
-        match self.converse(address, deadline) {
-            Ok(said) if said == self.greets.as_bytes() => Greeting::Ready,
-            Ok(said) if self.greets.as_bytes().starts_with(&said) => Greeting::NotYet,
+        let greets = self.protocol.greets().as_bytes();
+        match self.converse(greets, address, deadline) {
+            Ok(said) if said == greets => Greeting::Ready,
+            Ok(said) if greets.starts_with(&said) => Greeting::NotYet,
             Ok(said) => Greeting::Wrong(said),
             Err(_) => Greeting::NotYet,
         }
@@ -55,18 +86,23 @@ impl Broker {
 
     /// What was said: the greeting, a beginning of it if the connection ended or time was up, or
     /// the beginning of something else.
-    fn converse(&self, address: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
+    fn converse(
+        &self,
+        greets: &[u8],
+        address: SocketAddr,
+        deadline: Instant,
+    ) -> io::Result<Vec<u8>> {
         let left = || {
             let left = deadline.saturating_duration_since(Instant::now());
             left.max(Duration::from_millis(1))
         };
         let mut stream = TcpStream::connect_timeout(&address, left())?;
-        stream.write_all(self.asks.as_bytes())?;
+        stream.write_all(self.protocol.asks())?;
         let mut said = Vec::new();
         let mut rest = [0; 64];
-        while said.len() < self.greets.len() && self.greets.as_bytes().starts_with(&said) {
+        while said.len() < greets.len() && greets.starts_with(&said) {
             stream.set_read_timeout(Some(left()))?;
-            let wanted = (self.greets.len() - said.len()).min(rest.len());
+            let wanted = (greets.len() - said.len()).min(rest.len());
             match stream.read(&mut rest[..wanted]) {
                 Ok(0) => break,
                 Ok(bytes) => said.extend_from_slice(&rest[..bytes]),
@@ -86,7 +122,7 @@ mod tests {
     use super::*;
 
     const BROKER: Broker =
-        Broker { host_option: "-h", port_option: "-p", asks: "PING\r\n", greets: "+PONG" };
+        Broker { protocol: Protocol::Redis, host_option: "-h", port_option: "-p" };
 
     /// What an attempt shows when the other side says `words`, in pieces of one byte, and closes.
     fn greeting(words: &'static [u8]) -> Greeting {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use zillions_harness::broker::Protocol;
 use zillions_harness::{Broker, Launch, LaunchError, PortLease, Server, StartError, StartOptions};
 
 /// A script in a folder of its own, and an address for it.
@@ -81,7 +82,7 @@ fn a_server_that_exits_at_once_is_reported_with_its_status_and_log() {
 }
 
 const BROKER: Broker =
-    Broker { host_option: "--host", port_option: "--port", asks: "PING\r\n", greets: "+PONG" };
+    Broker { protocol: Protocol::Redis, host_option: "--host", port_option: "--port" };
 
 #[test]
 fn a_broker_that_exits_at_once_is_reported_with_its_status_and_log() {
