@@ -4,7 +4,8 @@
 //! clock, and the same results always give the same report.
 //!
 //! Rooms: [`record`] is the schema of the files, [`results`] reads a folder of them, [`verdict`]
-//! judges one trial, [`statistics`] is the arithmetic, [`analysis`] compares the targets of each
+//! judges one trial, [`statistics`] is the arithmetic,
+//! [`noise`] says what the machine's noise alone does, [`analysis`] compares the targets of each
 //! scenario, [`mod@format`] writes figures for people, [`html`] writes the report.
 
 #![forbid(unsafe_code)]
@@ -12,6 +13,7 @@
 pub mod analysis;
 pub mod format;
 pub mod html;
+pub mod noise;
 mod plots;
 pub mod record;
 pub mod results;
