@@ -2,6 +2,7 @@
 
 mod display;
 mod gate;
+mod peers;
 mod summary;
 mod target;
 
@@ -19,6 +20,7 @@ use crate::cli::{Format, Global};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use display::Display;
+use target::Candidate;
 
 /// Where results go unless told otherwise: a folder in here, named after the time.
 const RESULTS_FOLDER: &str = "results";
@@ -30,7 +32,8 @@ const RESULTS_FOLDER: &str = "results";
     zillions bench std-mpsc ./my-server         an entry, and any executable\n  \
     zillions bench --scenario many-to-many --repeats 9\n  \
     zillions bench --quick --format json\n  \
-    zillions bench --list\n\n\
+    zillions bench --list\n  \
+    zillions bench --peers                      the reference server beside NATS and Redis\n\n\
     Each server is checked quickly first, and measured only if it keeps the spec.\n\
     Exit codes: 0 all measured, 1 some failed, 2 nothing could be ranked, 64 usage,\n\
     70 the tool itself failed. How to read the report: docs/reading-results.md.")]
@@ -62,6 +65,8 @@ pub struct Arguments {
     /// No live display.
     #[arg(long)]
     no_progress: bool,
+    #[command(flatten)]
+    peers: peers::Arguments,
     /// What the order of the trials is drawn from [default: the time].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -82,7 +87,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let folder = arguments.out.clone().unwrap_or_else(default_folder);
     // A folder that cannot be used is told before anything is built.
     Store::create(&folder).map_err(|error| failure(error.into()))?;
-    let candidates = target::find(&arguments.targets, global)?;
+    let candidates = candidates(arguments, global)?;
     target::keep_build_logs(&candidates, &folder, global)?;
     let targets: Vec<Target> = candidates.iter().map(|it| it.target.clone()).collect();
     if targets.iter().all(|target| target.launch.is_none()) {
@@ -113,12 +118,26 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     display.finish();
     let results = results.map_err(failure)?;
     let report = Store::keep_report(&folder, &html::report(&results)).map_err(Failure::harness)?;
-    let summary = summary::Summary::new(&results, &folder, &report);
+    let claims = if arguments.peers.peers { peers::claims::claims(&results) } else { Vec::new() };
+    let summary = summary::Summary::new(&results, &folder, &report, claims);
     match arguments.format {
         Format::Human => output::print(&summary.human())?,
         Format::Json => output::print_json(&summary)?,
     }
     summary.conclude(!arguments.targets.is_empty())
+}
+
+/// What is to be measured: what was named, and the peers if they are wanted.
+fn candidates(arguments: &Arguments, global: &Global) -> Result<Vec<Candidate>, Failure> {
+    if !arguments.peers.peers {
+        return target::find(&arguments.targets, global);
+    }
+    let mut candidates = peers::find(&arguments.peers)?;
+    peers::introduce(&candidates);
+    if !arguments.targets.is_empty() {
+        candidates.extend(target::find(&arguments.targets, global)?);
+    }
+    Ok(candidates)
 }
 
 /// What can be mended on the command line is a usage error, the rest the machine's.
@@ -133,7 +152,9 @@ fn failure(error: BenchError) -> Failure {
 }
 
 fn scenarios(arguments: &Arguments) -> Result<Vec<ScenarioRecord>, Failure> {
-    let chosen: Vec<Scenario> = if arguments.scenarios.is_empty() {
+    let chosen: Vec<Scenario> = if arguments.scenarios.is_empty() && arguments.peers.peers {
+        Scenario::peers()
+    } else if arguments.scenarios.is_empty() {
         Scenario::built_in().into_iter().filter(|scenario| scenario.is_default).collect()
     } else {
         let found = arguments.scenarios.iter().map(|name| Scenario::find(name));
@@ -155,7 +176,9 @@ fn scenarios(arguments: &Arguments) -> Result<Vec<ScenarioRecord>, Failure> {
 }
 
 fn list(arguments: &Arguments) -> Outcome {
-    let scenarios = Scenario::built_in();
+    let mut scenarios = Scenario::built_in();
+    let number_of_usual = scenarios.len();
+    scenarios.extend(Scenario::peers());
     if arguments.format == Format::Json {
         let rows: Vec<_> = scenarios
             .iter()
@@ -170,8 +193,12 @@ fn list(arguments: &Arguments) -> Outcome {
         return output::print_json(&list);
     }
     let mut table = output::table(&["scenario", "runs by default", "question"]);
-    for scenario in &scenarios {
-        let by_default = if scenario.is_default { "yes" } else { "no" };
+    for (at, scenario) in scenarios.iter().enumerate() {
+        let by_default = match scenario.is_default {
+            true => "yes",
+            false if at >= number_of_usual => "with --peers",
+            false => "no",
+        };
         table.add_row([&scenario.name, by_default, &scenario.record(false).question]);
     }
     output::print(&format!("{table}\n"))

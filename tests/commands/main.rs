@@ -4,6 +4,7 @@
 mod bench;
 mod checking;
 mod gallery;
+mod peers;
 mod scaffold;
 mod stresstest;
 mod support;

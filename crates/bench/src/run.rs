@@ -127,8 +127,9 @@ pub fn run(
     mut gate: impl FnMut(&TargetRecord, &Launch) -> Gate,
     mut observe: impl FnMut(&Event<'_>),
 ) -> Result<Results, BenchError> {
-    let clients = options.scenarios.iter().map(|scenario| scenario.clients).max();
-    limits::ensure_descriptors(u64::from(clients.ok_or(BenchError::NoScenario)?))?;
+    let connections =
+        options.scenarios.iter().map(|it| u64::from(it.clients) + u64::from(it.stalled_clients));
+    limits::ensure_descriptors(connections.max().ok_or(BenchError::NoScenario)?)?;
     let store = Store::create(&options.folder)?;
     check(&mut targets, &mut gate, &mut observe);
     let pinning = Pinning::choose(options.pin);

@@ -22,6 +22,17 @@ const BUILT_IN: [(&str, &str); 3] = [
     ("many-to-many", include_str!("../../../scenarios/many-to-many.toml")),
 ];
 
+/// Those of `zillions bench --peers`.
+const PEERS: [(&str, &str); 7] = [
+    ("1-to-8", include_str!("../../../scenarios/peers/1-to-8.toml")),
+    ("1-to-64", include_str!("../../../scenarios/peers/1-to-64.toml")),
+    ("8-to-8", include_str!("../../../scenarios/peers/8-to-8.toml")),
+    ("1-to-64-stalled", include_str!("../../../scenarios/peers/1-to-64-stalled.toml")),
+    ("1000-to-64", include_str!("../../../scenarios/peers/1000-to-64.toml")),
+    ("10000-to-64", include_str!("../../../scenarios/peers/10000-to-64.toml")),
+    ("200-to-500", include_str!("../../../scenarios/peers/200-to-500.toml")),
+];
+
 /// A scenario as its file gives it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
@@ -82,6 +93,8 @@ struct File {
     default: bool,
     clients: u32,
     senders: u32,
+    #[serde(default)]
+    stalled_clients: u32,
     load: LoadName,
     messages_per_second: Option<f64>,
     body_bytes: Vec<u8>,
@@ -118,9 +131,23 @@ impl Scenario {
     /// If one of them is wrong, which a test rules out.
     #[must_use]
     pub fn built_in() -> Vec<Self> {
-        BUILT_IN
+        Self::parse_all("scenarios", &BUILT_IN)
+    }
+
+    /// The scenarios in which the reference server is measured beside message brokers.
+    ///
+    /// # Panics
+    ///
+    /// As [`built_in`](Self::built_in).
+    #[must_use]
+    pub fn peers() -> Vec<Self> {
+        Self::parse_all("scenarios/peers", &PEERS)
+    }
+
+    fn parse_all(folder: &str, files: &[(&str, &str)]) -> Vec<Self> {
+        files
             .iter()
-            .map(|(name, text)| Self::parse(name, &format!("scenarios/{name}.toml"), text))
+            .map(|(name, text)| Self::parse(name, &format!("{folder}/{name}.toml"), text))
             .map(|scenario| scenario.expect("the built-in scenarios are right"))
             .collect()
     }
@@ -139,6 +166,7 @@ impl Scenario {
             return Self::parse(&stem, name, &text);
         }
         let mut built_in = Self::built_in();
+        built_in.extend(Self::peers());
         let known = built_in.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
         match built_in.iter().position(|scenario| scenario.name == name) {
             Some(at) => Ok(built_in.swap_remove(at)),
@@ -198,7 +226,7 @@ impl File {
             load,
             clients: self.clients,
             senders: self.senders,
-            stalled_clients: 0,
+            stalled_clients: self.stalled_clients,
             visits_per_second: 0.0,
             body_bytes: self.body_bytes.clone(),
             tiny_per_message: 0,
@@ -254,7 +282,7 @@ pub fn load_plan(scenario: &ScenarioRecord, tag: u32) -> Plan {
         wire: WireFormat::Zillions,
         clients: scenario.clients as usize,
         senders: scenario.senders as usize,
-        stalled: 0,
+        stalled: scenario.stalled_clients as usize,
         load: match scenario.load {
             LoadRecord::FixedRate { messages_per_second } => {
                 Load::FixedRate { messages_per_second }
@@ -286,7 +314,8 @@ mod tests {
     fn the_built_in_scenarios_are_right_and_two_or_more_run_by_default() {
         let scenarios = Scenario::built_in();
         assert!(scenarios.iter().filter(|scenario| scenario.is_default).count() >= 2);
-        for scenario in &scenarios {
+        assert!(Scenario::peers().iter().all(|scenario| !scenario.is_default));
+        for scenario in scenarios.iter().chain(&Scenario::peers()) {
             let (full, quick) = (scenario.record(false), scenario.record(true));
             assert!(full.question.ends_with('?'), "{}", full.question);
             assert!(quick.measure_seconds < full.measure_seconds);
@@ -326,7 +355,8 @@ mod tests {
         assert_eq!(
             error,
             "there is no scenario 'small-rom': the scenarios are small-room, one-to-many, \
-             many-to-many; or name a .toml file"
+             many-to-many, 1-to-8, 1-to-64, 8-to-8, 1-to-64-stalled, 1000-to-64, 10000-to-64, \
+             200-to-500; or name a .toml file"
         );
     }
 

@@ -5,8 +5,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
+use zillions_harness::broker::Protocol;
 use zillions_harness::{Launch, PortLease, Sample, Server, StartOptions};
-use zillions_load::{LoadError, Outcome, Phase};
+use zillions_load::{LoadError, Outcome, Phase, Plan, WireFormat};
 use zillions_report::record::{
     AnomaliesRecord, ExtrasRecord, GeneratorRecord, HistogramRecord, LostRecord, Measurement,
     OrderRecord, PairsRecord, ScenarioRecord, ServerRecord, TrialResult,
@@ -64,7 +65,7 @@ pub fn run(launch: &Launch, scenario: &ScenarioRecord, pinning: &Pinning, tag: u
         Ok(server) => server,
         Err(reason) => return failed(reason, Vec::new()),
     };
-    let (outcome, readings) = load(&server, scenario, pinning, tag);
+    let (outcome, readings) = load(&server, launch, scenario, pinning, tag);
     let result = match finish(&server, outcome, &readings, pinning) {
         Ok(measurement) => TrialResult::Measured(Box::new(measurement)),
         Err(reason) => failed(reason, server.log_tail(LOG_LINES)),
@@ -83,14 +84,24 @@ fn start(launch: &Launch, address: &str, pinning: &Pinning) -> Result<Server, St
     server
 }
 
+/// What a server speaks: the spec's frames, unless it is a broker.
+fn wire(launch: &Launch) -> WireFormat {
+    match launch.broker.map(|broker| broker.protocol) {
+        None => WireFormat::Zillions,
+        Some(Protocol::Nats) => WireFormat::Nats,
+        Some(Protocol::Redis) => WireFormat::Redis,
+    }
+}
+
 /// Runs the load on a thread of its own and takes readings meanwhile.
 fn load(
     server: &Server,
+    launch: &Launch,
     scenario: &ScenarioRecord,
     pinning: &Pinning,
     tag: u32,
 ) -> (Result<Outcome, LoadError>, Readings) {
-    let plan = load_plan(scenario, tag);
+    let plan = Plan { wire: wire(launch), ..load_plan(scenario, tag) };
     // One slot per phase: the generator never waits for the reader.
     let (phases, reached) = mpsc::sync_channel(3);
     let mut readings = Readings::default();

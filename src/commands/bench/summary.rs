@@ -10,6 +10,7 @@ use zillions_report::results::Results;
 use zillions_report::statistics::Estimate;
 use zillions_report::verdict::Worth;
 
+use super::peers::claims::{self, Claim};
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
 use crate::output::{self, HEADING, paint};
 
@@ -20,6 +21,9 @@ pub(super) struct Summary<'a> {
     folder: &'a Path,
     report: &'a Path,
     scenarios: Vec<ScenarioSummary<'a>>,
+    /// Of the reference server over its peers, where they were measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    claims: Vec<Claim>,
     #[serde(skip)]
     results: &'a Results,
 }
@@ -77,9 +81,14 @@ fn finite(number: f64) -> Option<f64> {
 
 impl<'a> Summary<'a> {
     /// The comparison of `results`, which are in `folder` with their `report`.
-    pub(super) fn new(results: &'a Results, folder: &'a Path, report: &'a Path) -> Self {
+    pub(super) fn new(
+        results: &'a Results,
+        folder: &'a Path,
+        report: &'a Path,
+        claims: Vec<Claim>,
+    ) -> Self {
         let scenarios = analyse(results).into_iter().map(scenario_summary).collect();
-        Self { schema: "zillions.bench/1", folder, report, scenarios, results }
+        Self { schema: "zillions.bench/1", folder, report, scenarios, claims, results }
     }
 
     /// Tables for people.
@@ -96,6 +105,7 @@ impl<'a> Summary<'a> {
                 }
             }
         }
+        text += &claims::table(&self.claims);
         for target in &self.results.run.targets {
             match &target.status {
                 TargetStatus::Measured => {}
