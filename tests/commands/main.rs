@@ -2,8 +2,10 @@
 //! through the real binaries and real servers.
 
 mod bench;
+mod bench_runs;
 mod checking;
 mod gallery;
+mod place;
 mod scaffold;
 mod stresstest;
 mod support;

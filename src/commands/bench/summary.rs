@@ -5,13 +5,14 @@ use std::path::Path;
 use serde::Serialize;
 use zillions_report::analysis::{Row, ScenarioAnalysis, Standing, analyse, number_of};
 use zillions_report::format::{bytes, count, interval, percent, time};
+use zillions_report::noise::NoiseFloor;
 use zillions_report::record::{Headline, TargetStatus, TrialResult};
 use zillions_report::results::Results;
 use zillions_report::statistics::Estimate;
 use zillions_report::verdict::Worth;
 
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
-use crate::output::{self, HEADING, paint};
+use crate::output::{self, FAINT, HEADING, paint};
 
 /// `zillions.bench/1`: the comparison, for programs. The raw results are in the folder.
 #[derive(Debug, Serialize)]
@@ -28,7 +29,18 @@ pub(super) struct Summary<'a> {
 struct ScenarioSummary<'a> {
     name: &'a str,
     question: &'a str,
+    /// What one target's second arm had relative to its first; absent if it is not known.
+    noise: Option<NoiseSummary>,
     rows: Vec<RowSummary<'a>>,
+}
+
+/// The noise floor: by how much one and the same target differs from itself.
+#[derive(Debug, Serialize)]
+struct NoiseSummary {
+    target: String,
+    ratio: EstimateSummary,
+    /// Differences up to this many times separate no tiers.
+    factor: f64,
 }
 
 /// One target in one scenario; times in ns, infinite ones absent.
@@ -42,7 +54,17 @@ struct RowSummary<'a> {
     reason: Option<String>,
     trials: usize,
     trials_valid: usize,
+    /// Messages per second within the limits, if the scenario searches.
+    capacity: Option<CapacitySummary>,
     figures: Option<FiguresSummary>,
+}
+
+/// The highest rate within the limits; `high` is absent where none was missed every time.
+#[derive(Debug, Serialize)]
+struct CapacitySummary {
+    messages_per_second: f64,
+    low: f64,
+    high: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,6 +110,9 @@ impl<'a> Summary<'a> {
         for analysis in analyse(self.results) {
             text += &format!("\n{}\n", paint(HEADING, &analysis.scenario.question));
             text += &format!("{}\n", table(&analysis));
+            if let Some(noise) = &analysis.noise {
+                text += &format!("  {}\n", paint(FAINT, noise_line(noise)));
+            }
             for row in &analysis.rows {
                 if let (Standing::Unranked { reason }, false) =
                     (&row.standing, row.trials.is_empty())
@@ -157,6 +182,11 @@ fn scenario_summary<'a>(analysis: ScenarioAnalysis<'a>) -> ScenarioSummary<'a> {
     ScenarioSummary {
         name: &analysis.scenario.name,
         question: &analysis.scenario.question,
+        noise: analysis.noise.as_ref().map(|noise| NoiseSummary {
+            target: noise.target.clone(),
+            ratio: noise.ratio.into(),
+            factor: noise.factor(),
+        }),
         rows: analysis.rows.iter().map(row_summary).collect(),
     }
 }
@@ -173,6 +203,11 @@ fn row_summary<'a>(row: &Row<'a>) -> RowSummary<'a> {
         reason,
         trials: row.trials.len(),
         trials_valid: number_of(&row.trials, Worth::Valid),
+        capacity: row.capacity.map(|found| CapacitySummary {
+            messages_per_second: found.messages_per_second,
+            low: found.low,
+            high: found.high,
+        }),
         figures: row.figures.as_ref().map(|figures| FiguresSummary {
             deliveries_per_second: figures.deliveries_per_second.into(),
             latency_p50_ns: finite(figures.latency_p50_ns),
@@ -186,12 +221,22 @@ fn row_summary<'a>(row: &Row<'a>) -> RowSummary<'a> {
     }
 }
 
+fn noise_line(noise: &NoiseFloor) -> String {
+    let (ratio, factor) = (noise.ratio, noise.factor());
+    format!(
+        "noise floor: {} against itself {:.2} to {:.2}; differences up to {factor:.2} times \
+         separate no tiers",
+        noise.target, ratio.low, ratio.high
+    )
+}
+
 fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
+    let is_search = analysis.scenario.headline == Headline::Capacity;
     let mut table = output::table(&[
         "tier",
         "name",
         "style",
-        "deliveries/s",
+        if is_search { "messages/s within the limits" } else { "deliveries/s" },
         "p50",
         "p99",
         "lost",
@@ -212,8 +257,13 @@ fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
             Headline::Latency => {
                 (count(rate.median), format!("{} [{}]", time(p99.median), interval(p99, time)))
             }
-            Headline::Throughput | Headline::Capacity => {
+            Headline::Throughput => {
                 (format!("{} [{}]", count(rate.median), interval(rate, count)), time(p99.median))
+            }
+            Headline::Capacity => {
+                let found = &figures.headline;
+                let interval = interval(found, count);
+                (format!("{} [{interval}]", count(found.median)), time(p99.median))
             }
         };
         table.add_row([
