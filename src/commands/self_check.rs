@@ -153,7 +153,8 @@ fn prove(server: &Known, executable: &Path) -> Proven {
         }
     };
     let program = executable.to_owned();
-    let launch = Launch { program, arguments, directory: None, descriptor_limit: None };
+    let launch =
+        Launch { program, arguments, directory: None, descriptor_limit: None, broker: None };
     let options = Options {
         // The first case that catches it is enough.
         case_globs: breaks.iter().map(|clause| (*clause).to_owned()).collect(),

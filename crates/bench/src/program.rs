@@ -219,6 +219,7 @@ mod tests {
             arguments: arguments.iter().map(Into::into).collect(),
             directory: Some(folder.path().to_owned()),
             descriptor_limit: None,
+            broker: None,
         };
         let own = std::env::current_exe().unwrap();
         assert_eq!(binary_bytes(&launch(&script, &[])), None);
@@ -243,6 +244,7 @@ mod tests {
             arguments: vec!["script".into()],
             directory: Some(folder.path().to_owned()),
             descriptor_limit: None,
+            broker: None,
         };
         let mut seen = vec![hash(&launch, &[]).unwrap()];
         assert_eq!(hash(&launch, &[]).unwrap(), seen[0]);

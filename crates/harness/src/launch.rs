@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// A server that can be started; the address is appended as the last argument.
+use crate::broker::Broker;
+
+/// A server that can be started. By the spec, the address is appended as the last argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
     /// The executable.
@@ -18,6 +20,8 @@ pub struct Launch {
     /// Most descriptors that the server may have open (soft and hard limit);
     /// the tool's own limit if `None`.
     pub descriptor_limit: Option<u64>,
+    /// How it is told its address and shows that it is ready, if not by the spec.
+    pub broker: Option<Broker>,
 }
 
 /// Why something cannot be launched.
@@ -77,7 +81,13 @@ impl Launch {
         // called by (Python's virtual environments do).
         let program = std::path::absolute(&path)
             .map_err(|source| LaunchError::Unreadable { path, source })?;
-        Ok(Self { program, arguments: Vec::new(), directory: None, descriptor_limit: None })
+        Ok(Self {
+            program,
+            arguments: Vec::new(),
+            directory: None,
+            descriptor_limit: None,
+            broker: None,
+        })
     }
 
     /// The command line without the address, for people and results.

@@ -5,13 +5,14 @@
 //! the tool dies ([`group`]), and is stopped when its handle is dropped, when
 //! the tool is interrupted ([`interrupt`]), and when the tool panics.
 //!
-//! Rooms: [`launch`] says what to start, [`port`] where it listens,
+//! Rooms: [`launch`] says what to start ([`broker`]: what is not written for the spec), [`port`] where it listens,
 //! [`server`] is the running server, [`sample`] measures its process tree,
 //! [`manifest`] reads the gallery's `impl.toml` files, [`toolchain`] probes
 //! and builds its entries, [`limits`] and [`machine`] tell what this machine
 //! allows and is.
 
 pub mod address;
+pub mod broker;
 pub mod group;
 pub mod interrupt;
 pub mod launch;
@@ -22,12 +23,15 @@ mod output;
 pub mod port;
 pub mod sample;
 pub mod server;
+pub mod start_error;
 pub mod toolchain;
 
 pub use address::AddressError;
+pub use broker::Broker;
 pub use group::Signal;
 pub use launch::{Launch, LaunchError};
 pub use manifest::{Gallery, Manifest};
 pub use port::{PortError, PortLease};
 pub use sample::{Sample, SampleError};
-pub use server::{Server, StartError, StartOptions, StopReport};
+pub use server::{Server, StartOptions, StopReport};
+pub use start_error::StartError;

@@ -258,6 +258,7 @@ impl Entry {
                 arguments: Vec::new(),
                 directory: None,
                 descriptor_limit: None,
+                broker: None,
             }
         };
         launch.arguments = arguments.iter().map(Into::into).collect();

@@ -1,7 +1,6 @@
 //! A running server: started, ready by its line, stopped without remains.
 
 use std::fs::File;
-use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
@@ -10,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::address::{self, AddressError};
+use crate::address;
+use crate::broker::{Broker, Greeting, RETRY_SECONDS};
 use crate::group::{Group, Signal};
 use crate::interrupt;
 use crate::launch::Launch;
 use crate::output::{FirstLine, Output};
 use crate::sample::{Sample, SampleError};
+use crate::start_error::{LogTail, Printed, StartError};
 
 /// How many lines of its log are shown when a server fails.
 const LOG_LINES_SHOWN: usize = 8;
@@ -39,112 +40,6 @@ pub struct StartOptions {
 impl Default for StartOptions {
     fn default() -> Self {
         Self { ready_seconds_max: 15.0, probe_connection: true, log_file: None }
-    }
-}
-
-/// Why a server did not become ready. Whatever was started has been stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The address cannot be used.
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    /// The system would not execute it.
-    #[error("cannot execute '{}': {source}", program.display())]
-    Spawn {
-        /// The executable.
-        program: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The log file cannot be made.
-    #[error("cannot write the server's log to '{}': {source}", path.display())]
-    Log {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It ended before it printed its line.
-    #[error("{program} ended ({status}) before it printed 'listening on {address}'{log}")]
-    Exited {
-        /// The executable.
-        program: String,
-        /// How it ended.
-        status: ExitStatus,
-        /// The address it was given.
-        address: SocketAddr,
-        /// Its last log lines.
-        log: LogTail,
-    },
-    /// It lives and says nothing.
-    #[error(
-        "{program} did not print 'listening on {address}' within {seconds} s \
-         (is the line flushed when standard output is a pipe?){printed}{log}"
-    )]
-    Silent {
-        /// The executable.
-        program: String,
-        /// The address it was given.
-        address: SocketAddr,
-        /// How long it was given, in seconds.
-        seconds: f64,
-        /// An unfinished line, if any.
-        printed: Printed,
-        /// Its last log lines.
-        log: LogTail,
-    },
-    /// Its first line is another one.
-    #[error("{program} printed {line:?} where 'listening on {address}' was due{log}")]
-    WrongLine {
-        /// The executable.
-        program: String,
-        /// What it printed.
-        line: String,
-        /// The address it was given.
-        address: SocketAddr,
-        /// Its last log lines.
-        log: LogTail,
-    },
-    /// It printed the line and nobody answers.
-    #[error(
-        "{program} printed 'listening on {address}' but a connection was refused: {source}{log}"
-    )]
-    Refuses {
-        /// The executable.
-        program: String,
-        /// The address it was given.
-        address: SocketAddr,
-        /// What connect said.
-        source: io::Error,
-        /// Its last log lines.
-        log: LogTail,
-    },
-}
-
-/// The last lines of a log, shown behind an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogTail(pub Vec<String>);
-
-impl std::fmt::Display for LogTail {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.as_slice() {
-            [] => write!(formatter, "; it wrote nothing to standard error"),
-            lines => write!(formatter, "; its last log lines: {}", lines.join(" | ")),
-        }
-    }
-}
-
-/// An unfinished first line, shown inside an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Printed(pub String);
-
-impl std::fmt::Display for Printed {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() {
-            write!(formatter, "; it printed nothing")
-        } else {
-            write!(formatter, "; it printed {:?} without a newline", self.0)
-        }
     }
 }
 
@@ -186,7 +81,7 @@ impl Server {
         let socket_address = address::parse(address)?;
         address::check_free(socket_address)?;
         let started = Instant::now();
-        let (group, output) = spawn(launch, address, options)?;
+        let (group, output) = spawn(launch, socket_address, address, options)?;
         let mut server = Self {
             program: launch.program.display().to_string(),
             address: socket_address,
@@ -195,9 +90,12 @@ impl Server {
             group,
             output,
         };
-        server.line = server.wait_ready(options)?;
+        match &launch.broker {
+            Some(broker) => server.wait_greeting(broker, options)?,
+            None => server.line = server.wait_ready(options)?,
+        }
         server.start_seconds = started.elapsed().as_secs_f64();
-        if options.probe_connection {
+        if options.probe_connection && launch.broker.is_none() {
             let time = Duration::from_secs(CONNECT_SECONDS_MAX);
             if let Err(source) = TcpStream::connect_timeout(&socket_address, time) {
                 let log = server.last_words();
@@ -213,7 +111,7 @@ impl Server {
         self.address
     }
 
-    /// The line that it printed, without the newline.
+    /// The line that it printed, without the newline; empty for a broker, which prints none.
     pub fn ready_line(&self) -> &str {
         &self.line
     }
@@ -301,6 +199,32 @@ impl Server {
         }
     }
 
+    /// Waits until a broker says what its protocol begins with.
+    fn wait_greeting(&self, broker: &Broker, options: &StartOptions) -> Result<(), StartError> {
+        let seconds = options.ready_seconds_max;
+        let deadline = Instant::now() + Duration::from_secs_f64(seconds);
+        let (program, address) = (self.program.clone(), self.address);
+        let mut said = Vec::new();
+        while Instant::now() < deadline {
+            match broker.try_greeting(address, deadline) {
+                Greeting::Ready => return Ok(()),
+                Greeting::NotYet => {}
+                Greeting::Wrong(words) => {
+                    said = words;
+                    break;
+                }
+            }
+            if let Some(status) = self.group.wait(RETRY_SECONDS) {
+                self.output.wait_closed(Duration::from_millis(500));
+                let log = self.last_words();
+                return Err(StartError::ExitedUngreeted { program, status, address, log });
+            }
+        }
+        let said = String::from_utf8_lossy(&said).into();
+        let (greets, log) = (broker.greets(), self.last_words());
+        Err(StartError::Ungreeted { program, address, greets, said, seconds, log })
+    }
+
     fn judge_line(&self, line: &[u8]) -> Result<String, StartError> {
         let text = String::from_utf8_lossy(line).into_owned();
         if names_address(&text, self.address) {
@@ -366,6 +290,7 @@ fn names_address(line: &str, address: SocketAddr) -> bool {
 
 fn spawn(
     launch: &Launch,
+    socket_address: SocketAddr,
     address: &str,
     options: &StartOptions,
 ) -> Result<(Group, Arc<Output>), StartError> {
@@ -376,7 +301,8 @@ fn spawn(
         None => None,
     };
     let spawn_error = |source| StartError::Spawn { program: launch.program.clone(), source };
-    let (group, mut child) = Group::spawn(command(launch, address)).map_err(spawn_error)?;
+    let (group, mut child) =
+        Group::spawn(command(launch, socket_address, address)).map_err(spawn_error)?;
     let output = Arc::new(Output::default());
     if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
         output.drain_stdout(stdout).map_err(spawn_error)?;
@@ -386,14 +312,14 @@ fn spawn(
     Ok((group, output))
 }
 
-fn command(launch: &Launch, address: &str) -> Command {
+fn command(launch: &Launch, socket_address: SocketAddr, address: &str) -> Command {
     let mut command = Command::new(&launch.program);
-    command
-        .args(&launch.arguments)
-        .arg(address)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(&launch.arguments);
+    match &launch.broker {
+        Some(broker) => command.args(broker.arguments(socket_address)),
+        None => command.arg(address),
+    };
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(directory) = &launch.directory {
         command.current_dir(directory);
     }

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use zillions_harness::{Launch, LaunchError, PortLease, Server, StartError, StartOptions};
+use zillions_harness::broker::Protocol;
+use zillions_harness::{Broker, Launch, LaunchError, PortLease, Server, StartError, StartOptions};
 
 /// A script in a folder of its own, and an address for it.
 struct Script {
@@ -77,6 +78,36 @@ fn a_server_that_exits_at_once_is_reported_with_its_status_and_log() {
         script.start_error(LONG),
         "PROGRAM ended (exit status: 3) before it printed 'listening on ADDR'; \
          its last log lines: first | cannot do it"
+    );
+}
+
+const BROKER: Broker =
+    Broker { protocol: Protocol::Redis, host_option: "--host", port_option: "--port" };
+
+#[test]
+fn a_broker_that_exits_at_once_is_reported_with_its_status_and_log() {
+    let mut script = Script::new("echo \"cannot use $*\" >&2; exit 3");
+    script.launch.broker = Some(BROKER);
+    let port = script.lease.address().port();
+    assert_eq!(
+        script.start_error(LONG),
+        format!(
+            "PROGRAM ended (exit status: 3) before it answered on ADDR; its last log lines: \
+             cannot use --host 127.0.0.1 --port {port}"
+        )
+    );
+}
+
+#[test]
+fn a_broker_that_listens_nowhere_is_stopped_after_the_time_out() {
+    let mut script = Script::new("echo waiting >&2; exec sleep 600");
+    script.launch.broker = Some(BROKER);
+    let error = script.start_error(0.3);
+    assert!(
+        error.starts_with(
+            "PROGRAM did not begin with \"+PONG\" on ADDR within 0.3 s; it said \"\"; it"
+        ),
+        "{error}"
     );
 }
 
