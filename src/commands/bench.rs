@@ -3,18 +3,21 @@
 mod display;
 mod gate;
 mod peers;
+mod resume;
 mod summary;
 mod target;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use zillions_bench::idle::Thoroughness;
 use zillions_bench::store::Store;
 use zillions_bench::{BenchError, Options, Scenario, Target};
 use zillions_harness::interrupt;
 use zillions_report::html;
 use zillions_report::record::{ScenarioRecord, ToolRecord};
+use zillions_report::results::RUN_FILE;
 
 use crate::cli::{Format, Global};
 use crate::failure::{Failure, Outcome};
@@ -33,8 +36,11 @@ const RESULTS_FOLDER: &str = "results";
     zillions bench --scenario many-to-many --repeats 9\n  \
     zillions bench --quick --format json\n  \
     zillions bench --list\n  \
-    zillions bench --peers                      the reference server beside NATS and Redis\n\n\
-    Each server is checked quickly first, and measured only if it keeps the spec.\n\
+    zillions bench --peers                      the reference server beside NATS and Redis\n  \
+    zillions bench --resume results/2026-11-22T08-00-00\n\n\
+    Each server is checked quickly first, and measured only if it keeps the spec; a\n\
+    program that has passed the same suite before is not checked again. One server,\n\
+    drawn by chance, is measured as if it were two: that gives the noise floor.\n\
     Exit codes: 0 all measured, 1 some failed, 2 nothing could be ranked, 64 usage,\n\
     70 the tool itself failed. How to read the report: docs/reading-results.md.")]
 pub struct Arguments {
@@ -65,6 +71,16 @@ pub struct Arguments {
     /// No live display.
     #[arg(long)]
     no_progress: bool,
+    /// Check again also what has passed the check before.
+    #[arg(long)]
+    fresh: bool,
+    /// Go on with an interrupted run: its scenarios, servers and seed, without
+    /// the trials that it has carried out.
+    #[arg(long, value_name = "DIR", conflicts_with_all = [
+        "targets", "scenarios", "list", "quick", "repeats", "seconds", "out", "no_pin", "seed",
+        "fresh",
+    ])]
+    resume: Option<PathBuf>,
     #[command(flatten)]
     peers: peers::Arguments,
     /// What the order of the trials is drawn from [default: the time].
@@ -83,6 +99,42 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     if arguments.list {
         return list(arguments);
     }
+    let Prepared { candidates, targets, options } = match &arguments.resume {
+        Some(folder) => resume::prepare(folder, &arguments.peers, global)?,
+        None => prepare(arguments, global)?,
+    };
+    let folder = options.folder.clone();
+    let kept = folder.clone();
+    interrupt::before_exit(move || eprintln!("{}", farewell(&kept)));
+    let checks = gate::Checks::new(arguments.fresh);
+    let mut display = Display::new(&targets, &options.scenarios, !arguments.no_progress);
+    let results = zillions_bench::run(
+        targets,
+        &options,
+        |record, _| checks.check(record, &candidates),
+        |event| display.show(event),
+    );
+    display.finish();
+    let results = results.map_err(failure)?;
+    let report = Store::keep_report(&folder, &html::report(&results)).map_err(Failure::harness)?;
+    let summary = summary::Summary::new(&results, &folder, &report);
+    match arguments.format {
+        Format::Human => output::print(&summary.human())?,
+        Format::Json => output::print_json(&summary)?,
+    }
+    summary.conclude(!arguments.targets.is_empty())
+}
+
+/// What is needed to run.
+struct Prepared {
+    /// Empty if nothing is to be checked.
+    candidates: Vec<Candidate>,
+    targets: Vec<Target>,
+    options: Options,
+}
+
+/// A run from the beginning.
+fn prepare(arguments: &Arguments, global: &Global) -> Result<Prepared, Failure> {
     let scenarios = scenarios(arguments)?;
     let folder = arguments.out.clone().unwrap_or_else(default_folder);
     // A folder that cannot be used is told before anything is built.
@@ -100,31 +152,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         scenarios,
         seed: arguments.seed.unwrap_or_else(seed_of_now),
         pin: !arguments.no_pin,
-        folder: folder.clone(),
+        folder,
         command_line: std::env::args().collect(),
         tool: tool(),
+        idle: Some(Thoroughness::choose(arguments.quick)),
+        resume: None,
     };
-    let kept = folder.clone();
-    interrupt::before_exit(move || {
-        eprintln!("zillions: interrupted; what was measured is in {}", kept.display());
-    });
-    let mut display = Display::new(&targets, &options.scenarios, !arguments.no_progress);
-    let results = zillions_bench::run(
-        targets,
-        &options,
-        |record, _| gate::check(record, &candidates),
-        |event| display.show(event),
-    );
-    display.finish();
-    let results = results.map_err(failure)?;
-    let report = Store::keep_report(&folder, &html::report(&results)).map_err(Failure::harness)?;
-    let claims = if arguments.peers.peers { peers::claims::claims(&results) } else { Vec::new() };
-    let summary = summary::Summary::new(&results, &folder, &report, claims);
-    match arguments.format {
-        Format::Human => output::print(&summary.human())?,
-        Format::Json => output::print_json(&summary)?,
-    }
-    summary.conclude(!arguments.targets.is_empty())
+    Ok(Prepared { candidates, targets, options })
 }
 
 /// What is to be measured: what was named, and the peers if they are wanted.
@@ -138,6 +172,19 @@ fn candidates(arguments: &Arguments, global: &Global) -> Result<Vec<Candidate>, 
         candidates.extend(target::find(&arguments.targets, global)?);
     }
     Ok(candidates)
+}
+
+/// What an interrupted run leaves behind, and how to go on with it.
+fn farewell(folder: &Path) -> String {
+    let folder_text = folder.display();
+    if folder.join(RUN_FILE).is_file() {
+        format!(
+            "zillions: interrupted; what was measured is in {folder_text}; \
+             go on with: zillions bench --resume {folder_text}"
+        )
+    } else {
+        "zillions: interrupted before anything was measured".to_owned()
+    }
 }
 
 /// What can be mended on the command line is a usage error, the rest the machine's.

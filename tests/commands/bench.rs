@@ -1,83 +1,14 @@
 //! `bench` and `report`: a whole run on small scenarios, and what goes wrong.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use zillions_bench::{Gate, Options, Scenario, Target};
-use zillions_harness::Launch;
-use zillions_report::record::{TargetRecord, TargetStatus, ToolRecord, TrialResult};
+use zillions_report::record::{TargetStatus, TrialResult};
 use zillions_report::results::Results;
 use zillions_report::verdict::{Worth, judge};
 
-use crate::support::{Ended, Script, ZILLIONS, run};
-
-/// A trial of well under a second.
-const SMALL: &str = r#"
-question = "Does it work?"
-headline = "latency"
-default = false
-clients = 4
-senders = 2
-load = "fixed-rate"
-messages_per_second = 500
-body_bytes = [20, 64]
-warm_up_seconds = 0.05
-measure_seconds = 0.2
-late_after_ms = 100
-repeats = 1
-"#;
-
-/// A folder with the small scenario in it; results go beside it.
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("small.toml"), SMALL).expect("a scenario");
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-
-    fn results(&self) -> PathBuf {
-        self.folder.path().join("out")
-    }
-
-    fn bench(&self, server: &Script, options: &[&str]) -> Ended {
-        let (name, scenario, out) = (server.name(), self.path("small.toml"), self.path("out"));
-        let mut arguments = vec!["bench", &name, "--scenario", &scenario, "--out", &out];
-        arguments.extend_from_slice(options);
-        run(ZILLIONS, &arguments)
-    }
-
-    /// One trial without a check before it.
-    fn trial(&self, server: &Script, scenario: &str) -> TrialResult {
-        let launch = Launch::executable(&server.path).expect("an executable");
-        let record = TargetRecord {
-            name: "server".to_owned(),
-            command: launch.command(),
-            ..TargetRecord::default()
-        };
-        let options = Options {
-            scenarios: vec![
-                Scenario::parse("small", "small.toml", scenario).unwrap().record(false),
-            ],
-            seed: 1,
-            pin: true,
-            folder: self.results(),
-            command_line: Vec::new(),
-            tool: ToolRecord::default(),
-        };
-        let targets = vec![Target { record, launch: Some(launch) }];
-        let results = zillions_bench::run(targets, &options, |_, _| Gate::Open, |_| {}).unwrap();
-        assert_eq!(Results::read(&self.results()).unwrap(), results, "the files say the same");
-        results.trials.into_iter().next().expect("one trial").result
-    }
-}
+use crate::place::{Place, SMALL};
+use crate::support::{Script, ZILLIONS, run};
 
 #[test]
 fn a_run_leaves_results_and_a_report_and_the_report_can_be_made_again() {

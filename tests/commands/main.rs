@@ -2,9 +2,11 @@
 //! through the real binaries and real servers.
 
 mod bench;
+mod bench_runs;
 mod checking;
 mod gallery;
 mod peers;
+mod place;
 mod scaffold;
 mod stresstest;
 mod support;

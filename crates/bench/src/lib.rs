@@ -8,17 +8,21 @@
 //! as the records of [`zillions_report::record`].
 //!
 //! Rooms: [`scenario`] reads scenarios, [`plan`] orders the trials and estimates their time,
-//! [`pin`] chooses processors, [`program`] looks at a program's files, [`trial`] runs one trial, [`store`] keeps results, [`mod@run`] does it
-//! all.
+//! [`pin`] chooses processors, [`program`] looks at a program's files, [`trial`] runs one trial, [`order`] checks its sample, [`search`] says which rate to try next, [`idle`] measures what
+//! silence costs, [`store`] keeps results, [`mod@run`] does it all.
 
 #![forbid(unsafe_code)]
 
 mod cpu_times;
+pub mod idle;
+pub mod order;
 pub mod pin;
 pub mod plan;
 pub mod program;
 pub mod run;
 pub mod scenario;
+pub mod search;
+mod session;
 pub mod store;
 pub mod trial;
 

@@ -5,12 +5,18 @@ use std::time::Duration;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use zillions_report::record::{Role, ScenarioRecord};
+use zillions_report::record::{LoadRecord, Role, ScenarioRecord};
 
 use crate::scenario::QUIET;
+use crate::search::CURVE;
 
 /// What a trial takes beside its load: starting, connecting, sampling, stopping.
 const OVERHEAD: Duration = Duration::from_millis(200);
+
+/// Trials that a search takes until it holds rates, mostly.
+const NARROWING_TRIALS: usize = 12;
+/// Rates that a search holds, mostly.
+const RATES_HELD: usize = 5;
 
 /// One trial that is to be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +41,7 @@ pub fn twin(targets: usize, seed: u64) -> Option<usize> {
     (targets > 0).then(|| random.random_range(0..targets))
 }
 
-/// The trials of `targets` targets in every scenario, block by block.
+/// The trials of `targets` targets in every scenario that searches for nothing, block by block.
 ///
 /// In each block every target has one trial of each scenario that is repeated that often, and the
 /// [`twin`] has two. The order within a block is random, and the same for the same seed.
@@ -46,11 +52,11 @@ pub fn trials(scenarios: &[ScenarioRecord], targets: usize, seed: u64) -> Vec<Pl
         .chain(twin(targets, seed).map(|target| (target, Role::Twin)))
         .collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let blocks = scenarios.iter().map(|scenario| scenario.repeats).max().unwrap_or(0);
+    let blocks = scenarios.iter().map(blocks_of).max().unwrap_or(0);
     let mut trials = Vec::new();
     for block in 0..blocks {
         let mut of_block: Vec<_> = (0..scenarios.len())
-            .filter(|&scenario| block < scenarios[scenario].repeats)
+            .filter(|&scenario| block < blocks_of(&scenarios[scenario]))
             .flat_map(|scenario| arms.iter().map(move |&arm| (scenario, arm)))
             .collect();
         of_block.shuffle(&mut random);
@@ -61,16 +67,44 @@ pub fn trials(scenarios: &[ScenarioRecord], targets: usize, seed: u64) -> Vec<Pl
     trials
 }
 
+/// In how many blocks of the plan `scenario` has trials.
+fn blocks_of(scenario: &ScenarioRecord) -> u32 {
+    match scenario.load {
+        LoadRecord::Search { .. } => 0,
+        _ => scenario.repeats,
+    }
+}
+
+/// How many trials a search takes for one target, mostly.
+#[must_use]
+pub fn search_trials(holds_per_rate: u32) -> usize {
+    NARROWING_TRIALS + RATES_HELD * holds_per_rate as usize + CURVE.len()
+}
+
+/// How many trials of `scenario` there are with `targets` targets, one of which is measured twice.
+fn trials_of(scenario: &ScenarioRecord, targets: usize) -> usize {
+    match (scenario.load, targets) {
+        (_, 0) => 0,
+        (LoadRecord::Search { .. }, _) => search_trials(scenario.repeats) * targets,
+        _ => scenario.repeats as usize * (targets + 1),
+    }
+}
+
+/// How many trials there are; of searches, how many there should be.
+#[must_use]
+pub fn number_of_trials(scenarios: &[ScenarioRecord], targets: usize) -> usize {
+    scenarios.iter().map(|scenario| trials_of(scenario, targets)).sum()
+}
+
 /// How long the trials will take, unless servers are slow to start or to drain.
 #[must_use]
 pub fn estimate(scenarios: &[ScenarioRecord], targets: usize) -> Duration {
-    // One of them is measured twice.
-    let arms = if targets == 0 { 0 } else { targets + 1 };
     scenarios
         .iter()
         .map(|scenario| {
             let load = Duration::from_secs_f64(scenario.warm_up_seconds + scenario.measure_seconds);
-            (OVERHEAD + load + QUIET) * scenario.repeats * u32::try_from(arms).unwrap_or(u32::MAX)
+            let trials = u32::try_from(trials_of(scenario, targets)).unwrap_or(u32::MAX);
+            (OVERHEAD + load + QUIET) * trials
         })
         .sum()
 }

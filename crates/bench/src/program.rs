@@ -156,6 +156,17 @@ pub fn hash_of_file(path: &Path) -> Result<String, Unreadable> {
     Ok(hasher.finalize().to_string())
 }
 
+/// BLAKE3 of some texts, each told from the next, in hexadecimal.
+#[must_use]
+pub fn hash_of_texts(texts: &[&str]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for text in texts {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize().to_string()
+}
+
 fn hash_file(hasher: &mut blake3::Hasher, path: &Path) -> Result<(), Unreadable> {
     let unreadable = |source| Unreadable { path: path.to_owned(), source };
     let file = fs::File::open(path).map_err(unreadable)?;
@@ -214,6 +225,12 @@ mod tests {
         assert_eq!(binary_bytes(&launch(&script, &[])), None);
         assert_eq!(binary_bytes(&launch(&own, &["server.py"])), None);
         assert_eq!(binary_bytes(&launch(&own, &[])), Some(fs::metadata(&own).unwrap().len()));
+    }
+
+    #[test]
+    fn texts_are_told_apart_however_they_are_cut() {
+        assert_ne!(hash_of_texts(&["ab", "c"]), hash_of_texts(&["a", "bc"]));
+        assert_eq!(hash_of_texts(&["a", "b"]), hash_of_texts(&["a", "b"]));
     }
 
     #[test]

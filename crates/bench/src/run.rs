@@ -1,19 +1,21 @@
-//! A whole run: gate, plan, measure, keep.
+//! A whole run: gate, costs, plan, measure, keep.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use zillions_harness::machine::Machine;
 use zillions_harness::{Launch, interrupt, limits};
 use zillions_report::record::{
-    MachineRecord, RunRecord, SCHEMA, ScenarioRecord, TargetRecord, TargetStatus, ToolRecord,
-    TrialRecord,
+    ConformanceRecord, LoadRecord, MachineRecord, Role, RunRecord, SCHEMA, ScenarioRecord,
+    TargetRecord, TargetStatus, ToolRecord, TrialRecord,
 };
 use zillions_report::results::Results;
 
+use crate::idle::{self, Thoroughness};
 use crate::pin::Pinning;
+use crate::plan;
+use crate::session::Session;
 use crate::store::{Store, StoreError};
-use crate::{plan, scenario, trial};
 
 /// One thing to measure, or not.
 #[derive(Clone, Debug)]
@@ -39,15 +41,20 @@ pub struct Options {
     pub command_line: Vec<String>,
     /// Recorded with the results.
     pub tool: ToolRecord,
+    /// How thoroughly the costs of idling servers are measured; not at all if `None`.
+    pub idle: Option<Thoroughness>,
+    /// An interrupted run to go on with, as its folder has it: its scenarios, seed and targets
+    /// are then those of these options, and nothing is checked again.
+    pub resume: Option<Results>,
 }
 
 /// Whether a target keeps the spec, which decides whether it is measured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Gate {
-    /// It does.
-    Open,
-    /// It does not, for this reason.
-    Closed(String),
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gate {
+    /// What was found.
+    pub conformance: Option<ConformanceRecord>,
+    /// Why it is not measured, if it is not.
+    pub refusal: Option<String>,
 }
 
 /// What happens in a run, as it happens.
@@ -62,6 +69,22 @@ pub enum Event<'a> {
         /// How many there are.
         total: usize,
     },
+    /// A target was checked and will be measured.
+    Passed {
+        /// Its name.
+        target: &'a str,
+        /// Whether that was known from an earlier run.
+        cached: bool,
+    },
+    /// A target is about to be measured while its clients are silent.
+    Idling {
+        /// Its name.
+        target: &'a str,
+        /// How many were before.
+        done: usize,
+        /// How many there are.
+        total: usize,
+    },
     /// A target was checked and will not be measured.
     Refused {
         /// Its name.
@@ -71,9 +94,11 @@ pub enum Event<'a> {
     },
     /// The trials begin.
     Planned {
-        /// How many there are.
+        /// How many there are; of a search, how many there should be.
         trials: usize,
-        /// How long they should take.
+        /// How many of them an earlier process has carried out.
+        kept: usize,
+        /// How long the others should take.
         estimate: Duration,
         /// Who runs where.
         pinning: &'a Pinning,
@@ -84,8 +109,10 @@ pub enum Event<'a> {
         target: &'a str,
         /// Its scenario.
         scenario: &'a str,
-        /// How many ended before.
-        done: usize,
+        /// What it is for.
+        role: Role,
+        /// Messages per second that it offers, if that is fixed.
+        rate: Option<f64>,
     },
     /// A trial has ended and is on disk.
     Ended {
@@ -93,6 +120,8 @@ pub enum Event<'a> {
         trial: &'a TrialRecord,
         /// How many have ended.
         done: usize,
+        /// How many there should be in the end.
+        total: usize,
         /// How long the remaining ones should take, going by those that have ended.
         remaining: Duration,
     },
@@ -127,50 +156,50 @@ pub fn run(
     mut gate: impl FnMut(&TargetRecord, &Launch) -> Gate,
     mut observe: impl FnMut(&Event<'_>),
 ) -> Result<Results, BenchError> {
-    let connections =
-        options.scenarios.iter().map(|it| u64::from(it.clients) + u64::from(it.stalled_clients));
-    limits::ensure_descriptors(connections.max().ok_or(BenchError::NoScenario)?)?;
-    let store = Store::create(&options.folder)?;
-    check(&mut targets, &mut gate, &mut observe);
+    let connections = options.scenarios.iter().map(crate::scenario::connections).max();
+    limits::ensure_descriptors(u64::from(connections.ok_or(BenchError::NoScenario)?))?;
     let pinning = Pinning::choose(options.pin);
-    let measured: Vec<(&Target, &Launch)> =
-        targets.iter().filter_map(|target| Some((target, measurable(target)?))).collect();
-    let mut run = run_record(&targets, options, &pinning);
-    run.twin =
-        plan::twin(measured.len(), options.seed).map(|it| measured[it].0.record.name.clone());
+    let (store, run, kept) = match &options.resume {
+        Some(Results { run, trials }) => {
+            let mut run = run.clone();
+            run.resumed.push(now());
+            (Store::reopen(&options.folder)?, run, trials.clone())
+        }
+        None => {
+            let store = Store::create(&options.folder)?;
+            check(&mut targets, &mut gate, &mut observe);
+            if let Some(thoroughness) = options.idle {
+                measure_idle(&mut targets, &pinning, thoroughness, &mut observe);
+            }
+            (store, run_record(&targets, options, &pinning), Vec::new())
+        }
+    };
     store.keep_run(&run)?;
+    let measured = measured(&targets);
     let planned = plan::trials(&options.scenarios, measured.len(), options.seed);
-    let estimate = plan::estimate(&options.scenarios, measured.len());
-    observe(&Event::Planned { trials: planned.len(), estimate, pinning: &pinning });
-    let began = Instant::now();
-    let mut trials = Vec::with_capacity(planned.len());
-    for planned_trial in &planned {
-        let (target, launch) = measured[planned_trial.target];
-        let scenario = &options.scenarios[planned_trial.scenario];
-        let (name, done) = (&target.record.name, trials.len());
-        observe(&Event::Started { target: name, scenario: &scenario.name, done });
-        let started = now();
-        let result = trial::run(launch, scenario, &pinning, planned_trial.order as u32);
-        // After ctrl-C the servers die; that is no failure of theirs.
-        interrupt::wait_if_pending();
-        let record = TrialRecord {
-            schema: SCHEMA.to_owned(),
-            scenario: scenario.name.clone(),
-            target: name.clone(),
-            role: planned_trial.role,
-            offered_rate: scenario::offered_rate(scenario),
-            block: planned_trial.block,
-            order: planned_trial.order as u32,
-            started,
-            result,
-        };
-        store.keep_trial(&record)?;
-        trials.push(record);
-        let done = trials.len();
-        let remaining = began.elapsed() / done as u32 * (planned.len() - done) as u32;
-        observe(&Event::Ended { trial: &trials[done - 1], done, remaining });
+    let trials = plan::number_of_trials(&options.scenarios, measured.len());
+    let left = trials.saturating_sub(kept.len()) as f64 / trials.max(1) as f64;
+    let estimate = plan::estimate(&options.scenarios, measured.len()).mul_f64(left);
+    observe(&Event::Planned { trials, kept: kept.len(), estimate, pinning: &pinning });
+    let mut session = Session::new(&store, &pinning, &measured, kept, trials, observe);
+    session.planned(&options.scenarios, &planned)?;
+    for (at, scenario) in options.scenarios.iter().enumerate() {
+        session.search(scenario, options.seed.wrapping_add(at as u64))?;
     }
+    let trials = session.into_trials();
     Ok(Results { run, trials })
+}
+
+/// The names of what is measured, and how to start it.
+fn measured(targets: &[Target]) -> Vec<(&str, &Launch)> {
+    let named = |target| Some((Target::name(target), measurable(target)?));
+    targets.iter().filter_map(named).collect()
+}
+
+impl Target {
+    fn name(&self) -> &str {
+        &self.record.name
+    }
 }
 
 fn measurable(target: &Target) -> Option<&Launch> {
@@ -191,10 +220,36 @@ fn check(
         done += 1;
         let verdict = gate(&target.record, launch);
         interrupt::wait_if_pending();
-        if let Gate::Closed(reason) = verdict {
-            observe(&Event::Refused { target: &target.record.name, reason: &reason });
-            target.record.status = TargetStatus::FailedCheck { reason };
+        let name = &target.record.name;
+        match verdict.refusal {
+            Some(reason) => {
+                observe(&Event::Refused { target: name, reason: &reason });
+                target.record.status = TargetStatus::FailedCheck { reason };
+            }
+            None => {
+                let cached = verdict.conformance.as_ref().is_some_and(|it| it.cached);
+                observe(&Event::Passed { target: name, cached });
+            }
         }
+        target.record.conformance = verdict.conformance;
+    }
+}
+
+/// Measures what every target that could be measured costs while nobody says anything.
+fn measure_idle(
+    targets: &mut [Target],
+    pinning: &Pinning,
+    thoroughness: Thoroughness,
+    observe: &mut impl FnMut(&Event<'_>),
+) {
+    let total = targets.iter().filter(|target| measurable(target).is_some()).count();
+    let mut done = 0;
+    for target in targets {
+        let Some(launch) = measurable(target).cloned() else { continue };
+        observe(&Event::Idling { target: &target.record.name, done, total });
+        done += 1;
+        idle::measure(&launch, pinning, thoroughness, &mut target.record.costs);
+        interrupt::wait_if_pending();
     }
 }
 
@@ -221,10 +276,19 @@ fn run_record(targets: &[Target], options: &Options, pinning: &Pinning) -> RunRe
         },
         scenarios: options.scenarios.clone(),
         targets: targets.iter().map(|target| target.record.clone()).collect(),
-        twin: None,
+        twin: twin(targets, options),
     }
 }
 
-fn now() -> String {
+/// The target that is measured as two arms; none if no scenario repeats the same trial.
+fn twin(targets: &[Target], options: &Options) -> Option<String> {
+    let repeats = |it: &ScenarioRecord| !matches!(it.load, LoadRecord::Search { .. });
+    options.scenarios.iter().find(|scenario| repeats(scenario))?;
+    let measured = measured(targets);
+    plan::twin(measured.len(), options.seed).map(|at| measured[at].0.to_owned())
+}
+
+/// The time, as RFC 3339.
+pub(crate) fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use zillions_load::{Load, Plan, PlanError, WireFormat};
+use zillions_harness::limits;
+use zillions_load::{
+    CLIENTS_MAX, Load, MESSAGES_PER_SECOND_MAX, Plan, PlanError, Tiny, VISITORS_MAX, WireFormat,
+};
 use zillions_report::record::{Headline, LoadRecord, ScenarioRecord};
 
 /// After the window, a trial ends when nothing has arrived for this long.
@@ -16,11 +19,28 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// Connecting, and being served on every connection, may take this long.
 pub const READY_MAX: Duration = Duration::from_secs(10);
 
-const BUILT_IN: [(&str, &str); 3] = [
-    ("small-room", include_str!("../../../scenarios/small-room.toml")),
-    ("one-to-many", include_str!("../../../scenarios/one-to-many.toml")),
-    ("many-to-many", include_str!("../../../scenarios/many-to-many.toml")),
+/// A built-in scenario: its name and its file.
+macro_rules! built_in {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../../scenarios/", $name, ".toml")))
+    };
+}
+
+const BUILT_IN: [(&str, &str); 10] = [
+    built_in!("small-room"),
+    built_in!("one-to-many"),
+    built_in!("many-to-many"),
+    built_in!("everyone-at-once"),
+    built_in!("burst"),
+    built_in!("tiny-frames"),
+    built_in!("churn"),
+    built_in!("slow-reader"),
+    built_in!("idle-crowd"),
+    built_in!("capacity"),
 ];
+
+/// Descriptors that a server may need for one client: its socket, and a copy of it.
+const DESCRIPTORS_PER_CLIENT: u64 = 2;
 
 /// Those of `zillions bench --peers`.
 const PEERS: [(&str, &str); 7] = [
@@ -92,12 +112,27 @@ struct File {
     headline: Headline,
     default: bool,
     clients: u32,
+    /// With `clients` as the most, as many as the descriptor limit allows.
+    #[serde(default)]
+    clients_as_allowed: bool,
     senders: u32,
     #[serde(default)]
     stalled_clients: u32,
+    #[serde(default)]
+    visits_per_second: f64,
     load: LoadName,
     messages_per_second: Option<f64>,
+    messages_per_burst: Option<u32>,
+    bursts_per_second: Option<f64>,
+    messages_per_second_min: Option<f64>,
+    messages_per_second_max: Option<f64>,
+    latency_p99_ms_max: Option<f64>,
+    failed_share_max: Option<f64>,
     body_bytes: Vec<u8>,
+    #[serde(default)]
+    tiny_per_message: u32,
+    #[serde(default)]
+    tiny_bytes: u8,
     warm_up_seconds: f64,
     measure_seconds: f64,
     late_after_ms: f64,
@@ -106,11 +141,14 @@ struct File {
     quick: Quick,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum LoadName {
     FixedRate,
+    Burst,
     Saturate,
+    EveryoneAtOnce,
+    Search,
 }
 
 /// What `--quick` changes.
@@ -205,32 +243,24 @@ impl Scenario {
 
 impl File {
     fn record(&self, name: &str, quick: &Quick) -> Result<ScenarioRecord, String> {
-        let rate = quick.messages_per_second.or(self.messages_per_second);
-        let load = match (&self.load, rate) {
-            (LoadName::FixedRate, Some(messages_per_second)) => {
-                LoadRecord::FixedRate { messages_per_second }
-            }
-            (LoadName::Saturate, None) => LoadRecord::Saturate,
-            (LoadName::FixedRate, None) => {
-                return Err("load 'fixed-rate' needs messages_per_second".to_owned());
-            }
-            (LoadName::Saturate, Some(_)) => {
-                return Err("load 'saturate' has no messages_per_second".to_owned());
-            }
-        };
+        let load = self.load(quick)?;
         let record = ScenarioRecord {
             name: name.to_owned(),
             question: self.question.clone(),
             note: self.note.clone(),
             headline: self.headline,
             load,
-            clients: self.clients,
+            clients: if self.clients_as_allowed {
+                self.clients.min(clients_allowed())
+            } else {
+                self.clients
+            },
             senders: self.senders,
             stalled_clients: self.stalled_clients,
-            visits_per_second: 0.0,
+            visits_per_second: self.visits_per_second,
             body_bytes: self.body_bytes.clone(),
-            tiny_per_message: 0,
-            tiny_bytes: 0,
+            tiny_per_message: self.tiny_per_message,
+            tiny_bytes: self.tiny_bytes,
             warm_up_seconds: quick.warm_up_seconds.unwrap_or(self.warm_up_seconds),
             measure_seconds: quick.measure_seconds.unwrap_or(self.measure_seconds),
             late_after_ms: self.late_after_ms,
@@ -239,6 +269,79 @@ impl File {
         check(&record)?;
         Ok(record)
     }
+
+    /// The load by its name, with the keys that it needs and no other load's.
+    fn load(&self, quick: &Quick) -> Result<LoadRecord, String> {
+        let rate = quick.messages_per_second.or(self.messages_per_second);
+        let mut keys = Keys(vec![
+            ("messages_per_second", rate),
+            ("messages_per_burst", self.messages_per_burst.map(f64::from)),
+            ("bursts_per_second", self.bursts_per_second),
+            ("messages_per_second_min", self.messages_per_second_min),
+            ("messages_per_second_max", self.messages_per_second_max),
+            ("latency_p99_ms_max", self.latency_p99_ms_max),
+            ("failed_share_max", self.failed_share_max),
+        ]);
+        let (name, load) = match self.load {
+            LoadName::FixedRate => {
+                let messages_per_second = keys.take("fixed-rate", "messages_per_second")?;
+                ("fixed-rate", LoadRecord::FixedRate { messages_per_second })
+            }
+            LoadName::Burst => {
+                let messages_per_burst = keys.take("burst", "messages_per_burst")? as u32;
+                let bursts_per_second = keys.take("burst", "bursts_per_second")?;
+                ("burst", LoadRecord::Burst { messages_per_burst, bursts_per_second })
+            }
+            LoadName::Saturate => ("saturate", LoadRecord::Saturate),
+            LoadName::EveryoneAtOnce => ("everyone-at-once", LoadRecord::EveryoneAtOnce),
+            LoadName::Search => {
+                let mut take = |key| keys.take("search", key);
+                let load = LoadRecord::Search {
+                    latency_p99_ms_max: take("latency_p99_ms_max")?,
+                    failed_share_max: take("failed_share_max")?,
+                    messages_per_second_min: take("messages_per_second_min")?,
+                    messages_per_second_max: take("messages_per_second_max")?,
+                };
+                ("search", load)
+            }
+        };
+        keys.refuse_rest(name)?;
+        Ok(load)
+    }
+}
+
+/// Keys of a file that belong to one load or another, with their values.
+struct Keys(Vec<(&'static str, Option<f64>)>);
+
+impl Keys {
+    fn take(&mut self, load: &str, wanted: &str) -> Result<f64, String> {
+        self.0
+            .iter_mut()
+            .find(|(key, _)| *key == wanted)
+            .and_then(|(_, value)| value.take())
+            .ok_or_else(|| format!("load '{load}' needs {wanted}"))
+    }
+
+    fn refuse_rest(&self, load: &str) -> Result<(), String> {
+        match self.0.iter().find(|(_, value)| value.is_some()) {
+            Some((key, _)) => Err(format!("load '{load}' has no {key}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How many clients a server can have before descriptors run out, there or here.
+fn clients_allowed() -> u32 {
+    let limit = limits::raise_descriptor_limit().saturating_sub(limits::DESCRIPTORS_RESERVED);
+    let most = limit.min(CLIENTS_MAX as u64 * DESCRIPTORS_PER_CLIENT) / DESCRIPTORS_PER_CLIENT;
+    u32::try_from(most).unwrap_or(u32::MAX)
+}
+
+/// Connections that the load generator may have open at once in `scenario`.
+#[must_use]
+pub fn connections(scenario: &ScenarioRecord) -> u32 {
+    let visitors = if scenario.visits_per_second > 0.0 { VISITORS_MAX as u32 } else { 0 };
+    scenario.clients.saturating_add(scenario.stalled_clients).saturating_add(visitors)
 }
 
 /// Refuses a scenario that could not be carried out; says why.
@@ -260,7 +363,36 @@ pub fn check(scenario: &ScenarioRecord) -> Result<(), String> {
     if scenario.repeats == 0 {
         return Err("repeats is 0: give 1 or more".to_owned());
     }
-    load_plan(scenario, 0).check().map_err(|error: PlanError| error.to_string())
+    let of_kind = |wanted| scenario.headline == wanted;
+    if let LoadRecord::Search {
+        latency_p99_ms_max,
+        failed_share_max,
+        messages_per_second_min: min,
+        messages_per_second_max: max,
+    } = scenario.load
+    {
+        if !(0.0 < min && min < max && max <= MESSAGES_PER_SECOND_MAX) {
+            return Err(format!(
+                "rates from {min} to {max} cannot be searched: give messages_per_second_min above \
+                 0 and messages_per_second_max above that, at most {MESSAGES_PER_SECOND_MAX}"
+            ));
+        }
+        if !(latency_p99_ms_max > 0.0 && (0.0..1.0).contains(&failed_share_max)) {
+            return Err(
+                "the limits of a search are out of range: give latency_p99_ms_max above 0 \
+                        and failed_share_max from 0 to below 1"
+                    .to_owned(),
+            );
+        }
+        if !of_kind(Headline::Capacity) {
+            return Err("load 'search' needs headline 'capacity'".to_owned());
+        }
+    } else if of_kind(Headline::Capacity) {
+        return Err("headline 'capacity' needs load 'search'".to_owned());
+    }
+    load_plan(scenario, offered_rate(scenario).or(Some(1.0)), 0)
+        .check()
+        .map_err(|error: PlanError| error.to_string())
 }
 
 /// How many messages per second are due in `scenario`, where that does not depend on the server.
@@ -276,21 +408,31 @@ pub fn offered_rate(scenario: &ScenarioRecord) -> Option<f64> {
 }
 
 /// What the load generator has to do for one trial of `scenario`.
+///
+/// `rate` is the rate of a trial of a search, in messages per second; other loads have their own.
 #[must_use]
-pub fn load_plan(scenario: &ScenarioRecord, tag: u32) -> Plan {
+pub fn load_plan(scenario: &ScenarioRecord, rate: Option<f64>, tag: u32) -> Plan {
     Plan {
         wire: WireFormat::Zillions,
         clients: scenario.clients as usize,
         senders: scenario.senders as usize,
         stalled: scenario.stalled_clients as usize,
+        visits_per_second: scenario.visits_per_second,
         load: match scenario.load {
             LoadRecord::FixedRate { messages_per_second } => {
                 Load::FixedRate { messages_per_second }
             }
-            // A file cannot ask for the others.
-            _ => Load::Saturate,
+            LoadRecord::Burst { messages_per_burst, bursts_per_second } => {
+                Load::Burst { messages_per_burst, bursts_per_second }
+            }
+            LoadRecord::Saturate => Load::Saturate,
+            LoadRecord::EveryoneAtOnce => Load::EveryoneAtOnce,
+            LoadRecord::Search { messages_per_second_min, .. } => {
+                Load::FixedRate { messages_per_second: rate.unwrap_or(messages_per_second_min) }
+            }
         },
         body_bytes: scenario.body_bytes.clone(),
+        tiny: Tiny { per_message: scenario.tiny_per_message, bytes: scenario.tiny_bytes },
         warm_up: Duration::from_secs_f64(scenario.warm_up_seconds),
         measure: Duration::from_secs_f64(scenario.measure_seconds),
         late_after: Duration::from_secs_f64(scenario.late_after_ms / 1e3),
@@ -302,67 +444,4 @@ pub fn load_plan(scenario: &ScenarioRecord, tag: u32) -> Plan {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error(change: impl Fn(&str) -> String) -> String {
-        let (name, text) = BUILT_IN[0];
-        Scenario::parse(name, "s.toml", &change(text)).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn the_built_in_scenarios_are_right_and_two_or_more_run_by_default() {
-        let scenarios = Scenario::built_in();
-        assert!(scenarios.iter().filter(|scenario| scenario.is_default).count() >= 2);
-        assert!(Scenario::peers().iter().all(|scenario| !scenario.is_default));
-        for scenario in scenarios.iter().chain(&Scenario::peers()) {
-            let (full, quick) = (scenario.record(false), scenario.record(true));
-            assert!(full.question.ends_with('?'), "{}", full.question);
-            assert!(quick.measure_seconds < full.measure_seconds);
-            assert_eq!(Scenario::find(&scenario.name).unwrap(), *scenario);
-        }
-    }
-
-    #[test]
-    fn an_unknown_key_is_an_error_with_its_file_and_line() {
-        let error = error(|text| text.replace("clients = 10", "cleints = 10"));
-        assert!(error.starts_with("'s.toml', line "), "{error}");
-        assert!(error.contains("unknown field `cleints`"), "{error}");
-        assert!(!error.contains('\n'), "{error}");
-    }
-
-    #[test]
-    fn an_unknown_key_in_a_table_is_an_error_too() {
-        let error = error(|text| text.replace("[quick]", "[quick]\nclients = 3"));
-        assert!(error.contains("unknown field `clients`"), "{error}");
-    }
-
-    #[test]
-    fn values_that_do_not_go_together_are_errors() {
-        let rate = error(|text| text.replace("messages_per_second = 1000", ""));
-        assert_eq!(rate, "'s.toml': load 'fixed-rate' needs messages_per_second");
-        let senders = error(|text| text.replace("senders = 10", "senders = 11"));
-        assert!(senders.contains("11 of 10 clients cannot send"), "{senders}");
-        let body = error(|text| text.replace("[32, 64, 128]", "[3]"));
-        assert!(body.contains("a body of 3 bytes is too short"), "{body}");
-        let time = error(|text| text.replace("measure_seconds = 0.3", "measure_seconds = -1.0"));
-        assert!(time.contains("measure_seconds is out of range"), "{time}");
-    }
-
-    #[test]
-    fn an_unknown_name_is_answered_with_the_names_there_are() {
-        let error = Scenario::find("small-rom").unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "there is no scenario 'small-rom': the scenarios are small-room, one-to-many, \
-             many-to-many, 1-to-8, 1-to-64, 8-to-8, 1-to-64-stalled, 1000-to-64, 10000-to-64, \
-             200-to-500; or name a .toml file"
-        );
-    }
-
-    #[test]
-    fn a_missing_file_is_named() {
-        let error = Scenario::find("no/such.toml").unwrap_err().to_string();
-        assert!(error.starts_with("cannot read 'no/such.toml': "), "{error}");
-    }
-}
+mod tests;

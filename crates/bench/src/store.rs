@@ -46,13 +46,29 @@ impl Store {
         if folder.join(RUN_FILE).exists() {
             return Err(StoreError::Occupied { path: folder.to_owned() });
         }
-        let trials = folder.join(TRIALS_FOLDER);
+        let store = Self { folder: folder.to_owned() };
+        store.make_writable()?;
+        Ok(store)
+    }
+
+    /// Makes the folders that are not there, and tries whether they can be written to.
+    fn make_writable(&self) -> Result<(), StoreError> {
+        let trials = self.folder.join(TRIALS_FOLDER);
         fs::create_dir_all(&trials)
             .map_err(|source| StoreError::Write { path: trials.clone(), source })?;
-        let store = Self { folder: folder.to_owned() };
         let probe = trials.join(".writable");
-        store.write(&probe, b"")?;
-        fs::remove_file(&probe).map_err(|source| StoreError::Write { path: probe, source })?;
+        self.write(&probe, b"")?;
+        fs::remove_file(&probe).map_err(|source| StoreError::Write { path: probe, source })
+    }
+
+    /// The folder of an interrupted run, to add to it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Write`] if it cannot be written to.
+    pub fn reopen(folder: &Path) -> Result<Self, StoreError> {
+        let store = Self { folder: folder.to_owned() };
+        store.make_writable()?;
         Ok(store)
     }
 

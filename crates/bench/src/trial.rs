@@ -10,17 +10,18 @@ use zillions_harness::{Launch, PortLease, Sample, Server, StartOptions};
 use zillions_load::{LoadError, Outcome, Phase, Plan, WireFormat};
 use zillions_report::record::{
     AnomaliesRecord, ExtrasRecord, GeneratorRecord, HistogramRecord, LostRecord, Measurement,
-    OrderRecord, PairsRecord, ScenarioRecord, ServerRecord, TrialResult,
+    PairsRecord, ScenarioRecord, ServerRecord, TrialResult,
 };
 
 use crate::cpu_times::busy_seconds;
+use crate::order;
 use crate::pin::{Pinning, restrict_to};
 use crate::scenario::load_plan;
 
 /// How long a server may take to print its line.
 const READY_SECONDS_MAX: f64 = 15.0;
 /// How long it may take to end when asked to.
-const STOP_SECONDS_MAX: f64 = 2.0;
+pub(crate) const STOP_SECONDS_MAX: f64 = 2.0;
 /// Lines of its log that are recorded when a trial fails.
 const LOG_LINES: usize = 20;
 /// A trial reports at most this many lost connections one by one.
@@ -53,9 +54,16 @@ struct Readings {
 
 /// Runs one trial of `scenario`; whatever goes wrong with the server is in the result.
 ///
-/// `tag` tells its messages from those of any other trial.
+/// `rate` is the messages per second of an open loop, `tag` tells its messages from those of any
+/// other trial.
 #[must_use]
-pub fn run(launch: &Launch, scenario: &ScenarioRecord, pinning: &Pinning, tag: u32) -> TrialResult {
+pub fn run(
+    launch: &Launch,
+    scenario: &ScenarioRecord,
+    rate: Option<f64>,
+    pinning: &Pinning,
+    tag: u32,
+) -> TrialResult {
     let failed = |reason: String, log| TrialResult::Failed { reason, log };
     let lease = match PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST)) {
         Ok(lease) => lease,
@@ -65,7 +73,8 @@ pub fn run(launch: &Launch, scenario: &ScenarioRecord, pinning: &Pinning, tag: u
         Ok(server) => server,
         Err(reason) => return failed(reason, Vec::new()),
     };
-    let (outcome, readings) = load(&server, launch, scenario, pinning, tag);
+    let plan = Plan { wire: wire(launch), ..load_plan(scenario, rate, tag) };
+    let (outcome, readings) = load(&server, &plan, pinning);
     let result = match finish(&server, outcome, &readings, pinning) {
         Ok(measurement) => TrialResult::Measured(Box::new(measurement)),
         Err(reason) => failed(reason, server.log_tail(LOG_LINES)),
@@ -75,7 +84,7 @@ pub fn run(launch: &Launch, scenario: &ScenarioRecord, pinning: &Pinning, tag: u
 }
 
 /// Starts the server on its processors, which it inherits from this thread.
-fn start(launch: &Launch, address: &str, pinning: &Pinning) -> Result<Server, String> {
+pub(crate) fn start(launch: &Launch, address: &str, pinning: &Pinning) -> Result<Server, String> {
     let cannot_pin = |error| format!("cannot pin the server to its processors: {error}");
     let options = StartOptions { ready_seconds_max: READY_SECONDS_MAX, ..StartOptions::default() };
     restrict_to(&pinning.servers).map_err(cannot_pin)?;
@@ -94,14 +103,7 @@ fn wire(launch: &Launch) -> WireFormat {
 }
 
 /// Runs the load on a thread of its own and takes readings meanwhile.
-fn load(
-    server: &Server,
-    launch: &Launch,
-    scenario: &ScenarioRecord,
-    pinning: &Pinning,
-    tag: u32,
-) -> (Result<Outcome, LoadError>, Readings) {
-    let plan = Plan { wire: wire(launch), ..load_plan(scenario, tag) };
+fn load(server: &Server, plan: &Plan, pinning: &Pinning) -> (Result<Outcome, LoadError>, Readings) {
     // One slot per phase: the generator never waits for the reader.
     let (phases, reached) = mpsc::sync_channel(3);
     let mut readings = Readings::default();
@@ -111,7 +113,7 @@ fn load(
                 // Where it cannot be pinned, the verdict will tell whether that mattered.
                 let _ = restrict_to(&[cpu]);
             }
-            zillions_load::run(server.address(), &plan, |phase| {
+            zillions_load::run(server.address(), plan, |phase| {
                 let _ = phases.try_send(phase);
             })
         });
@@ -206,8 +208,8 @@ fn measurement(
             invented: anomalies.invented,
             reordered: anomalies.reordered,
         },
-        order: OrderRecord::default(),
-        extras: ExtrasRecord::default(),
+        order: order::judge(&outcome.sample),
+        extras: extras(outcome),
         latency: HistogramRecord::new(&outcome.latencies.delivery),
         service: HistogramRecord::new(&outcome.latencies.service),
         last_receiver: HistogramRecord::new(&outcome.latencies.last_receiver),
@@ -229,5 +231,18 @@ fn measurement(
                 reason: lost.reason.clone(),
             })
             .collect(),
+    }
+}
+
+fn extras(outcome: &Outcome) -> ExtrasRecord {
+    let extras = &outcome.extras;
+    ExtrasRecord {
+        tiny_expected: extras.tiny_expected,
+        tiny_delivered: extras.tiny_delivered,
+        visits: extras.visits.visits,
+        visits_failed: extras.visits.failed,
+        stalled_disconnected: extras.stalled_disconnected,
+        rounds: extras.rounds.rounds,
+        rounds_incomplete: extras.rounds.incomplete,
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use rustix::event::{PollFd, PollFlags};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -125,6 +126,18 @@ impl Connections {
             self.stalled.push(stalled);
         }
         Ok(())
+    }
+
+    /// How many of those that never read the server has disconnected.
+    pub(crate) fn stalled_disconnected(&self) -> u64 {
+        let is_over = |socket: &&Socket| {
+            // What stands in the socket hides the end of the stream from everything but this.
+            let mut poll = [PollFd::new(socket, PollFlags::RDHUP)];
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let over = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+            rustix::event::poll(&mut poll, Some(&now)).is_ok() && poll[0].revents().intersects(over)
+        };
+        self.stalled.iter().filter(is_over).count() as u64
     }
 
     pub(crate) fn connected(&self) -> usize {

@@ -1,6 +1,5 @@
 //! The loop of a trial: the thin part that touches sockets and the clock.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,11 +8,14 @@ use hdrhistogram::Histogram;
 use crate::body::{PROBE_SENDER, Stamp};
 use crate::clock::{Clock, ThreadMeter, ThreadUse};
 use crate::connections::Connections;
-use crate::outcome::{GeneratorUse, Latencies, Outcome, Traffic};
+use crate::error::{LoadError, Phase};
+use crate::outcome::{Extras, GeneratorUse, Latencies, Outcome, Traffic};
 use crate::outgoing::Outgoing;
-use crate::plan::{Load, Plan, PlanError};
+use crate::plan::{Load, Plan};
+use crate::rounds::Rounds;
 use crate::schedule::{Schedule, Window};
 use crate::verifier::{Ending, Verifier, histogram};
+use crate::visitors::{VisitCounts, Visitors};
 
 /// A saturating sender makes its messages in chunks of about this size.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -23,72 +25,6 @@ const LEAD_NS: u64 = 1_000_000;
 
 /// A probe that has not reached everybody is followed by the next one after this time.
 const PROBE_AGAIN_NS: u64 = 100_000_000;
-
-/// Where a trial has got to; reported from the generator's own thread, so take little time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Every client is connected and has received a message; the load begins.
-    WarmUp,
-    /// The window begins.
-    Measure,
-    /// The window has ended; messages under way may still arrive.
-    Drain,
-}
-
-/// A trial that could not be carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The plan is wrong.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// Not all clients could connect.
-    #[error("connected {connected} of {clients} clients to {address}, then: {source}")]
-    Connect {
-        /// Where to.
-        address: SocketAddr,
-        /// How many had connected.
-        connected: usize,
-        /// How many were to.
-        clients: usize,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Connected, but the server ended a connection before it had served all.
-    #[error("connection {client} of {clients} ended before the load began: {reason}")]
-    LostEarly {
-        /// Which, from 0.
-        client: usize,
-        /// How many there were.
-        clients: usize,
-        /// How it went.
-        reason: String,
-    },
-    /// Connected, but nothing came.
-    #[error(
-        "only {served} of {clients} clients received a message within {seconds} s of connecting"
-    )]
-    NotServed {
-        /// How many received it.
-        served: usize,
-        /// How many were to.
-        clients: usize,
-        /// How long the generator waited.
-        seconds: f64,
-    },
-    /// The server closed every connection before the window had ended.
-    #[error("the server lost all {clients} connections {seconds:.3} s into the load: {reason}")]
-    AllLost {
-        /// How many there were.
-        clients: usize,
-        /// When the last one went.
-        seconds: f64,
-        /// How it went.
-        reason: String,
-    },
-    /// The generator's own system calls failed.
-    #[error("the load generator cannot go on: {0}")]
-    System(#[from] io::Error),
-}
 
 /// Carries out `plan` against the server at `address`, on the calling thread.
 ///
@@ -110,8 +46,9 @@ pub fn run(
     let start_ns = generator.clock.now_ns() + LEAD_NS;
     let measure_ns = start_ns + nanoseconds(plan.warm_up);
     let window = Window { start_ns: measure_ns, end_ns: measure_ns + nanoseconds(plan.measure) };
-    generator.begin(start_ns, window);
+    generator.begin(address, start_ns, window);
     generator.load_until(window.start_ns)?;
+    generator.verifier.sample.open();
     let before = generator.meter.read();
     observe(Phase::Measure);
     generator.load_until(window.end_ns)?;
@@ -136,6 +73,10 @@ struct Generator<'plan> {
     /// Per sender: how many messages it has made, to take the lengths of bodies in turn.
     made: Vec<usize>,
     schedule: Option<Schedule>,
+    rounds: Rounds,
+    visitors: Option<Visitors>,
+    /// The frames of the tiny messages that go before each message.
+    tiny_frames: Vec<u8>,
     window: Window,
     verifier: Verifier,
     schedule_lag: Histogram<u64>,
@@ -169,6 +110,9 @@ impl<'plan> Generator<'plan> {
             messages_held_back: 0,
             made: vec![0; plan.senders],
             schedule: None,
+            rounds: Rounds::default(),
+            visitors: None,
+            tiny_frames: plan.tiny.frames(),
             window: Window { start_ns: u64::MAX, end_ns: u64::MAX },
             verifier: Verifier::new(plan),
             schedule_lag: histogram(),
@@ -224,30 +168,56 @@ impl<'plan> Generator<'plan> {
         }
     }
 
-    fn begin(&mut self, start_ns: u64, window: Window) {
+    fn begin(&mut self, address: SocketAddr, start_ns: u64, window: Window) {
         self.window = window;
         self.verifier.open(window);
-        if let Load::FixedRate { messages_per_second } = self.plan.load {
-            let senders = self.plan.senders as u16;
-            self.schedule = Some(Schedule::new(start_ns, messages_per_second, senders));
-        }
+        let senders = self.plan.senders as u16;
+        self.schedule = match self.plan.load {
+            Load::FixedRate { messages_per_second } => {
+                Some(Schedule::new(start_ns, messages_per_second, senders))
+            }
+            Load::Burst { messages_per_burst, bursts_per_second } => {
+                Some(Schedule::bursts(start_ns, messages_per_burst, bursts_per_second, senders))
+            }
+            Load::EveryoneAtOnce | Load::Saturate => None,
+        };
+        self.visitors = (self.plan.visits_per_second > 0.0)
+            .then(|| Visitors::new(address, self.plan, start_ns));
     }
 
     /// Sends and receives until `until_ns`.
     fn load_until(&mut self, until_ns: u64) -> Result<(), LoadError> {
         while self.clock.now_ns() < until_ns {
             self.check_connected()?;
-            let next_ns = match self.schedule {
-                Some(_) => self.send_due(until_ns),
-                None => self.saturate(),
+            let next_ns = match self.plan.load {
+                Load::FixedRate { .. } | Load::Burst { .. } => self.send_due(until_ns),
+                Load::EveryoneAtOnce => self.next_round(),
+                Load::Saturate => self.saturate(),
             };
-            let idle_ns = if self.connections.has_readable() { 0 } else { next_ns };
+            let now_ns = self.clock.now_ns();
+            let visit_ns = self.visitors.as_mut().map_or(u64::MAX, |it| it.turn(now_ns));
+            let idle_ns = if self.connections.has_readable() { 0 } else { next_ns.min(visit_ns) };
             self.connections.wait(&self.clock, idle_ns.min(until_ns))?;
             self.receive_all(until_ns);
         }
         // A generator that was held up still owes what was due before the end.
         self.send_due(until_ns);
         Ok(())
+    }
+
+    /// Lets everybody send if all have received what was sent before; until when to wait.
+    fn next_round(&mut self) -> u64 {
+        let (now_ns, delivered) = (self.clock.now_ns(), self.verifier.counts.genuine);
+        if !self.rounds.is_due(now_ns, delivered, self.window) {
+            self.flush_writable();
+            return self.rounds.deadline_ns();
+        }
+        let made = (0..self.plan.senders).filter(|&it| self.make(it as u16, now_ns)).count();
+        (0..self.plan.senders).for_each(|sender| {
+            self.flush(sender);
+        });
+        let expected = (made * self.connections.connected()) as u64;
+        self.rounds.begin(now_ns, delivered, expected)
     }
 
     fn check_connected(&self) -> Result<(), LoadError> {
@@ -303,10 +273,14 @@ impl<'plan> Generator<'plan> {
     fn make(&mut self, sender: u16, intended_ns: u64) -> bool {
         let index = usize::from(sender);
         let length = self.next_length(index);
-        if !self.connections.is_connected(index) || !self.outgoing[index].has_room(length) {
+        let tiny_bytes = self.tiny_frames.len();
+        if !self.connections.is_connected(index)
+            || !self.outgoing[index].has_room(length, tiny_bytes)
+        {
             return false;
         }
         self.made[index] += 1;
+        self.outgoing[index].push_words(&self.tiny_frames);
         let stamp = self.verifier.send(sender, intended_ns);
         self.outgoing[index].push(stamp, length, self.plan.tag);
         true
@@ -423,11 +397,12 @@ impl<'plan> Generator<'plan> {
         let endings: Vec<_> = (0..self.plan.clients).map(ending).collect();
         let senders = &self.outgoing[..self.plan.senders];
         let written: Vec<_> = senders.iter().map(Outgoing::messages_written).collect();
-        let charge_unsent = matches!(self.plan.load, Load::FixedRate { .. });
+        let charge_unsent = self.plan.load.messages_per_second().is_some();
         let pairs = self.verifier.pairs(&endings, &written, charge_unsent);
         for lost in &mut self.connections.lost {
             lost.at_seconds -= start_ns as f64 / 1e9;
         }
+        let extras = self.extras(written.iter().copied().map(u64::from).sum());
         let counts = self.verifier.counts;
         Outcome {
             pairs,
@@ -452,7 +427,25 @@ impl<'plan> Generator<'plan> {
                 ready_wait_seconds: (after.ready_wait.saturating_sub(before.ready_wait))
                     .as_secs_f64(),
             },
+            extras,
+            sample: self.verifier.sample,
             lost: self.connections.lost,
+        }
+    }
+
+    /// What only some plans ask for; `written` messages were written in the whole trial.
+    fn extras(&mut self, written: u64) -> Extras {
+        let visits = self.visitors.as_ref().map_or_else(VisitCounts::default, |it| it.counts);
+        let tiny_written = written * u64::from(self.plan.tiny.per_message);
+        let (tiny_delivered, tiny_more) = self.verifier.tiny(tiny_written);
+        self.verifier.counts.anomalies.corrupted += visits.corrupted;
+        self.verifier.counts.anomalies.invented += tiny_more;
+        Extras {
+            tiny_expected: tiny_written * self.plan.clients as u64,
+            tiny_delivered,
+            visits,
+            stalled_disconnected: self.connections.stalled_disconnected(),
+            rounds: self.rounds.counts,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Open-loop load against a chat server, with every delivery verified and timed.
 //!
 //! One thread drives thousands of connections. Senders write on a schedule that waits for nobody
-//! ([`Load::FixedRate`]) or as fast as the sockets take it ([`Load::Saturate`]). Each body carries
+//! ([`Load::FixedRate`], [`Load::Burst`]), as fast as the sockets take it ([`Load::Saturate`]), or
+//! in rounds that wait for everybody ([`Load::EveryoneAtOnce`], a closed loop). Each body carries
 //! its sender, its sequence number and the nanosecond at which it was meant to be sent, so latency
 //! counts from the *intended* time: a server that freezes is charged for every message it kept
 //! waiting, not only for the one that was under way.
@@ -21,20 +22,35 @@
 pub mod body;
 mod clock;
 mod connections;
+mod error;
 mod flight;
 mod generator;
 mod ledger;
 mod outcome;
 mod outgoing;
 mod plan;
+mod rounds;
+mod sample;
 mod schedule;
+mod tiny;
 mod verifier;
+mod visitors;
 mod wire;
 
-pub use generator::{LoadError, Phase, run};
+pub use error::{LoadError, Phase};
+pub use generator::run;
 pub use ledger::{Entry, GAPS_REMEMBERED_MAX, Ledger};
-pub use outcome::{Anomalies, GeneratorUse, Latencies, LostConnection, Outcome, Pairs, Traffic};
-pub use plan::{CLIENTS_MAX, Load, Plan, PlanError};
+pub use outcome::{
+    Anomalies, Extras, GeneratorUse, Latencies, LostConnection, Outcome, Pairs, Traffic,
+};
+pub use plan::{
+    CLIENTS_MAX, Load, MESSAGES_PER_SECOND_MAX, Plan, PlanError, TINY_PER_MESSAGE_MAX,
+    VISITS_PER_SECOND_MAX,
+};
+pub use rounds::{ROUND_NS_MAX, RoundCounts};
+pub use sample::{SAMPLED_CLIENTS_MAX, SAMPLED_EVENTS_MAX, Sample, Sighting};
 pub use schedule::{Schedule, Window};
+pub use tiny::Tiny;
 pub use verifier::{Aside, Ending, LATENCY_NS_MAX, Verifier, histogram};
+pub use visitors::{VISITORS_MAX, VisitCounts};
 pub use wire::WireFormat;

@@ -2,6 +2,10 @@
 
 use hdrhistogram::Histogram;
 
+use crate::rounds::RoundCounts;
+use crate::sample::Sample;
+use crate::visitors::VisitCounts;
+
 /// Where every expected (message, receiver) pair of the window ended up.
 ///
 /// One message that was to be sent is one pair per connected client, so the classes add up to
@@ -106,6 +110,21 @@ pub struct LostConnection {
     pub reason: String,
 }
 
+/// What only some plans ask for; zeros with the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// Tiny messages that were to be delivered in the whole trial: one per message and client.
+    pub tiny_expected: u64,
+    /// Those that arrived.
+    pub tiny_delivered: u64,
+    /// Clients that came and went.
+    pub visits: VisitCounts,
+    /// Clients that never read and that the server disconnected.
+    pub stalled_disconnected: u64,
+    /// Rounds of a closed loop.
+    pub rounds: RoundCounts,
+}
+
 /// Everything one trial has found.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -119,6 +138,10 @@ pub struct Outcome {
     pub latencies: Latencies,
     /// What the generator used.
     pub generator: GeneratorUse,
+    /// What only some plans ask for.
+    pub extras: Extras,
+    /// What a few clients saw, in order.
+    pub sample: Sample,
     /// Connections that ended early.
     pub lost: Vec<LostConnection>,
 }

@@ -53,9 +53,9 @@ impl Outgoing {
         self.messages_written
     }
 
-    /// Whether a message with a body of `length` bytes has room.
-    pub(crate) fn has_room(&mut self, length: u8) -> bool {
-        let message_bytes = self.wire.sent_bytes(length);
+    /// Whether a message with a body of `length` bytes has room, with `beside_bytes` before it.
+    pub(crate) fn has_room(&mut self, length: u8, beside_bytes: usize) -> bool {
+        let message_bytes = self.wire.sent_bytes(length) + beside_bytes;
         if self.bytes.len() + message_bytes > OUTGOING_BYTES_MAX {
             self.forget_written();
         }
@@ -163,7 +163,7 @@ mod tests {
     fn room_is_bounded_and_comes_back_with_writing() {
         let mut outgoing = Outgoing::new(WireFormat::Zillions);
         let mut queued = 0;
-        while outgoing.has_room(255) {
+        while outgoing.has_room(255, 0) {
             outgoing.push(stamp(queued), 255, 0);
             queued += 1;
         }
@@ -171,9 +171,9 @@ mod tests {
         let mut socket = Narrow { taken: Vec::new(), bytes_max: 300 };
         outgoing.write_to(&mut socket).unwrap();
         assert_eq!(outgoing.take_written(), Some((0, 100)));
-        assert!(outgoing.has_room(255));
+        assert!(outgoing.has_room(255, 0));
         outgoing.push(stamp(queued), 255, 0);
-        assert!(!outgoing.has_room(255));
+        assert!(!outgoing.has_room(255, 0));
         while !outgoing.is_empty() {
             outgoing.write_to(&mut socket).unwrap();
             while outgoing.take_written().is_some() {}

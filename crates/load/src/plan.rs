@@ -3,13 +3,20 @@
 use std::time::Duration;
 
 use crate::body::{BODY_BYTES_MIN, PROBE_SENDER};
+use crate::tiny::Tiny;
 use crate::wire::WireFormat;
 
 /// The most clients one generator drives.
 pub const CLIENTS_MAX: usize = 20_000;
 
 /// The highest rate a plan may ask for, in messages per second.
-const MESSAGES_PER_SECOND_MAX: f64 = 10e6;
+pub const MESSAGES_PER_SECOND_MAX: f64 = 10e6;
+
+/// The most visits a plan may ask for, per second: more would keep the generator from its work.
+pub const VISITS_PER_SECOND_MAX: f64 = 2_000.0;
+
+/// The most tiny messages before a timed one.
+pub const TINY_PER_MESSAGE_MAX: u32 = 1_000;
 
 /// How the senders send.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,6 +26,17 @@ pub enum Load {
         /// Of all senders together.
         messages_per_second: f64,
     },
+    /// Open loop: many messages due at the same moment, the senders in turn, and then none until
+    /// the next moment.
+    Burst {
+        /// Of all senders together.
+        messages_per_burst: u32,
+        /// How many such moments there are.
+        bursts_per_second: f64,
+    },
+    /// Closed loop: every sender sends one message, and when everybody has received all of them,
+    /// or after a second, again. A message's intended time is the beginning of its round.
+    EveryoneAtOnce,
     /// Every sender writes as fast as its socket takes it. A message's intended time is then the
     /// time at which it was made, at most one chunk before it is written.
     Saturate,
@@ -36,10 +54,14 @@ pub struct Plan {
     /// Connections besides those that never read. What they miss counts for nothing: what they
     /// cost the others is the question.
     pub stalled: usize,
+    /// Connections besides those that come, receive for 50 ms, and go again.
+    pub visits_per_second: f64,
     /// How they send.
     pub load: Load,
     /// Lengths of bodies, taken in turn by every sender; each at least [`BODY_BYTES_MIN`].
     pub body_bytes: Vec<u8>,
+    /// Messages that go before each of these.
+    pub tiny: Tiny,
     /// Load before the window, which counts for nothing.
     pub warm_up: Duration,
     /// The length of the window: messages intended within it count.
@@ -81,6 +103,20 @@ pub enum PlanError {
     /// A body too short for the fields that every body carries.
     #[error("a body of {0} bytes is too short to be measured: ask for {BODY_BYTES_MIN} to 255")]
     Body(u8),
+    /// Tiny messages that could not be told from timed ones, or too many.
+    #[error(
+        "{} tiny messages of {} bytes cannot be had: ask for at most {TINY_PER_MESSAGE_MAX}, of less \
+         than {BODY_BYTES_MIN} bytes",
+        .0.per_message,
+        .0.bytes
+    )]
+    Tiny(Tiny),
+    /// No such rate of visits.
+    #[error("{0} visits per second cannot be had: ask for 0 to {VISITS_PER_SECOND_MAX}")]
+    Visits(f64),
+    /// Visitors and tiny messages are of the spec's frames only.
+    #[error("visits and tiny messages need a server that speaks the spec's frames")]
+    OtherWire,
     /// Nothing would be measured.
     #[error("the time to measure is zero")]
     NoTime,
@@ -100,10 +136,10 @@ impl Plan {
         if !(1..=self.clients).contains(&self.senders) {
             return Err(PlanError::Senders { senders: self.senders, clients: self.clients });
         }
-        if let Load::FixedRate { messages_per_second } = self.load
-            && !(messages_per_second > 0.0 && messages_per_second <= MESSAGES_PER_SECOND_MAX)
+        if let Some(rate) = self.load.messages_per_second()
+            && !(rate > 0.0 && rate <= MESSAGES_PER_SECOND_MAX)
         {
-            return Err(PlanError::Rate(messages_per_second));
+            return Err(PlanError::Rate(rate));
         }
         if self.body_bytes.is_empty() {
             return Err(PlanError::NoBody);
@@ -111,10 +147,34 @@ impl Plan {
         if let Some(&short) = self.body_bytes.iter().find(|&&b| usize::from(b) < BODY_BYTES_MIN) {
             return Err(PlanError::Body(short));
         }
+        if !self.tiny.is_tellable() || self.tiny.per_message > TINY_PER_MESSAGE_MAX {
+            return Err(PlanError::Tiny(self.tiny));
+        }
+        if !(0.0..=VISITS_PER_SECOND_MAX).contains(&self.visits_per_second) {
+            return Err(PlanError::Visits(self.visits_per_second));
+        }
+        let has_more = self.tiny.per_message > 0 || self.visits_per_second > 0.0;
+        if has_more && self.wire != WireFormat::Zillions {
+            return Err(PlanError::OtherWire);
+        }
         if self.measure.is_zero() {
             return Err(PlanError::NoTime);
         }
         Ok(())
+    }
+}
+
+impl Load {
+    /// How many messages are due per second, of all senders together, if that is fixed.
+    #[must_use]
+    pub fn messages_per_second(self) -> Option<f64> {
+        match self {
+            Self::FixedRate { messages_per_second } => Some(messages_per_second),
+            Self::Burst { messages_per_burst, bursts_per_second } => {
+                Some(f64::from(messages_per_burst) * bursts_per_second)
+            }
+            Self::EveryoneAtOnce | Self::Saturate => None,
+        }
     }
 }
 
@@ -131,6 +191,8 @@ mod tests {
             clients: 2,
             senders: 1,
             stalled: 0,
+            visits_per_second: 0.0,
+            tiny: Tiny::default(),
             load: Load::FixedRate { messages_per_second: 10.0 },
             body_bytes: vec![64],
             warm_up: Duration::ZERO,
@@ -159,6 +221,18 @@ mod tests {
         wrong = plan();
         wrong.load = Load::FixedRate { messages_per_second: f64::NAN };
         assert!(matches!(wrong.check(), Err(PlanError::Rate(_))));
+        wrong = plan();
+        wrong.load = Load::Burst { messages_per_burst: 0, bursts_per_second: 2.0 };
+        assert_eq!(wrong.check(), Err(PlanError::Rate(0.0)));
+        wrong = plan();
+        wrong.tiny = Tiny { per_message: 1, bytes: 18 };
+        assert_eq!(wrong.check(), Err(PlanError::Tiny(wrong.tiny)));
+        wrong = plan();
+        wrong.visits_per_second = -1.0;
+        assert_eq!(wrong.check(), Err(PlanError::Visits(-1.0)));
+        wrong.visits_per_second = 1.0;
+        wrong.wire = WireFormat::Nats;
+        assert_eq!(wrong.check(), Err(PlanError::OtherWire));
         wrong = plan();
         wrong.clients = 0;
         assert_eq!(wrong.check(), Err(PlanError::Clients(0)));

@@ -24,28 +24,48 @@ impl Window {
     }
 }
 
-/// The times of an open loop: evenly spaced, senders in turn, whatever the server does.
+/// The times of an open loop: evenly spaced moments with one or more messages each, senders in
+/// turn, whatever the server does.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     start_ns: u64,
-    messages_per_second: f64,
+    moments_per_second: f64,
+    messages_per_moment: u64,
     senders: u16,
     scheduled: u64,
 }
 
 impl Schedule {
-    /// A schedule whose first message is due at `start_ns`.
+    /// A schedule of single messages, the first of which is due at `start_ns`.
     #[must_use]
     pub fn new(start_ns: u64, messages_per_second: f64, senders: u16) -> Self {
-        Self { start_ns, messages_per_second, senders, scheduled: 0 }
+        Self::bursts(start_ns, 1, messages_per_second, senders)
+    }
+
+    /// A schedule of bursts, the first of which is due at `start_ns`.
+    #[must_use]
+    pub fn bursts(
+        start_ns: u64,
+        messages_per_burst: u32,
+        bursts_per_second: f64,
+        senders: u16,
+    ) -> Self {
+        Self {
+            start_ns,
+            moments_per_second: bursts_per_second,
+            messages_per_moment: u64::from(messages_per_burst.max(1)),
+            senders,
+            scheduled: 0,
+        }
     }
 
     /// When the next message is due.
     ///
-    /// Computed from the message's number, so errors do not add up.
+    /// Computed from the moment's number, so errors do not add up.
     #[must_use]
     pub fn due_ns(&self) -> u64 {
-        self.start_ns + (self.scheduled as f64 * 1e9 / self.messages_per_second) as u64
+        let moment = self.scheduled / self.messages_per_moment;
+        self.start_ns + (moment as f64 * 1e9 / self.moments_per_second) as u64
     }
 
     /// Takes the next message if it is due at `now_ns`: when it was due, and its sender.
@@ -70,6 +90,15 @@ mod tests {
         let taken: Vec<_> = std::iter::from_fn(|| schedule.take(4_500)).collect();
         assert_eq!(taken, [(1_000, 0), (2_000, 1), (3_000, 2), (4_000, 0)]);
         assert_eq!(schedule.due_ns(), 5_000);
+    }
+
+    #[test]
+    fn the_messages_of_a_burst_are_due_at_once() {
+        let mut schedule = Schedule::bursts(0, 3, 1e3, 2);
+        let taken: Vec<_> = std::iter::from_fn(|| schedule.take(1_500_000)).collect();
+        assert_eq!(taken[..3], [(0, 0), (0, 1), (0, 0)]);
+        assert_eq!(taken[3..], [(1_000_000, 1), (1_000_000, 0), (1_000_000, 1)]);
+        assert_eq!(schedule.due_ns(), 2_000_000);
     }
 
     #[test]

@@ -6,7 +6,9 @@ use crate::flight::Flight;
 use crate::ledger::{Entry, Ledger};
 use crate::outcome::{Anomalies, Pairs};
 use crate::plan::Plan;
+use crate::sample::Sample;
 use crate::schedule::Window;
+use crate::tiny::Tiny;
 use crate::wire::{Decode, Decoders, Heard, WireFormat};
 use hdrhistogram::Histogram;
 
@@ -38,6 +40,10 @@ pub struct Verifier {
     /// Who has received a probe.
     served: Vec<bool>,
     flights: Vec<Flight>,
+    tiny: Tiny,
+    /// Tiny messages that each client has received.
+    tiny_received: Vec<u64>,
+    pub(crate) sample: Sample,
     pub(crate) counts: Counts,
     pub(crate) delivery: Histogram<u64>,
     pub(crate) service: Histogram<u64>,
@@ -52,6 +58,8 @@ pub(crate) struct Counts {
     delivered: u64,
     reordered: u64,
     pub(crate) late: u64,
+    /// Everything genuine that arrived in the whole trial.
+    pub(crate) genuine: u64,
     /// Everything genuine that arrived within the window.
     pub(crate) arrived: u64,
     pub(crate) bytes_arrived: u64,
@@ -91,6 +99,9 @@ impl Verifier {
             decoders: Decoders::new(plan.wire, plan.clients),
             served: vec![false; plan.clients],
             flights: vec![Flight::new(slots); plan.senders],
+            tiny: plan.tiny,
+            tiny_received: vec![0; plan.clients],
+            sample: Sample::new(plan.clients),
             counts: Counts::default(),
             delivery: histogram(),
             service: histogram(),
@@ -114,6 +125,7 @@ impl Verifier {
     pub fn send(&mut self, sender: u16, intended_ns: u64) -> Stamp {
         let sequence = self.ledger.sent(sender);
         self.ledger.send(sender);
+        self.sample.note(usize::from(sender), sender, sequence, false);
         if self.window.contains(intended_ns) {
             self.flights[usize::from(sender)].count(sequence);
         }
@@ -175,23 +187,34 @@ impl Verifier {
                 }
             };
             match body::verify(body, self.tag) {
+                None if self.tiny.is(body) => {
+                    self.tiny_received[receiver] += 1;
+                    self.count_arrived(arrived_in_window, body);
+                }
                 None => self.counts.anomalies.corrupted += 1,
                 Some(stamp) if stamp.sender == PROBE_SENDER => self.served[receiver] = true,
                 Some(stamp) => {
-                    if self.enter(receiver, stamp, now_ns) && arrived_in_window {
-                        self.counts.arrived += 1;
-                        self.counts.bytes_arrived += self.wire.received_bytes(body.len()) as u64;
-                    }
+                    let is_genuine = self.enter(receiver, stamp, now_ns);
+                    self.count_arrived(is_genuine && arrived_in_window, body);
                 }
             }
         }
         aside
     }
 
+    #[inline]
+    fn count_arrived(&mut self, counts: bool, body: &[u8]) {
+        if counts {
+            self.counts.arrived += 1;
+            self.counts.bytes_arrived += self.wire.received_bytes(body.len()) as u64;
+        }
+    }
+
     /// Enters one intact message; whether it is one that `receiver` was to receive.
     #[inline]
     fn enter(&mut self, receiver: usize, stamp: Stamp, now_ns: u64) -> bool {
         let counts = self.window.contains(stamp.intended_ns);
+        self.sample.note(receiver, stamp.sender, stamp.sequence, true);
         match self.ledger.receive(receiver, stamp.sender, stamp.sequence) {
             Entry::Delivered => {
                 self.counts.delivered += u64::from(counts);
@@ -209,6 +232,7 @@ impl Verifier {
                 return false;
             }
         }
+        self.counts.genuine += 1;
         let arrival = self.flights[usize::from(stamp.sender)].arrive(stamp.sequence);
         if counts {
             let latency_ns = now_ns.saturating_sub(stamp.intended_ns);
@@ -222,6 +246,14 @@ impl Verifier {
             }
         }
         true
+    }
+
+    /// How many tiny messages arrived of the `written` ones, summed over the clients, and how many
+    /// more than those.
+    #[must_use]
+    pub fn tiny(&self, written: u64) -> (u64, u64) {
+        let sum = |of: &dyn Fn(u64) -> u64| self.tiny_received.iter().map(|&it| of(it)).sum();
+        (sum(&|received| received.min(written)), sum(&|received| received.saturating_sub(written)))
     }
 
     /// Where the pairs of the window ended up.

@@ -1,7 +1,10 @@
 //! Compares the targets of each scenario.
 
+mod searched;
+
 use hdrhistogram::Histogram;
 
+use crate::capacity::Capacity;
 use crate::noise::{NoiseFloor, noise_floor};
 use crate::record::{
     Headline, LoadRecord, Measurement, Role, ScenarioRecord, TargetRecord, TargetStatus,
@@ -34,8 +37,10 @@ pub struct Row<'a> {
     pub standing: Standing,
     /// Its figures: of its valid trials if it is ranked, otherwise of all that gave any.
     pub figures: Option<Figures>,
-    /// Its trials in the order of their blocks.
+    /// Its trials that are ranked by, in the order of their blocks.
     pub trials: Vec<JudgedTrial<'a>>,
+    /// What a search found, if the scenario searches.
+    pub capacity: Option<Capacity>,
 }
 
 /// Whether a target is ranked.
@@ -65,7 +70,8 @@ pub struct JudgedTrial<'a> {
 /// The figures of a target in a scenario, over several trials.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    /// What the scenario ranks by: the 99th percentile in ns, or deliveries per second.
+    /// What the scenario ranks by: the 99th percentile in ns, deliveries per second, or the highest
+    /// rate within the limits in messages per second.
     pub headline: Estimate,
     /// The headline relative to the best median of the scenario.
     pub relative: Option<Estimate>,
@@ -112,6 +118,10 @@ fn analyse_scenario<'a>(
             .map(|record| JudgedTrial { record, verdict: figures_of(record).map(judge) })
             .collect();
         trials.sort_by_key(|trial| trial.record.block);
+        if let LoadRecord::Search { .. } = scenario.load {
+            rows.push(searched::row(target, trials, scenario, seed));
+            continue;
+        }
         let refusal = refusal(target, &trials);
         let is_used = |trial: &&JudgedTrial<'_>| {
             refusal.is_some()
@@ -124,7 +134,7 @@ fn analyse_scenario<'a>(
             Some(reason) => Standing::Unranked { reason },
             None => Standing::Ranked { tier: 0 },
         };
-        rows.push(Row { target, standing, figures, trials });
+        rows.push(Row { target, standing, figures, trials, capacity: None });
     }
     let noise = noise_floor(results, scenario);
     rank(&mut rows, scenario, noise.as_ref().map_or(1.0, NoiseFloor::factor), seed);
@@ -148,6 +158,11 @@ fn figures_of(trial: &TrialRecord) -> Option<&Measurement> {
 
 /// Why a target is not ranked, if it is not.
 fn refusal(target: &TargetRecord, trials: &[JudgedTrial<'_>]) -> Option<String> {
+    unmeasured(target, trials).or_else(|| unfit(trials))
+}
+
+/// Why there is nothing to rank a target by, if there is not.
+fn unmeasured(target: &TargetRecord, trials: &[JudgedTrial<'_>]) -> Option<String> {
     match &target.status {
         TargetStatus::Skipped { reason, remedy } if remedy.is_empty() => {
             return Some(format!("skipped: {reason}"));
@@ -160,9 +175,11 @@ fn refusal(target: &TargetRecord, trials: &[JudgedTrial<'_>]) -> Option<String> 
         }
         TargetStatus::Measured => {}
     }
-    if trials.is_empty() {
-        return Some("no trial was run".to_owned());
-    }
+    trials.is_empty().then(|| "no trial was run".to_owned())
+}
+
+/// Why its trials do not rank a target, if they do not.
+fn unfit(trials: &[JudgedTrial<'_>]) -> Option<String> {
     let total = trials.len();
     let failures: Vec<_> = trials
         .iter()
@@ -222,6 +239,10 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
     else {
         return;
     };
+    // Of a search there is one figure with its interval, and no ratio of repeats.
+    if scenario.headline == Headline::Capacity {
+        return;
+    }
     for row in rows.iter_mut().filter(|row| is_ranked(row)).skip(1) {
         let own = headlines(row, scenario);
         if let Some(figures) = &mut row.figures {
@@ -418,6 +439,38 @@ mod tests {
             panic!("one trial is ranked")
         };
         assert_eq!(reason, "1 trials are too few to rank: ask for 3 or more");
+    }
+
+    #[test]
+    fn a_search_ranks_by_the_capacity_that_its_holds_confirm() {
+        let mut results = examples::results();
+        results.run.scenarios = vec![examples::scenario("search", Headline::Capacity)];
+        results.trials.clear();
+        for (target, limit) in [("fast", 4_000.0), ("slow", 1_000.0), ("as-fast", f64::MAX)] {
+            for rate in [500.0, 1_000.0, 2_000.0, 4_000.0, 8_000.0] {
+                let mut figures = examples::measurement();
+                figures.pairs.dropped = if rate > limit { figures.pairs.delivered } else { 0 };
+                let result = TrialResult::Measured(Box::new(figures));
+                let order = results.trials.len() as u32;
+                let trial = examples::trial("search", target, order, order, result);
+                results.trials.push(TrialRecord {
+                    role: Role::Hold,
+                    offered_rate: Some(rate),
+                    ..trial
+                });
+            }
+        }
+        let analysis = analyse(&results);
+        assert_eq!(standing(&analysis, 0, "fast"), &Standing::Ranked { tier: 1 });
+        assert_eq!(standing(&analysis, 0, "slow"), &Standing::Ranked { tier: 2 });
+        let Standing::Unranked { reason } = standing(&analysis, 0, "as-fast") else {
+            panic!("a lower bound is ranked")
+        };
+        assert_eq!(reason, "a lower bound: 8000 messages/s is the end of the search");
+        let fast = &analysis[0].rows[0];
+        let headline = fast.figures.as_ref().unwrap().headline;
+        assert_eq!((headline.median, headline.high), (4_000.0, 8_000.0));
+        assert_eq!(fast.capacity.unwrap().holds, 5);
     }
 
     #[test]

@@ -5,12 +5,13 @@
 //!
 //! Rooms: [`record`] is the schema of the files, [`results`] reads a folder of them, [`verdict`]
 //! judges one trial, [`statistics`] is the arithmetic,
-//! [`noise`] says what the machine's noise alone does, [`analysis`] compares the targets of each
+//! [`noise`] says what the machine's noise alone does, [`capacity`] what a search found, [`analysis`] compares the targets of each
 //! scenario, [`mod@format`] writes figures for people, [`html`] writes the report.
 
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+pub mod capacity;
 pub mod format;
 pub mod html;
 pub mod noise;

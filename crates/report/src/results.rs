@@ -93,19 +93,36 @@ impl Results {
     ///
     /// [`ResultsError`] names the file, the place in it, and what to do.
     pub fn read(folder: &Path) -> Result<Self, ResultsError> {
+        let (results, damaged) = Self::read_sound(folder)?;
+        damaged.into_iter().next().map_or(Ok(results), Err)
+    }
+
+    /// Reads the results in `folder` without the trials whose files are damaged, and what is wrong
+    /// with those: a run that is gone on with measures them again.
+    ///
+    /// # Errors
+    ///
+    /// [`ResultsError`], if anything else is wrong.
+    pub fn read_sound(folder: &Path) -> Result<(Self, Vec<ResultsError>), ResultsError> {
         let run_path = folder.join(RUN_FILE);
         if !run_path.is_file() {
             return Err(ResultsError::NoRun { path: folder.to_owned() });
         }
         let run: RunRecord = read_record(&run_path)?;
-        let mut trials = Vec::new();
+        let (mut trials, mut damaged) = (Vec::new(), Vec::new());
         for path in trial_paths(&folder.join(TRIALS_FOLDER))? {
-            let trial: TrialRecord = read_record(&path)?;
-            check_trial(&run, &trial, &path)?;
-            trials.push(trial);
+            let read = read_record(&path).and_then(|trial: TrialRecord| {
+                check_trial(&run, &trial, &path)?;
+                Ok(trial)
+            });
+            match read {
+                Ok(trial) => trials.push(trial),
+                Err(error @ ResultsError::Damaged { .. }) => damaged.push(error),
+                Err(error) => return Err(error),
+            }
         }
         trials.sort_by_key(|trial| trial.order);
-        Ok(Self { run, trials })
+        Ok((Self { run, trials }, damaged))
     }
 }
 
@@ -235,6 +252,20 @@ mod tests {
         assert!(error.starts_with("'DIR/run.json', line "), "{error}");
         assert!(error.contains("EOF while parsing"), "{error}");
         assert!(error.contains("measure again"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_trial_is_left_out_and_named_where_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut written = examples::write(folder.path());
+        let path = trial_paths(&folder.path().join(TRIALS_FOLDER)).unwrap().remove(0);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, &text[..text.len() / 2]).unwrap();
+        let (read, damaged) = Results::read_sound(folder.path()).unwrap();
+        written.trials.remove(0);
+        assert_eq!(read, written);
+        assert_eq!(damaged.len(), 1);
+        assert!(damaged[0].to_string().contains("0000.json', line "), "{}", damaged[0]);
     }
 
     #[test]

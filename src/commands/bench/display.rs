@@ -7,9 +7,10 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use zillions_bench::{Event, Target};
 use zillions_report::analysis::{deliveries_per_second, trial_latency_ns};
+use zillions_report::capacity::{Answer, answer};
 use zillions_report::format::{count, time};
 use zillions_report::record::{
-    Headline, Measurement, ScenarioRecord, TargetStatus, TrialRecord, TrialResult,
+    Headline, Measurement, Role, ScenarioRecord, TargetStatus, TrialRecord, TrialResult,
 };
 use zillions_report::statistics::median;
 use zillions_report::verdict::{Worth, judge};
@@ -19,7 +20,6 @@ use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, paint};
 /// The display of one run.
 pub(super) struct Display<'a> {
     scenarios: &'a [ScenarioRecord],
-    trials: usize,
     live: Option<Live>,
     /// Whether lines are wanted where there is no live display.
     lines: bool,
@@ -39,8 +39,7 @@ impl<'a> Display<'a> {
     /// A display of `targets` in `scenarios`; without `progress`, only what goes wrong is shown.
     pub(super) fn new(targets: &[Target], scenarios: &'a [ScenarioRecord], progress: bool) -> Self {
         let live = progress && std::io::stderr().is_terminal();
-        let display =
-            Self { scenarios, trials: 0, live: live.then(|| Live::new(targets)), lines: progress };
+        let display = Self { scenarios, live: live.then(|| Live::new(targets)), lines: progress };
         for target in targets {
             if let TargetStatus::Skipped { reason, remedy } = &target.record.status {
                 let remedy = if remedy.is_empty() { String::new() } else { format!("; {remedy}") };
@@ -55,12 +54,7 @@ impl<'a> Display<'a> {
     pub(super) fn show(&mut self, event: &Event<'_>) {
         match event {
             Event::Checking { target, done, total } => {
-                let text = format!("checking {target} ({} of {total})", done + 1);
-                match &self.live {
-                    Some(live) => live.bar.set_message(text),
-                    None if self.lines => self.line(&text),
-                    None => {}
-                }
+                self.doing(&format!("checking {target} ({} of {total})", done + 1));
             }
             Event::Refused { target, reason } => {
                 self.line(&format!("{} {target}: {reason}", paint(BAD, "not measured")));
@@ -68,8 +62,15 @@ impl<'a> Display<'a> {
                     row.finish_and_clear();
                 }
             }
-            Event::Planned { trials, estimate, pinning } => {
-                self.trials = *trials;
+            Event::Passed { target, cached } => {
+                if *cached && self.lines && self.live.is_none() {
+                    self.line(&format!("{target} passed the check before"));
+                }
+            }
+            Event::Idling { target, done, total } => {
+                self.doing(&format!("idling {target} ({} of {total})", done + 1));
+            }
+            Event::Planned { trials, kept, estimate, pinning } => {
                 if !self.lines {
                     return;
                 }
@@ -81,21 +82,35 @@ impl<'a> Display<'a> {
                     None => "servers and load share the processors".to_owned(),
                 };
                 let about = rough(*estimate);
-                self.line(&paint(HEADING, format!("{trials} trials, about {about}; {place}")));
+                let known = if *kept > 0 { format!(", {kept} kept") } else { String::new() };
+                let line = format!("{trials} trials{known}, about {about}; {place}");
+                self.line(&paint(HEADING, line));
                 if let Some(live) = &self.live {
                     live.bar.set_length(*trials as u64);
                 }
             }
-            Event::Started { target, scenario, .. } => {
+            Event::Started { target, scenario, role, rate } => {
                 if let Some(live) = &self.live {
-                    live.bar.set_message(format!("{scenario} · {target}"));
+                    let purpose = purpose(*role, *rate);
+                    live.bar.set_message(format!("{scenario} · {target}{purpose}"));
                 }
             }
-            Event::Ended { trial, done, remaining } => self.ended(trial, *done, *remaining),
+            Event::Ended { trial, done, total, remaining } => {
+                self.ended(trial, *done, *total, *remaining);
+            }
         }
     }
 
-    fn ended(&mut self, trial: &TrialRecord, done: usize, remaining: Duration) {
+    /// What is going on before the trials.
+    fn doing(&self, text: &str) {
+        match &self.live {
+            Some(live) => live.bar.set_message(text.to_owned()),
+            None if self.lines => self.line(text),
+            None => {}
+        }
+    }
+
+    fn ended(&mut self, trial: &TrialRecord, done: usize, total: usize, remaining: Duration) {
         if let TrialResult::Failed { reason, .. } = &trial.result {
             let what = format!("{} in {}", trial.target, trial.scenario);
             self.line(&format!("{} {what}: {reason}", paint(BAD, "failed")));
@@ -106,6 +121,7 @@ impl<'a> Display<'a> {
                     live.add(trial, figures, self.scenarios);
                 }
                 live.bar.set_prefix(format!("{} left", rough(remaining)));
+                live.bar.set_length(total as u64);
                 live.bar.set_position(done as u64);
             }
             (None, TrialResult::Measured(figures)) if self.lines => {
@@ -121,10 +137,10 @@ impl<'a> Display<'a> {
                     format!(" ({})", verdict.reason)
                 };
                 self.line(&format!(
-                    "[{done}/{}] {} {}: {}/s, p99 {} {}{why}",
-                    self.trials,
+                    "[{done}/{total}] {} {}{}: {}/s, p99 {} {}{why}",
                     trial.scenario,
                     trial.target,
+                    purpose(trial.role, trial.offered_rate),
                     count(deliveries_per_second(figures)),
                     time(self.p99_ns(trial, figures)),
                     paint(style, verdict.worth)
@@ -181,17 +197,23 @@ impl Live {
     fn add(&mut self, trial: &TrialRecord, figures: &Measurement, scenarios: &[ScenarioRecord]) {
         let key = (trial.target.clone(), trial.scenario.clone());
         let of_scenario = |scenario: &ScenarioRecord| match scenario.headline {
-            Headline::Latency => trial_latency_ns(figures, scenario, 0.99),
-            Headline::Throughput | Headline::Capacity => deliveries_per_second(figures),
+            Headline::Latency => Some(trial_latency_ns(figures, scenario, 0.99)),
+            Headline::Throughput => Some(deliveries_per_second(figures)),
+            Headline::Capacity => {
+                answer(trial, scenario).filter(|it| it.1 == Answer::Met).map(|it| it.0)
+            }
         };
         let Some(scenario) = scenarios.iter().find(|it| it.name == trial.scenario) else { return };
-        self.figures.entry(key).or_default().push(of_scenario(scenario));
+        self.figures.entry(key).or_default().extend(of_scenario(scenario));
         let so_far = scenarios.iter().filter_map(|scenario| {
             let key = (trial.target.clone(), scenario.name.clone());
-            let median = median(self.figures.get(&key)?);
+            let figures = self.figures.get(&key).filter(|figures| !figures.is_empty())?;
             let figure = match scenario.headline {
-                Headline::Latency => format!("p99 {}", time(median)),
-                Headline::Throughput | Headline::Capacity => format!("{}/s", count(median)),
+                Headline::Latency => format!("p99 {}", time(median(figures))),
+                Headline::Throughput => format!("{}/s", count(median(figures))),
+                Headline::Capacity => {
+                    format!("{}/s met", count(figures.iter().copied().fold(0.0, f64::max)))
+                }
             };
             Some(format!("{} {figure}", paint(FAINT, &scenario.name)))
         });
@@ -219,5 +241,17 @@ fn rough(time: Duration) -> String {
     match time.as_secs() {
         seconds if seconds < 60 => format!("{seconds} s"),
         seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
+}
+
+/// What a trial is for, where that is not just one more repeat.
+fn purpose(role: Role, rate: Option<f64>) -> String {
+    let rate = rate.map_or_else(String::new, |rate| format!(" at {}/s", count(rate)));
+    match role {
+        Role::Measure => String::new(),
+        Role::Twin => " (second arm)".to_owned(),
+        Role::Search => format!("{rate} (searching)"),
+        Role::Hold => format!("{rate} (holding)"),
+        Role::Curve => format!("{rate} (curve)"),
     }
 }

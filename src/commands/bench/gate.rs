@@ -1,34 +1,142 @@
 //! Whether a server keeps the spec well enough to be measured.
 
-use zillions_bench::Gate;
-use zillions_conformance::{Options, TargetReport, Unobserved, Verdict};
-use zillions_report::record::TargetRecord;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use zillions_bench::{Gate, program};
+use zillions_conformance::{CaseReport, Options, TargetReport, Unobserved, Verdict};
+use zillions_report::record::{CaseRecord, ConformanceRecord, TargetRecord};
 
 use super::target::Candidate;
 
-/// Runs the quick selection of the conformance suite on the target of `record`.
-///
-/// What the suite could not decide closes no gate: every delivery is verified again in the trials.
-pub(super) fn check(record: &TargetRecord, candidates: &[Candidate]) -> Gate {
-    let candidate = candidates.iter().find(|it| it.target.record.name == record.name);
-    if candidate.is_some_and(|it| it.target.launch.as_ref().is_some_and(|it| it.broker.is_some())) {
-        // The suite does not speak its protocol. Every delivery is verified in the trials.
-        return Gate::Open;
+/// Name and version of what is kept of a check.
+const SCHEMA: &str = "zillions.checked/1";
+
+/// Asks the conformance suite, unless the same program has passed the same suite before.
+pub(super) struct Checks {
+    /// Where passes are kept; `None` if there is no such place or nothing is to be taken from it.
+    folder: Option<PathBuf>,
+    /// Of the suite, which is part of this executable.
+    suite_hash: String,
+}
+
+/// What is kept of a check.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    schema: String,
+    conformance: ConformanceRecord,
+}
+
+impl Checks {
+    /// Checks that may remember and recall passes; with `fresh` they do not.
+    pub(super) fn new(fresh: bool) -> Self {
+        let suite_hash =
+            std::env::current_exe().ok().and_then(|path| program::hash_of_file(&path).ok());
+        let folder = dirs::cache_dir().map(|folder| folder.join("zillions").join("checked"));
+        // Without a hash nothing could be told apart.
+        let folder = folder.filter(|_| !fresh && suite_hash.is_some());
+        Self { folder, suite_hash: suite_hash.unwrap_or_default() }
     }
-    let Some(subject) = candidate.and_then(|candidate| candidate.subject.as_ref()) else {
-        return Gate::Closed("it cannot be started".to_owned());
-    };
-    let options = Options { quick: true, ..Options::default() };
-    match zillions_conformance::run(subject, &options, &mut Unobserved) {
-        Ok(report) => judge(&report),
-        Err(error) => Gate::Closed(error.to_string()),
+
+    /// Runs the quick selection of the suite on the target of `record`.
+    ///
+    /// What the suite could not decide closes no gate: every delivery is verified again in the
+    /// trials.
+    pub(super) fn check(&self, record: &TargetRecord, candidates: &[Candidate]) -> Gate {
+        let candidate = candidates.iter().find(|it| it.target.record.name == record.name);
+        let launch = candidate.and_then(|candidate| candidate.target.launch.as_ref());
+        if launch.is_some_and(|launch| launch.broker.is_some()) {
+            // The suite does not speak its protocol. Every delivery is verified in the trials.
+            return Gate::default();
+        }
+        let Some(subject) = candidate.and_then(|candidate| candidate.subject.as_ref()) else {
+            return refused("it cannot be started".to_owned());
+        };
+        let path = self.folder.as_ref().map(|folder| folder.join(self.file_name(record)));
+        if let Some(conformance) = path.as_deref().and_then(recall) {
+            return Gate { conformance: Some(conformance), refusal: None };
+        }
+        let options = Options { quick: true, ..Options::default() };
+        let report = match zillions_conformance::run(subject, &options, &mut Unobserved) {
+            Ok(report) => report,
+            Err(error) => return refused(error.to_string()),
+        };
+        let conformance = conformance(&report);
+        // Only a pass is kept: what failed may have failed for want of time.
+        if let (Some(path), Verdict::Pass) = (path, report.verdict) {
+            remember(&path, &conformance);
+        }
+        let is_refused = matches!(report.verdict, Verdict::Fail | Verdict::Error);
+        Gate { conformance: Some(conformance), refusal: is_refused.then(|| failures(&report)) }
+    }
+
+    /// Another program, tool chain or suite has another name.
+    fn file_name(&self, record: &TargetRecord) -> String {
+        let what = [
+            self.suite_hash.as_str(),
+            &record.program_hash,
+            &record.command.join("\0"),
+            &record.toolchain.join("\0"),
+        ];
+        format!("{}.json", program::hash_of_texts(&what))
     }
 }
 
-fn judge(report: &TargetReport) -> Gate {
-    match report.verdict {
-        Verdict::Fail | Verdict::Error => Gate::Closed(failures(report)),
-        _ => Gate::Open,
+fn refused(reason: String) -> Gate {
+    Gate { conformance: None, refusal: Some(reason) }
+}
+
+/// What is kept at `path`; whatever else stands there is as good as nothing.
+fn recall(path: &Path) -> Option<ConformanceRecord> {
+    let kept: Kept = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    (kept.schema == SCHEMA).then_some(ConformanceRecord { cached: true, ..kept.conformance })
+}
+
+/// Keeps a pass. If that fails, the next run checks again, which is no harm.
+fn remember(path: &Path, conformance: &ConformanceRecord) {
+    let kept = Kept { schema: SCHEMA.to_owned(), conformance: conformance.clone() };
+    let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
+    let _ = path.parent().map(fs::create_dir_all);
+    let written = serde_json::to_vec_pretty(&kept)
+        .map_err(Into::into)
+        .and_then(|json| fs::write(&unfinished, json))
+        .and_then(|()| fs::rename(&unfinished, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+}
+
+fn conformance(report: &TargetReport) -> ConformanceRecord {
+    let count = |verdict| report.count(verdict) as u32;
+    let did_not_pass = |case: &&CaseReport| {
+        matches!(
+            case.verdict,
+            Verdict::Fail | Verdict::Nonstrict | Verdict::Inconclusive | Verdict::Error
+        )
+    };
+    ConformanceRecord {
+        verdict: report.verdict.as_str().to_owned(),
+        quick: true,
+        cached: false,
+        suite: env!("CARGO_PKG_VERSION").to_owned(),
+        passed: count(Verdict::Pass),
+        failed: count(Verdict::Fail),
+        nonstrict: count(Verdict::Nonstrict),
+        info: count(Verdict::Info),
+        inconclusive: count(Verdict::Inconclusive),
+        skipped: count(Verdict::Skip),
+        errors: count(Verdict::Error),
+        findings: report.cases.iter().filter(did_not_pass).map(finding).collect(),
+    }
+}
+
+fn finding(case: &CaseReport) -> CaseRecord {
+    CaseRecord {
+        id: case.id.clone(),
+        clause: case.clause.clone(),
+        verdict: case.verdict.as_str().to_owned(),
+        detail: case.detail.clone(),
     }
 }
 

@@ -54,11 +54,20 @@ const STOP_SECONDS_MAX: f64 = 2.0;
 /// default. Redis' own default, 32 MB, would disconnect at half of that.
 const QUEUE_LIMIT: &str = "64 MiB";
 
+/// What the servers are called, in that order.
+const NAMES: [&str; 4] =
+    ["zillions-server-epoll", "zillions-server-io-uring", "nats-server", "redis-server"];
+
+/// Whether `name` is one of the servers that are compared.
+pub(super) fn is_peer(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 /// The reference server with both engines, and the brokers.
 pub(super) fn find(arguments: &Arguments) -> Result<Vec<Candidate>, Failure> {
     let peers = [
-        own("zillions-server-epoll", &["--engine", "epoll", "--shards", "1"]),
-        own("zillions-server-io-uring", &["--engine", "io-uring", "--shards", "1"]),
+        own(NAMES[0], &["--engine", "epoll", "--shards", "1"]),
+        own(NAMES[1], &["--engine", "io-uring", "--shards", "1"]),
         nats(&arguments.nats),
         redis(&arguments.redis),
     ];
@@ -87,7 +96,7 @@ fn own(name: &str, arguments: &[&'static str]) -> Peer {
 fn nats(program: &Path) -> Peer {
     Peer {
         record: TargetRecord {
-            name: "nats-server".to_owned(),
+            name: NAMES[2].to_owned(),
             language: "Go".to_owned(),
             library: "NATS core".to_owned(),
             url: "https://docs.nats.io/".to_owned(),
@@ -111,7 +120,7 @@ fn nats(program: &Path) -> Peer {
 fn redis(program: &Path) -> Peer {
     Peer {
         record: TargetRecord {
-            name: "redis-server".to_owned(),
+            name: NAMES[3].to_owned(),
             language: "C".to_owned(),
             library: "Redis pub/sub".to_owned(),
             url: "https://redis.io/docs/latest/develop/interact/pubsub/".to_owned(),

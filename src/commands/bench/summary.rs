@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use zillions_report::analysis::{Row, ScenarioAnalysis, Standing, analyse, number_of};
 use zillions_report::format::{bytes, count, interval, percent, time};
+use zillions_report::noise::NoiseFloor;
 use zillions_report::record::{Headline, TargetStatus, TrialResult};
 use zillions_report::results::Results;
 use zillions_report::statistics::Estimate;
@@ -12,7 +13,7 @@ use zillions_report::verdict::Worth;
 
 use super::peers::claims::{self, Claim};
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
-use crate::output::{self, HEADING, paint};
+use crate::output::{self, FAINT, HEADING, paint};
 
 /// `zillions.bench/1`: the comparison, for programs. The raw results are in the folder.
 #[derive(Debug, Serialize)]
@@ -32,7 +33,18 @@ pub(super) struct Summary<'a> {
 struct ScenarioSummary<'a> {
     name: &'a str,
     question: &'a str,
+    /// What one target's second arm had relative to its first; absent if it is not known.
+    noise: Option<NoiseSummary>,
     rows: Vec<RowSummary<'a>>,
+}
+
+/// The noise floor: by how much one and the same target differs from itself.
+#[derive(Debug, Serialize)]
+struct NoiseSummary {
+    target: String,
+    ratio: EstimateSummary,
+    /// Differences up to this many times separate no tiers.
+    factor: f64,
 }
 
 /// One target in one scenario; times in ns, infinite ones absent.
@@ -46,7 +58,17 @@ struct RowSummary<'a> {
     reason: Option<String>,
     trials: usize,
     trials_valid: usize,
+    /// Messages per second within the limits, if the scenario searches.
+    capacity: Option<CapacitySummary>,
     figures: Option<FiguresSummary>,
+}
+
+/// The highest rate within the limits; `high` is absent where none was missed every time.
+#[derive(Debug, Serialize)]
+struct CapacitySummary {
+    messages_per_second: f64,
+    low: f64,
+    high: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,13 +103,9 @@ fn finite(number: f64) -> Option<f64> {
 
 impl<'a> Summary<'a> {
     /// The comparison of `results`, which are in `folder` with their `report`.
-    pub(super) fn new(
-        results: &'a Results,
-        folder: &'a Path,
-        report: &'a Path,
-        claims: Vec<Claim>,
-    ) -> Self {
+    pub(super) fn new(results: &'a Results, folder: &'a Path, report: &'a Path) -> Self {
         let scenarios = analyse(results).into_iter().map(scenario_summary).collect();
+        let claims = claims::claims(results);
         Self { schema: "zillions.bench/1", folder, report, scenarios, claims, results }
     }
 
@@ -97,6 +115,9 @@ impl<'a> Summary<'a> {
         for analysis in analyse(self.results) {
             text += &format!("\n{}\n", paint(HEADING, &analysis.scenario.question));
             text += &format!("{}\n", table(&analysis));
+            if let Some(noise) = &analysis.noise {
+                text += &format!("  {}\n", paint(FAINT, noise_line(noise)));
+            }
             for row in &analysis.rows {
                 if let (Standing::Unranked { reason }, false) =
                     (&row.standing, row.trials.is_empty())
@@ -167,6 +188,11 @@ fn scenario_summary<'a>(analysis: ScenarioAnalysis<'a>) -> ScenarioSummary<'a> {
     ScenarioSummary {
         name: &analysis.scenario.name,
         question: &analysis.scenario.question,
+        noise: analysis.noise.as_ref().map(|noise| NoiseSummary {
+            target: noise.target.clone(),
+            ratio: noise.ratio.into(),
+            factor: noise.factor(),
+        }),
         rows: analysis.rows.iter().map(row_summary).collect(),
     }
 }
@@ -183,6 +209,11 @@ fn row_summary<'a>(row: &Row<'a>) -> RowSummary<'a> {
         reason,
         trials: row.trials.len(),
         trials_valid: number_of(&row.trials, Worth::Valid),
+        capacity: row.capacity.map(|found| CapacitySummary {
+            messages_per_second: found.messages_per_second,
+            low: found.low,
+            high: found.high,
+        }),
         figures: row.figures.as_ref().map(|figures| FiguresSummary {
             deliveries_per_second: figures.deliveries_per_second.into(),
             latency_p50_ns: finite(figures.latency_p50_ns),
@@ -196,12 +227,22 @@ fn row_summary<'a>(row: &Row<'a>) -> RowSummary<'a> {
     }
 }
 
+fn noise_line(noise: &NoiseFloor) -> String {
+    let (ratio, factor) = (noise.ratio, noise.factor());
+    format!(
+        "noise floor: {} against itself {:.2} to {:.2}; differences up to {factor:.2} times \
+         separate no tiers",
+        noise.target, ratio.low, ratio.high
+    )
+}
+
 fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
+    let is_search = analysis.scenario.headline == Headline::Capacity;
     let mut table = output::table(&[
         "tier",
         "name",
         "style",
-        "deliveries/s",
+        if is_search { "messages/s within the limits" } else { "deliveries/s" },
         "p50",
         "p99",
         "lost",
@@ -222,8 +263,13 @@ fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
             Headline::Latency => {
                 (count(rate.median), format!("{} [{}]", time(p99.median), interval(p99, time)))
             }
-            Headline::Throughput | Headline::Capacity => {
+            Headline::Throughput => {
                 (format!("{} [{}]", count(rate.median), interval(rate, count)), time(p99.median))
+            }
+            Headline::Capacity => {
+                let found = &figures.headline;
+                let interval = interval(found, count);
+                (format!("{} [{interval}]", count(found.median)), time(p99.median))
             }
         };
         table.add_row([

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::plan::Load;
+use crate::tiny::Tiny;
 use crate::wire::WireFormat;
 
 const TAG: u32 = 9;
@@ -21,6 +22,8 @@ impl Paper {
             clients,
             senders,
             stalled: 0,
+            visits_per_second: 0.0,
+            tiny: Tiny::default(),
             load: Load::Saturate,
             body_bytes: vec![20],
             warm_up: Duration::ZERO,

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use zillions_load::{Load, LoadError, Outcome, Plan, WireFormat, run};
+use zillions_load::{Load, LoadError, Outcome, Plan, Tiny, WireFormat, run};
 
 fn plan(wire: WireFormat) -> Plan {
     Plan {
@@ -14,6 +14,8 @@ fn plan(wire: WireFormat) -> Plan {
         clients: 1,
         senders: 1,
         stalled: 0,
+        visits_per_second: 0.0,
+        tiny: Tiny::default(),
         load: Load::FixedRate { messages_per_second: 1_000.0 },
         body_bytes: vec![18, 255],
         warm_up: Duration::ZERO,

@@ -6,7 +6,7 @@ mod server;
 use std::time::Duration;
 
 use server::{Fault, Server};
-use zillions_load::{Load, LoadError, Outcome, Phase, Plan, WireFormat, run};
+use zillions_load::{Load, LoadError, Outcome, Phase, Plan, Tiny, WireFormat, run};
 
 const CLIENTS: usize = 4;
 
@@ -16,6 +16,8 @@ fn plan(load: Load) -> Plan {
         clients: CLIENTS,
         senders: 2,
         stalled: 0,
+        visits_per_second: 0.0,
+        tiny: Tiny::default(),
         load,
         body_bytes: vec![18, 64, 255],
         warm_up: Duration::from_millis(50),
@@ -108,6 +110,72 @@ fn a_frozen_server_is_charged_for_every_message_it_kept_waiting() {
     // message would have seen one such message.
     let waited = latency.count_between(75_000_000, u64::MAX);
     assert!(waited >= 60 * CLIENTS as u64, "{waited} deliveries waited for 75 ms or more");
+}
+
+#[test]
+fn bursts_are_due_at_once_and_arrive_whole() {
+    let load = Load::Burst { messages_per_burst: 50, bursts_per_second: 20.0 };
+    let outcome = trial(Fault::None, &plan(load));
+    assert_eq!(outcome.pairs.expected(), 6 * 50 * CLIENTS as u64);
+    assert_eq!(outcome.pairs.delivered, outcome.pairs.expected());
+}
+
+#[test]
+fn a_closed_loop_waits_for_everybody_before_it_asks_again() {
+    let outcome = trial(Fault::None, &plan(Load::EveryoneAtOnce));
+    let rounds = outcome.extras.rounds;
+    assert!(rounds.rounds > 0 && rounds.incomplete == 0, "{rounds:?}");
+    // Each round is one message of both senders to all clients; one more may have begun.
+    let of_rounds = rounds.rounds * 2 * CLIENTS as u64;
+    let delivered = outcome.pairs.delivered;
+    assert!((of_rounds..=of_rounds + 2 * 2 * CLIENTS as u64).contains(&delivered), "{delivered}");
+    assert_eq!(outcome.pairs.expected(), delivered);
+}
+
+#[test]
+fn a_round_that_lost_a_message_is_given_up_and_the_next_one_begins() {
+    let mut plan = plan(Load::EveryoneAtOnce);
+    plan.measure = Duration::from_millis(2_500);
+    plan.warm_up = Duration::ZERO;
+    let outcome = trial(Fault::DropTenth, &plan);
+    assert!(outcome.extras.rounds.incomplete >= 1, "{:?}", outcome.extras.rounds);
+    assert!(outcome.pairs.dropped > 0);
+    assert!(outcome.anomalies.is_none());
+}
+
+#[test]
+fn tiny_messages_are_counted_and_timed_ones_stay_timed() {
+    let mut plan = fixed_rate();
+    plan.tiny = Tiny { per_message: 5, bytes: 0 };
+    let outcome = trial(Fault::None, &plan);
+    assert_eq!(outcome.pairs.delivered, 300 * CLIENTS as u64);
+    // 50 ms of warm-up before 300 ms of window, at 1000 messages a second.
+    assert_eq!(outcome.extras.tiny_expected, 350 * 5 * CLIENTS as u64);
+    assert_eq!(outcome.extras.tiny_delivered, outcome.extras.tiny_expected);
+    assert!(outcome.anomalies.is_none(), "{:?}", outcome.anomalies);
+}
+
+#[test]
+fn visitors_come_and_go_beside_the_load() {
+    let mut plan = fixed_rate();
+    plan.visits_per_second = 100.0;
+    let outcome = trial(Fault::None, &plan);
+    let visits = outcome.extras.visits;
+    assert!((34..=36).contains(&visits.visits) && visits.failed == 0, "{visits:?}");
+    assert_eq!(outcome.pairs.delivered, 300 * CLIENTS as u64);
+    assert!(outcome.anomalies.is_none(), "{:?}", outcome.anomalies);
+}
+
+#[test]
+fn a_sample_holds_what_was_sent_and_received_from_the_window_on() {
+    let outcome = trial(Fault::None, &fixed_rate());
+    let sample = outcome.sample;
+    assert_eq!(sample.clients, [0, 2, 3]);
+    let received =
+        |client| sample.sightings.iter().filter(|it| it.received && it.client == client).count();
+    assert!((290..=310).contains(&received(2)), "{}", received(2));
+    let sent = sample.sightings.iter().filter(|it| !it.received);
+    assert!(sent.clone().count() > 0 && sent.clone().all(|it| it.client == 0 && it.sender == 0));
 }
 
 #[test]

@@ -98,6 +98,9 @@ fn serve(mut client: TcpStream, room: &Mutex<Room>) {
 
 impl Room {
     fn pass_on(&mut self, mut frame: Vec<u8>) {
+        if frame.len() <= body::BODY_BYTES_MIN {
+            return self.write(&frame);
+        }
         let sequence = u32::from_le_bytes(*frame[9..].first_chunk().unwrap());
         let sender = u16::from_le_bytes(*frame[13..].first_chunk().unwrap());
         let is_probe = sender == body::PROBE_SENDER;

@@ -1,0 +1,120 @@
+//! The exact check of the order of messages, on a sample of a trial.
+
+use std::collections::{BTreeSet, HashMap};
+
+use zillions_load::Sample;
+use zillions_ordering::{ConnectionId, History, MessageId, StreamPosition, check};
+use zillions_report::record::OrderRecord;
+
+/// Whether the clients of `sample` agree on one order that also keeps cause before effect.
+///
+/// The sample begins in mid-stream: what nobody in it received is left out, which changes no
+/// verdict, for whatever contradicts itself does so in what was received.
+#[must_use]
+pub fn judge(sample: &Sample) -> OrderRecord {
+    let received = sample.sightings.iter().filter(|sighting| sighting.received);
+    let deliveries = received.clone().count() as u64;
+    if deliveries == 0 {
+        return OrderRecord::default();
+    }
+    let verdicts = check(&history(sample));
+    let violation = verdicts.broken().next().map_or_else(String::new, |found| {
+        format!(
+            "receivers contradict one another: {} ({}) is broken by {} observations",
+            found.rule.clause(),
+            found.rule.name(),
+            found.claims.len()
+        )
+    });
+    OrderRecord { receivers: sample.clients.len() as u32, deliveries, violation }
+}
+
+/// The sample as a history of its own: the messages of each sender are numbered anew.
+fn history(sample: &Sample) -> History {
+    let mut sequences: HashMap<u16, BTreeSet<u32>> = HashMap::new();
+    let mut first_sent: HashMap<u16, u32> = HashMap::new();
+    for sighting in &sample.sightings {
+        if sighting.received {
+            sequences.entry(sighting.sender).or_default().insert(sighting.sequence);
+        } else {
+            first_sent.entry(sighting.sender).or_insert(sighting.sequence);
+        }
+    }
+    let mut history = History::new();
+    let mut connections: HashMap<u16, ConnectionId> = HashMap::new();
+    let clients: BTreeSet<u16> = sample.clients.iter().chain(sequences.keys()).copied().collect();
+    for client in clients {
+        connections.insert(client, history.connect());
+    }
+    let mut numbers: HashMap<(u16, u32), MessageId> = HashMap::new();
+    for (&sender, all) in &sequences {
+        // What was sent before the sample began, or by somebody who is not in it.
+        let known_from = first_sent.get(&sender).copied().unwrap_or(u32::MAX);
+        for &sequence in all.range(..known_from) {
+            numbers.insert((sender, sequence), history.send(connections[&sender]));
+        }
+    }
+    for (at, sighting) in sample.sightings.iter().enumerate() {
+        let key = (sighting.sender, sighting.sequence);
+        let is_wanted = || sequences.get(&key.0).is_some_and(|all| all.contains(&key.1));
+        if sighting.received {
+            // A message that was received before it was sent was made up by the server, which the
+            // ledger tells; here it is left out.
+            if let Some(&message) = numbers.get(&key) {
+                let position = StreamPosition { offset: at as u64, time_ns: 0 };
+                history.receive(connections[&sighting.client], message, position);
+            }
+        } else if is_wanted() {
+            numbers.insert(key, history.send(connections[&sighting.sender]));
+        }
+    }
+    history
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Client 0 and 1 send; `sightings` are (client, sender, sequence, received).
+    fn verdict(sightings: &[(u16, u16, u32, bool)]) -> OrderRecord {
+        let mut sample = Sample::new(4);
+        sample.open();
+        for &(client, sender, sequence, received) in sightings {
+            sample.note(usize::from(client), sender, sequence, received);
+        }
+        judge(&sample)
+    }
+
+    #[test]
+    fn receivers_that_agree_are_counted_and_pass() {
+        let record = verdict(&[
+            (0, 0, 7, false),
+            (2, 0, 7, true),
+            (2, 1, 3, true),
+            (3, 0, 7, true),
+            (3, 1, 5, true),
+        ]);
+        assert_eq!(record, OrderRecord { receivers: 3, deliveries: 4, violation: String::new() });
+    }
+
+    #[test]
+    fn two_receivers_that_disagree_are_found_in_mid_stream() {
+        let record =
+            verdict(&[(2, 0, 70, true), (2, 1, 30, true), (3, 1, 30, true), (3, 0, 70, true)]);
+        assert!(record.violation.contains("ORDER-3"), "{}", record.violation);
+        assert!(!record.violation.contains('\n'));
+    }
+
+    #[test]
+    fn an_effect_before_its_cause_is_found() {
+        // Client 0 receives 1:5, then sends 0:9; client 3 sees the answer first.
+        let record =
+            verdict(&[(0, 1, 5, true), (0, 0, 9, false), (3, 0, 9, true), (3, 1, 5, true)]);
+        assert!(record.violation.contains("ORDER-4"), "{}", record.violation);
+    }
+
+    #[test]
+    fn a_sample_without_a_delivery_says_nothing() {
+        assert_eq!(verdict(&[(0, 0, 7, false)]), OrderRecord::default());
+    }
+}

@@ -1,0 +1,215 @@
+//! Carrying out trials, one by one, whatever asks for them.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use zillions_harness::{Launch, interrupt};
+use zillions_report::capacity::{self, Answer};
+use zillions_report::record::{LoadRecord, Role, SCHEMA, ScenarioRecord, TrialRecord};
+
+use crate::pin::Pinning;
+use crate::plan::{self, PlannedTrial};
+use crate::run::{BenchError, Event, now};
+use crate::scenario::offered_rate;
+use crate::search::Search;
+use crate::store::Store;
+use crate::trial;
+
+/// What tells a trial from all others of its run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    scenario: String,
+    target: String,
+    role: Role,
+    block: u32,
+}
+
+impl Key {
+    fn of(trial: &TrialRecord) -> Self {
+        Self {
+            scenario: trial.scenario.clone(),
+            target: trial.target.clone(),
+            role: trial.role,
+            block: trial.block,
+        }
+    }
+}
+
+/// One trial that is asked for.
+struct Asked<'a> {
+    scenario: &'a ScenarioRecord,
+    target: usize,
+    role: Role,
+    block: u32,
+    rate: Option<f64>,
+}
+
+/// The part of a run in which servers are measured.
+pub(crate) struct Session<'a, Observe> {
+    pub(crate) store: &'a Store,
+    pub(crate) pinning: &'a Pinning,
+    /// Names, and how to start them.
+    pub(crate) targets: &'a [(&'a str, &'a Launch)],
+    pub(crate) observe: Observe,
+    /// Trials of this run that an earlier process carried out.
+    kept: HashMap<Key, TrialRecord>,
+    trials: Vec<TrialRecord>,
+    /// How many trials the whole run should take.
+    expected: usize,
+    /// How many trials this process has carried out itself.
+    fresh: usize,
+    began: Instant,
+}
+
+impl<'a, Observe: FnMut(&Event<'_>)> Session<'a, Observe> {
+    /// A session that takes over the trials in `kept`.
+    pub(crate) fn new(
+        store: &'a Store,
+        pinning: &'a Pinning,
+        targets: &'a [(&'a str, &'a Launch)],
+        kept: Vec<TrialRecord>,
+        expected: usize,
+        observe: Observe,
+    ) -> Self {
+        Self {
+            store,
+            pinning,
+            targets,
+            observe,
+            kept: kept.into_iter().map(|trial| (Key::of(&trial), trial)).collect(),
+            trials: Vec::new(),
+            expected,
+            fresh: 0,
+            began: Instant::now(),
+        }
+    }
+
+    /// Carries out what was planned beforehand.
+    pub(crate) fn planned(
+        &mut self,
+        scenarios: &'a [ScenarioRecord],
+        planned: &[PlannedTrial],
+    ) -> Result<(), BenchError> {
+        for trial in planned {
+            let scenario = &scenarios[trial.scenario];
+            self.carry_out(&Asked {
+                scenario,
+                target: trial.target,
+                role: trial.role,
+                block: trial.block,
+                rate: offered_rate(scenario),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Searches every target's capacity in `scenario`, one step of each in turn, in random order.
+    pub(crate) fn search(
+        &mut self,
+        scenario: &'a ScenarioRecord,
+        seed: u64,
+    ) -> Result<(), BenchError> {
+        let LoadRecord::Search { messages_per_second_min, messages_per_second_max, .. } =
+            scenario.load
+        else {
+            return Ok(());
+        };
+        let (min, max) = (messages_per_second_min, messages_per_second_max);
+        let mut searches: Vec<Search> = (0..self.targets.len() as u64)
+            .map(|target| Search::new(min, max, scenario.repeats, seed.wrapping_add(target)))
+            .collect();
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let foreseen = self.trials.len() + plan::search_trials(scenario.repeats) * searches.len();
+        loop {
+            let mut active: Vec<usize> =
+                (0..searches.len()).filter(|&at| searches[at].wanted().is_some()).collect();
+            if active.is_empty() {
+                break;
+            }
+            active.shuffle(&mut random);
+            for target in active {
+                let Some(wanted) = searches[target].wanted() else { continue };
+                let trial = self.carry_out(&Asked {
+                    scenario,
+                    target,
+                    role: wanted.role,
+                    block: wanted.number,
+                    rate: Some(wanted.rate),
+                })?;
+                let answer = capacity::answer(trial, scenario).map_or(Answer::Missed, |it| it.1);
+                searches[target].answer(answer);
+            }
+        }
+        // What it took more or less than foreseen.
+        self.expected = (self.expected + self.trials.len()).saturating_sub(foreseen);
+        Ok(())
+    }
+
+    /// All trials so far, in the order in which they were asked for.
+    pub(crate) fn into_trials(self) -> Vec<TrialRecord> {
+        self.trials
+    }
+
+    /// Carries out one trial and keeps it, unless it was kept before.
+    fn carry_out(&mut self, asked: &Asked<'_>) -> Result<&TrialRecord, BenchError> {
+        let (target, launch) = self.targets[asked.target];
+        let key = Key {
+            scenario: asked.scenario.name.clone(),
+            target: target.to_owned(),
+            role: asked.role,
+            block: asked.block,
+        };
+        let kept = self.kept.remove(&key).filter(|trial| trial.offered_rate == asked.rate);
+        let is_kept = kept.is_some();
+        let record = match kept {
+            Some(trial) => trial,
+            None => self.measure(asked, target, launch)?,
+        };
+        self.trials.push(record);
+        self.fresh += usize::from(!is_kept);
+        let done = self.trials.len();
+        let remaining = self.remaining();
+        let trial = &self.trials[done - 1];
+        if !is_kept {
+            let total = self.expected.max(done);
+            (self.observe)(&Event::Ended { trial, done, total, remaining });
+        }
+        Ok(trial)
+    }
+
+    fn measure(
+        &mut self,
+        asked: &Asked<'_>,
+        target: &str,
+        launch: &Launch,
+    ) -> Result<TrialRecord, BenchError> {
+        let order = self.trials.len() as u32;
+        let Asked { scenario, role, rate, .. } = *asked;
+        (self.observe)(&Event::Started { target, scenario: &scenario.name, role, rate });
+        let started = now();
+        let result = trial::run(launch, scenario, rate, self.pinning, order);
+        // After ctrl-C the servers die; that is no failure of theirs.
+        interrupt::wait_if_pending();
+        let record = TrialRecord {
+            schema: SCHEMA.to_owned(),
+            scenario: scenario.name.clone(),
+            target: target.to_owned(),
+            role,
+            offered_rate: rate,
+            block: asked.block,
+            order,
+            started,
+            result,
+        };
+        self.store.keep_trial(&record)?;
+        Ok(record)
+    }
+
+    fn remaining(&self) -> Duration {
+        let left = self.expected.saturating_sub(self.trials.len()) as u32;
+        self.began.elapsed() / self.fresh.max(1) as u32 * left
+    }
+}

@@ -1,0 +1,72 @@
+//! What a trial reports on its way, and why it cannot be carried out.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::plan::PlanError;
+
+/// Where a trial has got to; reported from the generator's own thread, so take little time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Every client is connected and has received a message; the load begins.
+    WarmUp,
+    /// The window begins.
+    Measure,
+    /// The window has ended; messages under way may still arrive.
+    Drain,
+}
+
+/// A trial that could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The plan is wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Not all clients could connect.
+    #[error("connected {connected} of {clients} clients to {address}, then: {source}")]
+    Connect {
+        /// Where to.
+        address: SocketAddr,
+        /// How many had connected.
+        connected: usize,
+        /// How many were to.
+        clients: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Connected, but the server ended a connection before it had served all.
+    #[error("connection {client} of {clients} ended before the load began: {reason}")]
+    LostEarly {
+        /// Which, from 0.
+        client: usize,
+        /// How many there were.
+        clients: usize,
+        /// How it went.
+        reason: String,
+    },
+    /// Connected, but nothing came.
+    #[error(
+        "only {served} of {clients} clients received a message within {seconds} s of connecting"
+    )]
+    NotServed {
+        /// How many received it.
+        served: usize,
+        /// How many were to.
+        clients: usize,
+        /// How long the generator waited.
+        seconds: f64,
+    },
+    /// The server closed every connection before the window had ended.
+    #[error("the server lost all {clients} connections {seconds:.3} s into the load: {reason}")]
+    AllLost {
+        /// How many there were.
+        clients: usize,
+        /// When the last one went.
+        seconds: f64,
+        /// How it went.
+        reason: String,
+    },
+    /// The generator's own system calls failed.
+    #[error("the load generator cannot go on: {0}")]
+    System(#[from] io::Error),
+}

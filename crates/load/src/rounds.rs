@@ -1,0 +1,83 @@
+//! The closed loop: everybody sends one message, and when all have received all of them, again.
+
+use crate::schedule::Window;
+
+/// A round that is not complete by then is given up, and the next one begins.
+pub const ROUND_NS_MAX: u64 = 1_000_000_000;
+
+/// Which rounds there were in the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoundCounts {
+    /// Rounds that began and ended within the window.
+    pub rounds: u64,
+    /// Those among them that were given up.
+    pub incomplete: u64,
+}
+
+/// The rounds of one trial. Pure: it is told the time and what has arrived.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rounds {
+    /// Deliveries in the whole trial with which the round under way is complete.
+    complete_at: u64,
+    /// When it began; `None` if none is under way.
+    began_ns: Option<u64>,
+    pub(crate) counts: RoundCounts,
+}
+
+impl Rounds {
+    /// Whether the next round may begin at `now_ns`, with `delivered` deliveries so far.
+    pub(crate) fn is_due(&mut self, now_ns: u64, delivered: u64, window: Window) -> bool {
+        let Some(began_ns) = self.began_ns else { return true };
+        let is_complete = delivered >= self.complete_at;
+        if !is_complete && now_ns < began_ns + ROUND_NS_MAX {
+            return false;
+        }
+        if window.contains(began_ns) && window.contains(now_ns) {
+            self.counts.rounds += 1;
+            self.counts.incomplete += u64::from(!is_complete);
+        }
+        true
+    }
+
+    /// Notes that a round begins at `now_ns`, of `expected` deliveries more than `delivered`; when
+    /// it is given up.
+    pub(crate) fn begin(&mut self, now_ns: u64, delivered: u64, expected: u64) -> u64 {
+        self.began_ns = Some(now_ns);
+        self.complete_at = delivered + expected;
+        now_ns + ROUND_NS_MAX
+    }
+
+    /// When the round under way is given up.
+    pub(crate) fn deadline_ns(&self) -> u64 {
+        self.began_ns.map_or(0, |began_ns| began_ns + ROUND_NS_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Window = Window { start_ns: 1_000, end_ns: 10 * ROUND_NS_MAX };
+
+    #[test]
+    fn a_round_begins_when_everybody_has_everything() {
+        let mut rounds = Rounds::default();
+        assert!(rounds.is_due(0, 0, WINDOW));
+        rounds.begin(0, 0, 9);
+        assert!(!rounds.is_due(1_500, 8, WINDOW));
+        assert!(rounds.is_due(2_000, 9, WINDOW));
+        assert_eq!(rounds.counts.rounds, 0, "it began before the window");
+        rounds.begin(2_000, 9, 9);
+        assert!(rounds.is_due(3_000, 18, WINDOW));
+        assert_eq!(rounds.counts, RoundCounts { rounds: 1, incomplete: 0 });
+    }
+
+    #[test]
+    fn a_round_that_lost_a_message_is_given_up_after_its_time() {
+        let mut rounds = Rounds::default();
+        let deadline_ns = rounds.begin(2_000, 0, 9);
+        assert!(!rounds.is_due(deadline_ns - 1, 8, WINDOW));
+        assert!(rounds.is_due(deadline_ns, 8, WINDOW));
+        assert_eq!(rounds.counts, RoundCounts { rounds: 1, incomplete: 1 });
+    }
+}

@@ -1,0 +1,44 @@
+//! Rows of scenarios that search.
+
+use super::{Figures, JudgedTrial, Row, Standing, figures_of, unmeasured};
+use crate::capacity::{Answer, Capacity, answers, capacity};
+use crate::record::{Measurement, Role, ScenarioRecord, TargetRecord};
+use crate::statistics::Estimate;
+
+/// The row of a target whose capacity was searched for; `trials` are the holds.
+pub(super) fn row<'a>(
+    target: &'a TargetRecord,
+    trials: Vec<JudgedTrial<'a>>,
+    scenario: &ScenarioRecord,
+    seed: u64,
+) -> Row<'a> {
+    let records = trials.iter().map(|trial| trial.record);
+    let holds = answers(records, scenario, &target.name, Role::Hold);
+    let capacity = capacity(&holds);
+    let refusal = unmeasured(target, &trials).or_else(|| match capacity {
+        None => Some("not even the lowest rate was carried within the limits".to_owned()),
+        Some(Capacity { high: None, messages_per_second, .. }) => {
+            let is_ours = holds.iter().any(|(_, answer)| *answer == Answer::Unreachable);
+            let why = if is_ours { "the load generator's limit" } else { "the end of the search" };
+            Some(format!("a lower bound: {messages_per_second:.0} messages/s is {why}"))
+        }
+        Some(_) => None,
+    });
+    let at_capacity: Vec<&Measurement> = trials
+        .iter()
+        .filter(|trial| trial.record.offered_rate == capacity.map(|it| it.messages_per_second))
+        .filter_map(|trial| figures_of(trial.record))
+        .collect();
+    let mut figures = Figures::of(&at_capacity, scenario, seed);
+    if let (Some(figures), Some(found)) = (&mut figures, capacity) {
+        figures.headline = Estimate {
+            median: found.messages_per_second,
+            low: found.low,
+            high: found.high.unwrap_or(f64::INFINITY),
+            samples: found.holds,
+        };
+    }
+    let standing =
+        refusal.map_or(Standing::Ranked { tier: 0 }, |reason| Standing::Unranked { reason });
+    Row { target, standing, figures, trials, capacity }
+}

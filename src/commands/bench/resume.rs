@@ -1,0 +1,104 @@
+//! `zillions bench --resume`: what an interrupted run still needs.
+
+use std::path::Path;
+
+use zillions_bench::pin::Pinning;
+use zillions_bench::{Options, Target};
+use zillions_harness::machine::Machine;
+use zillions_report::record::{RunRecord, TargetRecord, TargetStatus};
+use zillions_report::results::{Results, ResultsError};
+
+use super::target::Candidate;
+use super::{Prepared, peers, target, tool};
+use crate::cli::Global;
+use crate::failure::Failure;
+use crate::output::{DOUBTFUL, paint};
+
+/// The run in `folder`, if the same tool can go on with it on the same machine with the same
+/// programs: trials under other circumstances could not be compared.
+pub(super) fn prepare(
+    folder: &Path,
+    peers: &peers::Arguments,
+    global: &Global,
+) -> Result<Prepared, Failure> {
+    let (results, damaged) = Results::read_sound(folder).map_err(Failure::usage)?;
+    for error in &damaged {
+        if let ResultsError::Damaged { path, what, .. } = error {
+            let path = path.display();
+            anstream::eprintln!("{} '{path}': {what}", paint(DOUBTFUL, "measured again"));
+        }
+    }
+    let run = &results.run;
+    let pin = run.machine.generator_cpu.is_some();
+    same_circumstances(run, &Pinning::choose(pin))?;
+    let targets = targets(&run.targets, peers, global)?;
+    let options = Options {
+        scenarios: run.scenarios.clone(),
+        seed: run.seed,
+        pin,
+        folder: folder.to_owned(),
+        command_line: run.command_line.clone(),
+        tool: run.tool.clone(),
+        idle: None,
+        resume: Some(results),
+    };
+    Ok(Prepared { candidates: Vec::new(), targets, options })
+}
+
+fn same_circumstances(run: &RunRecord, pinning: &Pinning) -> Result<(), Failure> {
+    let (machine, now) = (&run.machine, Machine::read());
+    let server_cpus = pinning.generator.map_or_else(Vec::new, |_| pinning.servers.clone());
+    let cpus = |of: &[u32]| of.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    for (what, then, today) in [
+        ("version of zillions", run.tool.version.clone(), tool().version),
+        ("processor", machine.cpu_model.clone(), now.cpu_model),
+        ("kernel", machine.kernel.clone(), now.kernel),
+        ("servers' processors", cpus(&machine.server_cpus), cpus(&server_cpus)),
+    ] {
+        if then != today {
+            return Err(Failure::usage(format!(
+                "the run cannot be gone on with: its {what} was '{then}' and is '{today}' now; \
+                 measure anew without --resume"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The recorded targets, those that are measured with a way to start them.
+fn targets(
+    records: &[TargetRecord],
+    peers: &peers::Arguments,
+    global: &Global,
+) -> Result<Vec<Target>, Failure> {
+    let is_measured = |record: &&TargetRecord| record.status == TargetStatus::Measured;
+    let names: Vec<String> =
+        records.iter().filter(is_measured).map(|record| record.name.clone()).collect();
+    let (brokers, names): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| peers::is_peer(name));
+    let mut found = if names.is_empty() { Vec::new() } else { target::find(&names, global)? };
+    if !brokers.is_empty() {
+        found.extend(peers::find(peers)?);
+    }
+    records
+        .iter()
+        .map(|record| {
+            if !is_measured(&record) {
+                return Ok(Target { record: record.clone(), launch: None });
+            }
+            let is_it = |it: &Candidate| it.target.record.name == record.name;
+            let today = found.iter().find(|it| is_it(it)).map(|it| it.target.clone());
+            let launch = today
+                .filter(|today| today.record.program_hash == record.program_hash)
+                .and_then(|today| today.launch);
+            match launch {
+                Some(launch) => Ok(Target { record: record.clone(), launch: Some(launch) }),
+                None => Err(Failure::usage(format!(
+                    "the run cannot be gone on with: the program of '{}' has changed since; \
+                     measure anew without --resume",
+                    record.name
+                ))),
+            }
+        })
+        .collect()
+}
