@@ -111,6 +111,10 @@ fn compare(
     let other = side(results, base_scenario, base, figure)?;
     let Estimate { median: ratio, low, high, samples } =
         estimate_ratio(&own.samples, &other.samples, results.run.seed)?;
+    // What was too little to be measured has no ratio.
+    if !ratio.is_finite() {
+        return None;
+    }
     let base = if base == target { format!("itself in {base_scenario}") } else { base.to_owned() };
     Some(Claim {
         scenario: scenario.to_owned(),
