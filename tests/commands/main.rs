@@ -3,6 +3,7 @@
 
 mod bench;
 mod checking;
+mod comparing;
 mod gallery;
 mod scaffold;
 mod stresstest;

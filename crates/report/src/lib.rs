@@ -5,11 +5,13 @@
 //!
 //! Rooms: [`record`] is the schema of the files, [`results`] reads a folder of them, [`verdict`]
 //! judges one trial, [`statistics`] is the arithmetic, [`analysis`] compares the targets of each
-//! scenario, [`mod@format`] writes figures for people, [`html`] writes the report.
+//! scenario, [`mod@compare`] two runs, [`mod@format`] writes figures for people, [`html`] writes the report.
 
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+pub mod compare;
+pub mod examples;
 pub mod format;
 pub mod html;
 mod plots;
