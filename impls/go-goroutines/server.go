@@ -8,8 +8,9 @@
 //
 // A reader takes whole frames off its connection and hands each to the hub. The
 // hub takes one frame at a time, and so puts all of them into one order, and
-// offers it to every client's queue. A full queue refuses the frame: that client
-// misses it and nobody waits. A writer sends what its queue holds.
+// offers it to every client's queue. When a queue is full the writers get a turn;
+// if it still is, that client misses the frame, and nobody waits for it. A writer
+// sends what its queue holds.
 //
 // The channels into the hub hold nothing. A reader waits until the hub has taken
 // its frame, so a sender that floods is slowed down by its own TCP connection,
@@ -27,6 +28,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"time"
 )
@@ -101,6 +103,7 @@ func listen(args []string) (net.Listener, error) {
 // hub is the sequencing point. It never waits for a client.
 func hub() {
 	clients := make(map[*client]struct{})
+	var full []*client // those whose queue refused the frame at first
 	for {
 		select {
 		case c := <-joins:
@@ -109,13 +112,29 @@ func hub() {
 			delete(clients, c)
 			close(c.queue)
 		case f := <-frames:
+			full = full[:0]
 			for c := range clients {
-				select {
-				case c.queue <- f:
-				default: // the queue is full: this client misses the frame
+				if !c.offer(f) {
+					full = append(full, c)
 				}
 			}
+			if len(full) > 0 {
+				runtime.Gosched() // the writers' turn, or a flood would starve them
+			}
+			for _, c := range full {
+				c.offer(f) // still full: this client misses the frame
+			}
 		}
+	}
+}
+
+// offer puts the frame into the client's queue if there is room.
+func (c *client) offer(f frame) bool {
+	select {
+	case c.queue <- f:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -8,7 +8,7 @@
 //! as the records of [`zillions_report::record`].
 //!
 //! Rooms: [`scenario`] reads scenarios, [`plan`] orders the trials and estimates their time,
-//! [`pin`] chooses processors, [`trial`] runs one trial, [`store`] keeps results, [`mod@run`] does it
+//! [`pin`] chooses processors, [`program`] looks at a program's files, [`trial`] runs one trial, [`store`] keeps results, [`mod@run`] does it
 //! all.
 
 #![forbid(unsafe_code)]
@@ -16,6 +16,7 @@
 mod cpu_times;
 pub mod pin;
 pub mod plan;
+pub mod program;
 pub mod run;
 pub mod scenario;
 pub mod store;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use zillions_report::record::ScenarioRecord;
+use zillions_report::record::{Role, ScenarioRecord};
 
 use crate::scenario::QUIET;
 
@@ -23,25 +23,39 @@ pub struct PlannedTrial {
     pub scenario: usize,
     /// Index of its target.
     pub target: usize,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// Which of `targets` targets is measured as two arms: any, the same for the same seed.
+#[must_use]
+pub fn twin(targets: usize, seed: u64) -> Option<usize> {
+    // Another stream of numbers than the one that orders the trials.
+    let mut random = ChaCha8Rng::seed_from_u64(!seed);
+    (targets > 0).then(|| random.random_range(0..targets))
 }
 
 /// The trials of `targets` targets in every scenario, block by block.
 ///
-/// In each block every target has one trial of each scenario that is repeated that often. The
-/// order within a block is random, and the same for the same seed.
+/// In each block every target has one trial of each scenario that is repeated that often, and the
+/// [`twin`] has two. The order within a block is random, and the same for the same seed.
 #[must_use]
 pub fn trials(scenarios: &[ScenarioRecord], targets: usize, seed: u64) -> Vec<PlannedTrial> {
+    let arms: Vec<(usize, Role)> = (0..targets)
+        .map(|target| (target, Role::Measure))
+        .chain(twin(targets, seed).map(|target| (target, Role::Twin)))
+        .collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let blocks = scenarios.iter().map(|scenario| scenario.repeats).max().unwrap_or(0);
     let mut trials = Vec::new();
     for block in 0..blocks {
-        let mut of_block: Vec<(usize, usize)> = (0..scenarios.len())
+        let mut of_block: Vec<_> = (0..scenarios.len())
             .filter(|&scenario| block < scenarios[scenario].repeats)
-            .flat_map(|scenario| (0..targets).map(move |target| (scenario, target)))
+            .flat_map(|scenario| arms.iter().map(move |&arm| (scenario, arm)))
             .collect();
         of_block.shuffle(&mut random);
-        for (scenario, target) in of_block {
-            trials.push(PlannedTrial { order: trials.len(), block, scenario, target });
+        for (scenario, (target, role)) in of_block {
+            trials.push(PlannedTrial { order: trials.len(), block, scenario, target, role });
         }
     }
     trials
@@ -50,13 +64,13 @@ pub fn trials(scenarios: &[ScenarioRecord], targets: usize, seed: u64) -> Vec<Pl
 /// How long the trials will take, unless servers are slow to start or to drain.
 #[must_use]
 pub fn estimate(scenarios: &[ScenarioRecord], targets: usize) -> Duration {
+    // One of them is measured twice.
+    let arms = if targets == 0 { 0 } else { targets + 1 };
     scenarios
         .iter()
         .map(|scenario| {
             let load = Duration::from_secs_f64(scenario.warm_up_seconds + scenario.measure_seconds);
-            (OVERHEAD + load + QUIET)
-                * scenario.repeats
-                * u32::try_from(targets).unwrap_or(u32::MAX)
+            (OVERHEAD + load + QUIET) * scenario.repeats * u32::try_from(arms).unwrap_or(u32::MAX)
         })
         .sum()
 }
@@ -77,14 +91,26 @@ mod tests {
     }
 
     #[test]
-    fn every_target_runs_once_per_block_and_scenario() {
+    fn every_target_runs_once_per_block_and_scenario_and_the_twin_twice() {
         let mut scenarios = scenarios();
         scenarios[0].repeats = 2;
         let trials = trials(&scenarios, 7, 1);
-        assert_eq!(trials.len(), 7 * (2 + 5));
-        let distinct: HashSet<_> = trials.iter().map(|t| (t.block, t.scenario, t.target)).collect();
+        assert_eq!(trials.len(), (7 + 1) * (2 + 5));
+        let distinct: HashSet<_> =
+            trials.iter().map(|t| (t.block, t.scenario, t.target, t.role)).collect();
         assert_eq!(distinct.len(), trials.len());
+        let twin = twin(7, 1).unwrap();
+        let second_arm: Vec<_> = trials.iter().filter(|t| t.role == Role::Twin).collect();
+        assert!(second_arm.len() == 2 + 5 && second_arm.iter().all(|t| t.target == twin));
         assert!(trials.windows(2).all(|pair| pair[0].block <= pair[1].block));
+    }
+
+    #[test]
+    fn any_target_may_be_the_twin_and_of_none_there_is_none() {
+        let drawn: HashSet<_> = (0..100).filter_map(|seed| twin(3, seed)).collect();
+        assert_eq!(drawn, HashSet::from([0, 1, 2]));
+        assert_eq!(twin(3, 7), twin(3, 7));
+        assert_eq!(twin(0, 7), None);
     }
 
     #[test]
@@ -94,7 +120,10 @@ mod tests {
         assert_ne!(trials(&scenarios, 6, 1), trials(&scenarios, 6, 2));
         let targets_of = |block| -> Vec<_> {
             let all = trials(&scenarios, 6, 1);
-            all.iter().filter(|t| t.block == block).map(|t| (t.scenario, t.target)).collect()
+            all.iter()
+                .filter(|t| t.block == block)
+                .map(|t| (t.scenario, t.target, t.role))
+                .collect()
         };
         assert_ne!(targets_of(0), targets_of(1), "each block has an order of its own");
     }

@@ -13,7 +13,7 @@ use zillions_report::results::Results;
 
 use crate::pin::Pinning;
 use crate::store::{Store, StoreError};
-use crate::{plan, trial};
+use crate::{plan, scenario, trial};
 
 /// One thing to measure, or not.
 #[derive(Clone, Debug)]
@@ -132,10 +132,12 @@ pub fn run(
     let store = Store::create(&options.folder)?;
     check(&mut targets, &mut gate, &mut observe);
     let pinning = Pinning::choose(options.pin);
-    let run = run_record(&targets, options, &pinning);
-    store.keep_run(&run)?;
     let measured: Vec<(&Target, &Launch)> =
         targets.iter().filter_map(|target| Some((target, measurable(target)?))).collect();
+    let mut run = run_record(&targets, options, &pinning);
+    run.twin =
+        plan::twin(measured.len(), options.seed).map(|it| measured[it].0.record.name.clone());
+    store.keep_run(&run)?;
     let planned = plan::trials(&options.scenarios, measured.len(), options.seed);
     let estimate = plan::estimate(&options.scenarios, measured.len());
     observe(&Event::Planned { trials: planned.len(), estimate, pinning: &pinning });
@@ -154,6 +156,8 @@ pub fn run(
             schema: SCHEMA.to_owned(),
             scenario: scenario.name.clone(),
             target: name.clone(),
+            role: planned_trial.role,
+            offered_rate: scenario::offered_rate(scenario),
             block: planned_trial.block,
             order: planned_trial.order as u32,
             started,
@@ -198,6 +202,7 @@ fn run_record(targets: &[Target], options: &Options, pinning: &Pinning) -> RunRe
     RunRecord {
         schema: SCHEMA.to_owned(),
         started: now(),
+        resumed: Vec::new(),
         command_line: options.command_line.clone(),
         seed: options.seed,
         tool: options.tool.clone(),
@@ -215,6 +220,7 @@ fn run_record(targets: &[Target], options: &Options, pinning: &Pinning) -> RunRe
         },
         scenarios: options.scenarios.clone(),
         targets: targets.iter().map(|target| target.record.clone()).collect(),
+        twin: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use zillions_load::{Load, Plan, PlanError};
+use zillions_load::{Load, Plan, PlanError, WireFormat};
 use zillions_report::record::{Headline, LoadRecord, ScenarioRecord};
 
 /// After the window, a trial ends when nothing has arrived for this long.
@@ -198,7 +198,11 @@ impl File {
             load,
             clients: self.clients,
             senders: self.senders,
+            stalled_clients: 0,
+            visits_per_second: 0.0,
             body_bytes: self.body_bytes.clone(),
+            tiny_per_message: 0,
+            tiny_bytes: 0,
             warm_up_seconds: quick.warm_up_seconds.unwrap_or(self.warm_up_seconds),
             measure_seconds: quick.measure_seconds.unwrap_or(self.measure_seconds),
             late_after_ms: self.late_after_ms,
@@ -231,17 +235,32 @@ pub fn check(scenario: &ScenarioRecord) -> Result<(), String> {
     load_plan(scenario, 0).check().map_err(|error: PlanError| error.to_string())
 }
 
+/// How many messages per second are due in `scenario`, where that does not depend on the server.
+#[must_use]
+pub fn offered_rate(scenario: &ScenarioRecord) -> Option<f64> {
+    match scenario.load {
+        LoadRecord::FixedRate { messages_per_second } => Some(messages_per_second),
+        LoadRecord::Burst { messages_per_burst, bursts_per_second } => {
+            Some(f64::from(messages_per_burst) * bursts_per_second)
+        }
+        LoadRecord::Saturate | LoadRecord::EveryoneAtOnce | LoadRecord::Search { .. } => None,
+    }
+}
+
 /// What the load generator has to do for one trial of `scenario`.
 #[must_use]
 pub fn load_plan(scenario: &ScenarioRecord, tag: u32) -> Plan {
     Plan {
+        wire: WireFormat::Zillions,
         clients: scenario.clients as usize,
         senders: scenario.senders as usize,
+        stalled: 0,
         load: match scenario.load {
             LoadRecord::FixedRate { messages_per_second } => {
                 Load::FixedRate { messages_per_second }
             }
-            LoadRecord::Saturate => Load::Saturate,
+            // A file cannot ask for the others.
+            _ => Load::Saturate,
         },
         body_bytes: scenario.body_bytes.clone(),
         warm_up: Duration::from_secs_f64(scenario.warm_up_seconds),

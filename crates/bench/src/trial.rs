@@ -8,8 +8,8 @@ use std::time::Instant;
 use zillions_harness::{Launch, PortLease, Sample, Server, StartOptions};
 use zillions_load::{LoadError, Outcome, Phase};
 use zillions_report::record::{
-    AnomaliesRecord, GeneratorRecord, HistogramRecord, LostRecord, Measurement, PairsRecord,
-    ScenarioRecord, ServerRecord, TrialResult,
+    AnomaliesRecord, ExtrasRecord, GeneratorRecord, HistogramRecord, LostRecord, Measurement,
+    OrderRecord, PairsRecord, ScenarioRecord, ServerRecord, TrialResult,
 };
 
 use crate::cpu_times::busy_seconds;
@@ -195,6 +195,8 @@ fn measurement(
             invented: anomalies.invented,
             reordered: anomalies.reordered,
         },
+        order: OrderRecord::default(),
+        extras: ExtrasRecord::default(),
         latency: HistogramRecord::new(&outcome.latencies.delivery),
         service: HistogramRecord::new(&outcome.latencies.service),
         last_receiver: HistogramRecord::new(&outcome.latencies.last_receiver),

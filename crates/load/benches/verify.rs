@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use zillions_load::{Load, Plan, Verifier, Window, body};
+use zillions_load::{Load, Plan, Verifier, Window, WireFormat, body};
 
 /// About what one `recv` hands over under load.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -16,8 +16,10 @@ fn main() {
 
 fn plan(clients: usize) -> Plan {
     Plan {
+        wire: WireFormat::Zillions,
         clients,
         senders: 1,
+        stalled: 0,
         load: Load::Saturate,
         body_bytes: vec![64],
         warm_up: Duration::ZERO,

@@ -40,8 +40,18 @@ pub struct Stamp {
 /// If `length` is below [`BODY_BYTES_MIN`]; a plan that was checked asks for no such body.
 #[inline]
 pub fn append_frame(stamp: Stamp, length: u8, tag: u32, out: &mut Vec<u8>) {
-    assert!(usize::from(length) >= BODY_BYTES_MIN, "a body of {length} bytes cannot carry a stamp");
     out.push(length);
+    append(stamp, length, tag, out);
+}
+
+/// Appends a body of `length` bytes that carries `stamp`, and nothing else.
+///
+/// # Panics
+///
+/// As [`append_frame`].
+#[inline]
+pub fn append(stamp: Stamp, length: u8, tag: u32, out: &mut Vec<u8>) {
+    assert!(usize::from(length) >= BODY_BYTES_MIN, "a body of {length} bytes cannot carry a stamp");
     out.extend_from_slice(&stamp.intended_ns.to_le_bytes());
     out.extend_from_slice(&stamp.sequence.to_le_bytes());
     out.extend_from_slice(&stamp.sender.to_le_bytes());
@@ -49,7 +59,7 @@ pub fn append_frame(stamp: Stamp, length: u8, tag: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(filler(stamp.sequence, usize::from(length) - BODY_BYTES_MIN));
 }
 
-/// The stamp of `body`, if every byte of it is as [`append_frame`] with the same `tag` wrote it.
+/// The stamp of `body`, if every byte of it is as [`append`] with the same `tag` wrote it.
 #[inline]
 #[must_use]
 pub fn verify(body: &[u8], tag: u32) -> Option<Stamp> {

@@ -1,7 +1,7 @@
 //! The sockets of one trial and the events on them.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -25,6 +25,9 @@ const EVENTS_MAX: usize = 1024;
 /// The kernel's buffer for what a client sends. Fixed, because the default grows to megabytes that
 /// would still be under way when the window has ended.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The kernel's buffer for what a stalled client does not read: it is full at once.
+const STALLED_BUFFER_BYTES: usize = 16 * 1024;
 
 const TIMER: Token = Token(usize::MAX);
 
@@ -54,6 +57,8 @@ pub(crate) struct Connections {
     readable: VecDeque<usize>,
     buffer: Vec<u8>,
     connected: usize,
+    /// Open for as long as the trial lasts, and never read.
+    stalled: Vec<Socket>,
     pub(crate) lost: Vec<LostConnection>,
 }
 
@@ -94,8 +99,32 @@ impl Connections {
             readable: VecDeque::with_capacity(clients),
             buffer: vec![0; RECEIVE_BYTES_MAX],
             connected: clients,
+            stalled: Vec::new(),
             lost: Vec::new(),
         })
+    }
+
+    /// Connects `clients` sockets more within `time_max`, which say `hello` and never read; on
+    /// failure, how many had been connected.
+    pub(crate) fn open_stalled(
+        &mut self,
+        address: SocketAddr,
+        clients: usize,
+        hello: &[u8],
+        time_max: Duration,
+    ) -> Result<(), (usize, io::Error)> {
+        let deadline = Instant::now() + time_max;
+        for client in 0..clients {
+            let stalled = connect_socket(address, deadline, Some(STALLED_BUFFER_BYTES))
+                .and_then(|mut socket| {
+                    // A few bytes find room in any socket.
+                    socket.write_all(hello)?;
+                    Ok(socket)
+                })
+                .map_err(|error| (client, error))?;
+            self.stalled.push(stalled);
+        }
+        Ok(())
     }
 
     pub(crate) fn connected(&self) -> usize {
@@ -169,8 +198,12 @@ impl Connections {
     }
 
     /// Reads once from the connection that has waited longest, and hands on what came, with the
-    /// time at which it was there.
-    pub(crate) fn receive(&mut self, clock: &Clock, mut take: impl FnMut(usize, &[u8], u64)) {
+    /// time at which it was there. If `take` gives a reason to, the connection is closed.
+    pub(crate) fn receive(
+        &mut self,
+        clock: &Clock,
+        mut take: impl FnMut(usize, &[u8], u64) -> Result<(), String>,
+    ) {
         let Some(client) = self.readable.pop_front() else { return };
         let connection = &mut self.connections[client];
         connection.queued = false;
@@ -178,7 +211,10 @@ impl Connections {
         match stream.read(&mut self.buffer) {
             Ok(0) => self.lose(client, clock.now_ns(), "the server closed the connection"),
             Ok(bytes) => {
-                take(client, &self.buffer[..bytes], clock.now_ns());
+                let now_ns = clock.now_ns();
+                if let Err(reason) = take(client, &self.buffer[..bytes], now_ns) {
+                    return self.lose(client, now_ns, &reason);
+                }
                 // A short read has emptied the socket: the next byte makes a new event. Only the
                 // end of the stream may have been announced before.
                 if bytes == self.buffer.len() || connection.closing {
@@ -223,12 +259,25 @@ impl Connections {
 }
 
 fn connect(address: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
+    let socket = connect_socket(address, deadline, None)?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpStream::from_std(socket.into()))
+}
+
+/// A connected socket; the kernel chooses how much it buffers of what comes, if nothing is said.
+fn connect_socket(
+    address: SocketAddr,
+    deadline: Instant,
+    receive_buffer_bytes: Option<usize>,
+) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    if let Some(bytes) = receive_buffer_bytes {
+        socket.set_recv_buffer_size(bytes)?;
+    }
     let left = deadline.saturating_duration_since(Instant::now());
     // A time-out of zero would be refused as a wrong argument instead of as too late.
     socket.connect_timeout(&SockAddr::from(address), left.max(Duration::from_millis(1)))?;
-    socket.set_nonblocking(true)?;
-    Ok(TcpStream::from_std(socket.into()))
+    Ok(socket)
 }

@@ -53,6 +53,16 @@ pub enum LoadError {
         /// What the system said.
         source: io::Error,
     },
+    /// Connected, but the server ended a connection before it had served all.
+    #[error("connection {client} of {clients} ended before the load began: {reason}")]
+    LostEarly {
+        /// Which, from 0.
+        client: usize,
+        /// How many there were.
+        clients: usize,
+        /// How it went.
+        reason: String,
+    },
     /// Connected, but nothing came.
     #[error(
         "only {served} of {clients} clients received a message within {seconds} s of connecting"
@@ -116,8 +126,11 @@ struct Generator<'plan> {
     clock: Clock,
     meter: ThreadMeter,
     connections: Connections,
+    /// Per client; those that do not send only answer.
     outgoing: Vec<Outgoing>,
-    /// Per sender: whether its socket was full and what was queued then is not yet written.
+    /// Clients beyond the senders whose answers wait for their sockets.
+    answering: Vec<usize>,
+    /// Per client: whether its socket was full and what was queued then is not yet written.
     held_back: Vec<bool>,
     messages_held_back: u64,
     /// Per sender: how many messages it has made, to take the lengths of bodies in turn.
@@ -133,16 +146,26 @@ struct Generator<'plan> {
 impl<'plan> Generator<'plan> {
     fn connect(address: SocketAddr, plan: &'plan Plan) -> Result<Self, LoadError> {
         let clients = plan.clients;
-        let connections = Connections::open(address, clients, plan.ready_max).map_err(
-            |(connected, source)| LoadError::Connect { address, connected, clients, source },
-        )?;
-        Ok(Self {
+        let failed =
+            |(connected, source)| LoadError::Connect { address, connected, clients, source };
+        let mut connections =
+            Connections::open(address, clients, plan.ready_max).map_err(failed)?;
+        connections
+            .open_stalled(address, plan.stalled, plan.wire.hello(false), plan.ready_max)
+            .map_err(|(stalled, source)| LoadError::Connect {
+                address,
+                connected: clients + stalled,
+                clients: clients + plan.stalled,
+                source,
+            })?;
+        let mut generator = Self {
             plan,
             clock: Clock::start(),
             meter: ThreadMeter::new(),
             connections,
-            outgoing: (0..plan.senders).map(|_| Outgoing::new()).collect(),
-            held_back: vec![false; plan.senders],
+            outgoing: (0..clients).map(|_| Outgoing::new(plan.wire)).collect(),
+            answering: Vec::new(),
+            held_back: vec![false; clients],
             messages_held_back: 0,
             made: vec![0; plan.senders],
             schedule: None,
@@ -151,32 +174,39 @@ impl<'plan> Generator<'plan> {
             schedule_lag: histogram(),
             messages_written_in_window: 0,
             last_arrival_ns: 0,
-        })
+        };
+        for client in 0..clients {
+            generator.say(client, plan.wire.hello(client < plan.senders));
+        }
+        Ok(generator)
     }
 
     /// Sends probes until every client has received one: connected is not yet accepted.
     fn await_service(&mut self) -> Result<(), LoadError> {
         let clients = self.plan.clients;
         let deadline_ns = self.clock.now_ns() + nanoseconds(self.plan.ready_max);
-        let mut probe_ns = 0;
-        let mut probes = Outgoing::new();
+        let (mut probe_ns, mut sequence) = (0, 0);
         let mut served = 0;
         while served < clients {
             let now_ns = self.clock.now_ns();
-            if now_ns >= deadline_ns || self.connections.connected() < clients {
+            if let Some(lost) = self.connections.lost.first() {
+                let (client, reason) = (lost.client, lost.reason.clone());
+                return Err(LoadError::LostEarly { client, clients, reason });
+            }
+            if now_ns >= deadline_ns {
                 let seconds = self.plan.ready_max.as_secs_f64();
                 return Err(LoadError::NotServed { served, clients, seconds });
             }
-            if now_ns >= probe_ns && probes.is_empty() {
-                let sequence = probes.frames_written();
+            if now_ns >= probe_ns && self.outgoing[0].is_empty() {
                 let stamp = Stamp { intended_ns: now_ns, sequence, sender: PROBE_SENDER };
-                probes.push(stamp, self.plan.body_bytes[0], self.plan.tag);
+                let mut probe = Vec::new();
+                let length = self.plan.body_bytes[0];
+                self.plan.wire.append_message(stamp, length, self.plan.tag, &mut probe);
+                self.say(0, &probe);
+                sequence += 1;
                 probe_ns = now_ns + PROBE_AGAIN_NS;
             }
-            if !probes.is_empty() {
-                self.connections.send(&self.clock, 0, |socket| probes.write_to(socket));
-                probes.take_written();
-            }
+            self.flush_writable();
             self.connections.wait(&self.clock, probe_ns.min(deadline_ns))?;
             while self.connections.has_readable() {
                 self.receive();
@@ -184,6 +214,14 @@ impl<'plan> Generator<'plan> {
             served = self.verifier.served();
         }
         Ok(())
+    }
+
+    /// Writes what is no message of the load, after what waits already.
+    fn say(&mut self, client: usize, words: &[u8]) {
+        self.outgoing[client].push_words(words);
+        if !self.flush(client) && client >= self.plan.senders && !self.answering.contains(&client) {
+            self.answering.push(client);
+        }
     }
 
     fn begin(&mut self, start_ns: u64, window: Window) {
@@ -251,7 +289,7 @@ impl<'plan> Generator<'plan> {
                 let now_ns = self.clock.now_ns();
                 let mut chunk_bytes = 0;
                 while chunk_bytes < CHUNK_BYTES && self.make(sender as u16, now_ns) {
-                    chunk_bytes += usize::from(self.next_length(sender)) + 1;
+                    chunk_bytes += self.plan.wire.sent_bytes(self.next_length(sender));
                 }
             }
             if self.flush(sender) {
@@ -282,6 +320,11 @@ impl<'plan> Generator<'plan> {
         for sender in 0..self.plan.senders {
             if !self.outgoing[sender].is_empty() && self.connections.is_writable(sender) {
                 self.flush(sender);
+            }
+        }
+        for client in std::mem::take(&mut self.answering) {
+            if !self.flush(client) && self.connections.is_connected(client) {
+                self.answering.push(client);
             }
         }
     }
@@ -317,10 +360,16 @@ impl<'plan> Generator<'plan> {
 
     fn receive(&mut self) {
         let Self { connections, clock, verifier, last_arrival_ns, .. } = self;
+        let mut answer = None;
         connections.receive(clock, |client, bytes, now_ns| {
             *last_arrival_ns = now_ns;
-            verifier.receive(client, bytes, now_ns);
+            let aside = verifier.receive(client, bytes, now_ns);
+            answer = aside.answer.map(|words| (client, words));
+            aside.refusal.map_or(Ok(()), Err)
         });
+        if let Some((client, words)) = answer {
+            self.say(client, words);
+        }
     }
 
     /// Reads once from every connection that has something, without holding up what is due.
@@ -372,7 +421,8 @@ impl<'plan> Generator<'plan> {
             (true, false) => Ending::Busy,
         };
         let endings: Vec<_> = (0..self.plan.clients).map(ending).collect();
-        let written: Vec<_> = self.outgoing.iter().map(Outgoing::frames_written).collect();
+        let senders = &self.outgoing[..self.plan.senders];
+        let written: Vec<_> = senders.iter().map(Outgoing::messages_written).collect();
         let charge_unsent = matches!(self.plan.load, Load::FixedRate { .. });
         let pairs = self.verifier.pairs(&endings, &written, charge_unsent);
         for lost in &mut self.connections.lost {

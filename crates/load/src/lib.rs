@@ -10,7 +10,10 @@
 //! class of [`Pairs`]: delivered, reordered, dropped, cut off, pending or unsent. Drops are thus
 //! failures in the record and never samples that are merely absent.
 //!
-//! The core is pure ([`Verifier`], [`Schedule`], [`body`]): it touches no socket and no clock, and
+//! Servers may also speak the protocol of NATS or of Redis ([`WireFormat`]); the bodies, the ledger
+//! and everything else stay the same.
+//!
+//! The core is pure ([`Verifier`], [`Schedule`], [`body`], the wire formats): it touches no socket and no clock, and
 //! [`run`] is the thin part that does.
 
 #![forbid(unsafe_code)]
@@ -26,10 +29,12 @@ mod outgoing;
 mod plan;
 mod schedule;
 mod verifier;
+mod wire;
 
 pub use generator::{LoadError, Phase, run};
 pub use ledger::{Entry, GAPS_REMEMBERED_MAX, Ledger};
 pub use outcome::{Anomalies, GeneratorUse, Latencies, LostConnection, Outcome, Pairs, Traffic};
 pub use plan::{CLIENTS_MAX, Load, Plan, PlanError};
 pub use schedule::{Schedule, Window};
-pub use verifier::{Ending, LATENCY_NS_MAX, Verifier, histogram};
+pub use verifier::{Aside, Ending, LATENCY_NS_MAX, Verifier, histogram};
+pub use wire::WireFormat;

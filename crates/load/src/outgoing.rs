@@ -1,31 +1,47 @@
 //! What one sender has still to write.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use crate::body::{self, Stamp};
+use crate::body::Stamp;
+use crate::wire::WireFormat;
 
-/// The most bytes that wait for one sender's socket; a message that finds no room is refused.
+/// The most bytes of messages that wait for one sender's socket; a message that finds no room is
+/// refused.
 pub(crate) const OUTGOING_BYTES_MAX: usize = 64 * 1024;
 
-/// Frames in the order of their sequence, wholly or partly unwritten.
+/// The most bytes that may wait beside messages. What finds no room is left out: it is an answer,
+/// and the same question was answered just before.
+const WORDS_BYTES_MAX: usize = 1024;
+
+/// Messages in the order of their sequence, wholly or partly unwritten, and words between them.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
+    wire: WireFormat,
     bytes: Vec<u8>,
     /// Where the unwritten bytes begin.
     unwritten: usize,
-    /// Where the first frame begins that is not wholly written.
-    frame: usize,
-    /// How many frames were wholly written.
-    frames_written: u32,
+    /// Messages that are not wholly written.
+    messages: VecDeque<Message>,
+    messages_written: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Message {
+    /// Where its bytes end.
+    end: usize,
+    intended_ns: u64,
 }
 
 impl Outgoing {
-    pub(crate) fn new() -> Self {
+    /// An empty one, which takes memory only when it is used.
+    pub(crate) fn new(wire: WireFormat) -> Self {
         Self {
-            bytes: Vec::with_capacity(OUTGOING_BYTES_MAX),
+            wire,
+            bytes: Vec::new(),
             unwritten: 0,
-            frame: 0,
-            frames_written: 0,
+            messages: VecDeque::new(),
+            messages_written: 0,
         }
     }
 
@@ -33,24 +49,37 @@ impl Outgoing {
         self.unwritten == self.bytes.len()
     }
 
-    pub(crate) fn frames_written(&self) -> u32 {
-        self.frames_written
+    pub(crate) fn messages_written(&self) -> u32 {
+        self.messages_written
     }
 
-    /// Whether a frame with a body of `length` bytes has room.
+    /// Whether a message with a body of `length` bytes has room.
     pub(crate) fn has_room(&mut self, length: u8) -> bool {
-        let frame_bytes = 1 + usize::from(length);
-        if self.bytes.len() + frame_bytes > OUTGOING_BYTES_MAX && self.frame > 0 {
-            self.bytes.drain(..self.frame);
-            self.unwritten -= self.frame;
-            self.frame = 0;
+        let message_bytes = self.wire.sent_bytes(length);
+        if self.bytes.len() + message_bytes > OUTGOING_BYTES_MAX {
+            self.forget_written();
         }
-        self.bytes.len() + frame_bytes <= OUTGOING_BYTES_MAX
+        self.bytes.len() + message_bytes <= OUTGOING_BYTES_MAX
     }
 
-    /// Appends a frame, for which there is room.
+    /// Appends a message, for which there is room.
     pub(crate) fn push(&mut self, stamp: Stamp, length: u8, tag: u32) {
-        body::append_frame(stamp, length, tag, &mut self.bytes);
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve_exact(OUTGOING_BYTES_MAX + WORDS_BYTES_MAX);
+        }
+        self.wire.append_message(stamp, length, tag, &mut self.bytes);
+        let (end, intended_ns) = (self.bytes.len(), stamp.intended_ns);
+        self.messages.push_back(Message { end, intended_ns });
+    }
+
+    /// Appends what is no message: a greeting or an answer.
+    pub(crate) fn push_words(&mut self, words: &[u8]) {
+        if self.bytes.len() + words.len() > OUTGOING_BYTES_MAX + WORDS_BYTES_MAX {
+            self.forget_written();
+        }
+        if self.bytes.len() + words.len() <= OUTGOING_BYTES_MAX + WORDS_BYTES_MAX {
+            self.bytes.extend_from_slice(words);
+        }
     }
 
     /// Writes once; how many bytes it took. Gives up nothing on an error.
@@ -60,24 +89,30 @@ impl Outgoing {
         Ok(bytes)
     }
 
-    /// The next frame that has been wholly written: its sequence and its intended time.
+    /// The next message that has been wholly written: its sequence and its intended time.
     ///
     /// Call it until it returns `None` after each write.
     pub(crate) fn take_written(&mut self) -> Option<(u32, u64)> {
-        let &length = self.bytes.get(self.frame)?;
-        let end = self.frame + 1 + usize::from(length);
-        if end > self.unwritten {
+        if self.messages.front().is_none_or(|message| message.end > self.unwritten) {
+            if self.is_empty() {
+                self.bytes.clear();
+                self.unwritten = 0;
+            }
             return None;
         }
-        let intended = self.bytes[self.frame + 1..].first_chunk()?;
-        let written = (self.frames_written, u64::from_le_bytes(*intended));
-        self.frame = end;
-        self.frames_written += 1;
-        if end == self.bytes.len() {
-            self.bytes.clear();
-            (self.unwritten, self.frame) = (0, 0);
+        let message = self.messages.pop_front()?;
+        let sequence = self.messages_written;
+        self.messages_written += 1;
+        Some((sequence, message.intended_ns))
+    }
+
+    /// Makes room by moving what is unwritten to the front.
+    fn forget_written(&mut self) {
+        self.bytes.drain(..self.unwritten);
+        for message in &mut self.messages {
+            message.end -= self.unwritten;
         }
-        Some(written)
+        self.unwritten = 0;
     }
 }
 
@@ -108,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_counts_as_written_with_its_last_byte() {
-        let mut outgoing = Outgoing::new();
+    fn a_message_counts_as_written_with_its_last_byte() {
+        let mut outgoing = Outgoing::new(WireFormat::Zillions);
         outgoing.push(stamp(0), 20, 0);
         outgoing.push(stamp(1), 20, 0);
         let mut socket = Narrow { taken: Vec::new(), bytes_max: 20 };
@@ -121,12 +156,12 @@ mod tests {
         outgoing.write_to(&mut socket).unwrap();
         assert_eq!(outgoing.take_written(), Some((1, 101)));
         assert!(outgoing.is_empty());
-        assert_eq!(outgoing.frames_written(), 2);
+        assert_eq!(outgoing.messages_written(), 2);
     }
 
     #[test]
     fn room_is_bounded_and_comes_back_with_writing() {
-        let mut outgoing = Outgoing::new();
+        let mut outgoing = Outgoing::new(WireFormat::Zillions);
         let mut queued = 0;
         while outgoing.has_room(255) {
             outgoing.push(stamp(queued), 255, 0);
@@ -143,7 +178,33 @@ mod tests {
             outgoing.write_to(&mut socket).unwrap();
             while outgoing.take_written().is_some() {}
         }
-        assert_eq!(outgoing.frames_written(), queued + 1);
+        assert_eq!(outgoing.messages_written(), queued + 1);
         assert_eq!(socket.taken.len(), (queued as usize + 1) * 256);
+    }
+    #[test]
+    fn words_go_between_messages_and_count_for_nothing() {
+        let mut outgoing = Outgoing::new(WireFormat::Nats);
+        outgoing.push_words(b"CONNECT\r\n");
+        outgoing.push(stamp(0), 20, 0);
+        outgoing.push_words(b"PONG\r\n");
+        outgoing.push(stamp(1), 20, 0);
+        let mut socket = Narrow { taken: Vec::new(), bytes_max: 1 };
+        let mut written = Vec::new();
+        while !outgoing.is_empty() {
+            outgoing.write_to(&mut socket).unwrap();
+            written.extend(std::iter::from_fn(|| outgoing.take_written()));
+        }
+        assert_eq!(written, [(0, 100), (1, 101)]);
+        let message_bytes = WireFormat::Nats.sent_bytes(20);
+        assert!(socket.taken.starts_with(b"CONNECT\r\nPUB z 20\r\n"));
+        assert!(socket.taken[9 + message_bytes..].starts_with(b"PONG\r\nPUB z 20\r\n"));
+        assert_eq!(socket.taken.len(), 9 + message_bytes + 6 + message_bytes);
+    }
+
+    #[test]
+    fn answers_to_a_flood_of_questions_take_no_memory_without_end() {
+        let mut outgoing = Outgoing::new(WireFormat::Nats);
+        (0..100_000).for_each(|_| outgoing.push_words(b"PONG\r\n"));
+        assert!(outgoing.bytes.len() <= OUTGOING_BYTES_MAX + WORDS_BYTES_MAX);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::body::{BODY_BYTES_MIN, PROBE_SENDER};
+use crate::wire::WireFormat;
 
 /// The most clients one generator drives.
 pub const CLIENTS_MAX: usize = 20_000;
@@ -26,10 +27,15 @@ pub enum Load {
 /// One trial. Every client receives; the first `senders` of them also send.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// What the server speaks.
+    pub wire: WireFormat,
     /// Connections, at most [`CLIENTS_MAX`].
     pub clients: usize,
     /// How many of them send.
     pub senders: usize,
+    /// Connections besides those that never read. What they miss counts for nothing: what they
+    /// cost the others is the question.
+    pub stalled: usize,
     /// How they send.
     pub load: Load,
     /// Lengths of bodies, taken in turn by every sender; each at least [`BODY_BYTES_MIN`].
@@ -87,8 +93,9 @@ impl Plan {
     ///
     /// [`PlanError`] names the first thing that is wrong.
     pub fn check(&self) -> Result<(), PlanError> {
-        if !(1..=CLIENTS_MAX).contains(&self.clients) {
-            return Err(PlanError::Clients(self.clients));
+        let connections = self.clients.saturating_add(self.stalled);
+        if self.clients == 0 || connections > CLIENTS_MAX {
+            return Err(PlanError::Clients(connections));
         }
         if !(1..=self.clients).contains(&self.senders) {
             return Err(PlanError::Senders { senders: self.senders, clients: self.clients });
@@ -120,8 +127,10 @@ mod tests {
 
     fn plan() -> Plan {
         Plan {
+            wire: WireFormat::Zillions,
             clients: 2,
             senders: 1,
+            stalled: 0,
             load: Load::FixedRate { messages_per_second: 10.0 },
             body_bytes: vec![64],
             warm_up: Duration::ZERO,
@@ -153,5 +162,8 @@ mod tests {
         wrong = plan();
         wrong.clients = 0;
         assert_eq!(wrong.check(), Err(PlanError::Clients(0)));
+        wrong = plan();
+        wrong.stalled = usize::MAX;
+        assert_eq!(wrong.check(), Err(PlanError::Clients(usize::MAX)));
     }
 }

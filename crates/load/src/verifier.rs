@@ -1,15 +1,14 @@
 //! The hot path: from received bytes to ledger entries and latencies. Pure, and in a steady state
 //! free of allocations.
 
-use hdrhistogram::Histogram;
-use zillions_protocol::{Decoder, HEADER_BYTES};
-
 use crate::body::{self, PROBE_SENDER, Stamp};
 use crate::flight::Flight;
 use crate::ledger::{Entry, Ledger};
 use crate::outcome::{Anomalies, Pairs};
 use crate::plan::Plan;
 use crate::schedule::Window;
+use crate::wire::{Decode, Decoders, Heard, WireFormat};
+use hdrhistogram::Histogram;
 
 /// The longest time a histogram tells apart; what took longer counts as this long.
 pub const LATENCY_NS_MAX: u64 = 60_000_000_000;
@@ -30,11 +29,12 @@ pub fn histogram() -> Histogram<u64> {
 /// Checks and times everything that is received in one trial.
 #[derive(Debug)]
 pub struct Verifier {
+    wire: WireFormat,
     tag: u32,
     window: Window,
     late_after_ns: u64,
     ledger: Ledger,
-    decoders: Vec<Decoder>,
+    decoders: Decoders,
     /// Who has received a probe.
     served: Vec<bool>,
     flights: Vec<Flight>,
@@ -57,6 +57,15 @@ pub(crate) struct Counts {
     pub(crate) bytes_arrived: u64,
 }
 
+/// What a server said besides messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// It asked for these bytes; several times the same question needs one answer.
+    pub answer: Option<&'static [u8]>,
+    /// It refused to go on, or does not speak the protocol: the connection is to be closed.
+    pub refusal: Option<String>,
+}
+
 /// How a trial ended for one receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -74,11 +83,12 @@ impl Verifier {
     pub fn new(plan: &Plan) -> Self {
         let slots = (FLIGHT_SLOTS / plan.senders).max(1);
         Self {
+            wire: plan.wire,
             tag: plan.tag,
             window: Window { start_ns: u64::MAX, end_ns: u64::MAX },
             late_after_ns: u64::try_from(plan.late_after.as_nanos()).unwrap_or(u64::MAX),
             ledger: Ledger::new(plan.clients, plan.senders),
-            decoders: vec![Decoder::new(); plan.clients],
+            decoders: Decoders::new(plan.wire, plan.clients),
             served: vec![false; plan.clients],
             flights: vec![Flight::new(slots); plan.senders],
             counts: Counts::default(),
@@ -123,26 +133,59 @@ impl Verifier {
         self.flights[usize::from(sender)].write(sequence, written_ns, receivers);
     }
 
-    /// Checks and times all messages in `bytes`, which `receiver` received at `now_ns`.
+    /// Checks and times all messages in `bytes`, which `receiver` received at `now_ns`; what else
+    /// the server said there.
     ///
     /// The stream may be cut anywhere.
-    pub fn receive(&mut self, receiver: usize, mut bytes: &[u8], now_ns: u64) {
-        // The decoder is moved out and back so that the loop may borrow the rest of `self`.
-        let mut decoder = std::mem::take(&mut self.decoders[receiver]);
+    pub fn receive(&mut self, receiver: usize, bytes: &[u8], now_ns: u64) -> Aside {
+        // The decoders are moved out and back so that the loop may borrow the rest of `self`.
+        let mut decoders = std::mem::take(&mut self.decoders);
+        let aside = match &mut decoders {
+            Decoders::Zillions(all) => {
+                self.receive_all(&mut all[receiver], receiver, bytes, now_ns)
+            }
+            Decoders::Nats(all) => self.receive_all(&mut all[receiver], receiver, bytes, now_ns),
+            Decoders::Redis(all) => self.receive_all(&mut all[receiver], receiver, bytes, now_ns),
+        };
+        self.decoders = decoders;
+        aside
+    }
+
+    /// [`receive`](Self::receive), compiled for each protocol.
+    fn receive_all(
+        &mut self,
+        decoder: &mut impl Decode,
+        receiver: usize,
+        mut bytes: &[u8],
+        now_ns: u64,
+    ) -> Aside {
         let arrived_in_window = self.window.contains(now_ns);
-        while let Some(body) = decoder.decode(&mut bytes) {
+        let mut aside = Aside::default();
+        while let Some(heard) = decoder.decode(&mut bytes) {
+            let body = match heard {
+                Heard::Message(body) => body,
+                Heard::Chatter => continue,
+                Heard::Question(answer) => {
+                    aside.answer = Some(answer);
+                    continue;
+                }
+                Heard::Refusal(reason) => {
+                    aside.refusal = Some(reason);
+                    break;
+                }
+            };
             match body::verify(body, self.tag) {
                 None => self.counts.anomalies.corrupted += 1,
                 Some(stamp) if stamp.sender == PROBE_SENDER => self.served[receiver] = true,
                 Some(stamp) => {
                     if self.enter(receiver, stamp, now_ns) && arrived_in_window {
                         self.counts.arrived += 1;
-                        self.counts.bytes_arrived += (HEADER_BYTES + body.len()) as u64;
+                        self.counts.bytes_arrived += self.wire.received_bytes(body.len()) as u64;
                     }
                 }
             }
         }
-        self.decoders[receiver] = decoder;
+        aside
     }
 
     /// Enters one intact message; whether it is one that `receiver` was to receive.

@@ -2,9 +2,10 @@
 
 use hdrhistogram::Histogram;
 
+use crate::noise::{NoiseFloor, noise_floor};
 use crate::record::{
-    Headline, LoadRecord, Measurement, ScenarioRecord, TargetRecord, TargetStatus, TrialRecord,
-    TrialResult,
+    Headline, LoadRecord, Measurement, Role, ScenarioRecord, TargetRecord, TargetStatus,
+    TrialRecord, TrialResult,
 };
 use crate::results::Results;
 use crate::statistics::{Estimate, estimate_median, estimate_ratio, tiers};
@@ -20,6 +21,8 @@ pub struct ScenarioAnalysis<'a> {
     pub scenario: &'a ScenarioRecord,
     /// One row per target of the run; the ranked ones first, tier by tier.
     pub rows: Vec<Row<'a>>,
+    /// By how much one and the same target differs from itself, if that was measured.
+    pub noise: Option<NoiseFloor>,
 }
 
 /// One target in one scenario.
@@ -105,6 +108,7 @@ fn analyse_scenario<'a>(
             .trials
             .iter()
             .filter(|trial| trial.scenario == scenario.name && trial.target == target.name)
+            .filter(|trial| trial.role == ranked_role(scenario))
             .map(|record| JudgedTrial { record, verdict: figures_of(record).map(judge) })
             .collect();
         trials.sort_by_key(|trial| trial.record.block);
@@ -122,8 +126,17 @@ fn analyse_scenario<'a>(
         };
         rows.push(Row { target, standing, figures, trials });
     }
-    rank(&mut rows, scenario, seed);
-    ScenarioAnalysis { scenario, rows }
+    let noise = noise_floor(results, scenario);
+    rank(&mut rows, scenario, noise.as_ref().map_or(1.0, NoiseFloor::factor), seed);
+    ScenarioAnalysis { scenario, rows, noise }
+}
+
+/// The trials that a scenario ranks by.
+fn ranked_role(scenario: &ScenarioRecord) -> Role {
+    match scenario.load {
+        LoadRecord::Search { .. } => Role::Hold,
+        _ => Role::Measure,
+    }
 }
 
 fn figures_of(trial: &TrialRecord) -> Option<&Measurement> {
@@ -182,14 +195,14 @@ pub fn number_of(trials: &[JudgedTrial<'_>], worth: Worth) -> usize {
 }
 
 /// Fills in tiers and ratios, and puts the rows into their order.
-fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, seed: u64) {
+fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed: u64) {
     let lower_is_better = scenario.headline == Headline::Latency;
     let better = |a: f64, b: f64| if lower_is_better { a < b } else { a > b };
     let is_ranked = |row: &Row<'_>| matches!(row.standing, Standing::Ranked { .. });
     let ranked: Vec<usize> = (0..rows.len()).filter(|&at| is_ranked(&rows[at])).collect();
     let estimates: Vec<Estimate> =
         ranked.iter().filter_map(|&at| Some(rows[at].figures.as_ref()?.headline)).collect();
-    for (&at, tier) in ranked.iter().zip(tiers(&estimates, better)) {
+    for (&at, tier) in ranked.iter().zip(tiers(&estimates, noise_factor, better)) {
         rows[at].standing = Standing::Ranked { tier };
     }
     let sort_key = |row: &Row<'_>| {
@@ -231,10 +244,13 @@ fn headlines(row: &Row<'_>, scenario: &ScenarioRecord) -> Vec<f64> {
     valid_measurements(row).map(|figures| headline(figures, scenario)).collect()
 }
 
-fn headline(trial: &Measurement, scenario: &ScenarioRecord) -> f64 {
+/// What one trial has of what the scenario ranks by: the 99th percentile in ns, or deliveries per
+/// second.
+#[must_use]
+pub fn headline(trial: &Measurement, scenario: &ScenarioRecord) -> f64 {
     match scenario.headline {
         Headline::Latency => trial_latency_ns(trial, scenario, 0.99),
-        Headline::Throughput => deliveries_per_second(trial),
+        Headline::Throughput | Headline::Capacity => deliveries_per_second(trial),
     }
 }
 
@@ -264,8 +280,8 @@ pub fn cpu_us_per_delivery(trial: &Measurement) -> Option<f64> {
 /// were due at fixed times; a saturating sender always has some under way.
 fn percentile_base(trial: &Measurement, scenario: &ScenarioRecord) -> u64 {
     match scenario.load {
-        LoadRecord::FixedRate { .. } => trial.pairs.expected(),
         LoadRecord::Saturate => trial.pairs.expected() - trial.pairs.pending,
+        _ => trial.pairs.expected(),
     }
 }
 

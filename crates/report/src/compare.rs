@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::analysis::{Row, ScenarioAnalysis, Standing, analyse, valid_measurements};
+use crate::noise::NoiseFloor;
 use crate::record::{MachineRecord, ScenarioRecord, TargetStatus, TrialResult};
 use crate::results::Results;
 use crate::statistics::{Estimate, estimate_difference, estimate_median, estimate_ratio};
@@ -46,7 +47,7 @@ pub struct Comparison {
     pub schema: &'static str,
     /// The answer to the whole.
     pub verdict: Verdict,
-    /// From where on a change was called clear.
+    /// From where on a change was called clear. A figure that scenarios rank by must also exceed the noise floor.
     pub thresholds: Thresholds,
     /// What differs between the runs besides the servers, one line each.
     pub notes: Vec<String>,
@@ -336,6 +337,7 @@ fn compare_scenario(
         let reason = format!("it was carried out differently: {}", differences.join(", "));
         return not_compared(new.scenario, reason);
     }
+    let limits = Limits::of(thresholds, base, new);
     let rows = base.rows.iter().chain(&new.rows);
     let names: BTreeSet<&str> = rows.map(|row| row.target.name.as_str()).collect();
     let targets = names
@@ -352,7 +354,7 @@ fn compare_scenario(
             let (status, reason) = status(old, now);
             let changes = match (status, old, now) {
                 (Status::Compared, Some(old), Some(now)) => {
-                    changes(old, now, new.scenario, thresholds, seed)
+                    changes(old, now, new.scenario, &limits, seed)
                 }
                 _ => Vec::new(),
             };
@@ -393,7 +395,7 @@ fn changes(
     base: &Row<'_>,
     new: &Row<'_>,
     scenario: &ScenarioRecord,
-    thresholds: Thresholds,
+    limits: &Limits,
     seed: u64,
 ) -> Vec<Change> {
     let change = |figure: Figure| {
@@ -411,28 +413,45 @@ fn changes(
             base: estimate_median(&old, seed)?,
             new: estimate_median(&now, seed)?,
             change,
-            direction: direction(figure, &change, thresholds),
+            direction: limits.direction(figure, &change),
         })
     };
     Figure::of_scenario(scenario).into_iter().filter_map(change).collect()
 }
 
-fn direction(figure: Figure, change: &Estimate, thresholds: Thresholds) -> Direction {
-    let (least, most) = if figure.is_share() {
-        (-thresholds.lost_share, thresholds.lost_share)
-    } else {
-        (1.0 / (1.0 + thresholds.ratio), 1.0 + thresholds.ratio)
-    };
-    let (above, below) = if figure.higher_is_better() {
-        (Direction::Better, Direction::Worse)
-    } else {
-        (Direction::Worse, Direction::Better)
-    };
-    match change {
-        change if change.low > most => above,
-        change if change.high < least => below,
-        change if least <= change.low && change.high <= most => Direction::Same,
-        _ => Direction::Unclear,
+/// From where on a change is clear, in one scenario.
+struct Limits {
+    thresholds: Thresholds,
+    /// What noise alone does to the figure that the scenario ranks by, in the noisier run; as a
+    /// ratio, 1 for nothing.
+    noise_factor: f64,
+}
+
+impl Limits {
+    fn of(thresholds: Thresholds, base: &ScenarioAnalysis<'_>, new: &ScenarioAnalysis<'_>) -> Self {
+        let floors = [base, new].into_iter().filter_map(|analysis| analysis.noise.as_ref());
+        Self { thresholds, noise_factor: floors.map(NoiseFloor::factor).fold(1.0, f64::max) }
+    }
+
+    fn direction(&self, figure: Figure, change: &Estimate) -> Direction {
+        let (least, most) = if figure.is_share() {
+            (-self.thresholds.lost_share, self.thresholds.lost_share)
+        } else {
+            let noise = if figure.is_headline() { self.noise_factor } else { 1.0 };
+            let most = noise.max(1.0 + self.thresholds.ratio);
+            (1.0 / most, most)
+        };
+        let (above, below) = if figure.higher_is_better() {
+            (Direction::Better, Direction::Worse)
+        } else {
+            (Direction::Worse, Direction::Better)
+        };
+        match change {
+            change if change.low > most => above,
+            change if change.high < least => below,
+            change if least <= change.low && change.high <= most => Direction::Same,
+            _ => Direction::Unclear,
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use std::path::Path;
 use hdrhistogram::Histogram;
 
 use crate::record::{
-    AnomaliesRecord, GeneratorRecord, Headline, HistogramRecord, LoadRecord, MachineRecord,
-    Measurement, PairsRecord, RunRecord, SCHEMA, ScenarioRecord, ServerRecord, TargetRecord,
-    TargetStatus, ToolRecord, TrialRecord, TrialResult,
+    AnomaliesRecord, ExtrasRecord, GeneratorRecord, Headline, HistogramRecord, LoadRecord,
+    MachineRecord, Measurement, OrderRecord, PairsRecord, Role, RunRecord, SCHEMA, ScenarioRecord,
+    ServerRecord, TargetRecord, TargetStatus, ToolRecord, TrialRecord, TrialResult,
 };
 use crate::results::{RUN_FILE, Results, TRIALS_FOLDER};
 
@@ -46,6 +46,8 @@ pub fn scaled(slowness: f64) -> Measurement {
         late: 0,
         pairs: PairsRecord { delivered: MESSAGES * CLIENTS, ..PairsRecord::default() },
         anomalies: AnomaliesRecord::default(),
+        order: OrderRecord::default(),
+        extras: ExtrasRecord::default(),
         latency: times(100_000.0),
         service: times(80_000.0),
         last_receiver: times(150_000.0),
@@ -82,10 +84,20 @@ pub fn scenario(name: &str, headline: Headline) -> ScenarioRecord {
         load: match headline {
             Headline::Latency => LoadRecord::FixedRate { messages_per_second: 1_000.0 },
             Headline::Throughput => LoadRecord::Saturate,
+            Headline::Capacity => LoadRecord::Search {
+                latency_p99_ms_max: 10.0,
+                failed_share_max: 0.001,
+                messages_per_second_min: 100.0,
+                messages_per_second_max: 100_000.0,
+            },
         },
         clients: CLIENTS as u32,
         senders: 2,
+        stalled_clients: 0,
+        visits_per_second: 0.0,
         body_bytes: vec![64],
+        tiny_per_message: 0,
+        tiny_bytes: 0,
         warm_up_seconds: 0.2,
         measure_seconds: 0.5,
         late_after_ms: 100.0,
@@ -105,9 +117,8 @@ pub fn target(name: &str, style: &str, status: TargetStatus) -> TargetRecord {
         summary: "One thread & a <queue> per client".to_owned(),
         slow_reader: "drop-newest".to_owned(),
         queue_limit: "64".to_owned(),
-        toolchain: Vec::new(),
-        build_seconds: None,
         status,
+        ..TargetRecord::default()
     }
 }
 
@@ -124,6 +135,8 @@ pub fn trial(
         schema: SCHEMA.to_owned(),
         scenario: scenario.to_owned(),
         target: target.to_owned(),
+        role: Role::Measure,
+        offered_rate: Some(1_000.0),
         block,
         order,
         started: "2026-11-21T12:00:01Z".to_owned(),
@@ -171,11 +184,16 @@ pub fn results() -> Results {
             };
             trials.push(trial(scenario, target, block, order, result));
         }
+        let order = trials.len() as u32;
+        let again = TrialResult::Measured(Box::new(scaled(1.002 + wobble)));
+        trials
+            .push(TrialRecord { role: Role::Twin, ..trial(scenario, "fast", block, order, again) });
     }
     Results {
         run: RunRecord {
             schema: SCHEMA.to_owned(),
             started: "2026-11-21T12:00:00Z".to_owned(),
+            resumed: Vec::new(),
             command_line: vec!["zillions".to_owned(), "bench".to_owned()],
             seed: 42,
             tool: ToolRecord { version: "0.1.0".to_owned(), git_commit: Some("abc123".to_owned()) },
@@ -196,6 +214,7 @@ pub fn results() -> Results {
                 scenario("crowd", Headline::Throughput),
             ],
             targets,
+            twin: Some("fast".to_owned()),
         },
         trials,
     }

@@ -138,6 +138,7 @@ fn scenario_view<'a>(analysis: &'a ScenarioAnalysis<'a>) -> ScenarioView<'a> {
         headline: match scenario.headline {
             Headline::Latency => "99th percentile of latency",
             Headline::Throughput => "deliveries per second",
+            Headline::Capacity => "messages per second within the limits",
         },
         winners: measured.iter().filter(is_winner).map(|row| row.target).collect(),
         verdicts: verdict_counts(&measured),
@@ -152,7 +153,19 @@ fn setting(scenario: &ScenarioRecord) -> String {
         LoadRecord::FixedRate { messages_per_second } => {
             format!("{} messages per second in all, whatever the server does", messages_per_second)
         }
+        LoadRecord::Burst { messages_per_burst, bursts_per_second } => format!(
+            "{messages_per_burst} messages at once, {bursts_per_second} times a second, whatever \
+             the server does"
+        ),
         LoadRecord::Saturate => "each as fast as the server takes them".to_owned(),
+        LoadRecord::EveryoneAtOnce => {
+            "each one message at a time, the next when everybody has received all".to_owned()
+        }
+        LoadRecord::Search { latency_p99_ms_max, failed_share_max, .. } => format!(
+            "at the highest rate with a 99th percentile of {latency_p99_ms_max} ms at most and \
+             {} lost at most",
+            percent(failed_share_max)
+        ),
     };
     let bodies: Vec<_> = scenario.body_bytes.iter().map(u8::to_string).collect();
     format!(
@@ -252,7 +265,7 @@ fn plot_views(analysis: &ScenarioAnalysis<'_>) -> Vec<PlotView> {
     };
     match analysis.scenario.headline {
         Headline::Latency => vec![curves, bars],
-        Headline::Throughput => vec![bars, curves],
+        Headline::Throughput | Headline::Capacity => vec![bars, curves],
     }
 }
 

@@ -4,8 +4,10 @@
 //! clock, and the same results always give the same report.
 //!
 //! Rooms: [`record`] is the schema of the files, [`results`] reads a folder of them, [`verdict`]
-//! judges one trial, [`statistics`] is the arithmetic, [`analysis`] compares the targets of each
-//! scenario, [`mod@compare`] two runs, [`mod@format`] writes figures for people, [`html`] writes the report.
+//! judges one trial, [`statistics`] is the arithmetic, [`noise`] says what the machine's noise
+//! alone does, [`analysis`] compares the targets of each scenario, [`mod@compare`] two runs,
+//! [`mod@format`] writes figures for people, [`html`] writes the report. [`examples`] makes up
+//! results for tests.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +16,7 @@ pub mod compare;
 pub mod examples;
 pub mod format;
 pub mod html;
+pub mod noise;
 mod plots;
 pub mod record;
 pub mod results;

@@ -244,7 +244,7 @@ mod tests {
             let text = fs::read_to_string(&path).unwrap();
             fs::write(&path, text.replace(SCHEMA, "zillions.results/9")).unwrap();
         });
-        assert!(error.contains("'zillions.results/9'") && error.contains("'zillions.results/1'"));
+        assert!(error.contains("'zillions.results/9'") && error.contains("'zillions.results/2'"));
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub struct PublishedSchema {
 pub fn published() -> Vec<PublishedSchema> {
     let generate = || SchemaSettings::draft2020_12().into_generator();
     [
-        ("results-1.run.json", generate().into_root_schema_for::<RunRecord>()),
-        ("results-1.trial.json", generate().into_root_schema_for::<TrialRecord>()),
+        ("results-2.run.json", generate().into_root_schema_for::<RunRecord>()),
+        ("results-2.trial.json", generate().into_root_schema_for::<TrialRecord>()),
         ("compare-1.json", generate().into_root_schema_for::<Comparison>()),
     ]
     .into_iter()

@@ -28,10 +28,17 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Whether two figures cannot be told apart: their intervals have a value in common.
+    /// Whether two figures cannot be told apart: their intervals have a value in common, or the
+    /// larger median is at most `noise_factor` times the smaller.
     #[must_use]
-    pub fn ties(&self, other: &Self) -> bool {
-        self.low <= other.high && other.low <= self.high
+    pub fn ties(&self, other: &Self, noise_factor: f64) -> bool {
+        let (less, more) = if self.median <= other.median {
+            (self.median, other.median)
+        } else {
+            (other.median, self.median)
+        };
+        let overlap = self.low <= other.high && other.low <= self.high;
+        overlap || more <= less * noise_factor
     }
 }
 
@@ -110,10 +117,15 @@ fn interval(median: f64, mut resampled: Vec<f64>, samples: usize) -> Estimate {
 /// Puts figures into tiers, the best first; the tier of each, from 1.
 ///
 /// `better` says whether its first argument beats its second. A tier is opened by the best figure
-/// that is left, and holds the figures after it up to the first that does not tie with it. Within
+/// that is left, and holds the figures after it up to the first that does not tie with it.
+/// Differences up to `noise_factor` separate nothing; it is 1 where the noise is not known. Within
 /// a tier nothing is ranked.
 #[must_use]
-pub fn tiers(figures: &[Estimate], better: impl Fn(f64, f64) -> bool) -> Vec<usize> {
+pub fn tiers(
+    figures: &[Estimate],
+    noise_factor: f64,
+    better: impl Fn(f64, f64) -> bool,
+) -> Vec<usize> {
     let mut order: Vec<usize> = (0..figures.len()).collect();
     order.sort_by(|&a, &b| {
         let (a, b) = (figures[a].median, figures[b].median);
@@ -123,7 +135,7 @@ pub fn tiers(figures: &[Estimate], better: impl Fn(f64, f64) -> bool) -> Vec<usi
     let mut tier = 0;
     let mut leader: Option<Estimate> = None;
     for at in order {
-        if leader.is_none_or(|leader| !leader.ties(&figures[at])) {
+        if leader.is_none_or(|leader| !leader.ties(&figures[at], noise_factor)) {
             tier += 1;
             leader = Some(figures[at]);
         }
@@ -185,15 +197,24 @@ mod tests {
             estimate(69.0, 72.0, 80.0),
         ];
         // Higher is better: 100 and 92 tie; 72 opens the second tier, in which 60 ties.
-        assert_eq!(tiers(&figures, |a, b| a > b), [2, 1, 1, 2]);
+        assert_eq!(tiers(&figures, 1.0, |a, b| a > b), [2, 1, 1, 2]);
         // Lower is better.
-        assert_eq!(tiers(&figures, |a, b| a < b), [1, 2, 2, 1]);
+        assert_eq!(tiers(&figures, 1.0, |a, b| a < b), [1, 2, 2, 1]);
+    }
+
+    #[test]
+    fn a_difference_that_noise_alone_makes_separates_nothing() {
+        let figures = [estimate(99.0, 100.0, 101.0), estimate(94.0, 95.0, 96.0)];
+        assert_eq!(tiers(&figures, 1.0, |a, b| a > b), [1, 2]);
+        assert_eq!(tiers(&figures, 1.06, |a, b| a > b), [1, 1]);
+        assert_eq!(tiers(&figures, 1.06, |a, b| a < b), [1, 1]);
+        assert_eq!(tiers(&figures, 1.05, |a, b| a > b), [1, 2]);
     }
 
     #[test]
     fn a_target_that_loses_too_much_is_last_however_fast_the_rest_was() {
         let lost = estimate(f64::INFINITY, f64::INFINITY, f64::INFINITY);
-        assert_eq!(tiers(&[lost, estimate(1.0, 2.0, 3.0)], |a, b| a < b), [2, 1]);
+        assert_eq!(tiers(&[lost, estimate(1.0, 2.0, 3.0)], 9.0, |a, b| a < b), [2, 1]);
     }
 
     proptest! {
@@ -216,7 +237,7 @@ mod tests {
             medians in prop::collection::vec((1.0_f64..100.0, 0.0_f64..20.0), 0..12),
         ) {
             let figures: Vec<_> = medians.iter().map(|&(m, w)| estimate(m - w, m, m + w)).collect();
-            let tiers = tiers(&figures, |a, b| a > b);
+            let tiers = tiers(&figures, 1.0, |a, b| a > b);
             for (a, tier_a) in figures.iter().zip(&tiers) {
                 for (b, tier_b) in figures.iter().zip(&tiers) {
                     prop_assert!(tier_a >= tier_b || a.median >= b.median);

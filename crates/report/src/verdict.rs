@@ -74,6 +74,7 @@ fn incorrect(trial: &Measurement) -> Option<String> {
     .into_iter()
     .filter(|(number, _)| *number > 0)
     .map(|(number, what)| format!("{number} messages {what}"))
+    .chain((!trial.order.violation.is_empty()).then(|| trial.order.violation.clone()))
     .collect();
     (!found.is_empty()).then(|| found.join(", "))
 }
@@ -152,5 +153,11 @@ mod tests {
         });
         assert_eq!(worth, Worth::Incorrect);
         assert_eq!(reason, "2 messages corrupted, 1 messages reordered");
+    }
+
+    #[test]
+    fn receivers_that_contradict_one_another_make_a_trial_incorrect() {
+        let (worth, reason) = worth(|t| t.order.violation = "#1 and #2 disagree".to_owned());
+        assert_eq!((worth, reason.as_str()), (Worth::Incorrect, "#1 and #2 disagree"));
     }
 }

@@ -182,7 +182,7 @@ impl Live {
         let key = (trial.target.clone(), trial.scenario.clone());
         let of_scenario = |scenario: &ScenarioRecord| match scenario.headline {
             Headline::Latency => trial_latency_ns(figures, scenario, 0.99),
-            Headline::Throughput => deliveries_per_second(figures),
+            Headline::Throughput | Headline::Capacity => deliveries_per_second(figures),
         };
         let Some(scenario) = scenarios.iter().find(|it| it.name == trial.scenario) else { return };
         self.figures.entry(key).or_default().push(of_scenario(scenario));
@@ -191,7 +191,7 @@ impl Live {
             let median = median(self.figures.get(&key)?);
             let figure = match scenario.headline {
                 Headline::Latency => format!("p99 {}", time(median)),
-                Headline::Throughput => format!("{}/s", count(median)),
+                Headline::Throughput | Headline::Capacity => format!("{}/s", count(median)),
             };
             Some(format!("{} {figure}", paint(FAINT, &scenario.name)))
         });

@@ -212,7 +212,7 @@ fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
             Headline::Latency => {
                 (count(rate.median), format!("{} [{}]", time(p99.median), interval(p99, time)))
             }
-            Headline::Throughput => {
+            Headline::Throughput | Headline::Capacity => {
                 (format!("{} [{}]", count(rate.median), interval(rate, count)), time(p99.median))
             }
         };

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use zillions_bench::Target;
+use zillions_bench::{Target, program};
 use zillions_conformance::Subject;
 use zillions_harness::Launch;
 use zillions_harness::manifest::{Entry, QueueLimit};
-use zillions_report::record::{TargetRecord, TargetStatus};
+use zillions_report::record::{CostsRecord, SourceRecord, TargetRecord, TargetStatus};
 
 use crate::cli::Global;
 use crate::commands::build::{self, State};
@@ -41,34 +41,31 @@ pub(super) fn find(names: &[String], global: &Global) -> Result<Vec<Candidate>, 
         .collect();
     let built = build::build_all(&entries, global, build::default_jobs(), BUILD_SECONDS_MAX)?;
     let mut states = built.into_iter().map(|built| built.state);
-    Ok(named
+    named
         .into_iter()
         .map(|target| match target {
             Named::Executable { name, launch } => executable(name, launch),
             Named::Entry(entry) => of_entry(&entry, states.next()),
         })
-        .collect())
+        .collect()
 }
 
-fn executable(name: String, launch: Launch) -> Candidate {
+fn executable(name: String, launch: Launch) -> Result<Candidate, Failure> {
     let record = TargetRecord {
         name: name.clone(),
         command: launch.command(),
-        language: String::new(),
-        style: String::new(),
-        library: String::new(),
-        summary: String::new(),
-        slow_reader: String::new(),
-        queue_limit: String::new(),
-        toolchain: Vec::new(),
-        build_seconds: None,
-        status: TargetStatus::Measured,
+        program_hash: program_hash(Some(&launch), &[])?,
+        costs: CostsRecord {
+            binary_bytes: program::binary_bytes(&launch),
+            ..CostsRecord::default()
+        },
+        ..TargetRecord::default()
     };
     let subject = Some(Subject::launch(name, launch.clone()));
-    Candidate { target: Target { record, launch: Some(launch) }, subject }
+    Ok(Candidate { target: Target { record, launch: Some(launch) }, subject })
 }
 
-fn of_entry(entry: &Entry, state: Option<State>) -> Candidate {
+fn of_entry(entry: &Entry, state: Option<State>) -> Result<Candidate, Failure> {
     let (toolchain, build_seconds) = match &state {
         Some(State::Built { versions, seconds }) => (versions.clone(), Some(*seconds)),
         _ => (Vec::new(), None),
@@ -79,12 +76,22 @@ fn of_entry(entry: &Entry, state: Option<State>) -> Candidate {
     };
     let launch = subject.as_ref().and_then(|_| entry.launch().ok());
     let manifest = &entry.manifest;
+    let sources =
+        program::sources(&entry.directory, &manifest.sources).map_err(Failure::harness)?;
+    let costs = CostsRecord {
+        binary_bytes: launch.as_ref().and_then(program::binary_bytes),
+        dependencies: program::dependencies(&entry.directory),
+        lines: program::lines(&sources),
+        build_seconds,
+        ..CostsRecord::default()
+    };
     let record = TargetRecord {
         name: entry.name.clone(),
         command: launch.as_ref().map_or_else(|| manifest.run.clone(), Launch::command),
         language: manifest.language.clone(),
         style: text_of(&manifest.style),
         library: manifest.library.clone(),
+        url: manifest.url.clone(),
         summary: manifest.summary.clone(),
         slow_reader: text_of(&manifest.slow_reader),
         queue_limit: match &manifest.queue_limit {
@@ -92,10 +99,20 @@ fn of_entry(entry: &Entry, state: Option<State>) -> Candidate {
             QueueLimit::Amount(amount) => amount.clone(),
         },
         toolchain,
-        build_seconds,
+        program_hash: program_hash(launch.as_ref(), &sources)?,
+        sources,
+        costs,
         status,
+        ..TargetRecord::default()
     };
-    Candidate { target: Target { record, launch }, subject }
+    Ok(Candidate { target: Target { record, launch }, subject })
+}
+
+/// Empty for what cannot be started.
+fn program_hash(launch: Option<&Launch>, sources: &[SourceRecord]) -> Result<String, Failure> {
+    launch.map_or(Ok(String::new()), |launch| {
+        program::hash(launch, sources).map_err(Failure::harness)
+    })
 }
 
 /// Copies what the builds of `candidates` wrote to `build-logs` in the results
@@ -108,7 +125,7 @@ pub(super) fn keep_build_logs(
     let kept = folder.join("build-logs");
     for candidate in candidates {
         let record = &candidate.target.record;
-        if record.build_seconds.is_none() {
+        if record.costs.build_seconds.is_none() {
             continue;
         }
         let log = targets::build_log(&global.impls, &record.name)?;

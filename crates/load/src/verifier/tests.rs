@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::plan::Load;
+use crate::wire::WireFormat;
 
 const TAG: u32 = 9;
 const WINDOW: Window = Window { start_ns: 1_000, end_ns: 2_000 };
@@ -16,8 +17,10 @@ struct Paper {
 impl Paper {
     fn new(clients: usize, senders: usize) -> Self {
         let plan = Plan {
+            wire: WireFormat::Zillions,
             clients,
             senders,
+            stalled: 0,
             load: Load::Saturate,
             body_bytes: vec![20],
             warm_up: Duration::ZERO,

@@ -1,18 +1,21 @@
 //! Whole trials against small servers, right ones and ones with a single known fault.
 
+mod brokers;
 mod server;
 
 use std::time::Duration;
 
 use server::{Fault, Server};
-use zillions_load::{Load, LoadError, Outcome, Phase, Plan, run};
+use zillions_load::{Load, LoadError, Outcome, Phase, Plan, WireFormat, run};
 
 const CLIENTS: usize = 4;
 
 fn plan(load: Load) -> Plan {
     Plan {
+        wire: WireFormat::Zillions,
         clients: CLIENTS,
         senders: 2,
+        stalled: 0,
         load,
         body_bytes: vec![18, 64, 255],
         warm_up: Duration::from_millis(50),

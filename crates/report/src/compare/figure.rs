@@ -33,8 +33,13 @@ impl Figure {
     #[must_use]
     pub fn of_scenario(scenario: &ScenarioRecord) -> Vec<Self> {
         let mut figures = match scenario.load {
-            LoadRecord::FixedRate { .. } => vec![Self::LatencyP50Ns, Self::LatencyP99Ns],
-            LoadRecord::Saturate => vec![Self::DeliveriesPerSecond],
+            LoadRecord::FixedRate { .. } | LoadRecord::Burst { .. } => {
+                vec![Self::LatencyP50Ns, Self::LatencyP99Ns]
+            }
+            LoadRecord::EveryoneAtOnce => {
+                vec![Self::DeliveriesPerSecond, Self::LatencyP50Ns, Self::LatencyP99Ns]
+            }
+            LoadRecord::Saturate | LoadRecord::Search { .. } => vec![Self::DeliveriesPerSecond],
         };
         figures.extend([Self::LostShare, Self::CpuNsPerDelivery, Self::ResidentBytesPeak]);
         figures
@@ -56,6 +61,12 @@ impl Figure {
     #[must_use]
     pub fn higher_is_better(self) -> bool {
         self == Self::DeliveriesPerSecond
+    }
+
+    /// Whether scenarios rank by it, so that the noise floor says something of it.
+    #[must_use]
+    pub fn is_headline(self) -> bool {
+        matches!(self, Self::DeliveriesPerSecond | Self::LatencyP50Ns | Self::LatencyP99Ns)
     }
 
     /// Whether it is a share, which is compared by difference: shares are often 0.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::examples;
-use crate::record::{Measurement, TrialResult};
+use crate::record::{Measurement, Role, TrialResult};
 
 /// The example run, with every trial of `target` changed.
 fn run_with(target: &str, change: impl Fn(&mut Measurement)) -> Results {
@@ -93,6 +93,27 @@ fn a_change_below_the_threshold_is_none_and_the_threshold_can_be_moved() {
     };
     assert_eq!(of(0.10), Verdict::NoRegression);
     assert_eq!(of(0.02), Verdict::Regression);
+}
+
+#[test]
+fn a_change_that_noise_alone_could_make_is_none() {
+    let slower = |results: &mut Results, target: &str, role: Option<Role>| {
+        for trial in &mut results.trials {
+            if trial.target == target && role.is_none_or(|role| trial.role == role) {
+                trial.result = TrialResult::Measured(Box::new(examples::scaled(1.5)));
+            }
+        }
+    };
+    let mut new = examples::results();
+    slower(&mut new, "as-fast", None);
+    let direction = |new: &Results| {
+        let comparison = compared(&examples::results(), new);
+        change(&comparison, "room", "as-fast", Figure::LatencyP99Ns).direction
+    };
+    assert_eq!(direction(&new), Direction::Worse);
+    // One and the same program differs from itself as much.
+    slower(&mut new, "fast", Some(Role::Twin));
+    assert_ne!(direction(&new), Direction::Worse);
 }
 
 #[test]

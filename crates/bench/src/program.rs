@@ -1,0 +1,242 @@
+//! What can be told of a program by looking at its files.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tokei::{Config, LanguageType};
+use zillions_harness::Launch;
+use zillions_report::record::{LinesRecord, SourceRecord};
+
+/// The first bytes of a program that the kernel runs by itself, in the format of Linux.
+const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
+
+/// A file that says what a program is and cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read '{}': {source}", path.display())]
+pub struct Unreadable {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: std::io::Error,
+}
+
+/// The texts of `paths`, which are relative to `folder`. What is no UTF-8 is shown as far as it
+/// is.
+///
+/// # Errors
+///
+/// [`Unreadable`].
+pub fn sources(folder: &Path, paths: &[PathBuf]) -> Result<Vec<SourceRecord>, Unreadable> {
+    paths
+        .iter()
+        .map(|relative| {
+            let path = folder.join(relative);
+            let bytes =
+                fs::read(&path).map_err(|source| Unreadable { path: path.clone(), source })?;
+            Ok(SourceRecord {
+                path: relative.display().to_string(),
+                language: language(&path).map_or_else(String::new, |it| it.name().to_owned()),
+                text: String::from_utf8_lossy(&bytes).into_owned(),
+            })
+        })
+        .collect()
+}
+
+fn language(path: &Path) -> Option<LanguageType> {
+    LanguageType::from_path(path, &Config::default())
+}
+
+/// The lines of all `sources` together; `None` if the language of one is not known.
+#[must_use]
+pub fn lines(sources: &[SourceRecord]) -> Option<LinesRecord> {
+    let mut sum = LinesRecord::default();
+    for source in sources {
+        let language = language(Path::new(&source.path))?;
+        let counted = language.parse_from_str(&source.text, &Config::default());
+        sum.code += counted.code as u32;
+        sum.comments += counted.comments as u32;
+        sum.blanks += counted.blanks as u32;
+    }
+    (!sources.is_empty()).then_some(sum)
+}
+
+/// How many packages the lock file in `folder` pins beside the program itself, or its language's
+/// own list names; `None` where there is neither.
+#[must_use]
+pub fn dependencies(folder: &Path) -> Option<u32> {
+    let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+    if let Some(text) = read("Cargo.lock") {
+        return cargo_packages(&text);
+    }
+    if let Some(text) = read("go.mod") {
+        return Some(go_modules(&text));
+    }
+    read("requirements.txt").map(|text| python_packages(&text))
+}
+
+/// All packages of a `Cargo.lock` that come from somewhere.
+fn cargo_packages(text: &str) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Lock {
+        #[serde(default)]
+        package: Vec<Package>,
+    }
+    #[derive(Deserialize)]
+    struct Package {}
+
+    let lock: Lock = toml::from_str(text).ok()?;
+    u32::try_from(lock.package.len().saturating_sub(1)).ok()
+}
+
+/// The modules that a `go.mod` requires, one by one or in a block.
+fn go_modules(text: &str) -> u32 {
+    let mut in_block = false;
+    let mut modules = 0;
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        match line {
+            "require (" => in_block = true,
+            ")" => in_block = false,
+            _ if line.starts_with("//") => {}
+            _ if in_block || line.starts_with("require ") => modules += 1,
+            _ => {}
+        }
+    }
+    modules
+}
+
+/// The lines of a `requirements.txt` that name a package.
+fn python_packages(text: &str) -> u32 {
+    let names = |line: &&str| !line.is_empty() && !line.starts_with(['#', '-']);
+    text.lines().filter(|line| !line.starts_with(' ')).map(str::trim).filter(names).count() as u32
+}
+
+/// Size in bytes of what `launch` starts, if that is the program itself: not a script, and not an
+/// interpreter that is given one.
+#[must_use]
+pub fn binary_bytes(launch: &Launch) -> Option<u64> {
+    let mut magic = [0; ELF_MAGIC.len()];
+    let mut file = fs::File::open(&launch.program).ok()?;
+    file.read_exact(&mut magic).ok()?;
+    let is_program = magic == ELF_MAGIC && launch.arguments.is_empty();
+    is_program.then(|| file.metadata().ok().map(|metadata| metadata.len())).flatten()
+}
+
+/// BLAKE3 in hexadecimal of what `launch` starts, of the files among its arguments, and of
+/// `sources`: it changes when the program does.
+///
+/// # Errors
+///
+/// [`Unreadable`].
+pub fn hash(launch: &Launch, sources: &[SourceRecord]) -> Result<String, Unreadable> {
+    let mut hasher = blake3::Hasher::new();
+    hash_file(&mut hasher, &launch.program)?;
+    for argument in &launch.arguments {
+        hasher.update(argument.as_encoded_bytes());
+        let path = launch.directory.as_deref().unwrap_or(Path::new(".")).join(argument);
+        if path.is_file() {
+            hash_file(&mut hasher, &path)?;
+        }
+    }
+    for source in sources {
+        hasher.update(source.text.as_bytes());
+    }
+    Ok(hasher.finalize().to_string())
+}
+
+/// BLAKE3 of one file, in hexadecimal.
+///
+/// # Errors
+///
+/// [`Unreadable`].
+pub fn hash_of_file(path: &Path) -> Result<String, Unreadable> {
+    let mut hasher = blake3::Hasher::new();
+    hash_file(&mut hasher, path)?;
+    Ok(hasher.finalize().to_string())
+}
+
+fn hash_file(hasher: &mut blake3::Hasher, path: &Path) -> Result<(), Unreadable> {
+    let unreadable = |source| Unreadable { path: path.to_owned(), source };
+    let file = fs::File::open(path).map_err(unreadable)?;
+    hasher.update_reader(file).map_err(unreadable)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_read_with_their_language_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.rs"), "// why\n\nfn main() {}\n").unwrap();
+        let sources = sources(folder.path(), &["a.rs".into()]).unwrap();
+        assert_eq!((sources[0].path.as_str(), sources[0].language.as_str()), ("a.rs", "Rust"));
+        assert_eq!(lines(&sources), Some(LinesRecord { code: 1, comments: 1, blanks: 1 }));
+        assert_eq!(lines(&[]), None);
+    }
+
+    #[test]
+    fn a_source_that_is_gone_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = sources(folder.path(), &["gone.rs".into()]).unwrap_err().to_string();
+        assert!(error.contains("gone.rs': No such file"), "{error}");
+    }
+
+    #[test]
+    fn dependencies_are_counted_as_each_language_lists_them() {
+        let lock = "version = 4\n[[package]]\nname = \"a\"\nversion = \"1\"\n\
+                    [[package]]\nname = \"b\"\nversion = \"2\"\nsource = \"registry\"\n";
+        assert_eq!(cargo_packages(lock), Some(1));
+        assert_eq!(cargo_packages("no lock"), None);
+        let go = "module x\n\ngo 1.19\n\nrequire (\n\ta v1\n\tb v2 // indirect\n)\nrequire c v3\n";
+        assert_eq!(go_modules(go), 3);
+        assert_eq!(go_modules("module x\n\ngo 1.19\n"), 0);
+        let python = "# why\ncurio==1.6 \\\n    --hash=sha256:0\n\n-r other.txt\n";
+        assert_eq!(python_packages(python), 1);
+        assert_eq!(dependencies(tempfile::tempdir().unwrap().path()), None);
+    }
+
+    #[test]
+    fn a_script_and_an_interpreter_are_no_binaries() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("server");
+        fs::write(&script, "#!/bin/sh\n").unwrap();
+        let launch = |program: &Path, arguments: &[&str]| Launch {
+            program: program.to_owned(),
+            arguments: arguments.iter().map(Into::into).collect(),
+            directory: Some(folder.path().to_owned()),
+            descriptor_limit: None,
+        };
+        let own = std::env::current_exe().unwrap();
+        assert_eq!(binary_bytes(&launch(&script, &[])), None);
+        assert_eq!(binary_bytes(&launch(&own, &["server.py"])), None);
+        assert_eq!(binary_bytes(&launch(&own, &[])), Some(fs::metadata(&own).unwrap().len()));
+    }
+
+    #[test]
+    fn the_hash_changes_with_the_program_its_arguments_and_its_sources() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, script) = (folder.path().join("run"), folder.path().join("script"));
+        fs::write(&program, "1").unwrap();
+        fs::write(&script, "1").unwrap();
+        let launch = Launch {
+            program: program.clone(),
+            arguments: vec!["script".into()],
+            directory: Some(folder.path().to_owned()),
+            descriptor_limit: None,
+        };
+        let mut seen = vec![hash(&launch, &[]).unwrap()];
+        assert_eq!(hash(&launch, &[]).unwrap(), seen[0]);
+        fs::write(&program, "2").unwrap();
+        seen.push(hash(&launch, &[]).unwrap());
+        fs::write(&script, "2").unwrap();
+        seen.push(hash(&launch, &[]).unwrap());
+        let source = SourceRecord { text: "x".to_owned(), ..SourceRecord::default() };
+        seen.push(hash(&launch, &[source]).unwrap());
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 4);
+    }
+}

@@ -1,0 +1,169 @@
+%% Processes that share nothing: actors whose mailboxes the runtime schedules,
+%% preemptively, on all cores.
+%%
+%% How a message flows. A client's reader process takes what its socket has, cuts
+%% the whole frames off it, and asks the hub to pass them on; it waits for the
+%% hub's answer. The hub is one process, and so its mailbox is where the messages
+%% get their order. It mails the frames to every client's writer process, and the
+%% writer sends what has gathered in its mailbox.
+%%
+%%   reader -- call --> hub -- mail --> writer of each client
+%%
+%% A mailbox has no bound of its own. The hub's holds at most one request per
+%% reader, because a reader waits for the answer. A writer's is bounded by a count
+%% of the bytes in it, which hub and writer share; when it is full the client
+%% misses the frames.
+%%
+%% Shortcuts: what one read brought is passed on, or dropped, as a whole.
+-module(server).
+-export([main/0, main/1]).
+
+-define(QUEUE_BYTES, 64 * 1024).  % that wait for one client's writer
+-define(READ_BYTES, 4 * 1024).    % taken from a socket at once
+-define(BACKLOG, 1024).           % connections that wait to be accepted
+-define(ACCEPT_PAUSE_MS, 100).    % when descriptors have run out
+
+main() -> main([]).
+
+main([Argument]) ->
+    case listen(Argument) of
+        {ok, Listener} ->
+            {ok, Address} = inet:sockname(Listener),
+            Hub = spawn_link(fun() -> hub(#{}) end),
+            os:set_signal(sigterm, default), % ends it at once, and prints nothing
+            io:format("listening on ~s~n", [show(Address)]),
+            accept_clients(Listener, Hub);
+        {error, Reason} ->
+            fail("cannot listen on ~ts: ~ts", [Argument, explain(Reason)])
+    end;
+main(_) ->
+    fail("expected one argument, HOST:PORT", []).
+
+fail(Format, Arguments) ->
+    io:format(standard_error, "server: error: " ++ Format ++ "~n", Arguments),
+    halt(1).
+
+listen(Argument) ->
+    case parse(string:split(Argument, ":", trailing)) of
+        {ok, Ip, Port} ->
+            gen_tcp:listen(Port, [family(Ip), {ip, Ip}, binary, {active, false},
+                                  {reuseaddr, true}, {nodelay, true}, {backlog, ?BACKLOG},
+                                  {buffer, ?READ_BYTES},
+                                  %% The end of a client's sending side is not yet its end.
+                                  {exit_on_close, false}]);
+        error ->
+            {error, "expected HOST:PORT"}
+    end.
+
+parse([Host, Digits]) ->
+    case {inet:parse_strict_address(string:trim(Host, both, "[]")), string:to_integer(Digits)} of
+        {{ok, Ip}, {Port, []}} when Port >= 0, Port < 65536 -> {ok, Ip, Port};
+        _ -> error
+    end;
+parse(_) ->
+    error.
+
+family({_, _, _, _}) -> inet;
+family(_) -> inet6.
+
+show({{_, _, _, _} = Ip, Port}) -> io_lib:format("~s:~b", [inet:ntoa(Ip), Port]);
+show({Ip, Port}) -> io_lib:format("[~s]:~b", [inet:ntoa(Ip), Port]).
+
+explain(Reason) when is_atom(Reason) -> inet:format_error(Reason);
+explain(Text) -> Text.
+
+accept_clients(Listener, Hub) ->
+    case gen_tcp:accept(Listener) of
+        {ok, Socket} ->
+            Reader = spawn(fun() -> receive start -> join(Socket, Hub) end end),
+            %% A socket is closed when its owner ends, if nobody has closed it before.
+            ok = gen_tcp:controlling_process(Socket, Reader),
+            Reader ! start;
+        {error, Reason} ->
+            io:format(standard_error, "server: cannot accept a client: ~ts~n", [explain(Reason)]),
+            timer:sleep(?ACCEPT_PAUSE_MS)
+    end,
+    accept_clients(Listener, Hub).
+
+%% The hub: who is connected. Each writer comes with the count of bytes in its mailbox.
+hub(Writers) ->
+    receive
+        {join, Reader, Writer, Queued} ->
+            Reader ! joined,
+            hub(Writers#{Writer => Queued});
+        {leave, Writer} ->
+            Writer ! finish,
+            hub(maps:remove(Writer, Writers));
+        {say, Reader, Frames} ->
+            Size = byte_size(Frames),
+            maps:foreach(fun(Writer, Queued) -> offer(Writer, Queued, Frames, Size) end, Writers),
+            Reader ! said,
+            hub(Writers)
+    end.
+
+offer(Writer, Queued, Frames, Size) ->
+    case counters:get(Queued, 1) + Size =< ?QUEUE_BYTES of
+        true ->
+            counters:add(Queued, 1, Size),
+            Writer ! {frames, Frames};
+        false ->
+            missed
+    end.
+
+join(Socket, Hub) ->
+    Queued = counters:new(1, []),
+    {Writer, Monitor} = spawn_monitor(fun() -> write(Socket, Queued) end),
+    Hub ! {join, self(), Writer, Queued},
+    receive joined -> ok end,
+    read(Socket, Hub, <<>>),
+    Hub ! {leave, Writer},
+    receive {'DOWN', Monitor, process, _, _} -> gen_tcp:close(Socket) end.
+
+%% Until the stream ends or breaks; an incomplete frame at its end is dropped here.
+read(Socket, Hub, Rest) ->
+    case gen_tcp:recv(Socket, 0) of
+        {ok, Bytes} ->
+            Stream = <<Rest/binary, Bytes/binary>>,
+            {Frames, Incomplete} = split_binary(Stream, whole_frames(Stream, 0)),
+            say(Hub, Frames),
+            read(Socket, Hub, Incomplete);
+        {error, _} ->
+            ok
+    end.
+
+%% How many bytes of the stream are whole frames.
+whole_frames(Stream, At) ->
+    case Stream of
+        <<_:At/binary, Length, _:Length/binary, _/binary>> ->
+            whole_frames(Stream, At + 1 + Length);
+        _ ->
+            At
+    end.
+
+say(_, <<>>) ->
+    nothing;
+say(Hub, Frames) ->
+    Hub ! {say, self(), Frames},
+    receive said -> ok end.
+
+%% A send that fails means that the client is gone; shutting down wakes its reader.
+write(Socket, Queued) ->
+    receive
+        {frames, Frames} ->
+            Batch = [Frames | gathered()],
+            counters:sub(Queued, 1, iolist_size(Batch)),
+            case gen_tcp:send(Socket, Batch) of
+                ok -> write(Socket, Queued);
+                {error, _} -> gen_tcp:shutdown(Socket, read_write)
+            end;
+        finish ->
+            gen_tcp:shutdown(Socket, write)
+    end.
+
+%% What else is in the mailbox, so that it goes out with one system call.
+gathered() ->
+    receive
+        {frames, Frames} -> [Frames | gathered()]
+    after 0 ->
+        []
+    end.
