@@ -28,8 +28,8 @@ const FAULTS_AT_ONCE: usize = 8;
     Exit codes: 0 every fault is caught and every correct server passes, 1 not so, 64 usage."
 )]
 pub struct Arguments {
-    /// Faults and correct variants by name [default: all; see
-    /// 'zillions faulty-server --list-faults'].
+    /// Faults and correct variants by name [default: all but 'batches', 'nagle' and
+    /// 'slow-start', which take long; see 'zillions faulty-server --list-faults'].
     names: Vec<String>,
     /// For people or for programs.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
@@ -104,7 +104,10 @@ fn selected(names: &[String]) -> Result<(Vec<Known>, Vec<Known>), Failure> {
             return Err(Failure::usage(format!("no known server is called '{name}': {hint}")));
         }
     }
-    if !names.is_empty() {
+    if names.is_empty() {
+        // Whoever has the time can name them.
+        correct.retain(|oddity| !oddity.is_leisurely());
+    } else {
         correct.retain(|oddity| names.iter().any(|name| name == oddity.name));
         faulty.retain(|fault| names.iter().any(|name| name == fault.name));
     }
