@@ -6,6 +6,7 @@
 //! Rooms: [`record`] is the schema of the files, [`results`] reads a folder of them, [`verdict`]
 //! judges one trial, [`statistics`] is the arithmetic, [`noise`] says what the machine's noise
 //! alone does, [`analysis`] compares the targets of each scenario, [`mod@compare`] two runs,
+//! [`merge`] puts runs together,
 //! [`mod@format`] writes figures for people, [`html`] writes the report. [`examples`] makes up
 //! results for tests.
 
@@ -16,6 +17,7 @@ pub mod compare;
 pub mod examples;
 pub mod format;
 pub mod html;
+pub mod merge;
 pub mod noise;
 mod plots;
 pub mod record;
