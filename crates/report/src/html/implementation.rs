@@ -66,7 +66,7 @@ impl<'a> Implementation<'a> {
             TargetStatus::Skipped { reason, remedy } => format!("{reason} ({remedy})"),
             TargetStatus::FailedCheck { reason } => format!("it failed the check: {reason}"),
         };
-        let is_web = target.url.starts_with("https://") || target.url.starts_with("http://");
+        let is_web = matches!(target.url.split_once("://"), Some(("http" | "https", _)));
         Self {
             target,
             id: ids.get(&target.name),
