@@ -4,6 +4,7 @@
 mod bench;
 mod bench_runs;
 mod checking;
+mod comparing;
 mod gallery;
 mod place;
 mod scaffold;

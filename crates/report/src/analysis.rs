@@ -252,14 +252,17 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
     }
 }
 
-/// The headline figure of each valid trial.
-fn headlines(row: &Row<'_>, scenario: &ScenarioRecord) -> Vec<f64> {
+/// The figures of each valid trial.
+pub(crate) fn valid_measurements<'a>(row: &'a Row<'_>) -> impl Iterator<Item = &'a Measurement> {
     row.trials
         .iter()
         .filter(|trial| trial.verdict.as_ref().is_some_and(|v| v.worth == Worth::Valid))
         .filter_map(|trial| figures_of(trial.record))
-        .map(|figures| headline(figures, scenario))
-        .collect()
+}
+
+/// The headline figure of each valid trial.
+fn headlines(row: &Row<'_>, scenario: &ScenarioRecord) -> Vec<f64> {
+    valid_measurements(row).map(|figures| headline(figures, scenario)).collect()
 }
 
 /// What one trial has of what the scenario ranks by: the 99th percentile in ns, or deliveries per
@@ -276,6 +279,14 @@ pub fn headline(trial: &Measurement, scenario: &ScenarioRecord) -> f64 {
 #[must_use]
 pub fn deliveries_per_second(trial: &Measurement) -> f64 {
     trial.deliveries_arrived as f64 / trial.window_seconds
+}
+
+/// Share of the expected deliveries of `trial` that never came, 0 to 1. What is still pending is
+/// neither.
+#[must_use]
+pub fn failed_share(trial: &Measurement) -> f64 {
+    let settled = trial.pairs.expected() - trial.pairs.pending;
+    if settled == 0 { 0.0 } else { trial.pairs.failed() as f64 / settled as f64 }
 }
 
 /// CPU time of the server per delivery in µs; `None` if nothing was delivered.
@@ -354,7 +365,7 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::examples;
+    use crate::examples;
 
     fn standing<'a>(analysis: &'a [ScenarioAnalysis<'_>], at: usize, name: &str) -> &'a Standing {
         &analysis[at].rows.iter().find(|row| row.target.name == name).unwrap().standing

@@ -402,7 +402,7 @@ fn raw_json(results: &Results) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::examples;
+    use crate::examples;
 
     fn page() -> String {
         report(&examples::results())

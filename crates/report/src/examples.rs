@@ -1,27 +1,34 @@
-//! Made-up results for this crate's tests.
+//! Made-up results: for the tests of this crate and of what shows its reports.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use hdrhistogram::Histogram;
 
-use super::{RUN_FILE, Results, TRIALS_FOLDER};
 use crate::record::{
     AnomaliesRecord, ExtrasRecord, GeneratorRecord, Headline, HistogramRecord, LoadRecord,
     MachineRecord, Measurement, OrderRecord, PairsRecord, Role, RunRecord, SCHEMA, ScenarioRecord,
     ServerRecord, TargetRecord, TargetStatus, ToolRecord, TrialRecord, TrialResult,
 };
+use crate::results::{RUN_FILE, Results, TRIALS_FOLDER};
 
 const MESSAGES: u64 = 500;
 const CLIENTS: u64 = 8;
 
 /// A valid trial: everything delivered, around 100 µs.
-pub(crate) fn measurement() -> Measurement {
+#[must_use]
+pub fn measurement() -> Measurement {
     scaled(1.0)
 }
 
 /// A valid trial that is `slowness` times as slow.
-pub(crate) fn scaled(slowness: f64) -> Measurement {
+///
+/// # Panics
+///
+/// If a histogram does not take what lies within its bounds, which does not happen.
+#[must_use]
+pub fn scaled(slowness: f64) -> Measurement {
     let times = |least_ns: f64| {
         let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
         for step in 0..MESSAGES * CLIENTS {
@@ -66,7 +73,9 @@ pub(crate) fn scaled(slowness: f64) -> Measurement {
     }
 }
 
-pub(crate) fn scenario(name: &str, headline: Headline) -> ScenarioRecord {
+/// A scenario of eight clients.
+#[must_use]
+pub fn scenario(name: &str, headline: Headline) -> ScenarioRecord {
     ScenarioRecord {
         name: name.to_owned(),
         question: format!("What of {name}?"),
@@ -96,7 +105,9 @@ pub(crate) fn scenario(name: &str, headline: Headline) -> ScenarioRecord {
     }
 }
 
-pub(crate) fn target(name: &str, style: &str, status: TargetStatus) -> TargetRecord {
+/// A target in Rust.
+#[must_use]
+pub fn target(name: &str, style: &str, status: TargetStatus) -> TargetRecord {
     TargetRecord {
         name: name.to_owned(),
         command: vec![format!("./{name}")],
@@ -111,7 +122,9 @@ pub(crate) fn target(name: &str, style: &str, status: TargetStatus) -> TargetRec
     }
 }
 
-pub(crate) fn trial(
+/// A trial of that target in that scenario.
+#[must_use]
+pub fn trial(
     scenario: &str,
     target: &str,
     block: u32,
@@ -132,7 +145,8 @@ pub(crate) fn trial(
 }
 
 /// Two scenarios and six targets: fast, as fast, slow, dying, skipped, incorrect.
-pub(crate) fn results() -> Results {
+#[must_use]
+pub fn results() -> Results {
     let measured = || TargetStatus::Measured;
     let targets = vec![
         target("fast", "readiness loop", measured()),
@@ -206,16 +220,18 @@ pub(crate) fn results() -> Results {
     }
 }
 
-/// Writes [`results`] to `folder`.
-pub(crate) fn write(folder: &Path) -> Results {
-    let results = results();
-    let json = serde_json::to_string_pretty(&results.run).unwrap();
-    fs::write(folder.join(RUN_FILE), json).unwrap();
+/// Writes `results` to `folder`, as a run leaves them there.
+///
+/// # Errors
+///
+/// If a file cannot be written.
+pub fn write(results: &Results, folder: &Path) -> io::Result<()> {
+    fs::write(folder.join(RUN_FILE), serde_json::to_string_pretty(&results.run)?)?;
     let trials = folder.join(TRIALS_FOLDER);
-    fs::create_dir(&trials).unwrap();
+    fs::create_dir(&trials)?;
     for trial in &results.trials {
-        let json = serde_json::to_string_pretty(trial).unwrap();
-        fs::write(trials.join(format!("{:04}.json", trial.order)), json).unwrap();
+        let name = format!("{:04}.json", trial.order);
+        fs::write(trials.join(name), serde_json::to_string_pretty(trial)?)?;
     }
-    results
+    Ok(())
 }
