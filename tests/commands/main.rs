@@ -8,5 +8,6 @@ mod comparing;
 mod gallery;
 mod place;
 mod scaffold;
+mod self_check;
 mod stresstest;
 mod support;
