@@ -9,5 +9,6 @@ mod gallery;
 mod peers;
 mod place;
 mod scaffold;
+mod self_check;
 mod stresstest;
 mod support;
