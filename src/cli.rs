@@ -78,6 +78,7 @@ pub enum Command {
     GalleryDocs(commands::gallery_docs::Arguments),
     Bench(commands::bench::Arguments),
     Report(commands::report::Arguments),
+    Compare(commands::compare::Arguments),
     Doctor(commands::doctor::Arguments),
     #[command(
         name = "faulty-server",

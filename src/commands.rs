@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod build;
 pub mod check;
+pub mod compare;
 pub mod completions;
 pub mod doctor;
 pub mod gallery_docs;
@@ -38,6 +39,7 @@ pub fn dispatch(arguments: Zillions) -> Outcome {
         Command::GalleryDocs(arguments) => gallery_docs::run(&arguments, global),
         Command::Bench(arguments) => bench::run(&arguments, global),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments, global),
         // The binary's main has carried it out before it came here.
         Command::FaultyServer(_) => Ok(()),

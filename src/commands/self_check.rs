@@ -1,4 +1,6 @@
-//! `zillions self-check`: the suite, proven on this machine.
+//! `zillions self-check`: the suite and the benchmark, proven on this machine.
+
+mod measuring;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,16 +22,19 @@ use crate::output::{self, BAD, FAINT, GOOD, paint};
 /// Faults that are hunted at the same time: mostly they make the suite wait.
 const FAULTS_AT_ONCE: usize = 8;
 
-/// Prove the suite on this machine: servers with a known fault have to be
-/// caught, and correct ones, however odd, have to pass.
+/// Prove the suite and the benchmark on this machine: servers with a known fault
+/// have to be caught, correct ones, however odd, have to pass, and what deviates
+/// by a known amount has to be measured as that.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  zillions self-check\n  zillions self-check double-echo queue-of-five\n\n\
-    Exit codes: 0 every fault is caught and every correct server passes, 1 not so, 64 usage."
+    after_help = "Examples:\n  zillions self-check\n  zillions self-check double-echo queue-of-five\n  \
+    zillions self-check measured-frozen measured-losses\n\n\
+    Exit codes: 0 everything is judged and measured as it is, 1 not so, 64 usage."
 )]
 pub struct Arguments {
-    /// Faults and correct variants by name [default: all; see
-    /// 'zillions faulty-server --list-faults'].
+    /// Faults, correct variants and measurements by name [default: all but 'batches',
+    /// 'nagle' and 'slow-start', which take long; for faults see 'zillions
+    /// faulty-server --list-faults'].
     names: Vec<String>,
     /// For people or for programs.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
@@ -44,16 +49,29 @@ struct Report {
     servers: Vec<Proven>,
 }
 
-/// What the suite made of one server.
+/// What has to come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    /// The suite has to catch it.
+    Fault,
+    /// The suite has to pass it.
+    Correct,
+    /// The benchmark has to measure it as what it is.
+    Measured,
+}
+
+/// What was made of one server.
 #[derive(Debug, Clone, Serialize)]
 struct Proven {
     name: String,
+    kind: Kind,
     /// The clause that it breaks; nothing for a correct server.
     breaks: Option<&'static str>,
     what: String,
-    /// Whether the suite judged as it has to.
+    /// Whether it came out as it has to.
     proven: bool,
-    /// The case that caught it, or what went wrong.
+    /// The case that caught it, what was measured, or what went wrong.
     detail: String,
     seconds: f64,
 }
@@ -64,19 +82,23 @@ enum Known {
     Correct(Oddity),
 }
 
-/// Proves the suite.
+/// Proves the suite and the benchmark.
 ///
 /// # Errors
-/// When a fault is not caught, or a correct server does not pass.
+/// When a fault is not caught, a correct server does not pass, or something is
+/// measured as what it is not.
 pub fn run(arguments: &Arguments) -> Outcome {
     let began = Instant::now();
     let executable = std::env::current_exe()
         .map_err(|error| Failure::harness(format!("cannot find this program itself: {error}")))?;
-    let (correct, faulty) = selected(&arguments.names)?;
-    let progress = ProgressBar::new((correct.len() + faulty.len()) as u64).with_style(style());
-    // Correct servers have the machine for themselves: they must not fail for
-    // lack of time. Then the faults, side by side.
-    let mut servers = prove_all(&correct, 1, &executable, &progress);
+    let Selection { measured, correct, faulty } = selected(&arguments.names)?;
+    let all = measured.len() + correct.len() + faulty.len();
+    let progress = ProgressBar::new(all as u64).with_style(style());
+    // Who is timed has the machine alone, and so have correct servers: they
+    // must not fail for lack of time. Then the faults, side by side.
+    let mut servers: Vec<Proven> =
+        measured.iter().map(|known| measure(known, &executable, &progress)).collect();
+    servers.extend(prove_all(&correct, 1, &executable, &progress));
     servers.extend(prove_all(&faulty, FAULTS_AT_ONCE, &executable, &progress));
     progress.finish_and_clear();
     let seconds = began.elapsed().as_secs_f64();
@@ -89,27 +111,57 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     match failed {
         0 => Ok(()),
-        _ => Err(Failure::fail(format!("the suite is wrong about {failed} servers"))),
+        _ => Err(Failure::fail(format!("{failed} servers do not come out as what they are"))),
     }
 }
 
-fn selected(names: &[String]) -> Result<(Vec<Known>, Vec<Known>), Failure> {
+/// What was asked for.
+struct Selection {
+    measured: Vec<measuring::Known>,
+    correct: Vec<Known>,
+    faulty: Vec<Known>,
+}
+
+fn selected(names: &[String]) -> Result<Selection, Failure> {
+    let mut measured = measuring::all();
     let mut correct: Vec<Oddity> = Oddity::all();
     let mut faulty: Vec<Fault> = Fault::all().collect();
     for name in names {
         let known = correct.iter().any(|oddity| oddity.name == name)
-            || faulty.iter().any(|fault| fault.name == name);
+            || faulty.iter().any(|fault| fault.name == name)
+            || measured.iter().any(|known| known.name == name);
         if !known {
             let hint = "see 'zillions faulty-server --list-faults'";
             return Err(Failure::usage(format!("no known server is called '{name}': {hint}")));
         }
     }
-    if !names.is_empty() {
-        correct.retain(|oddity| names.iter().any(|name| name == oddity.name));
-        faulty.retain(|fault| names.iter().any(|name| name == fault.name));
+    if names.is_empty() {
+        // Whoever has the time can name them.
+        correct.retain(|oddity| !oddity.is_leisurely());
+    } else {
+        let is_named = |wanted: &str| names.iter().any(|name| name == wanted);
+        measured.retain(|known| is_named(known.name));
+        correct.retain(|oddity| is_named(oddity.name));
+        faulty.retain(|fault| is_named(fault.name));
     }
     let correct = correct.into_iter().map(Known::Correct).collect();
-    Ok((correct, faulty.into_iter().map(Known::Faulty).collect()))
+    Ok(Selection { measured, correct, faulty: faulty.into_iter().map(Known::Faulty).collect() })
+}
+
+fn measure(known: &measuring::Known, executable: &Path, progress: &ProgressBar) -> Proven {
+    let began = Instant::now();
+    let result = known.prove(executable);
+    progress.inc(1);
+    let proven = result.is_ok();
+    Proven {
+        name: known.name.to_owned(),
+        kind: Kind::Measured,
+        breaks: None,
+        what: known.what.to_owned(),
+        proven,
+        detail: result.unwrap_or_else(|wrong| wrong),
+        seconds: began.elapsed().as_secs_f64(),
+    }
 }
 
 fn prove_all(
@@ -191,7 +243,8 @@ fn prove(server: &Known, executable: &Path) -> Proven {
             }
         };
     let seconds = began.elapsed().as_secs_f64();
-    Proven { name: name.to_owned(), breaks, what: what.to_owned(), proven, detail, seconds }
+    let kind = if breaks.is_some() { Kind::Fault } else { Kind::Correct };
+    Proven { name: name.to_owned(), kind, breaks, what: what.to_owned(), proven, detail, seconds }
 }
 
 fn style() -> ProgressStyle {
@@ -202,19 +255,23 @@ fn style() -> ProgressStyle {
 fn human(servers: &[Proven], seconds: f64) -> String {
     let mut table = output::table(&["server", "breaks", "judged"]);
     for server in servers {
-        let judged = match (server.proven, server.breaks) {
-            (true, Some(_)) => format!("{} {}", paint(GOOD, "caught by"), server.detail),
-            (true, None) => format!("{} {}", paint(GOOD, "passes:"), server.detail),
+        let judged = match (server.proven, server.kind) {
+            (true, Kind::Fault) => format!("{} {}", paint(GOOD, "caught by"), server.detail),
+            (true, Kind::Correct) => format!("{} {}", paint(GOOD, "passes:"), server.detail),
+            (true, Kind::Measured) => format!("{} {}", paint(GOOD, "measured:"), server.detail),
             (false, _) => format!("{} {}", paint(BAD, "wrong:"), server.detail),
         };
         table.add_row([server.name.as_str(), server.breaks.unwrap_or("nothing"), &judged]);
     }
-    let faults = servers.iter().filter(|server| server.breaks.is_some()).count();
-    let caught = servers.iter().filter(|server| server.breaks.is_some() && server.proven).count();
-    let correct = servers.len() - faults;
-    let passed = servers.iter().filter(|server| server.breaks.is_none() && server.proven).count();
+    let tally = |kind| {
+        let of_kind = servers.iter().filter(|server| server.kind == kind);
+        format!("{} of {}", of_kind.clone().filter(|server| server.proven).count(), of_kind.count())
+    };
     format!(
-        "{table}\n\n{caught} of {faults} faults caught, {passed} of {correct} correct servers pass {}\n",
+        "{table}\n\n{} faults caught, {} correct servers pass, {} measured as what they are {}\n",
+        tally(Kind::Fault),
+        tally(Kind::Correct),
+        tally(Kind::Measured),
         paint(FAINT, format!("in {seconds:.0} s"))
     )
 }

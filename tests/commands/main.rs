@@ -4,9 +4,11 @@
 mod bench;
 mod bench_runs;
 mod checking;
+mod comparing;
 mod gallery;
 mod peers;
 mod place;
 mod scaffold;
+mod self_check;
 mod stresstest;
 mod support;

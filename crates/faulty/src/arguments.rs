@@ -7,8 +7,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::fault::Fault;
+use crate::gauges::Gauge;
 use crate::knobs::Knobs;
-use crate::run_argument;
+use crate::{deviation, run_argument};
 
 /// Exit code for a server that did not start, or did not go on.
 const EXIT_FAILED: u8 = 1;
@@ -37,6 +38,10 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub fault: Option<Fault>,
 
+    /// A deviation of an exactly known size, to prove measurements with
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with = "fault")]
+    pub gauge: Option<Gauge>,
+
     /// Odd settings of a correct server.
     #[command(flatten)]
     pub knobs: Knobs,
@@ -59,7 +64,8 @@ impl Arguments {
             write_list(self.format, &mut io::stdout().lock()).map_err(|error| error.to_string())
         } else {
             let address = self.address.as_deref();
-            run_argument(self.fault, &self.knobs, address).map_err(|error| error.to_string())
+            let deviation = deviation(self.fault, self.gauge);
+            run_argument(deviation, &self.knobs, address).map_err(|error| error.to_string())
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,

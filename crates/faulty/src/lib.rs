@@ -7,6 +7,9 @@
 //! to pass the correct one under every [`Oddity`], such as a queue of five
 //! messages or writing one byte at a time.
 //!
+//! A [`Gauge`] is no fault to be found but a deviation of a known size: measurements have to show
+//! exactly that size.
+//!
 //! The correct server is one event loop. [`run`] starts it; [`Arguments`] are
 //! its command line. Internally every fault overrides a few methods of one
 //! trait whose default methods are the correct behaviour.
@@ -19,6 +22,7 @@ mod deviation;
 mod error;
 mod fault;
 mod faults;
+mod gauges;
 mod held;
 mod knobs;
 mod room;
@@ -28,7 +32,10 @@ mod start;
 pub use arguments::{Arguments, ListFormat};
 pub use error::Error;
 pub use fault::{Fault, UnknownFault};
+pub use gauges::Gauge;
 pub use knobs::{CloseAfterEof, Knobs, Oddity, SlowReader};
+
+use std::time::Duration;
 
 use deviation::{Correct, Deviation};
 use room::{Context, Room};
@@ -44,15 +51,24 @@ use server::Server;
 ///
 /// When the server cannot start, or when its fault ends it.
 pub fn run(fault: Option<Fault>, knobs: &Knobs, address: &str) -> Result<(), Error> {
-    run_argument(fault, knobs, Some(address))
+    run_argument(deviation(fault, None), knobs, Some(address))
+}
+
+/// The fault or the gauge, or neither.
+fn deviation(fault: Option<Fault>, gauge: Option<Gauge>) -> Box<dyn Deviation> {
+    match (fault, gauge) {
+        (Some(fault), _) => (fault.make)(),
+        (None, Some(gauge)) => gauge.deviation(),
+        (None, None) => Box::new(Correct),
+    }
 }
 
 /// [`run`] for a command line whose address may be missing.
-fn run_argument(fault: Option<Fault>, knobs: &Knobs, argument: Option<&str>) -> Result<(), Error> {
-    let mut deviation: Box<dyn Deviation> = match fault {
-        Some(fault) => (fault.make)(),
-        None => Box::new(Correct),
-    };
+fn run_argument(
+    mut deviation: Box<dyn Deviation>,
+    knobs: &Knobs,
+    argument: Option<&str>,
+) -> Result<(), Error> {
     match start(&mut *deviation, knobs, argument) {
         Ok(room) => Server::new(room, deviation).run(),
         Err(error) => deviation.not_started(error),
@@ -66,6 +82,7 @@ fn start(
 ) -> Result<Room, Error> {
     let candidates = deviation.resolve(argument)?;
     let argument = argument.unwrap_or_default();
+    std::thread::sleep(Duration::from_millis(knobs.start_milliseconds));
     deviation.before_bind(argument).map_err(Error::system("write to standard output"))?;
     let listener = deviation.listen(&candidates)?;
     let name = start::name_of(&listener, argument).map_err(Error::system("name the listener"))?;

@@ -211,6 +211,17 @@ pub fn number_of(trials: &[JudgedTrial<'_>], worth: Worth) -> usize {
     trials.iter().filter(|t| t.verdict.as_ref().is_some_and(|v| v.worth == worth)).count()
 }
 
+/// Ranks anew after some rows were taken out of the ranking.
+pub(crate) fn rank_again(analysis: &mut ScenarioAnalysis<'_>, seed: u64) {
+    for row in &mut analysis.rows {
+        if let Some(figures) = &mut row.figures {
+            figures.relative = None;
+        }
+    }
+    let noise_factor = analysis.noise.as_ref().map_or(1.0, NoiseFloor::factor);
+    rank(&mut analysis.rows, analysis.scenario, noise_factor, seed);
+}
+
 /// Fills in tiers and ratios, and puts the rows into their order.
 fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed: u64) {
     let lower_is_better = scenario.headline == Headline::Latency;
@@ -252,14 +263,17 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
     }
 }
 
-/// The headline figure of each valid trial.
-fn headlines(row: &Row<'_>, scenario: &ScenarioRecord) -> Vec<f64> {
+/// The figures of each valid trial.
+pub(crate) fn valid_measurements<'a>(row: &'a Row<'_>) -> impl Iterator<Item = &'a Measurement> {
     row.trials
         .iter()
         .filter(|trial| trial.verdict.as_ref().is_some_and(|v| v.worth == Worth::Valid))
         .filter_map(|trial| figures_of(trial.record))
-        .map(|figures| headline(figures, scenario))
-        .collect()
+}
+
+/// The headline figure of each valid trial.
+fn headlines(row: &Row<'_>, scenario: &ScenarioRecord) -> Vec<f64> {
+    valid_measurements(row).map(|figures| headline(figures, scenario)).collect()
 }
 
 /// What one trial has of what the scenario ranks by: the 99th percentile in ns, or deliveries per
@@ -276,6 +290,14 @@ pub fn headline(trial: &Measurement, scenario: &ScenarioRecord) -> f64 {
 #[must_use]
 pub fn deliveries_per_second(trial: &Measurement) -> f64 {
     trial.deliveries_arrived as f64 / trial.window_seconds
+}
+
+/// Share of the expected deliveries of `trial` that never came, 0 to 1. What is still pending is
+/// neither.
+#[must_use]
+pub fn failed_share(trial: &Measurement) -> f64 {
+    let settled = trial.pairs.expected() - trial.pairs.pending;
+    if settled == 0 { 0.0 } else { trial.pairs.failed() as f64 / settled as f64 }
 }
 
 /// CPU time of the server per delivery in µs; `None` if nothing was delivered.
@@ -354,7 +376,7 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::examples;
+    use crate::examples;
 
     fn standing<'a>(analysis: &'a [ScenarioAnalysis<'_>], at: usize, name: &str) -> &'a Standing {
         &analysis[at].rows.iter().find(|row| row.target.name == name).unwrap().standing

@@ -123,8 +123,8 @@ pub fn capacity(holds: &[(f64, Answer)]) -> Option<Capacity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examples;
     use crate::record::Headline;
-    use crate::results::examples;
     use Answer::{Disturbed, Met, Missed, Unreachable};
 
     #[test]

@@ -58,7 +58,7 @@ fn is_valid(figures: &Measurement) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::examples;
+    use crate::examples;
 
     #[test]
     fn two_arms_of_one_target_give_the_noise_floor() {

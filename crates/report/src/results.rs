@@ -200,16 +200,14 @@ fn check_trial(run: &RunRecord, trial: &TrialRecord, path: &Path) -> Result<(), 
 }
 
 #[cfg(test)]
-pub(crate) mod examples;
-
-#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examples;
 
     /// A folder with the example run, in which `change` may spoil something.
     fn error_after(change: impl FnOnce(&Path)) -> String {
         let folder = tempfile::tempdir().unwrap();
-        examples::write(folder.path());
+        examples::write(&examples::results(), folder.path()).unwrap();
         change(folder.path());
         let error = Results::read(folder.path()).unwrap_err().to_string();
         assert!(!error.contains('\n'), "one line: {error}");
@@ -219,14 +217,16 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let written = examples::write(folder.path());
+        let written = examples::results();
+        examples::write(&written, folder.path()).unwrap();
         assert_eq!(Results::read(folder.path()).unwrap(), written);
     }
 
     #[test]
     fn an_interrupted_run_is_read_as_far_as_it_got() {
         let folder = tempfile::tempdir().unwrap();
-        let written = examples::write(folder.path());
+        let written = examples::results();
+        examples::write(&written, folder.path()).unwrap();
         fs::remove_dir_all(folder.path().join(TRIALS_FOLDER)).unwrap();
         let read = Results::read(folder.path()).unwrap();
         assert_eq!((read.run, read.trials), (written.run, Vec::new()));
@@ -257,7 +257,8 @@ mod tests {
     #[test]
     fn a_damaged_trial_is_left_out_and_named_where_that_is_asked_for() {
         let folder = tempfile::tempdir().unwrap();
-        let mut written = examples::write(folder.path());
+        let mut written = examples::results();
+        examples::write(&written, folder.path()).unwrap();
         let path = trial_paths(&folder.path().join(TRIALS_FOLDER)).unwrap().remove(0);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, &text[..text.len() / 2]).unwrap();

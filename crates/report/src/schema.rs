@@ -3,6 +3,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use crate::compare::Comparison;
 use crate::record::{RunRecord, TrialRecord};
 
 /// A published schema.
@@ -14,7 +15,7 @@ pub struct PublishedSchema {
     pub text: String,
 }
 
-/// The schemas of all files of a results folder.
+/// The schemas of all files of a results folder, and of a comparison.
 ///
 /// # Panics
 ///
@@ -25,6 +26,7 @@ pub fn published() -> Vec<PublishedSchema> {
     [
         ("results-2.run.json", generate().into_root_schema_for::<RunRecord>()),
         ("results-2.trial.json", generate().into_root_schema_for::<TrialRecord>()),
+        ("compare-1.json", generate().into_root_schema_for::<Comparison>()),
     ]
     .into_iter()
     .map(|(file, schema)| {
@@ -41,7 +43,9 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::results::examples;
+    use crate::compare::{Thresholds, compare};
+    use crate::examples;
+    use crate::record::TrialResult;
 
     #[test]
     fn the_published_schemas_are_those_of_the_code() {
@@ -64,7 +68,7 @@ mod tests {
     #[test]
     fn records_keep_to_their_schemas_and_others_do_not() {
         let results = examples::results();
-        let [run, trial] = published().map_to_validators();
+        let [run, trial, _] = published().map_to_validators();
         assert!(run.is_valid(&serde_json::to_value(&results.run).unwrap()));
         for record in &results.trials {
             assert!(trial.is_valid(&serde_json::to_value(record).unwrap()));
@@ -72,12 +76,28 @@ mod tests {
         assert!(!run.is_valid(&serde_json::to_value(&results.trials[0]).unwrap()));
     }
 
+    #[test]
+    fn a_comparison_keeps_to_its_schema_also_where_a_figure_is_infinite() {
+        let base = examples::results();
+        let mut new = examples::results();
+        for trial in &mut new.trials {
+            if let TrialResult::Measured(figures) = &mut trial.result {
+                figures.pairs.dropped = figures.pairs.delivered;
+            }
+        }
+        let comparison = compare(&base, &new, Thresholds::default()).unwrap();
+        let value = serde_json::to_value(comparison).unwrap();
+        assert!(value.to_string().contains("null"), "nothing is infinite: {value}");
+        let [_, _, schema] = published().map_to_validators();
+        assert!(schema.is_valid(&value), "{value}");
+    }
+
     trait Validators {
-        fn map_to_validators(self) -> [jsonschema::Validator; 2];
+        fn map_to_validators(self) -> [jsonschema::Validator; 3];
     }
 
     impl Validators for Vec<PublishedSchema> {
-        fn map_to_validators(self) -> [jsonschema::Validator; 2] {
+        fn map_to_validators(self) -> [jsonschema::Validator; 3] {
             let validators: Vec<_> = self
                 .iter()
                 .map(|schema| serde_json::from_str(&schema.text).unwrap())

@@ -2,6 +2,8 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Resamples per interval.
 const RESAMPLES: usize = 2_000;
@@ -9,14 +11,17 @@ const RESAMPLES: usize = 2_000;
 /// Share of resamples that an interval covers.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// A figure and where it lies with [`CONFIDENCE`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A figure and where it lies with [`CONFIDENCE`]. In JSON, what is infinite is null.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Estimate {
     /// The median of the samples.
+    #[schemars(with = "Option<f64>")]
     pub median: f64,
     /// The interval's lower end.
+    #[schemars(with = "Option<f64>")]
     pub low: f64,
     /// The interval's upper end.
+    #[schemars(with = "Option<f64>")]
     pub high: f64,
     /// How many samples there were.
     pub samples: usize,
@@ -67,17 +72,33 @@ pub fn estimate_median(samples: &[f64], seed: u64) -> Option<Estimate> {
 }
 
 /// The ratio of the medians of `samples` and `base` with a bootstrap interval; `None` if either
-/// has no sample.
+/// has no sample. Equal medians have the ratio 1, also where they are 0 or infinite.
 #[must_use]
 pub fn estimate_ratio(samples: &[f64], base: &[f64], seed: u64) -> Option<Estimate> {
+    estimate_pair(samples, base, seed, |new, base| if new == base { 1.0 } else { new / base })
+}
+
+/// The difference of the medians, `samples` minus `base`, likewise.
+#[must_use]
+pub fn estimate_difference(samples: &[f64], base: &[f64], seed: u64) -> Option<Estimate> {
+    estimate_pair(samples, base, seed, |new, base| if new == base { 0.0 } else { new - base })
+}
+
+fn estimate_pair(
+    samples: &[f64],
+    base: &[f64],
+    seed: u64,
+    of: impl Fn(f64, f64) -> f64,
+) -> Option<Estimate> {
     if samples.is_empty() || base.is_empty() {
         return None;
     }
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let ratios = (0..RESAMPLES)
-        .map(|_| median(&resample(samples, &mut random)) / median(&resample(base, &mut random)))
+    let resampled = (0..RESAMPLES)
+        .map(|_| of(median(&resample(samples, &mut random)), median(&resample(base, &mut random))))
         .collect();
-    Some(interval(median(samples) / median(base), ratios, samples.len().min(base.len())))
+    let number = samples.len().min(base.len());
+    Some(interval(of(median(samples), median(base)), resampled, number))
 }
 
 fn resample(samples: &[f64], random: &mut ChaCha8Rng) -> Vec<f64> {
@@ -155,6 +176,16 @@ mod tests {
                 .unwrap();
         assert!((ratio.median - 2.0).abs() < 1e-9);
         assert!(ratio.low > 1.8 && ratio.high < 2.2, "{ratio:?}");
+    }
+
+    #[test]
+    fn equal_medians_have_the_ratio_one_also_where_nothing_arrived() {
+        let ratio = |new: f64, base: f64| estimate_ratio(&[new; 3], &[base; 3], 1).unwrap();
+        let never = f64::INFINITY;
+        assert_eq!((ratio(0.0, 0.0).median, ratio(never, never).high), (1.0, 1.0));
+        assert_eq!((ratio(never, 2.0).low, ratio(2.0, never).high), (never, 0.0));
+        assert_eq!(estimate_difference(&[0.5; 3], &[0.25; 3], 1).unwrap().low, 0.25);
+        assert_eq!(estimate_ratio(&[], &[1.0], 1), None);
     }
 
     #[test]

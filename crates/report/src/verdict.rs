@@ -105,7 +105,7 @@ fn client_bound(trial: &Measurement) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::examples::measurement;
+    use crate::examples::measurement;
 
     fn worth(change: impl FnOnce(&mut Measurement)) -> (Worth, String) {
         let mut trial = measurement();

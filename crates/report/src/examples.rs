@@ -1,27 +1,35 @@
-//! Made-up results for this crate's tests.
+//! Made-up results: for the tests of this crate and of what shows its reports.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use hdrhistogram::Histogram;
 
-use super::{RUN_FILE, Results, TRIALS_FOLDER};
 use crate::record::{
-    AnomaliesRecord, ExtrasRecord, GeneratorRecord, Headline, HistogramRecord, LoadRecord,
-    MachineRecord, Measurement, OrderRecord, PairsRecord, Role, RunRecord, SCHEMA, ScenarioRecord,
-    ServerRecord, TargetRecord, TargetStatus, ToolRecord, TrialRecord, TrialResult,
+    AnomaliesRecord, CaseRecord, ConformanceRecord, CostsRecord, ExtrasRecord, GeneratorRecord,
+    Headline, HistogramRecord, IdleRecord, LinesRecord, LoadRecord, MachineRecord, Measurement,
+    OrderRecord, PairsRecord, Role, RunRecord, SCHEMA, ScenarioRecord, ServerRecord, SourceRecord,
+    TargetRecord, TargetStatus, ToolRecord, TrialRecord, TrialResult,
 };
+use crate::results::{RUN_FILE, Results, TRIALS_FOLDER};
 
 const MESSAGES: u64 = 500;
 const CLIENTS: u64 = 8;
 
 /// A valid trial: everything delivered, around 100 µs.
-pub(crate) fn measurement() -> Measurement {
+#[must_use]
+pub fn measurement() -> Measurement {
     scaled(1.0)
 }
 
 /// A valid trial that is `slowness` times as slow.
-pub(crate) fn scaled(slowness: f64) -> Measurement {
+///
+/// # Panics
+///
+/// If a histogram does not take what lies within its bounds, which does not happen.
+#[must_use]
+pub fn scaled(slowness: f64) -> Measurement {
     let times = |least_ns: f64| {
         let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
         for step in 0..MESSAGES * CLIENTS {
@@ -66,7 +74,9 @@ pub(crate) fn scaled(slowness: f64) -> Measurement {
     }
 }
 
-pub(crate) fn scenario(name: &str, headline: Headline) -> ScenarioRecord {
+/// A scenario of eight clients.
+#[must_use]
+pub fn scenario(name: &str, headline: Headline) -> ScenarioRecord {
     ScenarioRecord {
         name: name.to_owned(),
         question: format!("What of {name}?"),
@@ -96,7 +106,9 @@ pub(crate) fn scenario(name: &str, headline: Headline) -> ScenarioRecord {
     }
 }
 
-pub(crate) fn target(name: &str, style: &str, status: TargetStatus) -> TargetRecord {
+/// A target in Rust.
+#[must_use]
+pub fn target(name: &str, style: &str, status: TargetStatus) -> TargetRecord {
     TargetRecord {
         name: name.to_owned(),
         command: vec![format!("./{name}")],
@@ -111,7 +123,9 @@ pub(crate) fn target(name: &str, style: &str, status: TargetStatus) -> TargetRec
     }
 }
 
-pub(crate) fn trial(
+/// A trial of that target in that scenario.
+#[must_use]
+pub fn trial(
     scenario: &str,
     target: &str,
     block: u32,
@@ -132,7 +146,8 @@ pub(crate) fn trial(
 }
 
 /// Two scenarios and six targets: fast, as fast, slow, dying, skipped, incorrect.
-pub(crate) fn results() -> Results {
+#[must_use]
+pub fn results() -> Results {
     let measured = || TargetStatus::Measured;
     let targets = vec![
         target("fast", "readiness loop", measured()),
@@ -206,16 +221,100 @@ pub(crate) fn results() -> Results {
     }
 }
 
-/// Writes [`results`] to `folder`.
-pub(crate) fn write(folder: &Path) -> Results {
-    let results = results();
-    let json = serde_json::to_string_pretty(&results.run).unwrap();
-    fs::write(folder.join(RUN_FILE), json).unwrap();
-    let trials = folder.join(TRIALS_FOLDER);
-    fs::create_dir(&trials).unwrap();
-    for trial in &results.trials {
-        let json = serde_json::to_string_pretty(trial).unwrap();
-        fs::write(trials.join(format!("{:04}.json", trial.order)), json).unwrap();
+/// [`results`] with all that a record may hold: programs, costs, what the suite found, and a third
+/// scenario that searched a rate, `limit`.
+#[must_use]
+pub fn detailed_results() -> Results {
+    let mut results = results();
+    let [fast, as_fast, slow, ..] = &mut results.run.targets[..] else { return results };
+    fast.url = "https://example.org/a?b=c&d=e".to_owned();
+    fast.toolchain = vec!["rustc 1.95.0".to_owned()];
+    fast.sources = vec![source("server.rs", "// A <comment> & more.\nfn main() {}\n")];
+    fast.costs = costs(97, 0.002);
+    fast.conformance = Some(conformance());
+    as_fast.url = "javascript:alert(1)".to_owned();
+    as_fast.costs = costs(212, 0.004);
+    slow.language = "Python".to_owned();
+    slow.library = "asyncio".to_owned();
+    slow.sources = vec![source("server.py", "# Slow.\nasync def main(): pass\n")];
+    slow.costs = costs(61, 0.09);
+    let limit = LoadRecord::Search {
+        latency_p99_ms_max: 10.0,
+        failed_share_max: 0.001,
+        messages_per_second_min: 100.0,
+        messages_per_second_max: 100_000.0,
+    };
+    let scenario = ScenarioRecord { load: limit, ..scenario("limit", Headline::Capacity) };
+    results.run.scenarios.push(scenario);
+    for (target, slowness) in [("fast", 1.0), ("as-fast", 1.1), ("slow", 3.0)] {
+        for (role, number) in [(Role::Curve, 6_u32), (Role::Hold, 3)] {
+            for block in 0..number {
+                let step = if role == Role::Hold { 3 } else { block };
+                let rate = 1_000.0 * f64::from(1 << step) / slowness;
+                let measured = TrialResult::Measured(Box::new(scaled(slowness + f64::from(step))));
+                let order = results.trials.len() as u32;
+                let of_target = trial("limit", target, block, order, measured);
+                let offered_rate = Some(rate);
+                results.trials.push(TrialRecord { role, offered_rate, ..of_target });
+            }
+        }
     }
     results
+}
+
+fn source(path: &str, text: &str) -> SourceRecord {
+    SourceRecord { path: path.to_owned(), language: String::new(), text: text.to_owned() }
+}
+
+fn costs(code: u32, start_up_seconds: f64) -> CostsRecord {
+    CostsRecord {
+        binary_bytes: Some(1_200_000),
+        dependencies: Some(code / 10),
+        lines: Some(LinesRecord { code, comments: 20, blanks: 12 }),
+        build_seconds: Some(4.5),
+        start_up_seconds: vec![start_up_seconds; 5],
+        idle: Some(IdleRecord {
+            connections_few: 10,
+            resident_bytes_few: 2_000_000,
+            connections_many: 110,
+            resident_bytes_many: 2_000_000 + 100 * u64::from(code) * 64,
+            threads_many: 2,
+            window_seconds: 2.0,
+            cpu_seconds: 0.000_2,
+        }),
+        idle_failure: None,
+    }
+}
+
+fn conformance() -> ConformanceRecord {
+    ConformanceRecord {
+        verdict: "pass".to_owned(),
+        quick: true,
+        suite: "0.1.0".to_owned(),
+        passed: 51,
+        nonstrict: 1,
+        findings: vec![CaseRecord {
+            id: "life/idle-cpu".to_owned(),
+            clause: "LIFE-4".to_owned(),
+            verdict: "nonstrict".to_owned(),
+            detail: "12 % of a core <while> idle".to_owned(),
+        }],
+        ..ConformanceRecord::default()
+    }
+}
+
+/// Writes `results` to `folder`, as a run leaves them there.
+///
+/// # Errors
+///
+/// If a file cannot be written.
+pub fn write(results: &Results, folder: &Path) -> io::Result<()> {
+    fs::write(folder.join(RUN_FILE), serde_json::to_string_pretty(&results.run)?)?;
+    let trials = folder.join(TRIALS_FOLDER);
+    fs::create_dir(&trials)?;
+    for trial in &results.trials {
+        let name = format!("{:04}.json", trial.order);
+        fs::write(trials.join(name), serde_json::to_string_pretty(trial)?)?;
+    }
+    Ok(())
 }

@@ -1,0 +1,203 @@
+//! Deviations of a known size, to prove measurements with: nothing about them is left to chance.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use crate::client::Message;
+use crate::correct;
+use crate::deviation::Deviation;
+use crate::room::Room;
+
+/// How long the frozen server stands still.
+const FREEZE: Duration = Duration::from_millis(1_400);
+/// At which message it does.
+const FROZEN_MESSAGE: u64 = 500;
+/// How much later than it came a message is delivered.
+const LATENESS: Duration = Duration::from_millis(20);
+/// One message of so many is treated otherwise than the rest.
+const PERIOD: u64 = 100;
+/// A message is held back no longer than this if no other one comes.
+const HELD_MAX: Duration = Duration::from_millis(50);
+
+/// A deviation whose size is known exactly.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Gauge {
+    /// It stands still for 1.4 seconds, once, at its 500th message
+    Frozen,
+    /// It delivers every message 20 milliseconds after it came
+    Late,
+    /// It delivers every 100th message to nobody
+    Loses,
+    /// It delivers every 100th message twice
+    Repeats,
+    /// It delivers every 100th message after the one that follows it
+    Swaps,
+    /// To every other client it delivers every 100th message after the one
+    /// that follows it, if that is another sender's
+    Disagrees,
+}
+
+impl Gauge {
+    pub(crate) fn deviation(self) -> Box<dyn Deviation> {
+        match self {
+            Self::Frozen => Box::new(Frozen { messages: 0 }),
+            Self::Late => Box::new(Late { under_way: VecDeque::new() }),
+            Self::Loses => Box::new(Loses { messages: 0 }),
+            Self::Repeats => Box::new(Repeats { messages: 0 }),
+            Self::Swaps => Box::new(Swaps { messages: 0, held: None }),
+            Self::Disagrees => Box::new(Disagrees { messages: 0, held: None }),
+        }
+    }
+}
+
+/// Counts one message; whether it is one of those that are treated otherwise.
+fn is_chosen(messages: &mut u64) -> bool {
+    *messages += 1;
+    messages.is_multiple_of(PERIOD)
+}
+
+struct Frozen {
+    messages: u64,
+}
+
+impl Deviation for Frozen {
+    fn sequence(&mut self, room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
+        let before = self.messages;
+        self.messages += batch.len() as u64;
+        if (before..self.messages).contains(&FROZEN_MESSAGE) {
+            room.context.pause(FREEZE);
+        }
+        batch
+    }
+}
+
+struct Late {
+    under_way: VecDeque<(Instant, Message)>,
+}
+
+impl Deviation for Late {
+    fn sequence(&mut self, _room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
+        let now = Instant::now();
+        self.under_way.extend(batch.into_iter().map(|message| (now + LATENESS, message)));
+        let due = self.under_way.iter().take_while(|(due, _)| *due <= now).count();
+        self.under_way.drain(..due).map(|(_, message)| message).collect()
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        let (due, _) = self.under_way.front()?;
+        Some(due.saturating_duration_since(Instant::now()))
+    }
+}
+
+struct Loses {
+    messages: u64,
+}
+
+impl Deviation for Loses {
+    fn sequence(&mut self, _room: &mut Room, mut batch: Vec<Message>) -> Vec<Message> {
+        batch.retain(|_| !is_chosen(&mut self.messages));
+        batch
+    }
+}
+
+struct Repeats {
+    messages: u64,
+}
+
+impl Deviation for Repeats {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        if is_chosen(&mut self.messages) {
+            correct::deliver(self, room, message);
+        }
+        correct::deliver(self, room, message);
+    }
+}
+
+/// A message that waits for the next one, and since when.
+type Waiting = Option<(Instant, Message)>;
+
+/// Takes a message that has waited in vain.
+fn take_overdue(held: &mut Waiting) -> Option<Message> {
+    held.take_if(|(since, _)| since.elapsed() >= HELD_MAX).map(|(_, message)| message)
+}
+
+fn wait_for(held: &Waiting) -> Option<Duration> {
+    held.as_ref().map(|(since, _)| HELD_MAX.saturating_sub(since.elapsed()))
+}
+
+struct Swaps {
+    messages: u64,
+    held: Waiting,
+}
+
+impl Deviation for Swaps {
+    fn sequence(&mut self, _room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
+        let mut sequenced = Vec::with_capacity(batch.len() + 1);
+        for message in batch {
+            if is_chosen(&mut self.messages) {
+                self.held = Some((Instant::now(), message));
+            } else {
+                sequenced.push(message);
+                sequenced.extend(self.held.take().map(|(_, held)| held));
+            }
+        }
+        sequenced.extend(take_overdue(&mut self.held));
+        sequenced
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        wait_for(&self.held)
+    }
+}
+
+struct Disagrees {
+    messages: u64,
+    held: Waiting,
+}
+
+impl Disagrees {
+    /// Delivers to those clients whose number is odd, or even.
+    fn deliver_to_half(&mut self, room: &mut Room, message: &Message, odd: bool) {
+        room.touched = true;
+        let Room { clients, context, .. } = room;
+        for client in clients.values_mut().filter(|client| (client.id % 2 == 1) == odd) {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+}
+
+impl Deviation for Disagrees {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        if is_chosen(&mut self.messages) {
+            self.deliver_to_half(room, message, false);
+            self.held = Some((Instant::now(), message.clone()));
+            return;
+        }
+        // Each sender's own order is kept: only the order between senders differs.
+        let held = self.held.take().map(|(_, held)| held);
+        let (before, after) = match held {
+            Some(held) if held.sender == message.sender => (Some(held), None),
+            held => (None, held),
+        };
+        if let Some(late) = before {
+            self.deliver_to_half(room, &late, true);
+        }
+        correct::deliver(self, room, message);
+        if let Some(late) = after {
+            self.deliver_to_half(room, &late, true);
+        }
+    }
+
+    fn turn(&mut self, room: &mut Room) -> Result<(), crate::error::Error> {
+        if let Some(held) = take_overdue(&mut self.held) {
+            self.deliver_to_half(room, &held, true);
+        }
+        Ok(())
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        wait_for(&self.held)
+    }
+}

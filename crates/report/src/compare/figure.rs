@@ -1,0 +1,113 @@
+//! The figures that runs are compared by.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::analysis::{cpu_us_per_delivery, deliveries_per_second, failed_share, trial_latency_ns};
+use crate::format::{bytes, count, percent, time};
+use crate::record::{LoadRecord, Measurement, ScenarioRecord};
+
+/// A figure of a trial that says something about the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Figure {
+    /// Deliveries that arrived, per second.
+    DeliveriesPerSecond,
+    /// Median latency, in nanoseconds.
+    LatencyP50Ns,
+    /// 99th percentile of latency, in nanoseconds.
+    LatencyP99Ns,
+    /// Share of the expected deliveries that never came, 0 to 1.
+    LostShare,
+    /// CPU time of the server per delivery, in nanoseconds.
+    CpuNsPerDelivery,
+    /// Peak of resident memory, in bytes.
+    ResidentBytesPeak,
+}
+
+impl Figure {
+    /// The figures that mean something in `scenario`.
+    ///
+    /// At a fixed rate the throughput is what was asked for. Under a saturating load the latency
+    /// is that of a full queue, so it says how long the queue is.
+    #[must_use]
+    pub fn of_scenario(scenario: &ScenarioRecord) -> Vec<Self> {
+        let mut figures = match scenario.load {
+            LoadRecord::FixedRate { .. } | LoadRecord::Burst { .. } => {
+                vec![Self::LatencyP50Ns, Self::LatencyP99Ns]
+            }
+            LoadRecord::EveryoneAtOnce => {
+                vec![Self::DeliveriesPerSecond, Self::LatencyP50Ns, Self::LatencyP99Ns]
+            }
+            LoadRecord::Saturate | LoadRecord::Search { .. } => vec![Self::DeliveriesPerSecond],
+        };
+        figures.extend([Self::LostShare, Self::CpuNsPerDelivery, Self::ResidentBytesPeak]);
+        figures
+    }
+
+    /// This figure of one trial; `None` if it has none.
+    pub(super) fn of(self, trial: &Measurement, scenario: &ScenarioRecord) -> Option<f64> {
+        match self {
+            Self::DeliveriesPerSecond => Some(deliveries_per_second(trial)),
+            Self::LatencyP50Ns => Some(trial_latency_ns(trial, scenario, 0.5)),
+            Self::LatencyP99Ns => Some(trial_latency_ns(trial, scenario, 0.99)),
+            Self::LostShare => Some(failed_share(trial)),
+            Self::CpuNsPerDelivery => cpu_us_per_delivery(trial).map(|us| us * 1e3),
+            Self::ResidentBytesPeak => Some(trial.server.resident_bytes_peak as f64),
+        }
+    }
+
+    /// Whether more of it is good.
+    #[must_use]
+    pub fn higher_is_better(self) -> bool {
+        self == Self::DeliveriesPerSecond
+    }
+
+    /// Whether scenarios rank by it, so that the noise floor says something of it.
+    #[must_use]
+    pub fn is_headline(self) -> bool {
+        matches!(self, Self::DeliveriesPerSecond | Self::LatencyP50Ns | Self::LatencyP99Ns)
+    }
+
+    /// Whether it is a share, which is compared by difference: shares are often 0.
+    #[must_use]
+    pub fn is_share(self) -> bool {
+        self == Self::LostShare
+    }
+
+    /// Its name for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DeliveriesPerSecond => "deliveries/s",
+            Self::LatencyP50Ns => "latency p50",
+            Self::LatencyP99Ns => "latency p99",
+            Self::LostShare => "lost",
+            Self::CpuNsPerDelivery => "CPU per delivery",
+            Self::ResidentBytesPeak => "peak memory",
+        }
+    }
+
+    /// A value of it for people, with its unit.
+    #[must_use]
+    pub fn text(self, value: f64) -> String {
+        match self {
+            Self::DeliveriesPerSecond => count(value),
+            Self::LatencyP50Ns | Self::LatencyP99Ns | Self::CpuNsPerDelivery => time(value),
+            Self::LostShare => percent(value),
+            Self::ResidentBytesPeak => bytes(value as u64),
+        }
+    }
+
+    /// A change of it for people: a factor, or percentage points.
+    #[must_use]
+    pub fn change_text(self, change: f64) -> String {
+        if self.is_share() {
+            format!("{:+.2} pp", change * 100.0)
+        } else if change.is_finite() {
+            format!("× {change:.2}")
+        } else {
+            "× ∞".to_owned()
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Made-up runs, compared.
+
+use super::*;
+use crate::examples;
+use crate::record::{Measurement, Role, TrialResult};
+
+/// The example run, with every trial of `target` changed.
+fn run_with(target: &str, change: impl Fn(&mut Measurement)) -> Results {
+    let mut results = examples::results();
+    for trial in results.trials.iter_mut().filter(|trial| trial.target == target) {
+        if let TrialResult::Measured(figures) = &mut trial.result {
+            change(figures);
+        }
+    }
+    results
+}
+
+fn compared(base: &Results, new: &Results) -> Comparison {
+    compare(base, new, Thresholds::default()).unwrap()
+}
+
+fn target<'a>(comparison: &'a Comparison, scenario: &str, name: &str) -> &'a TargetComparison {
+    let scenario = comparison.scenarios.iter().find(|it| it.name == scenario).unwrap();
+    scenario.targets.iter().find(|it| it.target == name).unwrap()
+}
+
+fn change(comparison: &Comparison, scenario: &str, name: &str, figure: Figure) -> Change {
+    let changes = &target(comparison, scenario, name).changes;
+    changes.iter().find(|it| it.figure == figure).unwrap().clone()
+}
+
+#[test]
+fn a_run_is_the_same_as_itself() {
+    let run = examples::results();
+    let comparison = compared(&run, &run);
+    assert_eq!(comparison.verdict, Verdict::NoRegression);
+    assert_eq!(comparison.number_of(Direction::Worse), 0);
+    assert_eq!(comparison.number_of(Direction::Better), 0);
+    assert!(comparison.number_of(Direction::Same) >= 24, "three targets in two scenarios");
+    assert_eq!(comparison.notes, Vec::<String>::new());
+}
+
+#[test]
+fn what_takes_twice_the_processor_time_is_worse_and_the_other_way_round_better() {
+    let (base, new) =
+        (examples::results(), run_with("fast", |figures| figures.server.cpu_seconds *= 2.0));
+    let comparison = compared(&base, &new);
+    assert_eq!(comparison.verdict, Verdict::Regression);
+    let worse = change(&comparison, "room", "fast", Figure::CpuNsPerDelivery);
+    assert_eq!(worse.direction, Direction::Worse);
+    assert!((worse.change.median - 2.0).abs() < 0.01, "{worse:?}");
+    assert_eq!(comparison.number_of(Direction::Worse), 2, "one in each scenario, nothing else");
+    let back = compared(&new, &base);
+    assert_eq!(back.verdict, Verdict::NoRegression);
+    assert_eq!(back.number_of(Direction::Better), 2);
+}
+
+#[test]
+fn fewer_deliveries_are_worse_where_the_load_saturates_and_no_figure_at_a_fixed_rate() {
+    let new = run_with("fast", |figures| figures.deliveries_arrived /= 2);
+    let comparison = compared(&examples::results(), &new);
+    let throughput = change(&comparison, "crowd", "fast", Figure::DeliveriesPerSecond);
+    assert_eq!(throughput.direction, Direction::Worse);
+    let has = |scenario, figure| {
+        target(&comparison, scenario, "fast").changes.iter().any(|it| it.figure == figure)
+    };
+    assert!(!has("room", Figure::DeliveriesPerSecond) && has("room", Figure::LatencyP99Ns));
+    assert!(!has("crowd", Figure::LatencyP99Ns));
+}
+
+#[test]
+fn a_change_that_the_trials_do_not_show_clearly_is_no_regression() {
+    // Every other trial takes longer: the medians differ, the intervals do not exclude it.
+    let mut new = examples::results();
+    for trial in new.trials.iter_mut().filter(|it| it.target == "slow" && it.block % 2 == 0) {
+        if let TrialResult::Measured(figures) = &mut trial.result {
+            figures.server.cpu_seconds *= 1.5;
+        }
+    }
+    let comparison = compared(&examples::results(), &new);
+    let cpu = change(&comparison, "room", "slow", Figure::CpuNsPerDelivery);
+    assert!(cpu.change.median > 1.4, "{cpu:?}");
+    assert_eq!(cpu.direction, Direction::Unclear);
+    assert_eq!(comparison.verdict, Verdict::NoRegression);
+}
+
+#[test]
+fn a_change_below_the_threshold_is_none_and_the_threshold_can_be_moved() {
+    let new = run_with("slow", |figures| figures.server.cpu_seconds *= 1.05);
+    let base = examples::results();
+    let of = |ratio| {
+        compare(&base, &new, Thresholds { ratio, ..Thresholds::default() }).unwrap().verdict
+    };
+    assert_eq!(of(0.10), Verdict::NoRegression);
+    assert_eq!(of(0.02), Verdict::Regression);
+}
+
+#[test]
+fn a_change_that_noise_alone_could_make_is_none() {
+    let slower = |results: &mut Results, target: &str, role: Option<Role>| {
+        for trial in &mut results.trials {
+            if trial.target == target && role.is_none_or(|role| trial.role == role) {
+                trial.result = TrialResult::Measured(Box::new(examples::scaled(1.5)));
+            }
+        }
+    };
+    let mut new = examples::results();
+    slower(&mut new, "as-fast", None);
+    let direction = |new: &Results| {
+        let comparison = compared(&examples::results(), new);
+        change(&comparison, "room", "as-fast", Figure::LatencyP99Ns).direction
+    };
+    assert_eq!(direction(&new), Direction::Worse);
+    // One and the same program differs from itself as much.
+    slower(&mut new, "fast", Some(Role::Twin));
+    assert_ne!(direction(&new), Direction::Worse);
+}
+
+#[test]
+fn lost_messages_are_compared_by_difference() {
+    let new = run_with("fast", |figures| {
+        figures.pairs.dropped = figures.pairs.delivered / 9;
+    });
+    let comparison = compared(&examples::results(), &new);
+    let lost = change(&comparison, "crowd", "fast", Figure::LostShare);
+    assert!((lost.change.median - 0.1).abs() < 1e-3, "{lost:?}");
+    assert_eq!(lost.direction, Direction::Worse);
+    assert_eq!(lost.figure.change_text(lost.change.median), "+9.99 pp");
+    // The 99th percentile now is of messages that never came.
+    let p99 = change(&comparison, "room", "fast", Figure::LatencyP99Ns);
+    assert_eq!((p99.direction, p99.change.median), (Direction::Worse, f64::INFINITY));
+}
+
+#[test]
+fn what_worked_and_now_fails_is_a_regression() {
+    let mut new = examples::results();
+    for trial in new.trials.iter_mut().filter(|it| it.target == "fast" && it.block == 1) {
+        trial.result =
+            TrialResult::Failed { reason: "the server hung".to_owned(), log: Vec::new() };
+    }
+    new.run.targets[1].status = TargetStatus::FailedCheck { reason: "order/fifo".to_owned() };
+    new.trials.retain(|trial| trial.target != "as-fast");
+    let comparison = compared(&examples::results(), &new);
+    assert_eq!(comparison.verdict, Verdict::Regression);
+    let fast = target(&comparison, "room", "fast");
+    assert_eq!(fast.status, Status::Broken);
+    assert_eq!(fast.reason, "failed in 1 of 5 trials: the server hung");
+    assert_eq!(target(&comparison, "room", "as-fast").status, Status::Broken);
+    // It never worked.
+    assert_eq!(target(&comparison, "room", "dying").status, Status::NotCompared);
+}
+
+#[test]
+fn a_noisy_run_says_nothing() {
+    let mut new = examples::results();
+    for trial in &mut new.trials {
+        if let TrialResult::Measured(figures) = &mut trial.result {
+            figures.others_cpu_share = Some(0.5);
+            figures.server.cpu_seconds *= 3.0;
+        }
+    }
+    new.trials.retain(|trial| trial.target != "dying");
+    let comparison = compared(&examples::results(), &new);
+    assert_eq!(comparison.verdict, Verdict::NothingCompared);
+    let fast = target(&comparison, "room", "fast");
+    assert!(fast.reason.starts_with("in the new run NOISY in 5 of 5 trials"), "{}", fast.reason);
+}
+
+#[test]
+fn other_machines_are_refused() {
+    let mut new = examples::results();
+    new.run.machine.cpu_model = "Another processor".to_owned();
+    new.run.machine.cpus = 64;
+    let error = compare(&examples::results(), &new, Thresholds::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the runs are of different machines (A processor → Another processor; 2 processors → 64 \
+         processors), and figures of different machines cannot be compared: measure both on one \
+         machine"
+    );
+}
+
+#[test]
+fn what_else_may_explain_a_change_is_said() {
+    let mut new = examples::results();
+    new.run.machine.kernel = "Linux 6.2".to_owned();
+    new.run.targets[0].toolchain = vec!["rustc 1.95".to_owned()];
+    let comparison = compared(&examples::results(), &new);
+    assert_eq!(
+        comparison.notes,
+        ["kernel: Linux 6.1 → Linux 6.2", "tool chain of fast:  → rustc 1.95"]
+    );
+}
+
+#[test]
+fn a_scenario_that_was_carried_out_differently_is_not_compared() {
+    let mut new = examples::results();
+    new.run.scenarios[0].clients = 16;
+    new.run.scenarios[0].note = "Another note.".to_owned();
+    new.run.scenarios[1].repeats = 9;
+    let comparison = compared(&examples::results(), &new);
+    let [room, crowd] = &comparison.scenarios[..] else { panic!("two scenarios") };
+    assert_eq!(room.reason, "it was carried out differently: clients 8 → 16");
+    assert_eq!((room.targets.len(), crowd.reason.as_str()), (0, ""));
+}
+
+#[test]
+fn runs_with_nothing_in_common_are_refused() {
+    let mut new = examples::results();
+    new.run.targets.iter_mut().for_each(|target| target.name += "-2");
+    new.trials.clear();
+    let error = compare(&examples::results(), &new, Thresholds::default()).unwrap_err().to_string();
+    assert!(error.starts_with("the runs have no target in common: base has fast, "), "{error}");
+}
+
+#[test]
+fn markdown_says_what_is_clear_and_keeps_texts_from_breaking_out() {
+    let mut new = run_with("fast", |figures| figures.server.cpu_seconds *= 2.0);
+    let mut base = examples::results();
+    for run in [&mut base, &mut new] {
+        run.run.targets[0].name = "a|b <i>".to_owned();
+        for trial in run.trials.iter_mut().filter(|trial| trial.target == "fast") {
+            trial.target = "a|b <i>".to_owned();
+        }
+    }
+    let text = compared(&base, &new).markdown();
+    assert!(text.starts_with("### Clearly worse\n\n2 figures worse, 0 better, "), "{text}");
+    let row = "| room | a\\|b &lt;i&gt; | CPU per delivery | ";
+    assert!(text.lines().any(|it| it.starts_with(row) && it.ends_with("| **worse** |")), "{text}");
+    assert!(!text.contains("<i>"));
+    assert!(text.contains("dying was not compared: in the base run failed in 5 of 5 trials"));
+}
