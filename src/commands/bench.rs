@@ -2,6 +2,7 @@
 
 mod display;
 mod gate;
+mod peers;
 mod resume;
 mod summary;
 mod target;
@@ -35,6 +36,7 @@ const RESULTS_FOLDER: &str = "results";
     zillions bench --scenario many-to-many --repeats 9\n  \
     zillions bench --quick --format json\n  \
     zillions bench --list\n  \
+    zillions bench --peers                      the reference server beside NATS and Redis\n  \
     zillions bench --resume results/2026-11-22T08-00-00\n\n\
     Each server is checked quickly first, and measured only if it keeps the spec; a\n\
     program that has passed the same suite before is not checked again. One server,\n\
@@ -79,6 +81,8 @@ pub struct Arguments {
         "fresh",
     ])]
     resume: Option<PathBuf>,
+    #[command(flatten)]
+    peers: peers::Arguments,
     /// What the order of the trials is drawn from [default: the time].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -96,7 +100,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         return list(arguments);
     }
     let Prepared { candidates, targets, options } = match &arguments.resume {
-        Some(folder) => resume::prepare(folder, global)?,
+        Some(folder) => resume::prepare(folder, &arguments.peers, global)?,
         None => prepare(arguments, global)?,
     };
     let folder = options.folder.clone();
@@ -135,7 +139,7 @@ fn prepare(arguments: &Arguments, global: &Global) -> Result<Prepared, Failure> 
     let folder = arguments.out.clone().unwrap_or_else(default_folder);
     // A folder that cannot be used is told before anything is built.
     Store::create(&folder).map_err(|error| failure(error.into()))?;
-    let candidates = target::find(&arguments.targets, global)?;
+    let candidates = candidates(arguments, global)?;
     target::keep_build_logs(&candidates, &folder, global)?;
     let targets: Vec<Target> = candidates.iter().map(|it| it.target.clone()).collect();
     if targets.iter().all(|target| target.launch.is_none()) {
@@ -155,6 +159,19 @@ fn prepare(arguments: &Arguments, global: &Global) -> Result<Prepared, Failure> 
         resume: None,
     };
     Ok(Prepared { candidates, targets, options })
+}
+
+/// What is to be measured: what was named, and the peers if they are wanted.
+fn candidates(arguments: &Arguments, global: &Global) -> Result<Vec<Candidate>, Failure> {
+    if !arguments.peers.peers {
+        return target::find(&arguments.targets, global);
+    }
+    let mut candidates = peers::find(&arguments.peers)?;
+    peers::introduce(&candidates);
+    if !arguments.targets.is_empty() {
+        candidates.extend(target::find(&arguments.targets, global)?);
+    }
+    Ok(candidates)
 }
 
 /// What an interrupted run leaves behind, and how to go on with it.
@@ -182,7 +199,9 @@ fn failure(error: BenchError) -> Failure {
 }
 
 fn scenarios(arguments: &Arguments) -> Result<Vec<ScenarioRecord>, Failure> {
-    let chosen: Vec<Scenario> = if arguments.scenarios.is_empty() {
+    let chosen: Vec<Scenario> = if arguments.scenarios.is_empty() && arguments.peers.peers {
+        Scenario::peers()
+    } else if arguments.scenarios.is_empty() {
         Scenario::built_in().into_iter().filter(|scenario| scenario.is_default).collect()
     } else {
         let found = arguments.scenarios.iter().map(|name| Scenario::find(name));
@@ -204,7 +223,9 @@ fn scenarios(arguments: &Arguments) -> Result<Vec<ScenarioRecord>, Failure> {
 }
 
 fn list(arguments: &Arguments) -> Outcome {
-    let scenarios = Scenario::built_in();
+    let mut scenarios = Scenario::built_in();
+    let number_of_usual = scenarios.len();
+    scenarios.extend(Scenario::peers());
     if arguments.format == Format::Json {
         let rows: Vec<_> = scenarios
             .iter()
@@ -219,8 +240,12 @@ fn list(arguments: &Arguments) -> Outcome {
         return output::print_json(&list);
     }
     let mut table = output::table(&["scenario", "runs by default", "question"]);
-    for scenario in &scenarios {
-        let by_default = if scenario.is_default { "yes" } else { "no" };
+    for (at, scenario) in scenarios.iter().enumerate() {
+        let by_default = match scenario.is_default {
+            true => "yes",
+            false if at >= number_of_usual => "with --peers",
+            false => "no",
+        };
         table.add_row([&scenario.name, by_default, &scenario.record(false).question]);
     }
     output::print(&format!("{table}\n"))

@@ -32,8 +32,9 @@ const FAULTS_AT_ONCE: usize = 8;
     Exit codes: 0 everything is judged and measured as it is, 1 not so, 64 usage."
 )]
 pub struct Arguments {
-    /// Faults, correct variants and measurements by name [default: all; for
-    /// faults see 'zillions faulty-server --list-faults'].
+    /// Faults, correct variants and measurements by name [default: all but
+    /// 'batches', 'nagle' and 'slow-start', which take long; for faults see
+    /// 'zillions faulty-server --list-faults'].
     names: Vec<String>,
     /// For people or for programs.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
@@ -134,7 +135,10 @@ fn selected(names: &[String]) -> Result<Selection, Failure> {
             return Err(Failure::usage(format!("no known server is called '{name}': {hint}")));
         }
     }
-    if !names.is_empty() {
+    if names.is_empty() {
+        // Whoever has the time can name them.
+        correct.retain(|oddity| !oddity.is_leisurely());
+    } else {
         let is_named = |wanted: &str| names.iter().any(|name| name == wanted);
         measured.retain(|known| is_named(known.name));
         correct.retain(|oddity| is_named(oddity.name));

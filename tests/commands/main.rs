@@ -6,6 +6,7 @@ mod bench_runs;
 mod checking;
 mod comparing;
 mod gallery;
+mod peers;
 mod place;
 mod scaffold;
 mod self_check;

@@ -66,7 +66,11 @@ pub fn measure(
             }
         };
         costs.start_up_seconds.push(server.start_seconds());
-        if start == thoroughness.starts {
+        if launch.broker.is_some() {
+            let reason =
+                "silent clients are counted with the spec's messages, which it does not speak";
+            costs.idle_failure = Some(reason.to_owned());
+        } else if start == thoroughness.starts {
             match idle(&server, thoroughness.silence) {
                 Ok(record) => costs.idle = Some(record),
                 Err(reason) => costs.idle_failure = Some(reason),

@@ -42,6 +42,17 @@ const BUILT_IN: [(&str, &str); 10] = [
 /// Descriptors that a server may need for one client: its socket, and a copy of it.
 const DESCRIPTORS_PER_CLIENT: u64 = 2;
 
+/// Those of `zillions bench --peers`.
+const PEERS: [(&str, &str); 7] = [
+    ("1-to-8", include_str!("../../../scenarios/peers/1-to-8.toml")),
+    ("1-to-64", include_str!("../../../scenarios/peers/1-to-64.toml")),
+    ("8-to-8", include_str!("../../../scenarios/peers/8-to-8.toml")),
+    ("1-to-64-stalled", include_str!("../../../scenarios/peers/1-to-64-stalled.toml")),
+    ("1000-to-64", include_str!("../../../scenarios/peers/1000-to-64.toml")),
+    ("10000-to-64", include_str!("../../../scenarios/peers/10000-to-64.toml")),
+    ("200-to-500", include_str!("../../../scenarios/peers/200-to-500.toml")),
+];
+
 /// A scenario as its file gives it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
@@ -158,9 +169,23 @@ impl Scenario {
     /// If one of them is wrong, which a test rules out.
     #[must_use]
     pub fn built_in() -> Vec<Self> {
-        BUILT_IN
+        Self::parse_all("scenarios", &BUILT_IN)
+    }
+
+    /// The scenarios in which the reference server is measured beside message brokers.
+    ///
+    /// # Panics
+    ///
+    /// As [`built_in`](Self::built_in).
+    #[must_use]
+    pub fn peers() -> Vec<Self> {
+        Self::parse_all("scenarios/peers", &PEERS)
+    }
+
+    fn parse_all(folder: &str, files: &[(&str, &str)]) -> Vec<Self> {
+        files
             .iter()
-            .map(|(name, text)| Self::parse(name, &format!("scenarios/{name}.toml"), text))
+            .map(|(name, text)| Self::parse(name, &format!("{folder}/{name}.toml"), text))
             .map(|scenario| scenario.expect("the built-in scenarios are right"))
             .collect()
     }
@@ -179,6 +204,7 @@ impl Scenario {
             return Self::parse(&stem, name, &text);
         }
         let mut built_in = Self::built_in();
+        built_in.extend(Self::peers());
         let known = built_in.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
         match built_in.iter().position(|scenario| scenario.name == name) {
             Some(at) => Ok(built_in.swap_remove(at)),

@@ -5,8 +5,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
+use zillions_harness::broker::Protocol;
 use zillions_harness::{Launch, PortLease, Sample, Server, StartOptions};
-use zillions_load::{LoadError, Outcome, Phase, Plan};
+use zillions_load::{LoadError, Outcome, Phase, Plan, WireFormat};
 use zillions_report::record::{
     AnomaliesRecord, ExtrasRecord, GeneratorRecord, HistogramRecord, LostRecord, Measurement,
     PairsRecord, ScenarioRecord, ServerRecord, TrialResult,
@@ -72,7 +73,8 @@ pub fn run(
         Ok(server) => server,
         Err(reason) => return failed(reason, Vec::new()),
     };
-    let (outcome, readings) = load(&server, &load_plan(scenario, rate, tag), pinning);
+    let plan = Plan { wire: wire(launch), ..load_plan(scenario, rate, tag) };
+    let (outcome, readings) = load(&server, &plan, pinning);
     let result = match finish(&server, outcome, &readings, pinning) {
         Ok(measurement) => TrialResult::Measured(Box::new(measurement)),
         Err(reason) => failed(reason, server.log_tail(LOG_LINES)),
@@ -89,6 +91,15 @@ pub(crate) fn start(launch: &Launch, address: &str, pinning: &Pinning) -> Result
     let server = Server::start(launch, address, &options).map_err(|error| error.to_string());
     restrict_to(&pinning.all).map_err(cannot_pin)?;
     server
+}
+
+/// What a server speaks: the spec's frames, unless it is a broker.
+fn wire(launch: &Launch) -> WireFormat {
+    match launch.broker.map(|broker| broker.protocol) {
+        None => WireFormat::Zillions,
+        Some(Protocol::Nats) => WireFormat::Nats,
+        Some(Protocol::Redis) => WireFormat::Redis,
+    }
 }
 
 /// Runs the load on a thread of its own and takes readings meanwhile.

@@ -1,5 +1,7 @@
 //! What a case is, and how cases are chosen.
 
+use std::cmp::Reverse;
+
 use globset::{Glob, GlobSetBuilder};
 
 use crate::cases;
@@ -33,6 +35,8 @@ pub struct Traits {
     pub launches: bool,
     /// Measures time or memory, so nothing runs beside it.
     pub alone: bool,
+    /// Mostly lets time pass, so it takes no other case's place.
+    pub idles: bool,
     /// Part of the quick selection.
     pub quick: bool,
 }
@@ -54,7 +58,7 @@ impl Case {
         summary: &'static str,
         run: fn(&mut Room) -> Outcome,
     ) -> Self {
-        let traits = Traits { launches: false, alone: false, quick: false };
+        let traits = Traits { launches: false, alone: false, idles: false, quick: false };
         Self { id, clause, level: Level::Must, summary, traits, run: Run::InRoom(run) }
     }
 
@@ -65,7 +69,7 @@ impl Case {
         summary: &'static str,
         run: fn(&mut Trial) -> Outcome,
     ) -> Self {
-        let traits = Traits { launches: true, alone: false, quick: false };
+        let traits = Traits { launches: true, alone: false, idles: false, quick: false };
         Self { id, clause, level: Level::Must, summary, traits, run: Run::WithTrial(run) }
     }
 
@@ -84,6 +88,12 @@ impl Case {
     /// The same, with nothing beside it.
     pub(crate) const fn alone(mut self) -> Self {
         self.traits.alone = true;
+        self
+    }
+
+    /// The same, beside as many others as otherwise run at once.
+    pub(crate) const fn idling(mut self) -> Self {
+        self.traits.idles = true;
         self
     }
 
@@ -165,7 +175,10 @@ fn hint(pattern: &str) -> String {
         pattern.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2).collect();
     cases::all()
         .iter()
-        .max_by_key(|case| words.iter().filter(|word| case.id.contains(*word)).count())
+        .max_by_key(|case| {
+            let matches = words.iter().filter(|word| case.id.contains(*word)).count();
+            (matches, Reverse(case.id.len()))
+        })
         .filter(|case| words.iter().any(|word| case.id.contains(word)))
         .map_or_else(String::new, |case| format!(": did you mean '{}'?", case.id))
 }

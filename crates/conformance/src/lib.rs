@@ -23,6 +23,7 @@ pub mod case;
 mod cases;
 pub mod client;
 pub mod expectations;
+mod leisure;
 pub mod options;
 pub mod render;
 pub mod report;

@@ -55,6 +55,10 @@ enum Message {
     Finished(usize, Box<CaseReport>),
 }
 
+/// How many times more cases run side by side if the server takes its time and
+/// does nothing meanwhile: they mostly wait for that.
+const JOBS_FACTOR_LEISURELY: usize = 4;
+
 /// Runs the cases that `options` choose on `subject`.
 ///
 /// The first case runs alone, so that a server that does not start at all is
@@ -77,14 +81,26 @@ pub fn run(
     let (first, rest) = indices.split_at(1);
     let (alone, together): (Vec<usize>, Vec<usize>) =
         rest.iter().partition(|&&index| cases[index].traits.alone);
+    let (idling, busy): (Vec<usize>, Vec<usize>) =
+        together.iter().partition(|&&index| cases[index].traits.idles);
     let jobs = match subject.reach {
         Reach::Launch(_) => options.jobs.max(1),
         // All cases share the one server that runs there.
         Reach::Connect(_) => 1,
     };
-    for (batch, jobs) in [(first, 1), (&together[..], jobs), (&alone[..], 1)] {
-        run_batch(&shared, &cases, batch, jobs, &mut reports, observer);
+    let mut run = |lanes: &[Lane<'_>]| run_lanes(&shared, &cases, lanes, &mut reports, observer);
+    run(&[(first, 1)]);
+    if jobs == 1 {
+        run(&[(&together, 1)]);
+    } else {
+        let jobs = if shared.is_leisurely() { jobs * JOBS_FACTOR_LEISURELY } else { jobs };
+        run(&[(&busy, jobs), (&idling, idling.len())]);
     }
+    if shared.is_leisurely() && shared.over().is_none() {
+        shared.start_ahead(alone.len());
+    }
+    run(&[(&alone, 1)]);
+    shared.end_those_ahead();
 
     let reports: Vec<CaseReport> = reports.into_iter().flatten().collect();
     Ok(TargetReport {
@@ -96,28 +112,31 @@ pub fn run(
     })
 }
 
-fn run_batch(
+/// Cases, by index, and how many of them run side by side.
+type Lane<'a> = (&'a [usize], usize);
+
+fn run_lanes(
     shared: &Arc<Shared>,
     cases: &[&'static Case],
-    batch: &[usize],
-    jobs: usize,
+    lanes: &[Lane<'_>],
     reports: &mut [Option<CaseReport>],
     observer: &mut dyn Observer,
 ) {
-    let next = AtomicUsize::new(0);
+    let next: Vec<AtomicUsize> = lanes.iter().map(|_| AtomicUsize::new(0)).collect();
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
-        for _ in 0..jobs.min(batch.len()) {
-            let sender = sender.clone();
-            let next = &next;
-            scope.spawn(move || {
-                while let Some(&index) = batch.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    // The receiver outlives this scope's threads.
-                    let _ = sender.send(Message::Started(cases[index]));
-                    let report = run_case(shared, cases[index]);
-                    let _ = sender.send(Message::Finished(index, Box::new(report)));
-                }
-            });
+        for (&(lane, jobs), next) in lanes.iter().zip(&next) {
+            for _ in 0..jobs.min(lane.len()) {
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    while let Some(&index) = lane.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        // The receiver outlives this scope's threads.
+                        let _ = sender.send(Message::Started(cases[index]));
+                        let report = run_case(shared, cases[index]);
+                        let _ = sender.send(Message::Finished(index, Box::new(report)));
+                    }
+                });
+            }
         }
         drop(sender);
         for message in receiver {

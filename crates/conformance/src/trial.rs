@@ -4,14 +4,17 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use zillions_harness::{Launch, PortError, PortLease, Server, StartError, StartOptions};
 use zillions_ordering::{History, save};
 
 use crate::case::Case;
+use crate::cases;
+use crate::leisure::Stretch;
 use crate::options::{Options, SUITE_SECONDS_MAX};
 use crate::room::{Room, Volume};
 use crate::subject::{Reach, Subject};
@@ -42,6 +45,10 @@ pub(crate) struct Shared {
     starts: AtomicU32,
     starts_failed: AtomicU32,
     pub(crate) a_case_failed: AtomicBool,
+    /// How the first room's server took its time.
+    leisurely: OnceLock<bool>,
+    /// Servers that were started before their cases.
+    ahead: Mutex<Vec<(Server, PortLease)>>,
 }
 
 impl Shared {
@@ -54,7 +61,35 @@ impl Shared {
             starts: AtomicU32::new(0),
             starts_failed: AtomicU32::new(0),
             a_case_failed: AtomicBool::new(false),
+            leisurely: OnceLock::new(),
+            ahead: Mutex::new(Vec::new()),
         }
+    }
+
+    /// Whether the server of the first case took its time and did nothing.
+    pub(crate) fn is_leisurely(&self) -> bool {
+        self.leisurely.get().copied().unwrap_or(false)
+    }
+
+    /// Starts `count` servers for cases to come, all at once. Those that do not
+    /// start are left to their cases, which will say so.
+    pub(crate) fn start_ahead(self: &Arc<Self>, count: usize) {
+        let Reach::Launch(launch) = &self.subject.reach else { return };
+        let trial = Trial::new(Arc::clone(self), &cases::all()[0]);
+        let started: Vec<(Server, PortLease)> = thread::scope(|scope| {
+            let starts: Vec<_> = (0..count).map(|_| scope.spawn(|| trial.start(launch))).collect();
+            starts.into_iter().filter_map(|start| start.join().ok()?.ok()).collect()
+        });
+        self.ahead().extend(started);
+    }
+
+    /// Ends the servers that no case took.
+    pub(crate) fn end_those_ahead(&self) {
+        self.ahead().clear();
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, Vec<(Server, PortLease)>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why no further case should begin, if that is so.
@@ -212,7 +247,14 @@ impl Trial {
     /// Whatever ended the case early.
     pub fn in_room(&self, act: impl FnOnce(&mut Room) -> Outcome) -> Outcome {
         match &self.shared.subject.reach {
-            Reach::Launch(launch) => self.in_room_of(launch, act),
+            Reach::Launch(launch) => {
+                let ahead = self.shared.ahead().pop();
+                let (server, lease) = match ahead {
+                    Some(started) => started,
+                    None => self.start(launch)?,
+                };
+                self.in_room_at(server, lease.address(), act)
+            }
             Reach::Connect(address) => {
                 self.await_silence(*address)?;
                 let mut room = Room::open(self.clone(), None, *address)?;
@@ -253,15 +295,6 @@ impl Trial {
         }
     }
 
-    /// Plays `act` in a room with a server started by `launch`.
-    ///
-    /// # Errors
-    /// Whatever ended the case early.
-    pub fn in_room_of(&self, launch: &Launch, act: impl FnOnce(&mut Room) -> Outcome) -> Outcome {
-        let (server, lease) = self.start(launch)?;
-        self.in_room_at(server, lease.address(), act)
-    }
-
     /// Plays `act` in a room with a server that this case has started.
     ///
     /// # Errors
@@ -273,7 +306,11 @@ impl Trial {
         act: impl FnOnce(&mut Room) -> Outcome,
     ) -> Outcome {
         let mut room = Room::open(self.clone(), Some(server), address)?;
+        let stretch = Stretch::begin();
         let outcome = self.act(&mut room, act);
+        if let Ok(server) = room.server() {
+            self.shared.leisurely.get_or_init(|| stretch.was_leisurely(server));
+        }
         room.conclude(outcome)
     }
 

@@ -90,6 +90,11 @@ impl Outbound {
         finished
     }
 
+    /// How many bytes of the first message have not been written yet.
+    pub(crate) fn rest_bytes(&self) -> usize {
+        self.queue.front().map_or(0, |first| first.frame.len() - self.written)
+    }
+
     /// Drops the oldest message that no byte was written of.
     pub(crate) fn drop_oldest(&mut self) {
         self.queue.remove(usize::from(self.written > 0));

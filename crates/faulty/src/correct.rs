@@ -35,8 +35,17 @@ where
 {
     room.touched = true;
     let Room { clients, context, .. } = room;
-    for client in clients.values_mut() {
-        deviation.enqueue(client, message, context);
+    context.log(|| format!("message {} of client {}", message.sequence, message.sender));
+    if !context.knobs.sender_last {
+        for client in clients.values_mut() {
+            deviation.enqueue(client, message, context);
+        }
+        return;
+    }
+    for own in [false, true] {
+        for client in clients.values_mut().filter(|c| (c.id == message.sender) == own) {
+            deviation.enqueue(client, message, context);
+        }
     }
 }
 
@@ -91,7 +100,12 @@ pub(crate) fn overflow<D>(
 /// Writes as much of a client's queue as its socket takes.
 pub(crate) fn flush(client: &mut Client, context: &Context) -> io::Result<()> {
     while !client.outbound.queue.is_empty() {
-        match client.write(context.write_bytes_max()) {
+        let bytes_max = match (context.knobs.nagle, client.outbound.written) {
+            (true, 0) => 1,
+            (true, _) => client.outbound.rest_bytes(),
+            (false, _) => context.write_bytes_max(),
+        };
+        match client.write(bytes_max) {
             Ok(written) => {
                 let finished = client.outbound.advance(written.taken);
                 pause_for(finished, context);

@@ -58,6 +58,37 @@ pub struct Knobs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub drop_one_in: u64,
 
+    /// Make only one delivery in N while more than 4 messages are under way (0: all)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub keep_one_in: u64,
+
+    /// Gather messages for so long before they are passed on, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u64).range(..=1_000))]
+    pub batch_milliseconds: u64,
+
+    /// Wait so long before listening, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u64).range(..=8_000))]
+    pub start_milliseconds: u64,
+
+    /// Ask the system for a send buffer of so many bytes per client (0: its default)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub send_buffer_bytes: usize,
+
+    /// Let the system wait for more before it sends a small segment, and write
+    /// headers and bodies apart
+    #[arg(long)]
+    pub nagle: bool,
+
+    /// Deliver to the sender of a message last
+    #[arg(long)]
+    pub sender_last: bool,
+
+    /// Log every connection and message to standard error
+    #[arg(long)]
+    pub log: bool,
+
     /// What happens when a client closes its sending side
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub close_after_eof: CloseAfterEof,
@@ -72,6 +103,13 @@ impl Default for Knobs {
             read_bytes_max: 16_384,
             slow_reader: SlowReader::default(),
             drop_one_in: 0,
+            keep_one_in: 0,
+            batch_milliseconds: 0,
+            start_milliseconds: 0,
+            send_buffer_bytes: 0,
+            nagle: false,
+            sender_last: false,
+            log: false,
             close_after_eof: CloseAfterEof::default(),
         }
     }
@@ -84,17 +122,23 @@ impl Knobs {
         let name = |value: Option<clap::builder::PossibleValue>| {
             value.map(|value| value.get_name().to_owned()).unwrap_or_default()
         };
-        [
+        let flags =
+            [(self.nagle, "--nagle"), (self.sender_last, "--sender-last"), (self.log, "--log")];
+        let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.into());
+        let values = [
             format!("--queue-messages={}", self.queue_messages),
             format!("--slow-microseconds={}", self.slow_microseconds),
             format!("--write-bytes-max={}", self.write_bytes_max),
             format!("--read-bytes-max={}", self.read_bytes_max),
             format!("--slow-reader={}", name(self.slow_reader.to_possible_value())),
             format!("--drop-one-in={}", self.drop_one_in),
+            format!("--keep-one-in={}", self.keep_one_in),
+            format!("--batch-milliseconds={}", self.batch_milliseconds),
+            format!("--start-milliseconds={}", self.start_milliseconds),
+            format!("--send-buffer-bytes={}", self.send_buffer_bytes),
             format!("--close-after-eof={}", name(self.close_after_eof.to_possible_value())),
-        ]
-        .map(OsString::from)
-        .into()
+        ];
+        values.map(OsString::from).into_iter().chain(flags).collect()
     }
 }
 
@@ -107,6 +151,15 @@ pub struct Oddity {
     pub what: &'static str,
     /// The settings that make it so.
     pub knobs: Knobs,
+}
+
+impl Oddity {
+    /// Whether it does nothing for long: a check of it takes many times as long
+    /// as one of the others.
+    #[must_use]
+    pub fn is_leisurely(&self) -> bool {
+        self.knobs.batch_milliseconds > 0 || self.knobs.start_milliseconds > 0 || self.knobs.nagle
+    }
 }
 
 impl Oddity {
@@ -161,6 +214,46 @@ impl Oddity {
                 "closes-at-eof",
                 "it closes a half-closed connection at once, against a SHOULD clause only",
                 Knobs { close_after_eof: CloseAfterEof::Immediately, ..base() },
+            ),
+            odd(
+                "drops-most-under-load",
+                "it makes one delivery in 10 while more than 4 messages are under way",
+                Knobs { keep_one_in: 10, ..base() },
+            ),
+            odd(
+                "batches",
+                "it gathers messages for 50 milliseconds before it passes them on",
+                Knobs { batch_milliseconds: 50, ..base() },
+            ),
+            odd(
+                "slow-start",
+                "it takes three seconds to start",
+                Knobs { start_milliseconds: 3000, ..base() },
+            ),
+            odd(
+                "small-send-buffers",
+                "it asks for send buffers of 2 KiB",
+                Knobs { send_buffer_bytes: 2048, ..base() },
+            ),
+            odd(
+                "large-send-buffers",
+                "it asks for send buffers of 4 MiB",
+                Knobs { send_buffer_bytes: 4 << 20, ..base() },
+            ),
+            odd(
+                "nagle",
+                "it writes headers and bodies apart, with Nagle's algorithm on",
+                Knobs { nagle: true, ..base() },
+            ),
+            odd(
+                "sender-last",
+                "it delivers to the sender of a message last",
+                Knobs { sender_last: true, ..base() },
+            ),
+            odd(
+                "log",
+                "it logs every connection and message to standard error",
+                Knobs { log: true, ..base() },
             ),
         ]
     }

@@ -35,6 +35,8 @@ pub use fault::{Fault, UnknownFault};
 pub use gauges::Gauge;
 pub use knobs::{CloseAfterEof, Knobs, Oddity, SlowReader};
 
+use std::time::Duration;
+
 use deviation::{Correct, Deviation};
 use room::{Context, Room};
 use server::Server;
@@ -80,6 +82,7 @@ fn start(
 ) -> Result<Room, Error> {
     let candidates = deviation.resolve(argument)?;
     let argument = argument.unwrap_or_default();
+    std::thread::sleep(Duration::from_millis(knobs.start_milliseconds));
     deviation.before_bind(argument).map_err(Error::system("write to standard output"))?;
     let listener = deviation.listen(&candidates)?;
     let name = start::name_of(&listener, argument).map_err(Error::system("name the listener"))?;

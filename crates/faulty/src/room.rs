@@ -1,7 +1,7 @@
 //! The clients, the listener, and the waiting for them.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use socket2::SockRef;
 
 use crate::client::{Client, ClientId, State};
 use crate::knobs::Knobs;
@@ -49,6 +50,14 @@ impl Context {
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
         }
         Ok(Self { knobs, signals, stop_requested })
+    }
+
+    /// Writes a line to standard error, if it is to be logged.
+    pub(crate) fn log(&self, line: impl FnOnce() -> String) {
+        if self.knobs.log {
+            // With standard error closed there is nobody to tell.
+            let _ = writeln!(io::stderr(), "{}", line());
+        }
     }
 
     pub(crate) fn stop_requested(&self) -> bool {
@@ -163,7 +172,10 @@ impl Room {
     pub(crate) fn join(&mut self, stream: TcpStream) -> io::Result<ClientId> {
         stream.set_nonblocking(true)?;
         // A reset may have overtaken the accepting; reading will tell.
-        let _ = stream.set_nodelay(true);
+        let _ = stream.set_nodelay(!self.context.knobs.nagle);
+        if self.context.knobs.send_buffer_bytes > 0 {
+            SockRef::from(&stream).set_send_buffer_size(self.context.knobs.send_buffer_bytes)?;
+        }
         let id = self.next_client;
         self.next_client += 1;
         epoll::add(&self.epoll, &stream, EventData::new_u64(id), EventFlags::IN)?;

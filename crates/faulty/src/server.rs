@@ -4,6 +4,7 @@
 //! → into every client's queue → written to every socket that takes it.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -11,7 +12,7 @@ use crate::chance::OneIn;
 use crate::client::{Client, ClientId, End, Message, State};
 use crate::deviation::Deviation;
 use crate::error::Error;
-use crate::knobs::CloseAfterEof;
+use crate::knobs::{CloseAfterEof, Knobs};
 use crate::room::{Happened, LISTENER, Room};
 
 /// How many messages are sequenced at most before the sockets are written to.
@@ -29,15 +30,14 @@ pub(crate) struct Server {
     /// Received and not yet sequenced.
     batch: Vec<Message>,
     buffer: Vec<u8>,
-    /// Picks what is dropped under load, if the knob says so.
-    drops: Option<OneIn>,
+    /// Picks what is dropped under load, if a knob says so.
+    drops: Option<Drops>,
 }
 
 impl Server {
     pub(crate) fn new(room: Room, deviation: Box<dyn Deviation>) -> Self {
         let buffer = vec![0; room.context.knobs.read_bytes_max];
-        let one_in = room.context.knobs.drop_one_in;
-        let drops = (one_in > 0).then(|| OneIn::new(one_in));
+        let drops = Drops::new(&room.context.knobs);
         Self { room, deviation, batch: Vec::new(), buffer, drops }
     }
 
@@ -48,6 +48,10 @@ impl Server {
             let happened = self.room.wait(wait_max).map_err(Error::system("wait for events"))?;
             if self.room.context.stop_requested() && self.deviation.stops(&self.room) {
                 return Ok(());
+            }
+            let gathers = Duration::from_millis(self.room.context.knobs.batch_milliseconds);
+            if !gathers.is_zero() && !happened.is_empty() {
+                self.room.context.pause(gathers);
             }
             self.deviation.turn(&mut self.room)?;
             // Who connected before a message was sent shall receive it.
@@ -75,7 +79,10 @@ impl Server {
                 Err(error) => Err(error),
             };
             match accepted {
-                Ok(id) => self.deviation.joined(&mut self.room, id),
+                Ok(id) => {
+                    self.room.context.log(|| format!("client {id} joined"));
+                    self.deviation.joined(&mut self.room, id);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if is_exhaustion(&error) => {
                     return self.deviation.descriptors_exhausted(&mut self.room);
@@ -225,8 +232,32 @@ impl Server {
         });
         for (id, end) in leaving.collect::<Vec<_>>() {
             if let Some(client) = self.room.take(id) {
+                self.room.context.log(|| format!("client {id} left: {end:?}"));
                 self.deviation.left(&mut self.room, client, end);
             }
+        }
+    }
+}
+
+/// What a server that drops under load does to one delivery.
+enum Drops {
+    OneIn(OneIn),
+    AllButOneIn(OneIn),
+}
+
+impl Drops {
+    fn new(knobs: &Knobs) -> Option<Self> {
+        match (knobs.drop_one_in, knobs.keep_one_in) {
+            (0, 0) => None,
+            (0, kept) => Some(Self::AllButOneIn(OneIn::new(kept))),
+            (dropped, _) => Some(Self::OneIn(OneIn::new(dropped))),
+        }
+    }
+
+    fn drops(&mut self) -> bool {
+        match self {
+            Self::OneIn(dropped) => dropped.happens(),
+            Self::AllButOneIn(kept) => !kept.happens(),
         }
     }
 }
@@ -236,12 +267,12 @@ fn distribute_with_losses(
     deviation: &mut dyn Deviation,
     room: &mut Room,
     batch: &[Message],
-    drops: &mut OneIn,
+    drops: &mut Drops,
 ) {
     room.touched = true;
     for message in batch {
         for client in room.clients.values_mut() {
-            if !drops.happens() {
+            if !drops.drops() {
                 deviation.enqueue(client, message, &room.context);
             }
         }

@@ -106,6 +106,7 @@ struct Stream {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     streams: Vec<Stream>,
+    /// Bodies listed so far. Only a reader counts them.
     bodies: u32,
     time_ns: u64,
 }
@@ -139,7 +140,7 @@ impl State {
                 out.push(tag);
                 put(out, connection.into());
                 if let Some(body) = short {
-                    self.put_body(out, body);
+                    put_body(out, body);
                 }
                 if let Some(position) = position {
                     let last = self.stream(connection).sent_offset;
@@ -163,7 +164,7 @@ impl State {
             Raw::ReceiveShort { connection, body, position } => {
                 out.push(RECEIVE_SHORT);
                 put(out, connection.into());
-                self.put_body(out, body);
+                put_body(out, body);
                 self.put_received(out, connection, position);
             }
             Raw::ReceiveUnknown { connection, position, detail } => {
@@ -172,14 +173,6 @@ impl State {
                 self.put_received(out, connection, position);
                 put_bytes(out, detail);
             }
-        }
-    }
-
-    fn put_body(&mut self, out: &mut Vec<u8>, body: BodyRef<'_>) {
-        put(out, body.index.into());
-        if let Some(bytes) = body.new {
-            put_bytes(out, bytes);
-            self.bodies += 1;
         }
     }
 
@@ -394,6 +387,13 @@ fn put(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+fn put_body(out: &mut Vec<u8>, body: BodyRef<'_>) {
+    put(out, body.index.into());
+    if let Some(bytes) = body.new {
+        put_bytes(out, bytes);
+    }
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -8,14 +8,19 @@ use zillions_harness::machine::Machine;
 use zillions_report::record::{RunRecord, TargetRecord, TargetStatus};
 use zillions_report::results::{Results, ResultsError};
 
-use super::{Prepared, target, tool};
+use super::target::Candidate;
+use super::{Prepared, peers, target, tool};
 use crate::cli::Global;
 use crate::failure::Failure;
 use crate::output::{DOUBTFUL, paint};
 
 /// The run in `folder`, if the same tool can go on with it on the same machine with the same
 /// programs: trials under other circumstances could not be compared.
-pub(super) fn prepare(folder: &Path, global: &Global) -> Result<Prepared, Failure> {
+pub(super) fn prepare(
+    folder: &Path,
+    peers: &peers::Arguments,
+    global: &Global,
+) -> Result<Prepared, Failure> {
     let (results, damaged) = Results::read_sound(folder).map_err(Failure::usage)?;
     for error in &damaged {
         if let ResultsError::Damaged { path, what, .. } = error {
@@ -26,7 +31,7 @@ pub(super) fn prepare(folder: &Path, global: &Global) -> Result<Prepared, Failur
     let run = &results.run;
     let pin = run.machine.generator_cpu.is_some();
     same_circumstances(run, &Pinning::choose(pin))?;
-    let targets = targets(&run.targets, global)?;
+    let targets = targets(&run.targets, peers, global)?;
     let options = Options {
         scenarios: run.scenarios.clone(),
         seed: run.seed,
@@ -61,19 +66,28 @@ fn same_circumstances(run: &RunRecord, pinning: &Pinning) -> Result<(), Failure>
 }
 
 /// The recorded targets, those that are measured with a way to start them.
-fn targets(records: &[TargetRecord], global: &Global) -> Result<Vec<Target>, Failure> {
+fn targets(
+    records: &[TargetRecord],
+    peers: &peers::Arguments,
+    global: &Global,
+) -> Result<Vec<Target>, Failure> {
     let is_measured = |record: &&TargetRecord| record.status == TargetStatus::Measured;
     let names: Vec<String> =
         records.iter().filter(is_measured).map(|record| record.name.clone()).collect();
-    let found = if names.is_empty() { Vec::new() } else { target::find(&names, global)? };
-    let mut found = found.into_iter();
+    let (brokers, names): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| peers::is_peer(name));
+    let mut found = if names.is_empty() { Vec::new() } else { target::find(&names, global)? };
+    if !brokers.is_empty() {
+        found.extend(peers::find(peers)?);
+    }
     records
         .iter()
         .map(|record| {
             if !is_measured(&record) {
                 return Ok(Target { record: record.clone(), launch: None });
             }
-            let today = found.next().map(|candidate| candidate.target);
+            let is_it = |it: &Candidate| it.target.record.name == record.name;
+            let today = found.iter().find(|it| is_it(it)).map(|it| it.target.clone());
             let launch = today
                 .filter(|today| today.record.program_hash == record.program_hash)
                 .and_then(|today| today.launch);

@@ -11,6 +11,7 @@ use zillions_report::results::Results;
 use zillions_report::statistics::Estimate;
 use zillions_report::verdict::Worth;
 
+use super::peers::claims::{self, Claim};
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
 use crate::output::{self, FAINT, HEADING, paint};
 
@@ -21,6 +22,9 @@ pub(super) struct Summary<'a> {
     folder: &'a Path,
     report: &'a Path,
     scenarios: Vec<ScenarioSummary<'a>>,
+    /// Of the reference server over its peers, where they were measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    claims: Vec<Claim>,
     #[serde(skip)]
     results: &'a Results,
 }
@@ -101,7 +105,8 @@ impl<'a> Summary<'a> {
     /// The comparison of `results`, which are in `folder` with their `report`.
     pub(super) fn new(results: &'a Results, folder: &'a Path, report: &'a Path) -> Self {
         let scenarios = analyse(results).into_iter().map(scenario_summary).collect();
-        Self { schema: "zillions.bench/1", folder, report, scenarios, results }
+        let claims = claims::claims(results);
+        Self { schema: "zillions.bench/1", folder, report, scenarios, claims, results }
     }
 
     /// Tables for people.
@@ -121,6 +126,7 @@ impl<'a> Summary<'a> {
                 }
             }
         }
+        text += &claims::table(&self.claims);
         for target in &self.results.run.targets {
             match &target.status {
                 TargetStatus::Measured => {}

@@ -9,7 +9,8 @@ fn error(change: impl Fn(&str) -> String) -> String {
 fn the_built_in_scenarios_are_right_and_two_or_more_run_by_default() {
     let scenarios = Scenario::built_in();
     assert!(scenarios.iter().filter(|scenario| scenario.is_default).count() >= 2);
-    for scenario in &scenarios {
+    assert!(Scenario::peers().iter().all(|scenario| !scenario.is_default));
+    for scenario in scenarios.iter().chain(&Scenario::peers()) {
         let (full, quick) = (scenario.record(false), scenario.record(true));
         assert!(full.question.ends_with('?'), "{}", full.question);
         let seconds = |it: &ScenarioRecord| it.measure_seconds * f64::from(it.repeats);
@@ -76,7 +77,8 @@ fn an_unknown_name_is_answered_with_the_names_there_are() {
         error,
         "there is no scenario 'small-rom': the scenarios are small-room, one-to-many, \
          many-to-many, everyone-at-once, burst, tiny-frames, churn, slow-reader, idle-crowd, \
-         capacity; or name a .toml file"
+         capacity, 1-to-8, 1-to-64, 8-to-8, 1-to-64-stalled, 1000-to-64, 10000-to-64, 200-to-500; \
+         or name a .toml file"
     );
 }
 

@@ -10,6 +10,9 @@ use crate::verdict::{Note, Outcome, Stop};
 /// Time after which drops are not forced on a further client.
 const REPEAT_TIME: Duration = Duration::from_secs(3);
 
+/// How long nobody says anything.
+const SILENCE: Duration = Duration::from_secs(3);
+
 pub(super) const CASES: &[Case] = &[
     Case::must(
         "drops/whole-messages-only",
@@ -31,6 +34,13 @@ pub(super) const CASES: &[Case] = &[
         none_at_low_load,
     )
     .quick(),
+    Case::must(
+        "drops/none-after-silence",
+        "DROP-3",
+        "the first messages after three seconds in which nobody said anything all arrive",
+        none_after_silence,
+    )
+    .idling(),
     Case::must(
         "drops/end-with-their-cause",
         "DROP-4",
@@ -75,6 +85,15 @@ fn none_alone(room: &mut Room) -> Outcome {
 fn none_at_low_load(room: &mut Room) -> Outcome {
     let clients = room.join(6, "client")?;
     low_load(room, &clients[..IN_FLIGHT_MAX], &clients, (40_000, 2.0))
+}
+
+fn none_after_silence(room: &mut Room) -> Outcome {
+    let clients = room.join(3, "client")?;
+    for turn in 0..2 {
+        room.pump_until(SILENCE, |_| false)?;
+        room.deliver(&[(clients[turn], 30); IN_FLIGHT_MAX], &clients)?;
+    }
+    Ok(Note::new())
 }
 
 fn end_with_their_cause(room: &mut Room) -> Outcome {

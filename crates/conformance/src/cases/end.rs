@@ -1,6 +1,6 @@
 //! END: half-close, end of file, resets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::case::Case;
 use crate::client::{ConnectOptions, End};
@@ -10,6 +10,17 @@ use crate::verdict::{Note, Outcome, Stop};
 /// Descriptors that a server may have more than before, once all clients are
 /// gone: a log file or an event queue opened lazily.
 const DESCRIPTORS_SLACK: u64 = 4;
+
+/// Time for clients that come and go; a server that takes long for each message
+/// ends it by time.
+const LEAVING_TIME: Duration = Duration::from_secs(6);
+
+/// Every so-manieth client that leaves does so with messages queued for it.
+const STALLED_EVERY: usize = 25;
+/// What is sent past it, in bytes: more than the system keeps for it. And the
+/// time for it, by which slow servers end it.
+const BACKLOG_BYTES: u64 = 512 * 1024;
+const BACKLOG_TIME: Duration = Duration::from_millis(500);
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -212,14 +223,14 @@ fn descriptors_given_back(room: &mut Room) -> Outcome {
     let stayer = room.join(1, "stayer")?;
     leave_in_every_way(room, &stayer, 40)?;
     let before = lowest_descriptors(room, 0)?;
-    leave_in_every_way(room, &stayer, 500)?;
+    let left = leave_in_every_way(room, &stayer, 500)?;
     let after = lowest_descriptors(room, before + DESCRIPTORS_SLACK)?;
     if after <= before + DESCRIPTORS_SLACK {
-        return Ok(format!("{before} descriptors before, {after} after"));
+        return Ok(format!("{before} descriptors before, {after} after {left} clients"));
     }
     Err(Stop::fail(
         format!("about {before} descriptors, as before the clients came"),
-        format!("{after} after 500 clients have come and gone"),
+        format!("{after} after {left} clients have come and gone"),
     ))
 }
 
@@ -242,9 +253,38 @@ fn lowest_descriptors(room: &mut Room, wanted: u64) -> Result<u64, Stop> {
     Ok(lowest)
 }
 
-fn leave_in_every_way(room: &mut Room, stayer: &[ClientIndex], count: usize) -> Result<(), Stop> {
-    for turn in 0..count {
-        let leaver = room.connect("leaver")?;
+/// A client stops reading until messages have to wait for it, and leaves.
+fn leave_with_a_backlog(
+    room: &mut Room,
+    stayer: ClientIndex,
+    leaver: ClientIndex,
+) -> Result<(), Stop> {
+    room.settle(stayer, &[stayer, leaver])?;
+    room.set_reading(leaver, false)?;
+    let flood = Flood { senders: vec![stayer], steady: true, bytes: BACKLOG_BYTES, length: 250 };
+    room.flood(&flood, BACKLOG_TIME)?;
+    room.insist(stayer, &[stayer], "a message beside a client that does not read")?;
+    room.reset(leaver);
+    Ok(())
+}
+
+fn leave_in_every_way(
+    room: &mut Room,
+    stayer: &[ClientIndex],
+    count: usize,
+) -> Result<usize, Stop> {
+    let started = Instant::now();
+    let mut left = 0;
+    while left < count && started.elapsed() < LEAVING_TIME {
+        let turn = left;
+        left += 1;
+        let slow = turn % STALLED_EVERY == 0;
+        let options = if slow { ConnectOptions::SMALL } else { ConnectOptions::default() };
+        let leaver = room.connect_with("leaver", options)?;
+        if slow {
+            leave_with_a_backlog(room, stayer[0], leaver)?;
+            continue;
+        }
         match turn % 4 {
             0 => room.close(leaver),
             1 => {
@@ -268,5 +308,6 @@ fn leave_in_every_way(room: &mut Room, stayer: &[ClientIndex], count: usize) -> 
             room.insist(stayer[0], stayer, "a message while clients come and go")?;
         }
     }
-    room.insist(stayer[0], stayer, "a message after clients have come and gone")
+    room.insist(stayer[0], stayer, "a message after clients have come and gone")?;
+    Ok(left)
 }

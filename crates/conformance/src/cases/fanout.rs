@@ -1,16 +1,30 @@
 //! FANOUT: who receives.
 
-use std::time::Duration;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
+use zillions_harness::{PortError, PortLease};
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, Flood, Room, Storm};
+use crate::trial::Trial;
 use crate::verdict::{Note, Outcome, Stop};
 
-/// How long clients stay silent.
-const QUIET_FOR: Duration = Duration::from_secs(3);
+/// How long clients stay silent: longer than the time-outs of five and ten
+/// seconds that libraries suggest.
+const QUIET_FOR: Duration = Duration::from_secs(11);
+
+/// Messages after which a number of 16 bits has begun again.
+const MANY_MESSAGES: u64 = 66_000;
+/// How many of them go out at once, and the time for all: a slow server ends by it.
+const MANY_AT_ONCE: u64 = 250;
+const MANY_TIME: Duration = Duration::from_secs(6);
+
+/// Time for clients that come and leave; a server that takes long for each
+/// message ends it by time.
+const LEAVERS_TIME: Duration = Duration::from_secs(6);
 
 /// In this time an idle server has let a newcomer in.
 const LET_IN: Duration = Duration::from_millis(100);
@@ -35,6 +49,18 @@ pub(super) const CASES: &[Case] = &[
         exactly_once,
     ),
     Case::must(
+        "fanout/many-messages",
+        "FANOUT-1",
+        "after 66,000 messages, more than 16 bits can number, further ones arrive like the first",
+        many_messages,
+    ),
+    Case::must_launching(
+        "fanout/over-ipv6",
+        "FANOUT-1",
+        "where it serves IPv6, messages go to all clients there, too",
+        over_ipv6,
+    ),
+    Case::must(
         "fanout/silent-clients",
         "FANOUT-2",
         "clients that have never sent anything receive like others",
@@ -57,9 +83,10 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "fanout/quiet-for-seconds",
         "FANOUT-2",
-        "a client that has been silent for three seconds still receives",
+        "a client that has been silent for eleven seconds still receives",
         quiet_for_seconds,
-    ),
+    )
+    .idling(),
     Case::must(
         "fanout/joiners-at-once",
         "FANOUT-2",
@@ -134,12 +161,82 @@ fn exactly_once(room: &mut Room) -> Outcome {
     // Equal messages are messages, too.
     let same = vec![b"the same again".to_vec(); 9];
     room.exchange(clients[0], &same, &clients)?;
+    for pair in clients.windows(2).chain(clients.windows(2)) {
+        equal_at_once(room, pair, &clients)?;
+    }
     // Whatever came a second time stands before the fences of all senders.
     for &client in &clients {
         room.fence(client, &clients, "a last message of each client")?;
     }
     room.check_violations()?;
     Ok(Note::new())
+}
+
+/// Two clients say the same, one right after the other: these are two messages.
+fn equal_at_once(room: &mut Room, pair: &[ClientIndex], to: &[ClientIndex]) -> Result<(), Stop> {
+    let body = b"what the other says".to_vec();
+    for &sender in pair {
+        room.queue_frame(sender, &body);
+    }
+    room.flush()?;
+    // A fence that is read together with the first would stand between the two.
+    room.await_each(to, "a message that two clients sent", |room, receiver| {
+        !room.recorder.plain(receiver).is_empty()
+    })?;
+    for &sender in pair {
+        room.fence(sender, to, "a message behind equal ones of two clients")?;
+    }
+    for &receiver in to {
+        let came =
+            room.recorder.take_plain(receiver).iter().filter(|&plain| *plain == body).count();
+        if came != pair.len() {
+            let expected = "a message of each of two clients, which are equal";
+            return Err(room.failure(receiver, expected, format!("{came} of them")));
+        }
+    }
+    Ok(())
+}
+
+fn many_messages(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    // One byte each on the wire: what counts is how many there are. Those
+    // that are dropped were received, and count.
+    room.recorder.ignore_plain();
+    let block = vec![0; MANY_AT_ONCE as usize];
+    let started = Instant::now();
+    let mut sent = 0;
+    while sent < MANY_MESSAGES && started.elapsed() < MANY_TIME {
+        room.queue_bytes(clients[0], &block);
+        sent += MANY_AT_ONCE;
+        room.insist(clients[0], &clients, "a message behind many empty ones")?;
+    }
+    everyone_talks(room, &clients, 20)?;
+    Ok(format!("{sent} messages"))
+}
+
+fn over_ipv6(trial: &mut Trial) -> Outcome {
+    let lease = match PortLease::take(IpAddr::V6(Ipv6Addr::LOCALHOST)) {
+        Ok(lease) => lease,
+        Err(PortError::Unusable { .. }) => {
+            return Err(Stop::Skip("this machine has no IPv6 loopback address".to_owned()));
+        }
+        Err(error) => return Err(Stop::Error(error.to_string())),
+    };
+    let server = match trial.start_on(trial.launch()?, &lease, false) {
+        Ok(server) => server,
+        // It need not (START-8), and another case says so.
+        Err(Stop::Fail(_)) => return Err(Stop::Skip("it does not serve IPv6".to_owned())),
+        Err(stop) => return Err(stop),
+    };
+    trial.in_room_at(server, lease.address(), |room| {
+        let clients = room.join(3, "client")?;
+        everyone_talks(room, &clients, 10)?;
+        let bodies = [Vec::new(), vec![0; 255], b"over IPv6\r\n".to_vec()];
+        for &client in &clients {
+            room.exchange(client, &bodies, &clients)?;
+        }
+        Ok(Note::new())
+    })
 }
 
 fn silent_clients(room: &mut Room) -> Outcome {
@@ -312,9 +409,17 @@ fn no_legacy(room: &mut Room) -> Outcome {
 }
 
 fn leavers(room: &mut Room) -> Outcome {
+    /// Two newcomers each: more than a byte can number.
+    const TURNS: usize = 130;
     let stayers = room.join(3, "stayer")?;
-    for turn in 0..100 {
+    let started = Instant::now();
+    for turn in 0..TURNS {
+        if turn > TURNS / 5 && started.elapsed() > LEAVERS_TIME {
+            return Ok(format!("{turn} leavers in the time for them"));
+        }
         let leaver = room.connect("leaver")?;
+        // Nothing else is under way while it is let in, so nothing may be lost.
+        room.deliver(&[(stayers[(turn + 1) % stayers.len()], 25)], &stayers)?;
         // Connected after the one that leaves, in case places are mistaken.
         let neighbour = room.connect("neighbour of a leaver")?;
         room.settle(neighbour, &[neighbour])?;

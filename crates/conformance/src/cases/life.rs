@@ -15,6 +15,10 @@ const STOP_SECONDS_MAX: f64 = 5.0 + 1.0;
 /// How long a process may outlive the server that started it: a worker needs a
 /// moment to see that its parent is gone.
 const AFTERLIFE: Duration = Duration::from_secs(1);
+/// What is sent past clients that do not read, in bytes: more than the system
+/// keeps for them. And the time for it.
+const BACKLOG_BYTES: u64 = 1 << 20;
+const BACKLOG_TIME: Duration = Duration::from_millis(1000);
 /// How long a room stays empty.
 const EMPTY_FOR: Duration = Duration::from_millis(50);
 /// LIFE-4's figure: part of one core.
@@ -64,6 +68,15 @@ pub(super) const CASES: &[Case] = &[
         "LIFE-4",
         "with twenty idle clients it uses next to no processor time",
         idle_cpu,
+    )
+    .launching()
+    .should()
+    .alone(),
+    Case::must(
+        "life/idle-cpu-of-odd-clients",
+        "LIFE-4",
+        "with clients that stopped reading, ended their stream, or hold a frame open, likewise",
+        idle_cpu_of_odd_clients,
     )
     .launching()
     .should()
@@ -132,8 +145,8 @@ fn all_kinds(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
         room.queue_bytes(holder, &[200, 1]);
     }
     let flood =
-        Flood { senders: clients[..2].to_vec(), steady: true, bytes: 256 * 1024, length: 200 };
-    room.flood(&flood, Duration::from_millis(200))?;
+        Flood { senders: clients[..2].to_vec(), steady: true, bytes: BACKLOG_BYTES, length: 200 };
+    room.flood(&flood, BACKLOG_TIME)?;
     room.finish_sending(clients[4]);
     Ok(clients)
 }
@@ -211,6 +224,27 @@ fn not_again(stop: Stop) -> Stop {
 fn idle_cpu(room: &mut Room) -> Outcome {
     let clients = room.join(20, "idle client")?;
     room.deliver(&[(clients[0], 20)], &clients)?;
+    next_to_no_cpu(room)
+}
+
+fn idle_cpu_of_odd_clients(room: &mut Room) -> Outcome {
+    let clients = room.join(3, "idle client")?;
+    let stalled = room.connect_with("stalled client", ConnectOptions::SMALL)?;
+    let ended = room.connect_with("stalled client that has ended", ConnectOptions::SMALL)?;
+    let holder = room.connect("client that holds a frame open")?;
+    room.settle(clients[0], &[clients[0], stalled, ended, holder])?;
+    room.queue_bytes(holder, &[200, 1, 2]);
+    room.set_reading(stalled, false)?;
+    room.set_reading(ended, false)?;
+    let flood =
+        Flood { senders: vec![clients[0]], steady: true, bytes: BACKLOG_BYTES, length: 200 };
+    room.flood(&flood, BACKLOG_TIME)?;
+    room.finish_sending(ended);
+    room.insist(clients[0], &clients, "a message beside odd clients")?;
+    next_to_no_cpu(room)
+}
+
+fn next_to_no_cpu(room: &mut Room) -> Outcome {
     let mut least = f64::INFINITY;
     for _ in 0..IDLE_WATCHES {
         let before = cpu_seconds(room)?;

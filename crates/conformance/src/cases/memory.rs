@@ -39,6 +39,11 @@ const RESIDENT_BYTES_MAX: u64 = 2 << 30;
 const EMPTY_BLOCK: usize = 12 * 1024;
 /// How often each does so in a part: more than can be passed on meanwhile.
 const EMPTY_BLOCKS: usize = 4;
+/// Empty messages that a sole client sends in a part, in blocks, and the time
+/// for them: what is kept of each may be as little as 16 bytes.
+const MANY_MESSAGES: usize = 50_000;
+const BLOCK_OF_MANY: usize = 500;
+const MANY_TIME: Duration = Duration::from_secs(2);
 /// Clients that come and go in a part of that load.
 const PAST_CLIENTS: usize = 250;
 
@@ -72,6 +77,14 @@ pub(super) const CASES: &[Case] = &[
         "MEM-1",
         "memory stops growing while empty messages, a byte each, come faster than they can be passed on",
         flood_of_empty_messages,
+    )
+    .launching()
+    .alone(),
+    Case::must(
+        "memory/many-messages",
+        "MEM-1",
+        "memory stops growing while one client sends itself very many messages",
+        many_messages,
     )
     .launching()
     .alone(),
@@ -207,6 +220,22 @@ fn flood_of_empty_messages(room: &mut Room) -> Outcome {
             }
         }
         Ok(taken)
+    })
+}
+
+fn many_messages(room: &mut Room) -> Outcome {
+    let client = room.join(1, "sole client")?;
+    room.recorder.ignore_plain();
+    let block = vec![0; BLOCK_OF_MANY];
+    until_steady(room, |room| {
+        let began = Instant::now();
+        let mut sent = 0;
+        while sent < MANY_MESSAGES && began.elapsed() < MANY_TIME {
+            room.queue_bytes(client[0], &block);
+            room.insist(client[0], &client, "a message behind many empty ones")?;
+            sent += block.len();
+        }
+        Ok(sent as u64)
     })
 }
 

@@ -65,6 +65,12 @@ pub(super) const CASES: &[Case] = &[
         many_receivers_agree,
     ),
     Case::must(
+        "order/large-room",
+        "ORDER-3",
+        "forty clients, four of which send at the same time, see one order of all",
+        large_room,
+    ),
+    Case::must(
         "order/with-drops",
         "ORDER-3",
         "one order holds also for clients that lose messages because they read too slowly",
@@ -192,7 +198,7 @@ fn integrity(room: &mut Room) -> Outcome {
 }
 
 fn one_sender(room: &mut Room) -> Outcome {
-    storm_of(room, 4, 1, 64, (TAG_BYTES, 128), (200_000, 1.5))?;
+    storm_of(room, 4, 1, 64, (TAG_BYTES, 255), (200_000, 1.5))?;
     judge(room, Rule::Fifo)
 }
 
@@ -208,6 +214,11 @@ fn two_receivers_agree(room: &mut Room) -> Outcome {
 
 fn many_receivers_agree(room: &mut Room) -> Outcome {
     mixed_storm_of(room, 8, 8, (300_000, 2.5))?;
+    judge_mixed(room, Rule::Total)
+}
+
+fn large_room(room: &mut Room) -> Outcome {
+    storm_of(room, 40, 4, 8, SHORT, (150_000, 2.0))?;
     judge_mixed(room, Rule::Total)
 }
 

@@ -99,6 +99,7 @@ pub struct Recorder {
     plain: Plain,
     deliveries: u64,
     last_event: Instant,
+    longest_pause: Duration,
     mixed: u64,
     violations: Vec<Violation>,
 }
@@ -113,6 +114,7 @@ impl Recorder {
             plain: Plain::Violation,
             deliveries: 0,
             last_event: Instant::now(),
+            longest_pause: Duration::ZERO,
             mixed: 0,
             violations: Vec::new(),
         }
@@ -188,7 +190,13 @@ impl Recorder {
         self.last_event.elapsed()
     }
 
-    /// Stops waiting for the echoes of what `sender` has sent so far.
+    /// The longest that nothing was sent or received before something came.
+    pub fn longest_pause(&self) -> Duration {
+        self.longest_pause
+    }
+
+    /// Stops waiting for the echoes of what `sender` has sent so far, until
+    /// one of them comes after all: then the others may be on their way, too.
     pub fn forgive(&mut self, sender: usize) {
         let member = &mut self.members[sender];
         member.echoed = member.sent;
@@ -265,6 +273,7 @@ impl Recorder {
     fn tagged(&mut self, receiver: usize, tag: Tag, position: StreamPosition) {
         let sender = usize::from(tag.sender);
         self.deliveries += 1;
+        self.longest_pause = self.longest_pause.max(self.last_event.elapsed());
         self.last_event = Instant::now();
         if let (Some(history), Some(to), Some(from)) =
             (&mut self.history, self.members[receiver].connection, self.members[sender].connection)
@@ -279,8 +288,7 @@ impl Recorder {
             self.mixed += 1;
         }
         if receiver == sender {
-            let member = &mut self.members[sender];
-            member.echoed = member.echoed.max(tag.sequence + 1);
+            self.members[sender].echoed = tag.sequence + 1;
         }
         let tallies = &mut self.members[receiver].tallies;
         if tallies.len() <= sender {
@@ -361,6 +369,23 @@ mod tests {
         recorder.receive(0, b"plain", 8, 0);
         assert_eq!(recorder.violations().len(), 1);
         assert_eq!(recorder.take_plain(0), vec![b"plain".to_vec()]);
+    }
+
+    #[test]
+    fn echoes_that_were_given_up_count_again_when_one_of_them_comes() {
+        let mut recorder = Recorder::new(1);
+        recorder.join();
+        let mut bodies = vec![Vec::new(); 5];
+        for body in &mut bodies {
+            recorder.send(0, 40, body);
+        }
+        assert_eq!(recorder.unechoed(0), 5);
+        recorder.receive(0, &bodies[0], 0, 0);
+        assert_eq!(recorder.unechoed(0), 4);
+        recorder.forgive(0);
+        assert_eq!(recorder.unechoed(0), 0);
+        recorder.receive(0, &bodies[2], 41, 0);
+        assert_eq!(recorder.unechoed(0), 2);
     }
 
     #[test]

@@ -16,8 +16,12 @@ pub(crate) const QUIET: Duration = Duration::from_millis(4);
 /// overflow any queue, few enough to be worked off soon by a slow server.
 const UNECHOED_MAX: u32 = 256;
 /// How long nothing at all has to arrive before the echoes that a sender at
-/// that mark waits for count as dropped. Decides only how hard the load is.
+/// that mark waits for count as dropped: so long, or so many times the longest
+/// pause that the server has made before, but no longer than the last figure.
+/// Decides only how hard the load is.
 const UNECHOED_WAIT: Duration = Duration::from_millis(40);
+const UNECHOED_WAIT_PAUSES: u32 = 3;
+const UNECHOED_WAIT_MAX: Duration = Duration::from_secs(1);
 /// A sender with so much waiting leaves out its turn, in bytes.
 pub(super) const BACKLOG_BYTES_MAX: usize = 64 * 1024;
 
@@ -103,7 +107,9 @@ impl Room {
             return 0;
         }
         let left = UNECHOED_MAX.saturating_sub(self.recorder.unechoed(sender));
-        if left == 0 && self.recorder.quiet_for() > UNECHOED_WAIT {
+        let pauses = self.recorder.longest_pause() * UNECHOED_WAIT_PAUSES;
+        let wait = UNECHOED_WAIT.max(pauses).min(UNECHOED_WAIT_MAX);
+        if left == 0 && self.recorder.quiet_for() > wait {
             self.recorder.forgive(sender);
             return UNECHOED_MAX / 4;
         }

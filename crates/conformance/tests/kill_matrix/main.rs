@@ -8,9 +8,12 @@
 
 mod results;
 
+use std::num::NonZero;
 use std::process::ExitCode;
-use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -30,6 +33,10 @@ const FAULTS_AT_ONCE: usize = 6;
 const FAULT_PATIENCE: Duration = Duration::from_secs(4);
 /// Further seeds with which the correct server has to pass.
 const BASELINE_SEEDS: [u64; 2] = [2, 3];
+
+/// How often the correct servers have to pass in a row, if set: every other time
+/// with all processors kept busy, and each time with another seed.
+const ROUNDS: &str = "ZILLIONS_BASELINE_ROUNDS";
 
 /// Faults share the machine; a correct server has it for itself.
 static MACHINE: RwLock<()> = RwLock::new(());
@@ -60,7 +67,7 @@ fn trials() -> Vec<Trial> {
     });
     let oddities = Oddity::all().into_iter().map(|oddity| {
         let name = format!("the correct server passes when {}", oddity.name);
-        Trial::test(name, move || passes(&oddity.knobs, oddity.name, 1))
+        Trial::test(name, move || passes_again_and_again(&oddity))
     });
     let seeds = BASELINE_SEEDS.into_iter().map(|seed| {
         let name = format!("the correct server passes with seed {seed}");
@@ -97,6 +104,63 @@ fn caught(fault: Fault) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("no case of {} catches it:\n{}", fault.breaks, listing(&report)).into())
+}
+
+fn passes_again_and_again(oddity: &Oddity) -> Result<(), Failed> {
+    let rounds = match std::env::var(ROUNDS) {
+        Ok(rounds) => rounds.parse().map_err(|_| format!("{ROUNDS} is no number: '{rounds}'"))?,
+        Err(_) => 1,
+    };
+    for round in 1..=rounds {
+        let busy = (round % 2 == 0).then(BusyProcessors::keep);
+        let began = Instant::now();
+        let passed = passes(&oddity.knobs, oddity.name, round);
+        let load = if busy.is_some() { ", processors kept busy" } else { "" };
+        if rounds > 1 {
+            let verdict = if passed.is_ok() { "passes" } else { "does not pass" };
+            let seconds = began.elapsed().as_secs_f64();
+            eprintln!("{} {verdict} in {seconds:.1} s (seed {round}{load})", oddity.name);
+        }
+        passed.map_err(|failed| match failed.message() {
+            Some(message) => format!("round {round} of {rounds}{load}: {message}").into(),
+            None => failed,
+        })?;
+    }
+    Ok(())
+}
+
+/// Threads that do nothing as fast as they can, one per processor, until dropped.
+struct BusyProcessors {
+    over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl BusyProcessors {
+    fn keep() -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = (0..processors)
+            .map(|_| {
+                let over = Arc::clone(&over);
+                thread::spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                })
+            })
+            .collect();
+        Self { over, threads }
+    }
+}
+
+impl Drop for BusyProcessors {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // A thread that only spins does not panic.
+            let _ = thread.join();
+        }
+    }
 }
 
 fn passes(knobs: &Knobs, name: &str, seed: u64) -> Result<(), Failed> {

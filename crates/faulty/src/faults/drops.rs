@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::time::{Duration, Instant};
 
 use crate::chance::OneIn;
 use crate::client::{Client, ClientId, End, Message};
@@ -25,6 +26,18 @@ pub(super) const FAULTS: &[Fault] = &[
         "DROP-3",
         "it holds three messages per client, one too few",
         || Box::new(LossInBurst),
+    ),
+    Fault::always(
+        "echo-lost-when-two-send",
+        "DROP-3",
+        "of messages of two senders that arrive together the second sender loses its echo",
+        || Box::new(EchoLost { loses: None }),
+    ),
+    Fault::always(
+        "lost-after-silence",
+        "DROP-3",
+        "the first message after two seconds of silence is dropped",
+        || Box::new(LostAfterSilence { heard: None }),
     ),
     Fault::rarely(
         "lost-wake-up",
@@ -74,6 +87,44 @@ impl Deviation for LossInBurst {
         if client.outbound.queue.len() < TOO_SHORT {
             correct::enqueue(self, client, message, context);
         }
+    }
+}
+
+struct EchoLost {
+    /// Sender and number of the message whose echo is lost.
+    loses: Option<(ClientId, u64)>,
+}
+
+impl Deviation for EchoLost {
+    fn distribute(&mut self, room: &mut Room, batch: &[Message]) {
+        let first = batch.first().map(|message| message.sender);
+        let second = batch.iter().find(|message| Some(message.sender) != first);
+        self.loses = second.map(|message| (message.sender, message.sequence));
+        for message in batch {
+            self.deliver(room, message);
+        }
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        let own = message.sender == client.id;
+        if !own || self.loses != Some((message.sender, message.sequence)) {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+}
+
+/// After how long a silence it has fallen asleep.
+const SILENCE: Duration = Duration::from_secs(2);
+
+struct LostAfterSilence {
+    heard: Option<Instant>,
+}
+
+impl Deviation for LostAfterSilence {
+    fn received(&mut self, _client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        let before = self.heard.replace(Instant::now());
+        let asleep = before.is_some_and(|heard| heard.elapsed() >= SILENCE);
+        (!asleep).then_some(body)
     }
 }
 

@@ -37,6 +37,12 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(SigpipeKills),
     ),
     Fault::always(
+        "reset-disconnects-all",
+        "END-3",
+        "when a client resets its connection, all others are disconnected",
+        || Box::new(ResetDisconnects),
+    ),
+    Fault::always(
         "reset-at-accept-stops-accepting",
         "END-3",
         "it stops accepting when a connection is reset before it is accepted",
@@ -46,13 +52,22 @@ pub(super) const FAULTS: &[Fault] = &[
         "descriptor-leak",
         "END-4",
         "it closes the connection of a client that left, but keeps its descriptor",
-        || Box::new(DescriptorLeak { leaks: |_| true, kept: Vec::new() }),
+        || Box::new(DescriptorLeak { leaks: |_, _| true, kept: Vec::new() }),
     ),
     Fault::always(
         "descriptor-leak-at-reset",
         "END-4",
         "it keeps the descriptor of a client that reset its connection",
-        || Box::new(DescriptorLeak { leaks: |end| end == End::Reset, kept: Vec::new() }),
+        || Box::new(DescriptorLeak { leaks: |_, end| end == End::Reset, kept: Vec::new() }),
+    ),
+    Fault::always(
+        "descriptor-leak-with-queue",
+        "END-4",
+        "it keeps the descriptor of a client that left with messages queued for it",
+        || {
+            let leaks = |client: &Client, _| !client.outbound.queue.is_empty();
+            Box::new(DescriptorLeak { leaks, kept: Vec::new() })
+        },
     ),
     Fault::always(
         "never-closes",
@@ -143,6 +158,16 @@ impl Deviation for SigpipeKills {
     }
 }
 
+struct ResetDisconnects;
+
+impl Deviation for ResetDisconnects {
+    fn left(&mut self, room: &mut Room, _client: Client, end: End) {
+        if end == End::Reset {
+            room.clients.values_mut().for_each(Client::remove);
+        }
+    }
+}
+
 struct ResetAtAccept;
 
 impl Deviation for ResetAtAccept {
@@ -158,13 +183,13 @@ impl Deviation for ResetAtAccept {
 }
 
 struct DescriptorLeak {
-    leaks: fn(End) -> bool,
+    leaks: fn(&Client, End) -> bool,
     kept: Vec<TcpStream>,
 }
 
 impl Deviation for DescriptorLeak {
     fn left(&mut self, _room: &mut Room, client: Client, end: End) {
-        if (self.leaks)(end) {
+        if (self.leaks)(&client, end) {
             // It fails when the peer is gone already.
             let _ = client.stream.shutdown(Shutdown::Both);
             self.kept.push(client.stream);

@@ -32,6 +32,24 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(Deduplicates::default()),
     ),
     Fault::always(
+        "deduplicates-across-senders",
+        "FANOUT-1",
+        "a message that equals the one before it of another sender is dropped",
+        || Box::new(DeduplicatesAcross { last: None }),
+    ),
+    Fault::always(
+        "sixteen-bit-sequence",
+        "FANOUT-1",
+        "messages have numbers of 16 bits, and those after the 65,536th are taken for old ones",
+        || Box::new(SixteenBitSequence),
+    ),
+    Fault::always(
+        "wrong-on-ipv6",
+        "FANOUT-1",
+        "clients connected over IPv6 receive their own messages only",
+        || Box::new(WrongOnIpv6),
+    ),
+    Fault::always(
         "half-of-large-rooms",
         "FANOUT-1",
         "with 50 clients or more every other one receives nothing",
@@ -48,6 +66,18 @@ pub(super) const FAULTS: &[Fault] = &[
         "FANOUT-4",
         "when a client leaves, the youngest client does not receive the next message",
         || Box::new(LeavingSkips { skipped: None }),
+    ),
+    Fault::always(
+        "joining-skips-another",
+        "FANOUT-4",
+        "when a client joins, the oldest client does not receive the next message",
+        || Box::new(JoiningSkips { skipped: None }),
+    ),
+    Fault::always(
+        "client-numbers-of-one-byte",
+        "FANOUT-4",
+        "clients are numbered with one byte, and the 257th takes the place of the first",
+        || Box::new(NumbersOfOneByte),
     ),
 ];
 
@@ -92,6 +122,42 @@ impl Deviation for Deduplicates {
 
     fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
         self.last.remove(&client.id);
+    }
+}
+
+struct DeduplicatesAcross {
+    last: Option<(ClientId, Vec<u8>)>,
+}
+
+impl Deviation for DeduplicatesAcross {
+    fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        let before = self.last.replace((client.id, body.clone()));
+        let same = before.is_some_and(|(sender, last)| sender != client.id && last == body);
+        (!same).then_some(body)
+    }
+}
+
+/// How many numbers 16 bits have.
+const NUMBERS: u64 = 1 << 16;
+
+struct SixteenBitSequence;
+
+impl Deviation for SixteenBitSequence {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        if message.sequence < NUMBERS {
+            correct::deliver(self, room, message);
+        }
+    }
+}
+
+struct WrongOnIpv6;
+
+impl Deviation for WrongOnIpv6 {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        let ipv6 = client.stream.local_addr().is_ok_and(|address| address.is_ipv6());
+        if !ipv6 || message.sender == client.id {
+            correct::enqueue(self, client, message, context);
+        }
     }
 }
 
@@ -140,6 +206,35 @@ impl Deviation for LeavingSkips {
             self.skipped = None;
         } else {
             correct::enqueue(self, client, message, context);
+        }
+    }
+}
+
+struct JoiningSkips {
+    skipped: Option<ClientId>,
+}
+
+impl Deviation for JoiningSkips {
+    fn joined(&mut self, room: &mut Room, id: ClientId) {
+        self.skipped = room.clients.keys().next().copied().filter(|oldest| *oldest != id);
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if self.skipped == Some(client.id) {
+            self.skipped = None;
+        } else {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+}
+
+struct NumbersOfOneByte;
+
+impl Deviation for NumbersOfOneByte {
+    fn joined(&mut self, room: &mut Room, id: ClientId) {
+        let same = |other: ClientId| other != id && other as u8 == id as u8;
+        if let Some(client) = room.clients.values_mut().find(|client| same(client.id)) {
+            client.remove();
         }
     }
 }

@@ -22,6 +22,12 @@ pub(super) const FAULTS: &[Fault] = &[
         Box::new(Rewrites(|body| body.truncate(BODY_BYTES_MAX - 1)))
     }),
     Fault::always(
+        "255-truncated-among-others",
+        "FRAME-1",
+        "a body of 255 bytes loses its last byte if other frames arrive with it",
+        || Box::new(TruncatedAmongOthers),
+    ),
+    Fault::always(
         "text-mode-header",
         "FRAME-1",
         "a header of 10 is written as a carriage return and a newline, as text would be",
@@ -70,7 +76,19 @@ pub(super) const FAULTS: &[Fault] = &[
         "stale-bytes-at-buffer-end",
         "FRAME-4",
         "the part of a body before the end of a full read buffer is overwritten by the buffer's start",
-        || Box::new(StaleBytesAtBufferEnd { head: Vec::new() }),
+        || StaleBytesAtBufferEnd::make(usize::MAX),
+    ),
+    Fault::always(
+        "stale-bytes-at-4096",
+        "FRAME-4",
+        "the same with a read buffer of 4096 bytes",
+        || StaleBytesAtBufferEnd::make(4096),
+    ),
+    Fault::always(
+        "stale-bytes-at-65536",
+        "FRAME-4",
+        "the same with a read buffer of 65,536 bytes",
+        || StaleBytesAtBufferEnd::make(65_536),
     ),
     Fault::always(
         "parse-buffer-shared",
@@ -141,6 +159,18 @@ struct Refuses(fn(&[u8]) -> bool);
 impl Deviation for Refuses {
     fn received(&mut self, _client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
         (!self.0(&body)).then_some(body)
+    }
+}
+
+struct TruncatedAmongOthers;
+
+impl Deviation for TruncatedAmongOthers {
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        let mut bodies = correct::decode(&mut client.inbound);
+        if bodies.len() > 1 {
+            bodies.iter_mut().for_each(|body| body.truncate(BODY_BYTES_MAX - 1));
+        }
+        bodies
     }
 }
 
@@ -215,8 +245,32 @@ impl Deviation for RestWaitsForNextRead {
 }
 
 struct StaleBytesAtBufferEnd {
+    /// Its read buffer, instead of the server's.
+    own: Vec<u8>,
     /// The start of the last read, if it filled the buffer.
     head: Vec<u8>,
+}
+
+impl StaleBytesAtBufferEnd {
+    /// With a buffer of so many bytes, unless the server's is smaller by setting.
+    fn make(bytes: usize) -> Box<dyn Deviation> {
+        let own = if bytes == usize::MAX { Vec::new() } else { vec![0; bytes] };
+        Box::new(Self { own, head: Vec::new() })
+    }
+
+    /// Reads into the buffer of its own; what exceeds the server's goes where
+    /// the server puts it next.
+    fn read_own(&mut self, client: &mut Client, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = client.read(&mut self.own)?;
+        let ahead = count.saturating_sub(buffer.len());
+        client.inbound.extend_from_slice(&self.own[..ahead]);
+        buffer[..count - ahead].copy_from_slice(&self.own[ahead..count]);
+        self.head.clear();
+        if count == self.own.len() {
+            self.head.extend_from_slice(&self.own[..1 + BODY_BYTES_MAX]);
+        }
+        Ok(count - ahead)
+    }
 }
 
 impl Deviation for StaleBytesAtBufferEnd {
@@ -226,6 +280,9 @@ impl Deviation for StaleBytesAtBufferEnd {
         buffer: &mut [u8],
         _context: &Context,
     ) -> io::Result<usize> {
+        if !self.own.is_empty() {
+            return self.read_own(client, buffer);
+        }
         let count = client.read(buffer)?;
         self.head.clear();
         if count == buffer.len() {

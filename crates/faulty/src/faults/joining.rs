@@ -1,6 +1,7 @@
 //! Faults of taking clients in: START-5, FANOUT-2 and FANOUT-3.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, ClientId, End, Message};
@@ -17,6 +18,12 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::always("client-cap-500", "START-5", "it closes every connection beyond 500", || {
         Box::new(ClientCap(500))
     }),
+    Fault::always(
+        "descriptors-up-to-1023",
+        "START-5",
+        "it closes every connection with a descriptor that select() cannot wait for",
+        || Box::new(DescriptorsUpTo1023),
+    ),
     Fault::always(
         "slow-accept",
         "START-5",
@@ -40,6 +47,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "FANOUT-2",
         "a client that has sent nothing for two seconds is disconnected",
         || Box::new(QuietDisconnected::default()),
+    ),
+    Fault::always(
+        "silent-newcomer-blocks-accept",
+        "FANOUT-2",
+        "it accepts nobody else before a newcomer has sent its first message",
+        || Box::new(SilentBlocksAccept { silent: None, heard: false }),
     ),
     Fault::always("greeting", "FANOUT-3", "it greets each client with a message", || {
         Box::new(Greeting)
@@ -74,6 +87,58 @@ impl Deviation for ClientCap {
         {
             client.remove();
         }
+    }
+}
+
+/// Where the descriptor sets of select() end.
+const SELECT_DESCRIPTORS: RawFd = 1024;
+
+struct DescriptorsUpTo1023;
+
+impl Deviation for DescriptorsUpTo1023 {
+    fn joined(&mut self, room: &mut Room, id: ClientId) {
+        if let Some(client) = room.clients.get_mut(&id)
+            && client.stream.as_raw_fd() >= SELECT_DESCRIPTORS
+        {
+            client.remove();
+        }
+    }
+}
+
+/// For ever, as far as a check can tell.
+const UNTIL_HEARD: Duration = Duration::from_secs(3600);
+
+struct SilentBlocksAccept {
+    silent: Option<ClientId>,
+    heard: bool,
+}
+
+impl Deviation for SilentBlocksAccept {
+    fn joined(&mut self, room: &mut Room, id: ClientId) {
+        self.silent = Some(id);
+        // If this fails it goes on accepting, which is no fault.
+        let _ = room.rest(UNTIL_HEARD);
+    }
+
+    fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        self.heard |= self.silent == Some(client.id);
+        Some(body)
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.heard |= self.silent == Some(client.id);
+    }
+
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        if std::mem::take(&mut self.heard) {
+            self.silent = None;
+            room.accept_again().map_err(Error::system("accept again"))?;
+        }
+        Ok(())
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        self.heard.then_some(Duration::ZERO)
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::client::{Client, End, Message};
+use crate::client::{Client, End, Message, State};
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
@@ -30,6 +30,12 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(Stops(|room| room.clients.is_empty())),
     ),
     Fault::always(
+        "writes-queues-at-sigterm",
+        "LIFE-2",
+        "after SIGTERM it goes on until all that is queued was written",
+        || Box::new(Stops(|room| room.clients.values().all(|c| c.outbound.queue.is_empty()))),
+    ),
+    Fault::always(
         "leaves-child-behind",
         "LIFE-2",
         "it starts a process that goes on for a minute",
@@ -44,6 +50,24 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::always("busy-loop", "LIFE-4", "it asks for events without ever waiting", || {
         Box::new(BusyLoop)
     }),
+    Fault::always(
+        "spins-with-backlog",
+        "LIFE-4",
+        "it asks for events without waiting while a client does not read",
+        || Box::new(Spins { is_reason: |client| client.outbound.blocked, spins: false }),
+    ),
+    Fault::always(
+        "spins-after-half-close",
+        "LIFE-4",
+        "it asks for events without waiting while a client is open that has ended its stream",
+        || Box::new(Spins { is_reason: |client| client.state == State::Draining, spins: false }),
+    ),
+    Fault::always(
+        "spins-in-mid-frame",
+        "LIFE-4",
+        "it asks for events without waiting while a frame is incomplete",
+        || Box::new(Spins { is_reason: |client| !client.inbound.is_empty(), spins: false }),
+    ),
     Fault::always("dies-on-exhaustion", "LIFE-5", "it dies when descriptors run out", || {
         Box::new(Exhausted(|_| {
             let reason = "the descriptors ran out".to_owned();
@@ -150,6 +174,23 @@ struct BusyLoop;
 impl Deviation for BusyLoop {
     fn wait_max(&self) -> Option<Duration> {
         Some(Duration::ZERO)
+    }
+}
+
+/// Never waits while a client is in a certain state.
+struct Spins {
+    is_reason: fn(&Client) -> bool,
+    spins: bool,
+}
+
+impl Deviation for Spins {
+    fn sequence(&mut self, room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
+        self.spins = room.clients.values().any(self.is_reason);
+        batch
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        self.spins.then_some(Duration::ZERO)
     }
 }
 

@@ -33,16 +33,34 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(RetriesDropped::default()),
     ),
     Fault::always(
+        "long-bodies-overtaken",
+        "ORDER-2",
+        "bodies of 200 bytes and more take another way, on which they are late",
+        || Late::make(|late| late.body_bytes >= LONG_BODY),
+    ),
+    Fault::always(
         "per-core-sequencers",
         "ORDER-3",
         "every other client belongs to a second sequencer, and each merges the other's messages late",
-        || Box::new(Late::new(|sender, receiver| sender % 2 != receiver % 2)),
+        || Late::make(|late| late.is_other_half()),
+    ),
+    Fault::always(
+        "two-sequencers-in-large-rooms",
+        "ORDER-3",
+        "the same once there are 32 clients",
+        || Late::make(|late| late.clients >= LARGE_ROOM && late.is_other_half()),
+    ),
+    Fault::always(
+        "two-sequencers-after-a-leave",
+        "ORDER-3",
+        "the same once a client has left",
+        || Late::make(|late| late.someone_left && late.is_other_half()),
     ),
     Fault::always(
         "self-echo-before-sequencing",
         "ORDER-3",
         "a sender receives its own message at once, and the others when it was sequenced",
-        || Box::new(Late::new(|sender, receiver| sender != receiver)),
+        || Late::make(|late| late.sender != late.receiver),
     ),
     Fault::rarely(
         "three-cycle",
@@ -106,21 +124,47 @@ impl Deviation for RetriesDropped {
 /// How much later than others some receivers get a message.
 const LATE: Duration = Duration::from_millis(1);
 
-/// Delivers to some receivers at once, and to the rest a moment later.
+/// From how many clients on a room is large, and from how many bytes a body is long.
+const LARGE_ROOM: usize = 32;
+const LONG_BODY: usize = 200;
+
+/// What decides whether a delivery is late.
+#[derive(Default)]
+struct Delivery {
+    sender: ClientId,
+    receiver: ClientId,
+    body_bytes: usize,
+    /// How many clients there are, and whether one was there and is not any more.
+    clients: usize,
+    someone_left: bool,
+}
+
+impl Delivery {
+    /// Every other client belongs to the other half.
+    fn is_other_half(&self) -> bool {
+        self.sender % 2 != self.receiver % 2
+    }
+}
+
+/// Makes some deliveries at once, and the rest a moment later.
 struct Late {
     held: Held,
-    is_late: fn(sender: ClientId, receiver: ClientId) -> bool,
+    delivery: Delivery,
+    is_late: fn(&Delivery) -> bool,
 }
 
 impl Late {
-    fn new(is_late: fn(ClientId, ClientId) -> bool) -> Self {
-        Self { held: Held::new(LATE), is_late }
+    fn make(is_late: fn(&Delivery) -> bool) -> Box<dyn Deviation> {
+        Box::new(Self { held: Held::new(LATE), delivery: Delivery::default(), is_late })
     }
 }
 
 impl Deviation for Late {
     fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
-        if client.state == State::Open && (self.is_late)(message.sender, client.id) {
+        self.delivery.sender = message.sender;
+        self.delivery.receiver = client.id;
+        self.delivery.body_bytes = message.body().len();
+        if client.state == State::Open && (self.is_late)(&self.delivery) {
             self.held.hold(client.id, message.clone());
         } else {
             correct::enqueue(self, client, message, context);
@@ -128,8 +172,14 @@ impl Deviation for Late {
     }
 
     fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        self.delivery.clients = room.clients.len();
         self.held.release(room);
         Ok(())
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.delivery.someone_left = true;
+        drop(client);
     }
 
     fn wait_max(&self) -> Option<Duration> {

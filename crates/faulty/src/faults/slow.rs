@@ -28,6 +28,12 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(DelaysAll),
     ),
     Fault::always(
+        "blocks-at-16384-queued",
+        "SLOW-1",
+        "it waits for a client that has 16,384 messages queued before it does anything else",
+        || Box::new(BlocksWhenLong),
+    ),
+    Fault::always(
         "back-pressure",
         "SLOW-1",
         "it reads from nobody while one client's queue is more than half full",
@@ -51,6 +57,12 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::always("keeps-all-messages", "MEM-1", "it never forgets a message", || {
         Box::new(KeepsAllMessages { kept: Vec::new() })
     }),
+    Fault::always(
+        "leaks-entry-per-message",
+        "MEM-1",
+        "it keeps 32 bytes of each message for good",
+        || Box::new(LeaksEntries { kept: Vec::new() }),
+    ),
 ];
 
 /// How long one blocking wait lasts before the signals are looked at anyway.
@@ -80,6 +92,23 @@ impl Deviation for DelaysAll {
             context.block_until(&client.stream, PollFlags::OUT, WRITE_WAIT);
         }
         correct::enqueue(self, client, message, context);
+    }
+}
+
+/// How many messages it holds before it waits.
+const LONG_QUEUE: usize = 16_384;
+
+struct BlocksWhenLong;
+
+impl Deviation for BlocksWhenLong {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        while client.outbound.queue.len() >= LONG_QUEUE && !context.stop_requested() {
+            context.block_until(&client.stream, PollFlags::OUT, BLOCKING_WAIT);
+            if correct::flush(client, context).is_err() {
+                return;
+            }
+        }
+        put(client, message, LONG_QUEUE);
     }
 }
 
@@ -196,6 +225,22 @@ impl Deviation for KeepsAllMessages {
     fn deliver(&mut self, room: &mut Room, message: &Message) {
         if self.kept.len() < UNBOUNDED_BYTES_MAX / MESSAGE_BYTES {
             self.kept.push(message.clone());
+        }
+        correct::deliver(self, room, message);
+    }
+}
+
+/// What is kept of a message: who, which, how long, when.
+type Kept = [u64; 4];
+
+struct LeaksEntries {
+    kept: Vec<Kept>,
+}
+
+impl Deviation for LeaksEntries {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        if self.kept.len() < UNBOUNDED_BYTES_MAX / size_of::<Kept>() {
+            self.kept.push([message.sender, message.sequence, message.frame.len() as u64, 0]);
         }
         correct::deliver(self, room, message);
     }

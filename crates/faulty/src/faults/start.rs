@@ -53,6 +53,12 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(NoiseAfterLine),
     ),
     Fault::always(
+        "goodbye-on-stdout",
+        "START-4",
+        "it takes its leave on standard output when it is told to stop",
+        || Box::new(Goodbye),
+    ),
+    Fault::always(
         "ignores-address",
         "START-5",
         "it names the given address and listens on another port",
@@ -153,6 +159,15 @@ struct NoiseAfterLine;
 impl Deviation for NoiseAfterLine {
     fn joined(&mut self, _room: &mut Room, id: ClientId) {
         let _ = start::say(&format!("client {id} connected\n"));
+    }
+}
+
+struct Goodbye;
+
+impl Deviation for Goodbye {
+    fn stops(&mut self, _room: &Room) -> bool {
+        let _ = start::say("goodbye\n");
+        true
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::event::PollFlags;
 
 use crate::client::{BODY_BYTES_MAX, Client, ClientId, End};
+use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
@@ -23,6 +24,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-5",
         "a frame of which a socket took a part is written again from its beginning",
         || Box::new(ShortWrite::Restarted),
+    ),
+    Fault::always(
+        "rest-of-frame-goes-last",
+        "FRAME-5",
+        "the rest of a frame of which a socket took a part is written after all that is queued",
+        || Box::new(RestGoesLast),
     ),
     Fault::always(
         "partial-frame-delivered-short",
@@ -83,6 +90,23 @@ impl Deviation for ShortWrite {
             }
         }
         client.outbound.blocked = false;
+        Ok(())
+    }
+}
+
+struct RestGoesLast;
+
+impl Deviation for RestGoesLast {
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        correct::flush(client, context)?;
+        let outbound = &mut client.outbound;
+        if outbound.written > 0
+            && let Some(begun) = outbound.queue.pop_front()
+        {
+            let rest = begun.with_frame(&begun.frame[outbound.written..]);
+            outbound.queue.push_back(rest);
+            outbound.written = 0;
+        }
         Ok(())
     }
 }

@@ -31,6 +31,10 @@ pub(crate) fn five_hundred_and_ten_clients_are_served(probe: &Probe) -> Seen {
     many_are_served(probe, 510)
 }
 
+pub(crate) fn a_thousand_and_thirty_clients_are_served(probe: &Probe) -> Seen {
+    many_are_served(probe, 1030)
+}
+
 pub(crate) fn five_clients_are_accepted_at_once(probe: &Probe) -> Seen {
     many_are_served(probe, 5)
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::slow;
 use crate::support::{Client, Probe, Seen, Server, ensure};
 
 pub(crate) fn nothing_is_left_behind(probe: &Probe) -> Seen {
@@ -48,12 +49,29 @@ pub(crate) fn idle_clients_cost_nothing(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut clients = [server.connect()?, server.connect()?, server.connect()?];
     clients[0].round_trip(b"hello")?;
-    let before = cpu_ticks(&server)?;
+    costs_nothing(&server)
+}
+
+pub(crate) fn odd_clients_that_idle_cost_nothing(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let _stalled = server.connect_small()?;
+    let mut ended = server.connect_small()?;
+    let mut cut = server.connect()?;
+    let mut sender = server.connect()?;
+    slow::fill_backlog(&mut sender)?;
+    ended.finish()?;
+    cut.send(b"\x05ha")?;
+    sender.round_trip(b"that is all")?;
+    costs_nothing(&server)
+}
+
+fn costs_nothing(server: &Server) -> Seen {
+    let before = cpu_ticks(server)?;
     let begin = Instant::now();
     while begin.elapsed() < COUNTING {
         std::thread::sleep(COUNTING - begin.elapsed().min(COUNTING));
     }
-    let used = cpu_ticks(&server)? - before;
+    let used = cpu_ticks(server)? - before;
     // A tick is 10 ms: one may be the end of what went before.
     ensure(used <= 1, format!("{used} ticks in {} ms", COUNTING.as_millis()))
 }

@@ -9,6 +9,7 @@ mod endings;
 mod joins;
 mod life;
 mod messages;
+mod situations;
 mod slow;
 mod starts;
 mod support;
@@ -34,6 +35,7 @@ probes! {
     the_line_is_exact_and_the_only_output in starts shows [
         "line-before-bind", "unflushed-line", "wrong-text", "carriage-return-in-line",
         "noise-before-line", "two-lines", "wrong-address-in-line", "noise-after-line",
+        "goodbye-on-stdout",
         "ignores-address", "ignores-sigterm", "waits-for-clients-at-sigterm",
     ];
     no_other_address_is_listened_on in starts shows ["all-interfaces"];
@@ -46,13 +48,14 @@ probes! {
     a_port_in_use_is_refused in starts shows [
         "line-on-port-in-use", "waits-for-port", "exit-zero-on-failure", "silent-on-failure",
     ];
-    ipv6_is_listened_on in starts shows ["ipv4-only"];
+    ipv6_is_listened_on in starts shows ["ipv4-only", "wrong-on-ipv6"];
 
     bodies_arrive_unchanged_and_once in messages shows [
         "signed-length", "255-truncated", "text-mode-header", "newline-stripped",
         "nul-terminated", "telnet-escape", "text-only", "zero-is-eof", "zero-skipped",
         "no-echo", "double-echo", "echo-only", "one-message-per-connection", "deduplicates",
         "registered-after-first-send", "message-lost-for-joiner", "greeting",
+        "silent-newcomer-blocks-accept", "cached-by-length-and-ends",
     ];
     frames_may_arrive_in_pieces in messages shows [
         "single-read-per-body", "parse-buffer-shared", "partial-frame-blocks-others",
@@ -61,12 +64,17 @@ probes! {
         "one-frame-per-read", "rest-waits-for-next-read", "empty-overtakes",
         "loss-in-burst-of-four", "swapped-for-everyone",
     ];
-    frames_may_lie_across_reads in messages shows ["stale-bytes-at-buffer-end"];
+    frames_may_lie_across_reads in messages shows [
+        "stale-bytes-at-buffer-end", "stale-bytes-at-4096",
+    ];
     a_pause_is_not_the_end in messages shows ["mid-frame-timeout", "quiet-client-disconnected"];
 
-    a_joiner_receives_what_is_new in joins shows ["history-replayed", "joiner-mid-frame"];
+    a_joiner_receives_what_is_new in joins shows [
+        "history-replayed", "joiner-mid-frame", "joining-skips-another",
+    ];
     seventy_clients_are_served in joins shows ["client-cap-64", "half-of-large-rooms"];
     five_hundred_and_ten_clients_are_served in joins shows ["client-cap-500"];
+    a_thousand_and_thirty_clients_are_served in joins shows ["descriptors-up-to-1023"];
     five_clients_are_accepted_at_once in joins shows ["slow-accept"];
     leaving_disturbs_nobody in joins shows [
         "leaving-disconnects-another", "leaving-skips-another",
@@ -81,7 +89,7 @@ probes! {
         "slot-reuse-keeps-partial-frame",
     ];
     a_reset_in_mid_frame_ends_one_client in endings shows [
-        "partial-frame-delivered-at-reset", "reset-kills",
+        "partial-frame-delivered-at-reset", "reset-kills", "reset-disconnects-all",
     ];
     a_reset_while_writing_ends_one_client in endings shows ["sigpipe-kills"];
     a_reset_right_after_connecting_ends_one_client in endings shows [
@@ -95,6 +103,7 @@ probes! {
         "duplicate-after-drop", "buffer-reused-before-sent", "retries-dropped",
         "no-delivery-after-overflow", "stalled-reader-blocks-all", "stalled-reader-delays-all",
         "back-pressure", "unbounded-client-queue", "keeps-all-messages",
+        "rest-of-frame-goes-last", "repeats-after-would-block", "blocks-at-16384-queued",
     ];
     a_flood_from_one_who_never_reads_is_survived in slow shows [
         "sender-that-never-reads-blocks", "unbounded-inbound-queue",
@@ -110,9 +119,31 @@ probes! {
         "self-echo-before-sequencing", "three-cycle", "reply-overtakes",
     ];
 
+    long_frames_may_arrive_together in situations shows [
+        "255-truncated-among-others", "long-bodies-overtaken",
+    ];
+    long_bursts_fill_any_read_buffer in situations shows ["stale-bytes-at-65536"];
+    equal_messages_of_two_clients_are_two in situations shows ["deduplicates-across-senders"];
+    two_agree_in_a_large_room in situations shows ["two-sequencers-in-large-rooms"];
+    two_agree_after_a_third_has_left in situations shows ["two-sequencers-after-a-leave"];
+    two_who_send_at_once_hear_themselves in situations shows ["echo-lost-when-two-send"];
+    silence_costs_no_message in situations shows ["lost-after-silence"];
+    hundreds_of_thousands_of_messages_leave_nothing_behind in situations shows [
+        "sixteen-bit-sequence", "leaks-entry-per-message",
+    ];
+    three_hundred_past_clients_cost_nobody_a_place in situations shows [
+        "client-numbers-of-one-byte",
+    ];
+    a_backlog_is_given_up_with_its_client in situations shows [
+        "descriptor-leak-with-queue", "writes-queues-at-sigterm",
+    ];
+
     nothing_is_left_behind in life shows ["leaves-child-behind"];
     it_starts_again_on_the_same_address in life shows ["no-reuse-address"];
     idle_clients_cost_nothing in life shows ["busy-loop"];
+    odd_clients_that_idle_cost_nothing in life shows [
+        "spins-with-backlog", "spins-after-half-close", "spins-in-mid-frame",
+    ];
     running_out_of_descriptors_is_survived in life shows [
         "dies-on-exhaustion", "stops-accepting-after-exhaustion",
         "exhaustion-disconnects-the-oldest",

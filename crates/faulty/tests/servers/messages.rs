@@ -16,6 +16,8 @@ pub(crate) fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
         b"same",
         b"same",
         b"two\nlines\n",
+        b"like this",
+        b"like thus",
         b"zero\0inside",
         &[0xff, 0xfe],
         b"ten bytes!",

@@ -81,5 +81,7 @@ pub(crate) fn ipv6_is_listened_on(probe: &Probe) -> Seen {
     let address = free_address("::1")?;
     let server = start_at(probe, &address.to_string())?;
     ensure(server.line == format!("listening on {address}\n"), &server.line)?;
-    server.connect()?.round_trip(b"six")
+    let mut other = server.connect()?;
+    server.connect()?.round_trip(b"six")?;
+    other.expect(b"six")
 }

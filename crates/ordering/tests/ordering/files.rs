@@ -58,6 +58,9 @@ fn a_history_of_many_blocks_comes_back_as_it_was() {
     }
     let file = bytes(&history);
     assert!(file.len() > 1 << 20, "{} bytes are one block", file.len());
+    // Blocks are large: what they cost is nothing beside the events.
+    let besides = file.len() - history.event_bytes();
+    assert!(besides < 200, "{besides} bytes besides the events");
     assert!(load(&file[..]).expect("it is whole") == history);
 }
 
@@ -159,6 +162,32 @@ fn events_that_make_no_sense_are_refused_where_they_stand() {
             }
             other => panic!("{event:?}: {other}"),
         }
+    }
+}
+
+#[test]
+fn texts_are_taken_up_to_their_longest_and_refused_beyond() {
+    // A name of 64 letters, and one of 65.
+    let connect = |letters: u8| [&[0, letters][..], &vec![b'n'; letters.into()]].concat();
+    assert!(load(&file_of(&connect(64), 1)[..]).is_ok());
+    match error(&file_of(&connect(65), 1)) {
+        LoadError::Corrupt { what, .. } => assert_eq!(what, "a name that is too long"),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_block_larger_than_any_is_refused_before_it_is_read() {
+    let mut file = bytes(&History::new());
+    file.truncate(12);
+    file.extend((1u32 << 20).to_le_bytes());
+    file.extend(0u32.to_le_bytes());
+    match error(&file) {
+        LoadError::Corrupt { offset, what } => {
+            assert_eq!(offset, 12);
+            assert!(what.starts_with("a block of 1048576 bytes; the most is "), "{what}");
+        }
+        other => panic!("{other}"),
     }
 }
 

@@ -4,6 +4,7 @@ mod accounting;
 mod brute_force;
 mod counterexamples;
 mod files;
+mod forgeries;
 mod labelled;
 mod oracle;
 mod properties;

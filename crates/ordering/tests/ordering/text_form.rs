@@ -81,6 +81,7 @@ fn a_wrong_line_is_reported_with_its_number_its_byte_and_what_is_expected() {
         ("recv a 0", 7, "`0` is no message such as `a0` or `#3:0`"),
         ("recv a b0", 7, "`b0` is no message"),
         ("recv #0 a0", 5, "`#0` is no connection"),
+        ("send #1 0", 5, "`#1` is no connection: no `connect` line names it before"),
         ("connect a", 0, "two connections are named `a`"),
         ("connect r2", 0, "`r2` is no name of a connection"),
         ("connect #5", 0, "connection #5 is recorded out of turn: #1 is next"),
@@ -116,4 +117,10 @@ fn a_later_version_says_so() {
     let error = load(&b"# a comment\nzillions-history 2\n"[..]).expect_err("it is later");
     let told = "a history of version 2 (byte 29): this program reads version 1";
     assert_eq!(error.to_string(), told);
+}
+
+#[test]
+fn a_text_that_is_something_else_is_refused_at_its_first_word() {
+    let error = load(&b"# a comment\n  something else\n"[..]).expect_err("it is no history");
+    assert!(matches!(error, LoadError::NotAHistory { offset: 14 }), "{error}");
 }

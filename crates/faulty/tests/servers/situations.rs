@@ -1,0 +1,147 @@
+//! Faults that show only in a certain situation.
+
+use std::time::Duration;
+
+use crate::slow;
+use crate::support::{Client, Probe, Seen, Server, ensure, frame};
+
+pub(crate) fn long_frames_may_arrive_together(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut client = server.connect()?;
+    let bodies = [vec![1; 255], vec![2; 3], vec![3; 200], vec![4; 255]];
+    client.send(&bodies.each_ref().map(|body| frame(body)).concat())?;
+    bodies.iter().try_for_each(|body| client.expect(body))
+}
+
+/// As many frames of the longest kind as one queue holds, several times.
+const LONG_FRAMES: usize = 1000;
+const BURSTS: usize = 20;
+
+pub(crate) fn long_bursts_fill_any_read_buffer(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut client = server.connect()?;
+    let body = |number: usize| vec![number as u8; 255];
+    let burst: Vec<u8> = (0..LONG_FRAMES).flat_map(|number| frame(&body(number))).collect();
+    for _ in 0..BURSTS {
+        client.send(&burst)?;
+        (0..LONG_FRAMES).try_for_each(|number| client.expect(&body(number)))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn equal_messages_of_two_clients_are_two(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut clients = [server.connect()?, server.connect()?];
+    for turn in 0..4 {
+        clients[turn % 2].round_trip(b"same")?;
+        clients[1 - turn % 2].expect(b"same")?;
+    }
+    Ok(())
+}
+
+/// Two messages that are sent together arrive in the same order at both senders.
+fn two_agree(server: &Server, first: &mut Client, second: &mut Client) -> Seen {
+    for _ in 0..20 {
+        first.say(b"from the first")?;
+        second.say(b"from the second")?;
+        let seen = [first.hear()?, first.hear()?];
+        let other = [second.hear()?, second.hear()?];
+        ensure(seen == other, format!("{seen:?} and {other:?} from {}", server.line))?;
+        ensure(seen[0] != seen[1], "one of them twice")?;
+    }
+    Ok(())
+}
+
+pub(crate) fn two_agree_in_a_large_room(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let (mut first, mut second) = (server.connect()?, server.connect()?);
+    let others = (0..32).map(|_| server.connect()).collect::<Result<Vec<Client>, _>>()?;
+    let mut last = server.connect()?;
+    last.round_trip(b"all are there")?;
+    first.expect(b"all are there")?;
+    second.expect(b"all are there")?;
+    two_agree(&server, &mut first, &mut second)?;
+    drop(others);
+    Ok(())
+}
+
+pub(crate) fn two_agree_after_a_third_has_left(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let (mut first, mut second) = (server.connect()?, server.connect()?);
+    let mut third = server.connect()?;
+    third.finish()?;
+    third.expect_end()?;
+    first.round_trip(b"it has left")?;
+    second.expect(b"it has left")?;
+    two_agree(&server, &mut first, &mut second)
+}
+
+pub(crate) fn two_who_send_at_once_hear_themselves(probe: &Probe) -> Seen {
+    // So that what arrives within five milliseconds arrives together.
+    let server = probe.start_with(&["--batch-milliseconds=5"])?;
+    let (mut first, mut second) = (server.connect()?, server.connect()?);
+    second.round_trip(b"both are there")?;
+    first.expect(b"both are there")?;
+    two_agree(&server, &mut first, &mut second)
+}
+
+/// Longer than a faulty server stays awake.
+const SILENCE: Duration = Duration::from_millis(2200);
+
+pub(crate) fn silence_costs_no_message(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut client = server.connect()?;
+    client.round_trip(b"before")?;
+    ensure(client.hear_within(SILENCE)?.is_none(), "nobody said anything")?;
+    client.round_trip(b"after")
+}
+
+/// More than 16 bits can number.
+const MESSAGES: usize = 200_000;
+/// How many of them are under way together: fewer than one queue holds.
+const WINDOW: usize = 500;
+/// What they may leave behind, in bytes.
+const GROWTH_BYTES_MAX: usize = 3 << 20;
+
+pub(crate) fn hundreds_of_thousands_of_messages_leave_nothing_behind(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut client = server.connect()?;
+    client.round_trip(b"before")?;
+    let before = server.resident_bytes();
+    for _ in 0..MESSAGES / WINDOW {
+        client.send(&[0; WINDOW])?;
+        (0..WINDOW).try_for_each(|_| client.expect(b""))?;
+    }
+    let grown = server.resident_bytes().saturating_sub(before);
+    ensure(grown < GROWTH_BYTES_MAX, format!("grown by {grown} bytes"))
+}
+
+pub(crate) fn three_hundred_past_clients_cost_nobody_a_place(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut resident = server.connect()?;
+    resident.round_trip(b"before")?;
+    for _ in 0..300 {
+        let mut guest = server.connect()?;
+        guest.finish()?;
+        guest.expect_end()?;
+    }
+    resident.round_trip(b"after")
+}
+
+pub(crate) fn a_backlog_is_given_up_with_its_client(probe: &Probe) -> Seen {
+    let mut server = probe.start()?;
+    let mut sender = server.connect()?;
+    sender.round_trip(b"before")?;
+    let before = server.descriptors();
+    let stalled = server.connect_small()?;
+    slow::fill_backlog(&mut sender)?;
+    stalled.reset();
+    sender.round_trip(b"it is gone")?;
+    sender.round_trip(b"it is long gone")?;
+    let after = server.descriptors();
+    ensure(after <= before, format!("{before} descriptors before, {after} after"))?;
+    let _stalled = server.connect_small()?;
+    slow::fill_backlog(&mut sender)?;
+    server.terminate();
+    server.wait().map(|_| ())
+}

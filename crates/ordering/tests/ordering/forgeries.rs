@@ -1,0 +1,124 @@
+//! Counterexamples that are nearly true: each has to be refuted.
+
+use zillions_ordering::{
+    Claim, Counterexample, History, Order, Refutation, Rule, Sighting, StreamPosition, check,
+    confirm, load,
+};
+
+fn history(lines: &str) -> History {
+    load(format!("zillions-history 1\n{lines}").as_bytes()).expect("the lines are well formed")
+}
+
+/// A history that breaks the rule, and its counterexample.
+fn broken(lines: &str, rule: Rule) -> (History, Counterexample) {
+    let history = history(lines);
+    let found = check(&history).of(rule).clone().expect_err("the rule is broken");
+    assert_eq!(confirm(&history, &found), Ok(()));
+    (history, found)
+}
+
+/// The counterexample with each sighting changed.
+fn with_sightings(found: &Counterexample, change: impl Fn(Order, &mut Sighting)) -> Counterexample {
+    let mut forged = found.clone();
+    for claim in &mut forged.claims {
+        if let Claim::Before { order, first, second, .. } = claim {
+            change(*order, first);
+            change(*order, second);
+        }
+    }
+    forged
+}
+
+fn is_untrue(result: &Result<(), Refutation>) -> bool {
+    matches!(result, Err(Refutation::Claim { .. }))
+}
+
+const OVERTAKEN: &str = "connect a\nconnect b\nsend a 0 @0 t=1\nsend a 1 @9 t=2\n\
+    recv b a1 @0\nrecv b a0 @9\n";
+
+#[test]
+fn every_part_of_a_claim_about_sending_is_looked_up() {
+    let (history, found) = broken(OVERTAKEN, Rule::Fifo);
+    let elsewhere = Some(StreamPosition { offset: 77, time_ns: 1 });
+    let changes: [&dyn Fn(&mut Sighting); 4] = [
+        &|sighting| sighting.position = elsewhere,
+        &|sighting| sighting.position = None,
+        &|sighting| sighting.short = Some(b"x".to_vec()),
+        &|sighting| sighting.message.sequence ^= 1,
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let forged = with_sightings(&found, |order, sighting| {
+            if order == Order::Sent {
+                change(sighting);
+            }
+        });
+        let result = confirm(&history, &forged);
+        assert!(is_untrue(&result), "change {number}: {result:?}");
+    }
+    let mut forged = found.clone();
+    for claim in &mut forged.claims {
+        if let Claim::Before { connection, order: Order::Sent, .. } = claim {
+            *connection = zillions_ordering::ConnectionId::from_index(1);
+        }
+    }
+    assert!(is_untrue(&confirm(&history, &forged)));
+}
+
+#[test]
+fn a_receipt_from_before_the_message_was_sent_is_no_claim_about_order() {
+    let (_, found) = broken(OVERTAKEN, Rule::Fifo);
+    let lines = "connect a\nconnect b\nsend a 0 @0 t=1\nrecv b a1 @0 t=2\nsend a 1 @9 t=2\n\
+        recv b a0 @9 t=2\n";
+    let history = history(lines);
+    // The same claims, at the places where the messages stand here.
+    let forged = with_sightings(&found, |order, sighting| {
+        sighting.event = match (order, sighting.message.sequence) {
+            (Order::Sent, 1) => 4,
+            (Order::Received, 1) => 3,
+            _ => sighting.event,
+        };
+    });
+    assert!(check(&history).fifo.is_ok());
+    assert!(is_untrue(&confirm(&history, &forged)));
+}
+
+#[test]
+fn one_receipt_is_not_two() {
+    let lines = "connect a\nsend a 0\nrecv a a0 @0\nrecv a a0 @9\n";
+    let (history, found) = broken(lines, Rule::Integrity);
+    let mut forged = found;
+    let [Claim::ReceivedTwice { first, second, .. }] = &mut forged.claims[..] else {
+        panic!("one message was received twice");
+    };
+    second.clone_from(first);
+    assert!(is_untrue(&confirm(&history, &forged)));
+}
+
+#[test]
+fn a_short_message_that_can_be_another_one_is_no_claim_about_order() {
+    let clients = "connect a\nconnect b\nconnect c\nconnect d\n";
+    let received = "send b 0\nrecv c a0 @0\nrecv-short c \"\" @9\nrecv c b0 @10\nrecv c a3 @19\n\
+        recv d a0 @0\nrecv d b0 @9\nrecv-short d \"\" @18\nrecv d a3 @19\n";
+    let sent = |second: &str| {
+        format!("{clients}send a 0\nshort a 1 \"\"\nshort a 2 \"{second}\"\nsend a 3\n{received}")
+    };
+    // With another body in its place the empty message can only be the first.
+    let (unambiguous, found) = broken(&sent("else"), Rule::Total);
+    let changes: [&dyn Fn(&mut Sighting); 3] = [
+        &|sighting| sighting.position = Some(StreamPosition { offset: 77, time_ns: 0 }),
+        &|sighting| sighting.short = Some(b"else".to_vec()),
+        &|sighting| sighting.event ^= 1,
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let forged = with_sightings(&found, |_, sighting| {
+            if sighting.short.is_some() {
+                change(sighting);
+            }
+        });
+        let result = confirm(&unambiguous, &forged);
+        assert!(is_untrue(&result), "change {number}: {result:?}");
+    }
+    let ambiguous = history(&sent(""));
+    assert!(check(&ambiguous).total.is_ok());
+    assert!(is_untrue(&confirm(&ambiguous, &found)));
+}

