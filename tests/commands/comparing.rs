@@ -130,3 +130,38 @@ fn a_threshold_that_is_no_percentage_is_refused_with_an_example() {
         assert!(ended.stderr.contains("from 0 to 1000, for example 5"), "{}", ended.stderr);
     }
 }
+
+#[test]
+fn several_runs_make_one_report_that_names_them() {
+    let mut second = examples::results();
+    second.run.started = "2026-11-23T12:00:00Z".to_owned();
+    let runs = Runs::new(&examples::results(), &second);
+    let (base, new, out) = (runs.path("base"), runs.path("new"), runs.path("both.html"));
+    let ended = run(ZILLIONS, &["report", &base, &new, "--out", &out]);
+    assert_eq!((ended.code, ended.stdout.trim_end()), (0, out.as_str()), "{}", ended.stderr);
+    let page = fs::read_to_string(&out).expect("a report");
+    assert!(page.contains(&base) && page.contains(&new), "it names both folders");
+    assert!(!runs.folder.path().join("base/report.html").exists());
+
+    let one = run(ZILLIONS, &["report", &base]);
+    assert_eq!((one.code, one.stdout.trim_end()), (0, format!("{base}/report.html").as_str()));
+}
+
+#[test]
+fn runs_of_other_machines_and_one_run_twice_make_no_report() {
+    let mut other = examples::results();
+    other.run.machine.cpu_model = "Another processor".to_owned();
+    let runs = Runs::new(&examples::results(), &other);
+    let (base, new, out) = (runs.path("base"), runs.path("new"), runs.path("both.html"));
+    let mixed = run(ZILLIONS, &["report", &base, &new, "--out", &out]);
+    assert_eq!(mixed.code, 64);
+    assert!(mixed.line().contains("was measured on another machine"), "{}", mixed.line());
+    let twice = run(ZILLIONS, &["report", &base, &base, "--out", &out]);
+    assert_eq!(twice.code, 64);
+    assert!(twice.line().contains("is the same run as"), "{}", twice.line());
+    assert!(!runs.folder.path().join("both.html").exists());
+
+    let nowhere = run(ZILLIONS, &["report", &base, "--out", "/dev/null/report.html"]);
+    assert_eq!(nowhere.code, 70);
+    assert!(nowhere.line().contains("cannot write '/dev/null/report.html'"), "{}", nowhere.line());
+}

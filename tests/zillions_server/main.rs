@@ -3,6 +3,7 @@
 mod clients;
 mod ending;
 mod engines;
+mod idle;
 mod limits;
 mod metrics;
 mod refusals;

@@ -105,8 +105,18 @@ impl Store {
     /// [`StoreError::Write`].
     pub fn keep_report(folder: &Path, html: &str) -> Result<PathBuf, StoreError> {
         let path = folder.join(REPORT_FILE);
-        Self { folder: folder.to_owned() }.write(&path, html.as_bytes())?;
+        Self::keep_report_at(&path, html)?;
         Ok(path)
+    }
+
+    /// Writes the report to a file of any name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Write`].
+    pub fn keep_report_at(path: &Path, html: &str) -> Result<(), StoreError> {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Self { folder }.write(path, html.as_bytes())
     }
 
     fn write_json(&self, path: &Path, record: &impl Serialize) -> Result<(), StoreError> {

@@ -211,6 +211,17 @@ pub fn number_of(trials: &[JudgedTrial<'_>], worth: Worth) -> usize {
     trials.iter().filter(|t| t.verdict.as_ref().is_some_and(|v| v.worth == worth)).count()
 }
 
+/// Ranks anew after some rows were taken out of the ranking.
+pub(crate) fn rank_again(analysis: &mut ScenarioAnalysis<'_>, seed: u64) {
+    for row in &mut analysis.rows {
+        if let Some(figures) = &mut row.figures {
+            figures.relative = None;
+        }
+    }
+    let noise_factor = analysis.noise.as_ref().map_or(1.0, NoiseFloor::factor);
+    rank(&mut analysis.rows, analysis.scenario, noise_factor, seed);
+}
+
 /// Fills in tiers and ratios, and puts the rows into their order.
 fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed: u64) {
     let lower_is_better = scenario.headline == Headline::Latency;

@@ -7,9 +7,10 @@ use std::path::Path;
 use hdrhistogram::Histogram;
 
 use crate::record::{
-    AnomaliesRecord, ExtrasRecord, GeneratorRecord, Headline, HistogramRecord, LoadRecord,
-    MachineRecord, Measurement, OrderRecord, PairsRecord, Role, RunRecord, SCHEMA, ScenarioRecord,
-    ServerRecord, TargetRecord, TargetStatus, ToolRecord, TrialRecord, TrialResult,
+    AnomaliesRecord, CaseRecord, ConformanceRecord, CostsRecord, ExtrasRecord, GeneratorRecord,
+    Headline, HistogramRecord, IdleRecord, LinesRecord, LoadRecord, MachineRecord, Measurement,
+    OrderRecord, PairsRecord, Role, RunRecord, SCHEMA, ScenarioRecord, ServerRecord, SourceRecord,
+    TargetRecord, TargetStatus, ToolRecord, TrialRecord, TrialResult,
 };
 use crate::results::{RUN_FILE, Results, TRIALS_FOLDER};
 
@@ -217,6 +218,88 @@ pub fn results() -> Results {
             twin: Some("fast".to_owned()),
         },
         trials,
+    }
+}
+
+/// [`results`] with all that a record may hold: programs, costs, what the suite found, and a third
+/// scenario that searched a rate, `limit`.
+#[must_use]
+pub fn detailed_results() -> Results {
+    let mut results = results();
+    let [fast, as_fast, slow, ..] = &mut results.run.targets[..] else { return results };
+    fast.url = "https://example.org/a?b=c&d=e".to_owned();
+    fast.toolchain = vec!["rustc 1.95.0".to_owned()];
+    fast.sources = vec![source("server.rs", "// A <comment> & more.\nfn main() {}\n")];
+    fast.costs = costs(97, 0.002);
+    fast.conformance = Some(conformance());
+    as_fast.url = "javascript:alert(1)".to_owned();
+    as_fast.costs = costs(212, 0.004);
+    slow.language = "Python".to_owned();
+    slow.library = "asyncio".to_owned();
+    slow.sources = vec![source("server.py", "# Slow.\nasync def main(): pass\n")];
+    slow.costs = costs(61, 0.09);
+    let limit = LoadRecord::Search {
+        latency_p99_ms_max: 10.0,
+        failed_share_max: 0.001,
+        messages_per_second_min: 100.0,
+        messages_per_second_max: 100_000.0,
+    };
+    let scenario = ScenarioRecord { load: limit, ..scenario("limit", Headline::Capacity) };
+    results.run.scenarios.push(scenario);
+    for (target, slowness) in [("fast", 1.0), ("as-fast", 1.1), ("slow", 3.0)] {
+        for (role, number) in [(Role::Curve, 6_u32), (Role::Hold, 3)] {
+            for block in 0..number {
+                let step = if role == Role::Hold { 3 } else { block };
+                let rate = 1_000.0 * f64::from(1 << step) / slowness;
+                let measured = TrialResult::Measured(Box::new(scaled(slowness + f64::from(step))));
+                let order = results.trials.len() as u32;
+                let of_target = trial("limit", target, block, order, measured);
+                let offered_rate = Some(rate);
+                results.trials.push(TrialRecord { role, offered_rate, ..of_target });
+            }
+        }
+    }
+    results
+}
+
+fn source(path: &str, text: &str) -> SourceRecord {
+    SourceRecord { path: path.to_owned(), language: String::new(), text: text.to_owned() }
+}
+
+fn costs(code: u32, start_up_seconds: f64) -> CostsRecord {
+    CostsRecord {
+        binary_bytes: Some(1_200_000),
+        dependencies: Some(code / 10),
+        lines: Some(LinesRecord { code, comments: 20, blanks: 12 }),
+        build_seconds: Some(4.5),
+        start_up_seconds: vec![start_up_seconds; 5],
+        idle: Some(IdleRecord {
+            connections_few: 10,
+            resident_bytes_few: 2_000_000,
+            connections_many: 110,
+            resident_bytes_many: 2_000_000 + 100 * u64::from(code) * 64,
+            threads_many: 2,
+            window_seconds: 2.0,
+            cpu_seconds: 0.000_2,
+        }),
+        idle_failure: None,
+    }
+}
+
+fn conformance() -> ConformanceRecord {
+    ConformanceRecord {
+        verdict: "pass".to_owned(),
+        quick: true,
+        suite: "0.1.0".to_owned(),
+        passed: 51,
+        nonstrict: 1,
+        findings: vec![CaseRecord {
+            id: "life/idle-cpu".to_owned(),
+            clause: "LIFE-4".to_owned(),
+            verdict: "nonstrict".to_owned(),
+            detail: "12 % of a core <while> idle".to_owned(),
+        }],
+        ..ConformanceRecord::default()
     }
 }
 

@@ -6,8 +6,8 @@
 //! Rooms: [`record`] is the schema of the files, [`results`] reads a folder of them, [`verdict`]
 //! judges one trial, [`statistics`] is the arithmetic, [`noise`] says what the machine's noise
 //! alone does, [`capacity`] what a search found, [`analysis`] compares the targets of each
-//! scenario, [`mod@compare`] two runs, [`mod@format`] writes figures for people, [`html`] writes
-//! the report. [`examples`] makes up results for tests.
+//! scenario, [`mod@compare`] two runs, [`merge`] puts runs together, [`mod@format`] writes figures
+//! for people, [`html`] writes the report. [`examples`] makes up results for tests.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ pub mod compare;
 pub mod examples;
 pub mod format;
 pub mod html;
+pub mod merge;
 pub mod noise;
 mod plots;
 pub mod record;

@@ -1,165 +1,223 @@
-//! The plots of the report, drawn by plotly in the reader's browser.
+//! Plots as plotly understands them, drawn in the reader's browser.
+//!
+//! Every trace is named after its target, so that the page can hide and show it; the page draws
+//! its own legend, which a keyboard can reach.
 
 use plotly::common::{
-    AxisSide, DashType, ErrorData, ErrorType, Line, Marker, Mode, Orientation, Title,
+    AxisSide, DashType, ErrorData, ErrorType, HoverInfo, Line, Marker, MarkerSymbol, Mode,
+    Orientation, Title,
 };
 use plotly::configuration::DisplayModeBar;
-use plotly::layout::{Axis, AxisType, BarMode, Legend, Margin, TraceOrder};
+use plotly::layout::{Axis, AxisType, BarMode, Legend, Margin};
 use plotly::{Bar, Configuration, Layout, Plot, Scatter};
+use serde_json::Value;
 
-use crate::analysis::{Figures, Row, ScenarioAnalysis, Standing, latency_ns};
+use std::sync::LazyLock;
 
-/// Distinguishable with any colour vision (Okabe and Ito), and on light and dark ground.
+/// Distinguishable with any colour vision (Okabe and Ito), on light and dark ground alike.
 const COLORS: [&str; 7] =
-    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c"];
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#8c8c8c"];
+/// How the second and third target of a colour differ from the first, in the dashes of SVG.
+const DASHES: [&str; 3] = ["", "7 4", "2 3"];
 /// The colour of what never arrived.
-const LOST_COLOR: &str = "#d55e00";
-const ARRIVED_COLOR: &str = "#0072b2";
-
-const QUANTILES: [(f64, &str); 8] = [
-    (0.0, "min"),
-    (0.5, "50 %"),
-    (0.75, "75 %"),
-    (0.9, "90 %"),
-    (0.95, "95 %"),
-    (0.99, "99 %"),
-    (0.999, "99.9 %"),
-    (0.9999, "99.99 %"),
-];
+const LOST_COLOR: &str = "#c8553d";
 
 /// Pixels per bar, and for everything around the bars.
-const BAR_PIXELS: usize = 34;
-const BAR_PLOT_PIXELS: usize = 130;
-const CURVE_PIXELS: usize = 460;
+const BAR_PIXELS: usize = 30;
+const BAR_PLOT_PIXELS: usize = 96;
+const CURVE_PIXELS: usize = 420;
 
-/// The script that draws; once per page. It asks for nothing from any network.
-pub(crate) fn script() -> String {
-    let sources = Plot::offline_js_sources();
-    // The second script typesets formulas, of which there are none.
-    let end = "</script>";
-    sources.find(end).map_or(String::new(), |at| sources[..at + end.len()].to_owned())
+/// How a target is drawn everywhere in the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pen(pub(crate) usize);
+
+impl Pen {
+    /// As CSS writes it.
+    pub(crate) fn color(self) -> &'static str {
+        COLORS[self.0 % COLORS.len()]
+    }
+
+    /// As SVG's `stroke-dasharray`; empty for a whole line.
+    pub(crate) fn dash(self) -> &'static str {
+        DASHES[self.0 / COLORS.len() % DASHES.len()]
+    }
+
+    fn line(self) -> Line {
+        let dash = match self.0 / COLORS.len() % DASHES.len() {
+            0 => DashType::Solid,
+            1 => DashType::Dash,
+            _ => DashType::Dot,
+        };
+        Line::new().color(self.color()).width(2.0).dash(dash)
+    }
+
+    fn symbol(self) -> MarkerSymbol {
+        match self.0 / COLORS.len() % DASHES.len() {
+            0 => MarkerSymbol::Circle,
+            1 => MarkerSymbol::Square,
+            _ => MarkerSymbol::Diamond,
+        }
+    }
 }
 
-/// Latency by percentile, one curve per target. A curve ends where messages never arrived.
-pub(crate) fn latency_curves(analysis: &ScenarioAnalysis<'_>, id: &str) -> String {
-    let mut plot = Plot::new();
-    for (at, (name, figures)) in shown(analysis).into_iter().enumerate() {
-        let (x, y): (Vec<f64>, Vec<f64>) = QUANTILES
-            .iter()
-            .map(|&(quantile, _)| {
-                (stretch(quantile), latency_ns(&figures.latency, figures.expected, quantile) / 1e6)
-            })
-            // Beyond the samples there is nothing to show.
-            .filter(|&(x, y)| y.is_finite() && x <= figures.expected as f64)
-            .unzip();
-        let dash = [DashType::Solid, DashType::Dash, DashType::Dot][at / COLORS.len() % 3].clone();
-        plot.add_trace(
-            Scatter::new(x, y)
-                .name(name)
-                .mode(Mode::LinesMarkers)
-                .line(Line::new().color(COLORS[at % COLORS.len()]).width(2.0).dash(dash))
-                .hover_template("%{y:.3~g} ms"),
-        );
+/// The script that draws, without the tags around it; once per page. It asks for nothing from
+/// any network.
+pub(crate) fn script() -> &'static str {
+    static SCRIPT: LazyLock<String> = LazyLock::new(|| {
+        // The second script typesets formulas, of which there are none.
+        let sources = Plot::offline_js_sources();
+        let inner = sources.split_once('>').map_or("", |(_, rest)| rest);
+        inner.split("</script>").next().unwrap_or_default().to_owned()
+    });
+    &SCRIPT
+}
+
+/// One target in a plot of lines or points.
+#[derive(Clone, Debug)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) pen: Pen,
+    pub(crate) points: Vec<(f64, f64)>,
+    /// How far the interval of each point reaches below and above it; empty for no intervals.
+    pub(crate) errors: Vec<(f64, f64)>,
+}
+
+/// What an axis shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Scale {
+    pub(crate) title: &'static str,
+    pub(crate) is_logarithmic: bool,
+    /// Where it is marked, and with what; empty to leave it to plotly.
+    pub(crate) ticks: Vec<(f64, &'static str)>,
+    /// In d3's format language.
+    pub(crate) format: &'static str,
+}
+
+impl Scale {
+    pub(crate) fn new(title: &'static str, is_logarithmic: bool, format: &'static str) -> Self {
+        Self { title, is_logarithmic, ticks: Vec::new(), format }
     }
-    let x_axis = Axis::new()
-        .type_(AxisType::Log)
-        .title(Title::with_text("percentile of all expected deliveries"))
-        .tick_values(QUANTILES.iter().map(|&(quantile, _)| stretch(quantile)).collect())
-        .tick_text(QUANTILES.iter().map(|&(_, name)| name).collect());
-    let y_axis =
-        Axis::new().type_(AxisType::Log).title(Title::with_text("ms")).tick_format("~g").n_ticks(8);
+
+    fn axis(&self) -> Axis {
+        let kind = if self.is_logarithmic { AxisType::Log } else { AxisType::Linear };
+        let axis = Axis::new()
+            .type_(kind)
+            .title(Title::with_text(self.title))
+            .auto_margin(true)
+            .zero_line(false);
+        if self.ticks.is_empty() {
+            return axis.tick_format(self.format).n_ticks(7);
+        }
+        axis.tick_values(self.ticks.iter().map(|&(value, _)| value).collect())
+            .tick_text(self.ticks.iter().map(|&(_, text)| text).collect())
+    }
+}
+
+/// A line through the points of each series.
+pub(crate) fn lines(series: &[Series], x: &Scale, y: &Scale) -> Value {
+    curves(series, x, y, true)
+}
+
+/// The points of each series, with their intervals.
+pub(crate) fn points(series: &[Series], x: &Scale, y: &Scale) -> Value {
+    curves(series, x, y, false)
+}
+
+fn curves(series: &[Series], x: &Scale, y: &Scale, is_joined: bool) -> Value {
+    let mut plot = Plot::new();
+    for one in series {
+        let (across, up): (Vec<f64>, Vec<f64>) = one.points.iter().copied().unzip();
+        let (mode, size) = if is_joined { (Mode::LinesMarkers, 6) } else { (Mode::Markers, 11) };
+        let marker = Marker::new().color(one.pen.color()).symbol(one.pen.symbol()).size(size);
+        let mut trace = Scatter::new(across, up)
+            .name(one.name.clone())
+            .mode(mode)
+            .line(one.pen.line())
+            .marker(marker)
+            .hover_template(format!("%{{x:{}}}, %{{y:{}}}", x.format, y.format));
+        if !one.errors.is_empty() {
+            let (below, above) = one.errors.iter().copied().unzip();
+            trace = trace.error_y(errors(below, above));
+        }
+        plot.add_trace(trace);
+    }
     plot.set_layout(
         layout(CURVE_PIXELS)
-            .x_axis(x_axis)
-            .y_axis(y_axis)
-            .margin(Margin::new().left(60).right(20).top(20).bottom(60)),
+            .x_axis(x.axis())
+            .y_axis(y.axis())
+            .margin(Margin::new().left(64).right(16).top(12).bottom(56)),
     );
-    finish(plot, id)
+    finish(plot)
 }
 
-/// Percentiles are drawn by the logarithm of one in how many deliveries is slower.
-fn stretch(quantile: f64) -> f64 {
-    1.0 / (1.0 - quantile)
+/// One target in a plot of bars.
+#[derive(Clone, Debug)]
+pub(crate) struct BarOf {
+    pub(crate) name: String,
+    pub(crate) pen: Pen,
+    pub(crate) value: f64,
+    /// The interval, if there is one.
+    pub(crate) interval: Option<(f64, f64)>,
+    /// What never arrived, drawn behind the bar; 0 for nothing.
+    pub(crate) lost: f64,
 }
 
-/// Deliveries per second with their intervals, and beside them what never arrived.
-pub(crate) fn throughput_bars(analysis: &ScenarioAnalysis<'_>, id: &str) -> String {
-    // The first bar is drawn at the bottom.
-    let rows: Vec<_> = shown(analysis).into_iter().rev().collect();
-    let names: Vec<String> = rows.iter().map(|(name, _)| name.clone()).collect();
-    let rates: Vec<_> = rows.iter().map(|(_, figures)| figures.deliveries_per_second).collect();
-    let arrived: Vec<f64> = rates.iter().map(|rate| rate.median).collect();
-    let lost: Vec<f64> = rows
-        .iter()
-        .map(|(_, figures)| {
-            let share = figures.failed_share.min(0.9999);
-            figures.deliveries_per_second.median * share / (1.0 - share)
-        })
-        .collect();
-    let above = rates.iter().map(|rate| rate.high - rate.median).collect();
-    let below = rates.iter().map(|rate| rate.median - rate.low).collect();
+/// Horizontal bars with their intervals, the first at the top.
+pub(crate) fn bars(rows: &[BarOf], x: &Scale) -> Value {
     let mut plot = Plot::new();
-    plot.add_trace(
-        Bar::new(arrived, names.clone())
-            .name("arrived")
+    // The first bar is drawn at the bottom.
+    for row in rows.iter().rev() {
+        let mut bar = Bar::new(vec![row.value], vec![row.name.clone()])
+            .name(row.name.clone())
             .orientation(Orientation::Horizontal)
-            .marker(Marker::new().color(ARRIVED_COLOR))
-            .error_x(
-                ErrorData::new(ErrorType::Data).symmetric(false).array(above).array_minus(below),
-            )
-            .hover_template("%{x:.3s}/s arrived"),
-    );
-    plot.add_trace(
-        Bar::new(lost, names)
-            .name("never arrived")
-            .orientation(Orientation::Horizontal)
-            .marker(Marker::new().color(LOST_COLOR))
-            .hover_template("%{x:.3s}/s never arrived"),
-    );
-    let x_axis = Axis::new()
-        .title(Title::with_text("deliveries per second"))
-        .tick_format("~s")
-        .side(AxisSide::Bottom);
+            .marker(Marker::new().color(row.pen.color()))
+            .hover_template(format!("%{{x:{}}}", x.format));
+        if let Some((low, high)) = row.interval {
+            bar = bar.error_x(errors(vec![row.value - low], vec![high - row.value]));
+        }
+        plot.add_trace(bar);
+        if row.lost > 0.0 {
+            plot.add_trace(
+                Bar::new(vec![row.lost], vec![row.name.clone()])
+                    .name(row.name.clone())
+                    .orientation(Orientation::Horizontal)
+                    .marker(Marker::new().color(LOST_COLOR).opacity(0.45))
+                    .hover_info(HoverInfo::X)
+                    .hover_template(format!("%{{x:{}}} never arrived", x.format)),
+            );
+        }
+    }
     plot.set_layout(
         layout(BAR_PLOT_PIXELS + BAR_PIXELS * rows.len())
             .bar_mode(BarMode::Stack)
-            .x_axis(x_axis)
-            .y_axis(Axis::new().auto_margin(true))
-            .margin(Margin::new().left(20).right(20).top(20).bottom(60)),
+            .x_axis(x.axis().side(AxisSide::Bottom))
+            .y_axis(Axis::new().auto_margin(true).type_(AxisType::Category))
+            .margin(Margin::new().left(20).right(24).top(8).bottom(56)),
     );
-    finish(plot, id)
+    finish(plot)
 }
 
-/// The rows with figures and how the plot names them.
-fn shown<'a>(analysis: &'a ScenarioAnalysis<'_>) -> Vec<(String, &'a Figures)> {
-    let name = |row: &Row<'_>| match row.standing {
-        Standing::Ranked { .. } => row.target.name.clone(),
-        Standing::Unranked { .. } => format!("{} (not ranked)", row.target.name),
-    };
-    analysis.rows.iter().filter_map(|row| Some((name(row), row.figures.as_ref()?))).collect()
+fn errors(below: Vec<f64>, above: Vec<f64>) -> ErrorData {
+    ErrorData::new(ErrorType::Data).symmetric(false).array(above).array_minus(below).thickness(1.5)
 }
 
 fn layout(height: usize) -> Layout {
     let transparent = "rgba(0,0,0,0)";
     Layout::new()
         .height(height)
+        .show_legend(false)
         .paper_background_color(transparent)
         .plot_background_color(transparent)
-        .legend(
-            Legend::new()
-                .trace_order(TraceOrder::Normal)
-                .orientation(Orientation::Horizontal)
-                .y(1.02)
-                .y_anchor(plotly::common::Anchor::Bottom),
-        )
+        .legend(Legend::new())
 }
 
-fn finish(mut plot: Plot, id: &str) -> String {
+fn finish(mut plot: Plot) -> Value {
     plot.set_configuration(
         Configuration::new()
             .responsive(true)
             .display_logo(false)
             .display_mode_bar(DisplayModeBar::False),
     );
-    plot.to_inline_html(Some(id))
+    // The library's own text of the plot is the one that its script reads.
+    serde_json::from_str(&plot.to_json()).unwrap_or(Value::Null)
 }

@@ -1,0 +1,295 @@
+//! What the figures of a scenario mean for somebody who has to choose, in sentences.
+
+use crate::analysis::{Figures, Row, ScenarioAnalysis, Standing};
+use crate::format::{bytes, digits, percent, time};
+use crate::record::Headline;
+
+use super::cells::headline_text;
+use super::ids::Ids;
+
+/// Half a cost is worth a sentence; less is not.
+const CLEARLY_LESS: f64 = 1.0 / 1.5;
+/// More names than this are counted and not listed.
+const NAMES_MAX: usize = 4;
+
+/// A piece of a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    Text(String),
+    Target { name: String, id: String },
+}
+
+impl Word {
+    /// The name of a target; empty if it is text.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Text(_) => "",
+            Self::Target { name, .. } => name,
+        }
+    }
+
+    /// The id of a target's page, or the text.
+    pub(super) fn id_or_text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Target { id, .. } => id,
+        }
+    }
+}
+
+/// Sentences for `analysis`; none if nothing is ranked.
+pub(super) fn advice(analysis: &ScenarioAnalysis<'_>, ids: &Ids) -> Vec<Vec<Word>> {
+    let ranked = |is_first: bool| -> Vec<Ranked<'_>> {
+        analysis
+            .rows
+            .iter()
+            .filter_map(Ranked::of)
+            .filter(|it| (it.tier == 1) == is_first)
+            .collect()
+    };
+    let (first, others) = (ranked(true), ranked(false));
+    if first.is_empty() {
+        return Vec::new();
+    }
+    let mut sentences = vec![answer(analysis, &first, ids)];
+    sentences.extend(within(&first, ids));
+    sentences.extend(outside(&first, &others, analysis.scenario.headline, ids));
+    sentences.extend(losses(&first, ids));
+    sentences
+}
+
+/// A ranked row with its figures.
+struct Ranked<'a> {
+    row: &'a Row<'a>,
+    figures: &'a Figures,
+    tier: usize,
+}
+
+impl<'a> Ranked<'a> {
+    fn of(row: &'a Row<'a>) -> Option<Self> {
+        let Standing::Ranked { tier } = row.standing else { return None };
+        Some(Self { row, figures: row.figures.as_ref()?, tier })
+    }
+
+    fn word(&self, ids: &Ids) -> Word {
+        let name = self.row.target.name.clone();
+        Word::Target { id: ids.get(&name), name }
+    }
+}
+
+/// Something that one would rather have little of.
+#[derive(Clone, Copy)]
+enum Cost {
+    Cpu,
+    Memory,
+    Lines,
+}
+
+const COSTS: [Cost; 3] = [Cost::Cpu, Cost::Memory, Cost::Lines];
+
+impl Cost {
+    fn of(self, it: &Ranked<'_>) -> Option<f64> {
+        match self {
+            Self::Cpu => it.figures.cpu_us_per_delivery.map(|cpu| cpu.median),
+            Self::Memory => Some(it.figures.resident_bytes_peak as f64),
+            Self::Lines => it.row.target.costs.lines.map(|lines| f64::from(lines.code)),
+        }
+        .filter(|value| *value > 0.0)
+    }
+
+    fn text(self, value: f64) -> String {
+        match self {
+            Self::Cpu => format!("{} of CPU time per delivery", time(value * 1e3)),
+            Self::Memory => format!("{} of memory", bytes(value as u64)),
+            Self::Lines => format!("{value:.0} lines of code"),
+        }
+    }
+}
+
+fn answer(analysis: &ScenarioAnalysis<'_>, first: &[Ranked<'_>], ids: &Ids) -> Vec<Word> {
+    let headline = analysis.scenario.headline;
+    let (one, many) = match headline {
+        Headline::Latency => (" is the quickest: a 99th percentile of ", " are the quickest"),
+        Headline::Throughput => (" delivers the most: ", " deliver the most"),
+        Headline::Capacity => (" carries the most within the limits: ", " carry the most"),
+    };
+    let value = |it: &Ranked<'_>| headline_text(headline, it.figures.headline.median);
+    let mut words = names(first, ids);
+    let text = match first {
+        [only] => format!("{one}{}.", value(only)),
+        [best, .., last] => format!(
+            "{many}, from {} to {}, and these trials cannot tell them apart.",
+            value(best),
+            value(last)
+        ),
+        [] => String::new(),
+    };
+    words.push(Word::Text(text));
+    words
+}
+
+/// The names, joined by commas and a last "and".
+fn names(targets: &[Ranked<'_>], ids: &Ids) -> Vec<Word> {
+    let shown =
+        targets.len().min(if targets.len() > NAMES_MAX { NAMES_MAX - 1 } else { NAMES_MAX });
+    let mut words = Vec::new();
+    for (at, target) in targets[..shown].iter().enumerate() {
+        let is_last = at + 1 == targets.len();
+        if at > 0 {
+            words.push(Word::Text(if is_last { " and " } else { ", " }.to_owned()));
+        }
+        words.push(target.word(ids));
+    }
+    if shown < targets.len() {
+        words.push(Word::Text(format!(" and {} others", targets.len() - shown)));
+    }
+    words
+}
+
+/// Who of the first tier costs clearly least.
+fn within(first: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
+    if first.len() < 2 {
+        return None;
+    }
+    let mut words = Vec::new();
+    for cost in COSTS {
+        let mut costs: Vec<(f64, &Ranked<'_>)> =
+            first.iter().filter_map(|it| Some((cost.of(it)?, it))).collect();
+        costs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let [(least, target), (next, _), ..] = &costs[..] else { continue };
+        if least / next > CLEARLY_LESS {
+            continue;
+        }
+        words.push(Word::Text(if words.is_empty() { "Of these, " } else { "; " }.to_owned()));
+        words.push(target.word(ids));
+        words.push(Word::Text(format!(
+            " needs {}, the next {}",
+            cost.text(*least),
+            cost.text(*next).split(" of ").next().unwrap_or_default()
+        )));
+    }
+    words.push(Word::Text(".".to_owned()));
+    (words.len() > 1).then_some(words)
+}
+
+/// Who else costs clearly less than everybody of the first tier, and at what price.
+fn outside(
+    first: &[Ranked<'_>],
+    others: &[Ranked<'_>],
+    headline: Headline,
+    ids: &Ids,
+) -> Option<Vec<Word>> {
+    let mut words = Vec::new();
+    for cost in COSTS {
+        let least = |targets: &[Ranked<'_>]| {
+            targets
+                .iter()
+                .enumerate()
+                .filter_map(|(at, it)| Some((cost.of(it)?, at)))
+                .min_by(|a, b| a.0.total_cmp(&b.0))
+        };
+        let (Some((best, _)), Some((value, at))) = (least(first), least(others)) else { continue };
+        let other = &others[at];
+        let Some(ratio) = other.figures.relative.filter(|_| value / best <= CLEARLY_LESS) else {
+            continue;
+        };
+        words.push(Word::Text(if words.is_empty() { "Cheaper: " } else { "; " }.to_owned()));
+        words.push(other.word(ids));
+        let what = match headline {
+            Headline::Latency => "the latency",
+            Headline::Throughput | Headline::Capacity => "the rate",
+        };
+        words.push(Word::Text(format!(
+            ", {} instead of {} at best, for {} times {what}",
+            cost.text(value),
+            cost.text(best).split(" of ").next().unwrap_or_default(),
+            digits(ratio.median)
+        )));
+    }
+    words.push(Word::Text(".".to_owned()));
+    (words.len() > 1).then_some(words)
+}
+
+/// Who of the first tier loses messages.
+fn losses(first: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
+    let mut words = Vec::new();
+    for target in first.iter().filter(|it| it.figures.failed_share > 0.0) {
+        if !words.is_empty() {
+            words.push(Word::Text(", ".to_owned()));
+        }
+        words.push(target.word(ids));
+        words.push(Word::Text(format!(" lost {}", percent(target.figures.failed_share))));
+    }
+    if words.is_empty() {
+        return None;
+    }
+    words.push(Word::Text(" of what was expected.".to_owned()));
+    Some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::analyse;
+    use crate::examples;
+    use crate::record::{LinesRecord, Measurement, TrialResult};
+    use crate::results::Results;
+
+    fn text(results: &Results, scenario: usize) -> Vec<String> {
+        let ids = Ids::of(&results.run.targets);
+        let sentence = |words: &Vec<Word>| {
+            let word = |word: &Word| match word {
+                Word::Text(text) => text.clone(),
+                Word::Target { name, .. } => name.clone(),
+            };
+            words.iter().map(word).collect::<String>()
+        };
+        advice(&analyse(results)[scenario], &ids).iter().map(sentence).collect()
+    }
+
+    fn results_with(target: &str, change: impl Fn(&mut Measurement)) -> Results {
+        let mut results = examples::results();
+        for trial in results.trials.iter_mut().filter(|trial| trial.target == target) {
+            if let TrialResult::Measured(figures) = &mut trial.result {
+                change(figures);
+            }
+        }
+        results
+    }
+
+    #[test]
+    fn the_first_tier_is_named_and_not_ranked() {
+        let said = text(&examples::results(), 0);
+        assert!(said[0].starts_with("fast and as-fast are the quickest, from "), "{said:?}");
+        assert!(said[0].ends_with("and these trials cannot tell them apart."), "{said:?}");
+        let said = text(&examples::results(), 1);
+        assert!(said[0].starts_with("fast and as-fast deliver the most, from "), "{said:?}");
+    }
+
+    #[test]
+    fn what_costs_clearly_less_is_said_with_its_price() {
+        let mut results = results_with("slow", |figures| figures.server.resident_bytes_peak /= 3);
+        for (target, code) in results.run.targets.iter_mut().zip([100, 300, 400]) {
+            target.costs.lines = Some(LinesRecord { code, ..LinesRecord::default() });
+        }
+        let said = text(&results, 0);
+        assert_eq!(said[1], "Of these, fast needs 100 lines of code, the next 300 lines.");
+        assert!(said[2].starts_with("Cheaper: slow, 1.00 MiB of memory instead of 3.00 MiB"));
+        assert!(said[2].ends_with(" times the latency."), "{said:?}");
+        assert_eq!(said.len(), 3);
+    }
+
+    #[test]
+    fn losses_of_the_first_tier_are_not_passed_over() {
+        let results = results_with("fast", |figures| figures.pairs.dropped = 400);
+        let said = text(&results, 1);
+        assert!(said.iter().any(|it| it.starts_with("fast lost 9.09 % of")), "{said:?}");
+    }
+
+    #[test]
+    fn where_nothing_is_ranked_nothing_is_advised() {
+        let mut results = examples::results();
+        results.trials.retain(|trial| trial.block == 0);
+        assert!(text(&results, 0).is_empty());
+    }
+}

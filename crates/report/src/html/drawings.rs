@@ -1,0 +1,379 @@
+//! The plots of a scenario, each with the figures it shows and how they came about.
+
+use crate::analysis::{Figures, Row, ScenarioAnalysis, Standing, latency_ns};
+use crate::format::{bytes, count, percent, time};
+use crate::plots::{self, BarOf, Pen, Scale, Series};
+use crate::record::{Headline, LoadRecord, ScenarioRecord};
+
+use super::cells::{Cell, headline_name, headline_text};
+use super::data;
+
+mod rates;
+
+pub(super) use rates::rate_drawings;
+
+/// One plot, with the table of what it shows.
+pub(super) struct Drawing {
+    pub(super) id: String,
+    pub(super) title: String,
+    /// What it shows, for those who do not see it.
+    pub(super) description: String,
+    /// How the figures came about.
+    pub(super) method: String,
+    /// What the drawing script reads.
+    pub(super) spec: String,
+    pub(super) heads: Vec<String>,
+    pub(super) rows: Vec<DrawnRow>,
+}
+
+/// The figures of one target in one plot.
+pub(super) struct DrawnRow {
+    pub(super) name: String,
+    pub(super) cells: Vec<Cell>,
+}
+
+const QUANTILES: [(f64, &str); 8] = [
+    (0.0, "min"),
+    (0.5, "50 %"),
+    (0.75, "75 %"),
+    (0.9, "90 %"),
+    (0.95, "95 %"),
+    (0.99, "99 %"),
+    (0.999, "99.9 %"),
+    (0.9999, "99.99 %"),
+];
+
+/// A row with figures, and how it is drawn.
+pub(super) struct Shown<'a> {
+    pub(super) row: &'a Row<'a>,
+    pub(super) figures: &'a Figures,
+    pub(super) pen: Pen,
+}
+
+impl Shown<'_> {
+    /// How the plots and their tables name it.
+    pub(super) fn name(&self) -> String {
+        self.row.target.name.clone()
+    }
+
+    fn label(&self) -> String {
+        match self.row.standing {
+            Standing::Ranked { .. } => self.name(),
+            Standing::Unranked { .. } => format!("{} (not ranked)", self.name()),
+        }
+    }
+}
+
+/// The rows of `analysis` that can be drawn; each is drawn alike in all plots of the scenario.
+pub(super) fn shown<'a>(analysis: &'a ScenarioAnalysis<'a>) -> Vec<Shown<'a>> {
+    analysis
+        .rows
+        .iter()
+        .filter_map(|row| Some((row, row.figures.as_ref()?)))
+        .enumerate()
+        .map(|(at, (row, figures))| Shown { row, figures, pen: Pen(at) })
+        .collect()
+}
+
+/// The plots of `analysis`, what it ranks by first; none if there is nothing to draw.
+pub(super) fn drawings(analysis: &ScenarioAnalysis<'_>) -> Vec<Drawing> {
+    let rows = shown(analysis);
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let scenario = analysis.scenario;
+    let mut drawings = match scenario.headline {
+        Headline::Latency => vec![percentiles(scenario, &rows)],
+        Headline::Throughput | Headline::Capacity => vec![throughput(scenario, &rows)],
+    };
+    drawings.extend(trade_off(scenario, &rows));
+    drawings.push(match scenario.headline {
+        Headline::Latency => throughput(scenario, &rows),
+        Headline::Throughput | Headline::Capacity => percentiles(scenario, &rows),
+    });
+    drawings.push(memory(scenario, &rows));
+    drawings
+}
+
+/// Percentiles are drawn by the logarithm of one in how many deliveries is slower.
+fn stretch(quantile: f64) -> f64 {
+    1.0 / (1.0 - quantile)
+}
+
+fn percentiles(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
+    let series: Vec<Series> = rows
+        .iter()
+        .map(|it| Series {
+            name: it.name(),
+            pen: it.pen,
+            points: QUANTILES
+                .iter()
+                .map(|&(quantile, _)| {
+                    let latency = latency_ns(&it.figures.latency, it.figures.expected, quantile);
+                    (stretch(quantile), latency / 1e6)
+                })
+                // Beyond the samples there is nothing to show.
+                .filter(|&(x, y)| y.is_finite() && x <= it.figures.expected as f64)
+                .collect(),
+            errors: Vec::new(),
+        })
+        .collect();
+    let x = Scale {
+        ticks: QUANTILES.iter().map(|&(quantile, name)| (stretch(quantile), name)).collect(),
+        ..Scale::new("percentile of all expected deliveries", true, ".0f")
+    };
+    let spec = plots::lines(&series, &x, &Scale::new("milliseconds", true, ".3~g"));
+    let cell = |figures: &Figures, quantile: f64| {
+        let latency = latency_ns(&figures.latency, figures.expected, quantile);
+        Cell::new(latency, time(latency))
+    };
+    Drawing {
+        id: format!("{}-percentiles", scenario.name),
+        title: "Latency by percentile".to_owned(),
+        description: format!(
+            "Line plot of the latency of {} by percentile, one line per implementation.",
+            scenario.name
+        ),
+        method: "From the moment a message was meant to be sent to its arrival at each client, \
+                 over all expected deliveries of all valid trials together. A line ends where \
+                 messages never arrived."
+            .to_owned(),
+        spec: data(&spec),
+        heads: QUANTILES.iter().map(|&(_, name)| name.to_owned()).collect(),
+        rows: rows
+            .iter()
+            .map(|it| DrawnRow {
+                name: it.label(),
+                cells: QUANTILES.iter().map(|&(quantile, _)| cell(it.figures, quantile)).collect(),
+            })
+            .collect(),
+    }
+}
+
+fn throughput(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
+    let lost = |figures: &Figures| {
+        let share = figures.failed_share.min(0.9999);
+        figures.deliveries_per_second.median * share / (1.0 - share)
+    };
+    let bars: Vec<BarOf> = rows
+        .iter()
+        .map(|it| {
+            let rate = it.figures.deliveries_per_second;
+            BarOf {
+                name: it.name(),
+                pen: it.pen,
+                value: rate.median,
+                interval: Some((rate.low, rate.high)),
+                lost: lost(it.figures),
+            }
+        })
+        .collect();
+    let asked = match scenario.load {
+        LoadRecord::FixedRate { .. } | LoadRecord::Burst { .. } => {
+            " The rate was given, so this shows who kept up with it."
+        }
+        _ => "",
+    };
+    Drawing {
+        id: format!("{}-throughput", scenario.name),
+        title: "Deliveries per second, and what never arrived".to_owned(),
+        description: format!(
+            "Bar chart of the deliveries per second of {} with their intervals; what never \
+             arrived is added in red.",
+            scenario.name
+        ),
+        method: format!(
+            "Messages that arrived within the window, counted at the receivers; the median over \
+             the valid trials with its 95 % interval. In red: expected deliveries that were \
+             dropped, cut off by a lost connection, or never taken by the server.{asked}"
+        ),
+        spec: data(&plots::bars(&bars, &Scale::new("deliveries per second", false, ".3~s"))),
+        heads: vec!["deliveries/s".to_owned(), "lost/s".to_owned(), "lost".to_owned()],
+        rows: rows
+            .iter()
+            .map(|it| DrawnRow {
+                name: it.label(),
+                cells: vec![
+                    Cell::estimate(&it.figures.deliveries_per_second, count),
+                    Cell::new(lost(it.figures), count(lost(it.figures))),
+                    Cell::new(it.figures.failed_share, percent(it.figures.failed_share)),
+                ],
+            })
+            .collect(),
+    }
+}
+
+/// What the headline figure costs in CPU time; `None` if nobody has both.
+fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
+    let headline = scenario.headline;
+    let (factor, y) = match headline {
+        Headline::Latency => (1e-6, Scale::new("99th percentile, milliseconds", true, ".3~g")),
+        Headline::Throughput | Headline::Capacity => {
+            (1.0, Scale::new("deliveries per second", true, ".3~s"))
+        }
+    };
+    let series: Vec<Series> = rows
+        .iter()
+        .filter_map(|it| {
+            let (cpu, figure) = (it.figures.cpu_us_per_delivery?, it.figures.headline);
+            let is_drawable = figure.median > 0.0 && figure.high.is_finite() && cpu.median > 0.0;
+            is_drawable.then(|| Series {
+                name: it.name(),
+                pen: it.pen,
+                points: vec![(cpu.median, figure.median * factor)],
+                errors: vec![(
+                    (figure.median - figure.low) * factor,
+                    (figure.high - figure.median) * factor,
+                )],
+            })
+        })
+        .collect();
+    if series.is_empty() {
+        return None;
+    }
+    let corner = if headline == Headline::Latency { "lower left" } else { "upper left" };
+    let x = Scale::new("CPU time per delivery, microseconds", true, ".3~g");
+    Some(Drawing {
+        id: format!("{}-trade-off", scenario.name),
+        title: format!("The {}, and what it costs in CPU time", headline_name(headline)),
+        description: format!(
+            "Scatter plot of {} against CPU time per delivery, one point per implementation of \
+             {}; best is the {corner}.",
+            headline_name(headline),
+            scenario.name
+        ),
+        method: format!(
+            "CPU time of the server’s whole process tree within the window, kernel time included, \
+             divided by the deliveries. Both axes are logarithmic; best is the {corner}. Lines: \
+             95 % intervals."
+        ),
+        spec: data(&plots::points(&series, &x, &y)),
+        heads: vec!["CPU per delivery".to_owned(), headline_name(headline).to_owned()],
+        rows: rows
+            .iter()
+            .map(|it| DrawnRow {
+                name: it.label(),
+                cells: vec![
+                    it.figures
+                        .cpu_us_per_delivery
+                        .map_or_else(Cell::none, |cpu| Cell::estimate(&cpu, |us| time(us * 1e3))),
+                    Cell::estimate(&it.figures.headline, |it| headline_text(headline, it)),
+                ],
+            })
+            .collect(),
+    })
+}
+
+fn memory(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
+    let mebibytes = |figures: &Figures| figures.resident_bytes_peak as f64 / f64::from(1 << 20);
+    let bars: Vec<BarOf> = rows
+        .iter()
+        .map(|it| BarOf {
+            name: it.name(),
+            pen: it.pen,
+            value: mebibytes(it.figures),
+            interval: None,
+            lost: 0.0,
+        })
+        .collect();
+    Drawing {
+        id: format!("{}-memory", scenario.name),
+        title: "Peak memory".to_owned(),
+        description: format!("Bar chart of the peak of resident memory in {}.", scenario.name),
+        method: "The most resident memory that the server’s process tree had in any of the \
+                 trials, up to the end of the window."
+            .to_owned(),
+        spec: data(&plots::bars(&bars, &Scale::new("MiB", false, ".3~g"))),
+        heads: vec!["peak memory".to_owned(), "threads".to_owned()],
+        rows: rows
+            .iter()
+            .map(|it| DrawnRow {
+                name: it.label(),
+                cells: vec![
+                    Cell::new(mebibytes(it.figures), bytes(it.figures.resident_bytes_peak)),
+                    Cell::new(it.figures.threads as f64, it.figures.threads.to_string()),
+                ],
+            })
+            .collect(),
+    }
+}
+
+/// How the figures grow with the number of clients, where scenarios differ in nothing else.
+pub(super) fn scaling(analyses: &[ScenarioAnalysis<'_>]) -> Vec<Drawing> {
+    let mut families: Vec<Vec<&ScenarioAnalysis<'_>>> = Vec::new();
+    for analysis in analyses {
+        let family = families.iter_mut().find(|it| is_relative(it[0].scenario, analysis.scenario));
+        match family {
+            Some(family) => family.push(analysis),
+            None => families.push(vec![analysis]),
+        }
+    }
+    families.into_iter().filter(|family| family.len() > 1).map(|family| grown(&family)).collect()
+}
+
+/// Whether two scenarios differ in the number of clients only.
+fn is_relative(a: &ScenarioRecord, b: &ScenarioRecord) -> bool {
+    let same_clients = ScenarioRecord { clients: a.clients, senders: a.senders, ..b.clone() };
+    let share = |it: &ScenarioRecord| it.senders == it.clients;
+    let sends_alike = a.senders == b.senders || (share(a) && share(b));
+    a.headline == b.headline
+        && sends_alike
+        && crate::compare::scenario_differences(a, &same_clients).is_empty()
+}
+
+fn grown(family: &[&ScenarioAnalysis<'_>]) -> Drawing {
+    let headline = family[0].scenario.headline;
+    let mut sizes: Vec<&ScenarioAnalysis<'_>> = family.to_vec();
+    sizes.sort_by_key(|analysis| analysis.scenario.clients);
+    let names: Vec<String> = shown(sizes[0]).iter().map(Shown::name).collect();
+    let figure = |analysis: &ScenarioAnalysis<'_>, name: &str| {
+        let row = analysis.rows.iter().find(|row| row.target.name == name)?;
+        Some(row.figures.as_ref()?.headline)
+    };
+    let (factor, y) = match headline {
+        Headline::Latency => (1e-6, Scale::new("99th percentile, milliseconds", true, ".3~g")),
+        _ => (1.0, Scale::new("deliveries per second", true, ".3~s")),
+    };
+    let series: Vec<Series> = names
+        .iter()
+        .enumerate()
+        .map(|(at, name)| Series {
+            name: name.clone(),
+            pen: Pen(at),
+            points: sizes
+                .iter()
+                .filter_map(|it| Some((it.scenario.clients, figure(it, name)?.median)))
+                .filter(|(_, median)| median.is_finite() && *median > 0.0)
+                .map(|(clients, median)| (f64::from(clients), median * factor))
+                .collect(),
+            errors: Vec::new(),
+        })
+        .collect();
+    let x = Scale::new("clients", true, "~s");
+    let list: Vec<&str> = sizes.iter().map(|it| it.scenario.name.as_str()).collect();
+    Drawing {
+        id: format!("scaling-{}", sizes[0].scenario.name),
+        title: format!("The {}, by the number of clients", headline_name(headline)),
+        description: format!("Line plot over the number of clients, of {}.", list.join(", ")),
+        method: format!(
+            "Medians over the valid trials of {}, which differ in the number of clients only.",
+            list.join(", ")
+        ),
+        spec: data(&plots::lines(&series, &x, &y)),
+        heads: sizes.iter().map(|it| format!("{} clients", it.scenario.clients)).collect(),
+        rows: names
+            .iter()
+            .map(|name| DrawnRow {
+                name: name.clone(),
+                cells: sizes
+                    .iter()
+                    .map(|it| {
+                        figure(it, name).map_or_else(Cell::none, |figure| {
+                            Cell::estimate(&figure, |value| headline_text(headline, value))
+                        })
+                    })
+                    .collect(),
+            })
+            .collect(),
+    }
+}

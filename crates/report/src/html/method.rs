@@ -1,0 +1,153 @@
+//! Machine and method: where the figures come from and what they are worth.
+
+use crate::analysis::{ScenarioAnalysis, VALID_TRIALS_MIN};
+use crate::format::{bytes, digits, time};
+use crate::merge::MergedRun;
+use crate::record::MachineRecord;
+use crate::results::Results;
+use crate::verdict::{
+    GENERATOR_BUSY_SHARE_MAX, OTHERS_CPU_SHARE_MAX, READY_WAIT_SHARE_MAX, SCHEDULE_LAG_P99_NS_MAX,
+};
+
+/// The section's content.
+pub(super) struct Method {
+    pub(super) facts: Vec<(&'static str, String)>,
+    pub(super) noise: Vec<NoiseView>,
+    pub(super) limits: Vec<(&'static str, String)>,
+    pub(super) runs: Vec<RunView>,
+    pub(super) valid_trials_min: usize,
+}
+
+/// The noise floor of one scenario.
+pub(super) struct NoiseView {
+    pub(super) scenario: String,
+    pub(super) target: String,
+    pub(super) ratio: String,
+    pub(super) interval: String,
+}
+
+/// One of several runs.
+pub(super) struct RunView {
+    pub(super) number: usize,
+    pub(super) name: String,
+    pub(super) started: String,
+    pub(super) command: String,
+    pub(super) trials: usize,
+    pub(super) version: String,
+    pub(super) kernel: String,
+}
+
+impl Method {
+    pub(super) fn of(
+        results: &Results,
+        analyses: &[ScenarioAnalysis<'_>],
+        runs: &[MergedRun],
+    ) -> Self {
+        Self {
+            facts: facts(results, runs),
+            noise: analyses.iter().filter_map(noise).collect(),
+            limits: limits(),
+            runs: runs.iter().enumerate().map(|(at, run)| run_view(at, run)).collect(),
+            valid_trials_min: VALID_TRIALS_MIN,
+        }
+    }
+}
+
+fn noise(analysis: &ScenarioAnalysis<'_>) -> Option<NoiseView> {
+    let floor = analysis.noise.as_ref()?;
+    Some(NoiseView {
+        scenario: analysis.scenario.name.clone(),
+        target: floor.target.clone(),
+        ratio: format!("× {}", digits(floor.ratio.median)),
+        interval: format!("{} – {}", digits(floor.ratio.low), digits(floor.ratio.high)),
+    })
+}
+
+fn run_view(at: usize, run: &MergedRun) -> RunView {
+    RunView {
+        number: at + 1,
+        name: run.name.clone(),
+        started: time_of_day(&run.run.started),
+        command: run.run.command_line.join(" "),
+        trials: run.trials.len(),
+        version: run.run.tool.version.clone(),
+        kernel: run.run.machine.kernel.clone(),
+    }
+}
+
+/// `2026-11-22T03:00:00Z` as people write it.
+pub(super) fn time_of_day(rfc3339: &str) -> String {
+    rfc3339.replace('T', " ").replace('Z', " UTC")
+}
+
+fn facts(results: &Results, runs: &[MergedRun]) -> Vec<(&'static str, String)> {
+    let run = &results.run;
+    let machine = &run.machine;
+    let mut facts = vec![
+        ("Processor", format!("{} ({})", machine.cpu_model, machine.architecture)),
+        ("Processors used", cpus(machine)),
+        ("Memory", bytes(machine.memory_bytes)),
+        (
+            "Frequency governor",
+            machine.cpu_governor.clone().unwrap_or_else(|| "unknown".to_owned()),
+        ),
+        ("Descriptors per process", machine.descriptor_limit.to_string()),
+    ];
+    if runs.is_empty() {
+        facts.extend([
+            ("Kernel", machine.kernel.clone()),
+            ("Load before the run", format!("{:.2} runnable processes", machine.load_average)),
+            ("zillions", run.tool.version.clone()),
+            ("Commit", run.tool.git_commit.clone().unwrap_or_else(|| "unknown".to_owned())),
+            ("Command", run.command_line.join(" ")),
+            ("Began", time_of_day(&run.started)),
+        ]);
+        if !run.resumed.is_empty() {
+            let times: Vec<_> = run.resumed.iter().map(|time| time_of_day(time)).collect();
+            facts.push(("Resumed", times.join(", ")));
+        }
+        let trials = results.trials.len();
+        facts.push(("Trials", format!("{trials}, in an order drawn from seed {}", run.seed)));
+    }
+    facts
+}
+
+/// Which processors ran what.
+pub(super) fn cpus(machine: &MachineRecord) -> String {
+    let Some(generator) = machine.generator_cpu else {
+        return format!("{}, shared by servers and load generator (not pinned)", machine.cpus);
+    };
+    let servers: Vec<_> = machine.server_cpus.iter().map(u32::to_string).collect();
+    format!("servers on {}, load generator on {generator}", servers.join(", "))
+}
+
+fn limits() -> Vec<(&'static str, String)> {
+    let whole = |share: f64| format!("{:.0} %", share * 100.0);
+    vec![
+        (
+            "CLIENT-BOUND",
+            format!(
+                "The load generator was busy for more than {} of the time, or more than {} \
+                 behind its own schedule at the 99th percentile: the server could have done more.",
+                whole(GENERATOR_BUSY_SHARE_MAX),
+                time(SCHEDULE_LAG_P99_NS_MAX as f64)
+            ),
+        ),
+        (
+            "NOISY",
+            format!(
+                "Other programs used more than {} of the processors, or kept the load generator \
+                 waiting for more than {} of the time.",
+                whole(OTHERS_CPU_SHARE_MAX),
+                whole(READY_WAIT_SHARE_MAX)
+            ),
+        ),
+        (
+            "INCORRECT",
+            "A message was corrupted, invented, duplicated or reordered under this load, or \
+             receivers disagreed on the order."
+                .to_owned(),
+        ),
+        ("FAILED", "The server ended, hung, or lost all of its connections.".to_owned()),
+    ]
+}

@@ -1,0 +1,241 @@
+//! The first view: the answer to each scenario's question, and everything at a glance.
+
+use std::collections::BTreeSet;
+
+use crate::analysis::{Row, ScenarioAnalysis, Standing};
+use crate::format::digits;
+use crate::merge::MergedRun;
+use crate::record::{TargetRecord, TargetStatus};
+use crate::results::Results;
+use crate::verdict::{Worth, judge};
+
+use super::advice::{Word, advice};
+use super::cells::{Cell, headline_name, headline_text};
+use super::costs::CostCells;
+use super::ids::Ids;
+use super::method::{cpus, time_of_day};
+use super::scenario::whiskers;
+
+/// A card lists this many implementations; the rest is in the scenario's table.
+const CARD_ROWS_MAX: usize = 6;
+
+/// The first view.
+pub(super) struct Overview<'a> {
+    pub(super) started: String,
+    pub(super) measured: usize,
+    /// Where the figures come from, in a line each.
+    pub(super) provenance: Vec<(&'static str, String)>,
+    pub(super) cards: Vec<Card<'a>>,
+    pub(super) scenario_names: Vec<&'a str>,
+    pub(super) glance: Vec<GlanceRow<'a>>,
+    pub(super) languages: BTreeSet<&'a str>,
+    pub(super) styles: BTreeSet<&'a str>,
+    pub(super) libraries: BTreeSet<&'a str>,
+    pub(super) unmeasured: Vec<Unmeasured<'a>>,
+}
+
+/// One scenario in the first view.
+pub(super) struct Card<'a> {
+    pub(super) name: &'a str,
+    pub(super) question: &'a str,
+    pub(super) headline: &'static str,
+    pub(super) advice: Vec<Vec<Word>>,
+    pub(super) rows: Vec<CardRow<'a>>,
+    pub(super) more: usize,
+    pub(super) was_measured: bool,
+}
+
+/// One implementation in a card.
+pub(super) struct CardRow<'a> {
+    pub(super) target: &'a TargetRecord,
+    pub(super) id: String,
+    pub(super) tier: usize,
+    /// Whether a tier begins here.
+    pub(super) opens_tier: bool,
+    pub(super) value: String,
+    pub(super) whisker: String,
+}
+
+/// One implementation at a glance.
+pub(super) struct GlanceRow<'a> {
+    pub(super) target: &'a TargetRecord,
+    pub(super) id: String,
+    pub(super) tiers: Vec<TierCell>,
+    pub(super) costs: CostCells,
+    pub(super) conformance: Cell,
+}
+
+/// The tier in one scenario.
+pub(super) struct TierCell {
+    /// Empty if it is not ranked.
+    pub(super) tier: String,
+    pub(super) cell: Cell,
+}
+
+/// What was asked for and could not be measured.
+pub(super) struct Unmeasured<'a> {
+    pub(super) target: &'a TargetRecord,
+    pub(super) id: String,
+    pub(super) verdict: &'static str,
+    pub(super) reason: &'a str,
+    pub(super) remedy: &'a str,
+}
+
+impl<'a> Overview<'a> {
+    pub(super) fn of(
+        results: &'a Results,
+        analyses: &'a [ScenarioAnalysis<'a>],
+        runs: &[MergedRun],
+        ids: &Ids,
+    ) -> Self {
+        let targets = &results.run.targets;
+        let known = |of: fn(&TargetRecord) -> &str| -> BTreeSet<&str> {
+            targets.iter().map(of).filter(|text| !text.is_empty()).collect()
+        };
+        let measured: BTreeSet<&str> =
+            results.trials.iter().map(|trial| trial.target.as_str()).collect();
+        Self {
+            started: match runs {
+                [] => time_of_day(&results.run.started),
+                runs => format!("{} runs", runs.len()),
+            },
+            measured: measured.len(),
+            provenance: provenance(results, analyses, runs),
+            cards: analyses.iter().map(|analysis| card(analysis, ids)).collect(),
+            scenario_names: analyses.iter().map(|it| it.scenario.name.as_str()).collect(),
+            glance: targets
+                .iter()
+                .filter(|target| measured.contains(target.name.as_str()))
+                .map(|target| glance_row(target, analyses, ids))
+                .collect(),
+            languages: known(|target| &target.language),
+            styles: known(|target| &target.style),
+            libraries: known(|target| &target.library),
+            unmeasured: targets.iter().filter_map(|target| unmeasured(target, ids)).collect(),
+        }
+    }
+}
+
+fn provenance(
+    results: &Results,
+    analyses: &[ScenarioAnalysis<'_>],
+    runs: &[MergedRun],
+) -> Vec<(&'static str, String)> {
+    let machine = &results.run.machine;
+    let figures = |trial: &crate::record::TrialRecord| match &trial.result {
+        crate::record::TrialResult::Measured(figures) => {
+            u32::from(judge(figures).worth == Worth::Valid)
+        }
+        crate::record::TrialResult::Failed { .. } => 0,
+    };
+    let valid: u32 = results.trials.iter().map(figures).sum();
+    let floors: Vec<String> = analyses
+        .iter()
+        .filter_map(|analysis| {
+            let factor = analysis.noise.as_ref()?.factor();
+            Some(format!("{} × {}", analysis.scenario.name, digits(factor)))
+        })
+        .collect();
+    let noise = if floors.is_empty() {
+        "not known: no implementation has enough valid trials as its own twin".to_owned()
+    } else {
+        format!("{}; smaller differences may be nothing", floors.join(", "))
+    };
+    let mut lines = vec![
+        ("Machine", format!("{}, {}", machine.cpu_model, machine.kernel)),
+        ("Processors", cpus(machine)),
+        ("Noise floor", noise),
+        ("Trials", format!("{valid} valid of {}", results.trials.len())),
+    ];
+    if !runs.is_empty() {
+        let names: Vec<String> =
+            runs.iter().enumerate().map(|(at, run)| format!("{} {}", at + 1, run.name)).collect();
+        lines.push(("Runs", names.join(", ")));
+    }
+    lines
+}
+
+fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
+    let scenario = analysis.scenario;
+    let scale = whiskers(analysis);
+    let ranked: Vec<(&Row<'_>, usize)> = analysis
+        .rows
+        .iter()
+        .filter_map(|row| match row.standing {
+            Standing::Ranked { tier } => Some((row, tier)),
+            Standing::Unranked { .. } => None,
+        })
+        .collect();
+    let mut tier_before = 0;
+    let rows = ranked.iter().take(CARD_ROWS_MAX).filter_map(|&(row, tier)| {
+        let headline = row.figures.as_ref()?.headline;
+        let opens_tier = tier != tier_before;
+        tier_before = tier;
+        Some(CardRow {
+            target: row.target,
+            id: ids.get(&row.target.name),
+            tier,
+            opens_tier,
+            value: headline_text(scenario.headline, headline.median),
+            whisker: scale.map_or_else(String::new, |scale| scale.svg(&headline)),
+        })
+    });
+    Card {
+        name: &scenario.name,
+        question: &scenario.question,
+        headline: headline_name(scenario.headline),
+        advice: advice(analysis, ids),
+        rows: rows.collect(),
+        more: ranked.len().saturating_sub(CARD_ROWS_MAX),
+        was_measured: analysis.rows.iter().any(|row| !row.trials.is_empty()),
+    }
+}
+
+fn glance_row<'a>(
+    target: &'a TargetRecord,
+    analyses: &[ScenarioAnalysis<'_>],
+    ids: &Ids,
+) -> GlanceRow<'a> {
+    GlanceRow {
+        target,
+        id: ids.get(&target.name),
+        tiers: analyses.iter().map(|analysis| tier_cell(target, analysis)).collect(),
+        costs: CostCells::of(&target.costs),
+        conformance: conformance(target),
+    }
+}
+
+/// The place in a scenario, which sorts by tier and within it by the figure.
+fn tier_cell(target: &TargetRecord, analysis: &ScenarioAnalysis<'_>) -> TierCell {
+    let at = analysis.rows.iter().position(|row| row.target.name == target.name);
+    let Some((place, row)) = at.map(|at| (at, &analysis.rows[at])) else {
+        return TierCell { tier: String::new(), cell: Cell::none() };
+    };
+    let Some(figures) = &row.figures else {
+        return TierCell { tier: String::new(), cell: Cell::none() };
+    };
+    let text = headline_text(analysis.scenario.headline, figures.headline.median);
+    let tier = match row.standing {
+        Standing::Ranked { tier } => tier.to_string(),
+        Standing::Unranked { .. } => String::new(),
+    };
+    TierCell { tier, cell: Cell::new(place as f64, text) }
+}
+
+/// How many cases passed, of those that judge something.
+pub(super) fn conformance(target: &TargetRecord) -> Cell {
+    let Some(record) = &target.conformance else { return Cell::none() };
+    let judged =
+        record.passed + record.failed + record.nonstrict + record.inconclusive + record.errors;
+    let share = f64::from(record.passed) / f64::from(judged.max(1));
+    Cell::new(share, format!("{} of {judged}", record.passed))
+}
+
+fn unmeasured<'a>(target: &'a TargetRecord, ids: &Ids) -> Option<Unmeasured<'a>> {
+    let (verdict, reason, remedy) = match &target.status {
+        TargetStatus::Measured => return None,
+        TargetStatus::Skipped { reason, remedy } => ("skipped", reason.as_str(), remedy.as_str()),
+        TargetStatus::FailedCheck { reason } => ("failed the check", reason.as_str(), ""),
+    };
+    Some(Unmeasured { target, id: ids.get(&target.name), verdict, reason, remedy })
+}

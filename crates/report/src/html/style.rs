@@ -1,0 +1,51 @@
+//! What a style is: the sections of `docs/styles.md`.
+
+use pulldown_cmark::{Event, Parser, Tag, TagEnd, html};
+
+/// Taken in at compile time, so that the report says what the document says.
+const DOCUMENT: &str = include_str!("../../../../docs/styles.md");
+
+/// The section on `style` as HTML; `None` if there is none.
+///
+/// A paragraph that points into programs is kept only if it is about the entry called `name`.
+/// Links are taken out: the report travels without the repository.
+pub(super) fn description(style: &str, name: &str) -> Option<String> {
+    let section = DOCUMENT
+        .split("\n## ")
+        .skip(1)
+        .find_map(|section| section.strip_prefix(style)?.strip_prefix('\n'))?;
+    let about = format!("**{name}**");
+    let kept: Vec<&str> = section
+        .split("\n\n")
+        .filter(|paragraph| !paragraph.contains("](") || paragraph.contains(&about))
+        .collect();
+    let text = kept.join("\n\n");
+    let is_link = |event: &Event<'_>| {
+        matches!(event, Event::Start(Tag::Link { .. }) | Event::End(TagEnd::Link))
+    };
+    let mut page = String::new();
+    html::push_html(&mut page, Parser::new(&text).filter(|event| !is_link(event)));
+    Some(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_style_is_described_by_its_section_without_links_and_other_entries() {
+        let text = description("threads + channels", "std-mpsc").unwrap();
+        assert!(text.contains("a plain loop of blocking calls"), "{text}");
+        assert!(text.contains("<code>run_hub</code>"), "what it says of the entry is kept");
+        assert!(!text.contains("href"), "{text}");
+        let of_another = description("threads + channels", "my-server").unwrap();
+        assert!(!of_another.contains("run_hub"), "{of_another}");
+        assert!(of_another.contains("Back-pressure"), "{of_another}");
+    }
+
+    #[test]
+    fn an_unknown_style_has_no_description() {
+        assert_eq!(description("", "x"), None);
+        assert_eq!(description("threads", "x"), None);
+    }
+}

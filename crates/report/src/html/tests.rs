@@ -1,0 +1,228 @@
+//! The page as text; `tests/browser` looks at it with a browser.
+
+use super::*;
+use crate::examples;
+use crate::merge::merge;
+use crate::record::{Headline, TrialResult};
+
+/// The page without the drawing library's script.
+fn page_of(results: &Results) -> String {
+    report(results).replace(plots::script(), "")
+}
+
+fn page() -> String {
+    page_of(&examples::detailed_results())
+}
+
+/// The part of `page` from the element with this id to the end of its section or article.
+fn part<'a>(page: &'a str, id: &str) -> &'a str {
+    let from = page.find(&format!("id=\"{id}\"")).unwrap_or_else(|| panic!("no {id}"));
+    let rest = &page[from..];
+    let ends = ["</section>", "</article>"].into_iter().filter_map(|end| rest.find(end));
+    &rest[..ends.min().unwrap_or(rest.len())]
+}
+
+#[test]
+fn the_same_results_give_the_same_report() {
+    let results = examples::detailed_results();
+    assert!(report(&results) == report(&results));
+}
+
+#[test]
+fn the_report_asks_nothing_of_any_network() {
+    let page = page();
+    for wanted in ["<script src", "<link", "@import", "url(", "src=\"http", "fetch("] {
+        assert!(!page.contains(wanted), "{wanted}");
+    }
+}
+
+#[test]
+fn only_the_two_scripts_of_the_page_may_run() {
+    let whole = report(&examples::results());
+    let script = plots::script();
+    assert!(script.len() > 1_000_000, "{} bytes", script.len());
+    assert_eq!(whole.matches(&script[..200]).count(), 1, "it is embedded once");
+    assert!(!whole.contains("MathJax.tex"), "formulas are not typeset");
+    let policy = "script-src &#39;sha256-";
+    let policy = whole.contains(policy) || whole.contains("script-src &#x27;sha256-");
+    assert!(policy && whole.contains("default-src"), "{}", &whole[..1500]);
+    // Everything else that looks like a script is data.
+    assert_eq!(whole.matches("<script>").count(), 2);
+}
+
+#[test]
+fn the_first_view_answers_each_question_in_words() {
+    let page = page();
+    let card = part(&page, "card-room");
+    assert!(card.contains("href=\"#implementation-fast\">fast</a> and "), "{card}");
+    assert!(card.contains("these trials cannot tell them apart"), "{card}");
+    assert!(card.contains("class=\"badge\">1</span>"), "{card}");
+    assert!(part(&page, "top").contains("Noise floor"), "{}", part(&page, "top"));
+}
+
+#[test]
+fn every_target_is_shown_with_its_reason_where_it_has_no_rank() {
+    let page = page();
+    for text in [
+        "as-fast",
+        "apt-get install ghc",
+        "order/fifo (ORDER-2)",
+        "failed in 5 of 5 trials",
+        "assertion failed",
+        "15 VALID",
+        "5 FAILED",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn an_implementation_has_a_page_with_its_program_its_costs_and_its_style() {
+    let page = page();
+    let fast = part(&page, "implementation-fast");
+    for text in [
+        "rustc 1.95.0",
+        "href=\"https://example.org/a?b=c&",
+        "51 of 52",
+        "life/idle-cpu",
+        "Memory per connection",
+        "97",
+        "<span class=\"s-comment",
+        "A &lt;comment&gt; &amp; more.",
+        "Its style: readiness loop",
+        "What a slow reader meets",
+    ] {
+        assert!(fast.contains(text), "{text}: {fast}");
+    }
+    // What was never measured has its page, too, and says why.
+    assert!(part(&page, "implementation-absent").contains("ghc is not installed"));
+    assert!(!page.contains("href=\"javascript:"), "an address of a script is no link");
+}
+
+#[test]
+fn a_part_without_data_does_not_appear() {
+    let page = page_of(&examples::results());
+    assert!(!page.contains("Latency against offered rate"));
+    assert!(!page.contains("id=\"scaling\""));
+    assert!(!part(&page, "implementation-fast").contains("Does it keep the spec?"));
+    assert!(!part(&page, "implementation-fast").contains("The program"));
+}
+
+#[test]
+fn rates_that_were_tried_are_drawn_against_latency_and_loss() {
+    let page = page();
+    let limit = part(&page, "scenario-limit");
+    assert!(
+        limit.contains("plot-limit-latency-by-rate") && limit.contains("plot-limit-lost-by-rate")
+    );
+    assert!(limit.contains("data-key=\"4000\""), "{limit}");
+    assert!(!part(&page, "scenario-room").contains("by-rate"));
+}
+
+#[test]
+fn scenarios_that_differ_in_clients_only_are_drawn_over_them() {
+    let mut results = examples::results();
+    let mut larger = examples::scenario("larger-room", Headline::Latency);
+    larger.clients = 64;
+    results.run.scenarios.push(larger);
+    for trial in results.trials.clone().into_iter().filter(|trial| trial.scenario == "room") {
+        let (scenario, order) = ("larger-room".to_owned(), trial.order + 1_000);
+        results.trials.push(crate::record::TrialRecord { scenario, order, ..trial });
+    }
+    let page = page_of(&results);
+    let scaling = part(&page, "scaling");
+    assert!(scaling.contains("8 clients") && scaling.contains("64 clients"), "{scaling}");
+}
+
+#[test]
+fn texts_from_outside_cannot_break_the_page() {
+    let hostile = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}";
+    let mut results = examples::detailed_results();
+    for target in &mut results.run.targets {
+        target.summary = hostile.to_owned();
+        target.library = hostile.to_owned();
+        target.style = hostile.to_owned();
+        target.toolchain = vec![hostile.to_owned()];
+        target.url = format!("https://{hostile}");
+        target.sources.iter_mut().for_each(|file| {
+            file.path = hostile.to_owned();
+            file.text = hostile.to_owned();
+        });
+    }
+    results.run.targets[2].name = hostile.to_owned();
+    results.run.machine.cpu_model = hostile.to_owned();
+    results.run.scenarios[0].question = hostile.to_owned();
+    for trial in &mut results.trials {
+        if trial.target == "slow" {
+            trial.target = hostile.to_owned();
+        }
+        if let TrialResult::Failed { reason, log } = &mut trial.result {
+            *reason = hostile.to_owned();
+            *log = vec![hostile.to_owned()];
+        }
+    }
+    let page = page_of(&results);
+    assert!(!page.contains("<script>alert") && !page.contains("<img"), "it would run");
+    assert_eq!(page.matches("<script>").count(), 2);
+    // In data for the script no element can end.
+    assert_eq!(page.matches("</script>").count(), page.matches("<script").count());
+}
+
+#[test]
+fn tables_and_plots_can_be_read_aloud() {
+    let page = page();
+    assert_eq!(page.matches("<table").count(), page.matches("<caption").count());
+    let plots = page.matches("class=\"plot\"").count();
+    assert!(plots >= 12, "{plots}");
+    assert_eq!(page.matches("class=\"plot\" id=\"plot-").count(), plots);
+    assert_eq!(page.matches("role=\"img\" aria-label=").count(), plots);
+    assert_eq!(page.matches("<summary>Figures and method").count(), plots, "one click away");
+    assert!(page.contains("href=\"#main\">Skip"));
+    assert!(page.contains("<html lang=\"en\">"));
+}
+
+#[test]
+fn ids_are_unique_and_links_within_the_page_lead_somewhere() {
+    let page = page();
+    let values = |attribute: &str| -> Vec<String> {
+        let ends_with_quote = |rest: &str| rest.split('"').next().unwrap_or_default().to_owned();
+        page.split(&format!(" {attribute}=\"")).skip(1).map(ends_with_quote).collect()
+    };
+    let ids = values("id");
+    for id in &ids {
+        assert_eq!(ids.iter().filter(|it| *it == id).count(), 1, "{id}");
+    }
+    let links: Vec<_> = values("href")
+        .into_iter()
+        .filter_map(|it| it.strip_prefix('#').map(str::to_owned))
+        .collect();
+    assert!(links.len() > 20);
+    for link in links {
+        assert!(ids.contains(&link), "#{link}");
+    }
+}
+
+#[test]
+fn a_run_without_trials_still_gives_a_page() {
+    let mut results = examples::results();
+    results.trials.clear();
+    let page = page_of(&results);
+    assert!(page.contains("Nothing was measured"));
+}
+
+#[test]
+fn a_report_of_several_runs_says_which_figures_come_from_which() {
+    let mut second = examples::results();
+    second.run.started = "2026-11-23T12:00:00Z".to_owned();
+    let one = examples::results();
+    let runs = vec![("results/one".to_owned(), one), ("results/<two>".to_owned(), second)];
+    let page = merged_report(&merge(runs).unwrap()).replace(plots::script(), "");
+    assert!(
+        part(&page, "method").contains("results/&#60;two&#62;")
+            || part(&page, "method").contains("results/&lt;two&gt;")
+    );
+    let room = part(&page, "scenario-room");
+    assert!(room.contains(">1, 2</td>"), "the runs of a row: {room}");
+    assert!(room.contains("10 of 10"));
+    assert!(!page_of(&examples::results()).contains(">Runs</th>"));
+}
