@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use zillions_bench::idle::Thoroughness;
+use zillions_bench::plan;
 use zillions_bench::store::Store;
 use zillions_bench::{BenchError, Options, Scenario, Target};
 use zillions_harness::interrupt;
@@ -36,6 +37,7 @@ const RESULTS_FOLDER: &str = "results";
     zillions bench --scenario many-to-many --repeats 9\n  \
     zillions bench --quick --format json\n  \
     zillions bench --list\n  \
+    zillions bench --all std-mpsc mio\n  \
     zillions bench --peers                      the reference server beside NATS and Redis\n  \
     zillions bench --resume results/2026-11-22T08-00-00\n\n\
     Each server is checked quickly first, and measured only if it keeps the spec; a\n\
@@ -50,6 +52,9 @@ pub struct Arguments {
     /// times [default: see --list].
     #[arg(short, long = "scenario", value_name = "NAME")]
     scenarios: Vec<String>,
+    /// Every scenario there is: this takes long, and says how long.
+    #[arg(long, conflicts_with = "scenarios")]
+    all: bool,
     /// List the scenarios, and do nothing else.
     #[arg(long)]
     list: bool,
@@ -77,7 +82,7 @@ pub struct Arguments {
     /// Go on with an interrupted run: its scenarios, servers and seed, without
     /// the trials that it has carried out.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "targets", "scenarios", "list", "quick", "repeats", "seconds", "out", "no_pin", "seed",
+        "targets", "scenarios", "all", "list", "quick", "repeats", "seconds", "out", "no_pin", "seed",
         "fresh",
     ])]
     resume: Option<PathBuf>,
@@ -202,7 +207,8 @@ fn scenarios(arguments: &Arguments) -> Result<Vec<ScenarioRecord>, Failure> {
     let chosen: Vec<Scenario> = if arguments.scenarios.is_empty() && arguments.peers.peers {
         Scenario::peers()
     } else if arguments.scenarios.is_empty() {
-        Scenario::built_in().into_iter().filter(|scenario| scenario.is_default).collect()
+        let is_wanted = |scenario: &Scenario| arguments.all || scenario.is_default;
+        Scenario::built_in().into_iter().filter(is_wanted).collect()
     } else {
         let found = arguments.scenarios.iter().map(|name| Scenario::find(name));
         found.collect::<Result<_, _>>().map_err(Failure::usage)?
@@ -230,25 +236,35 @@ fn list(arguments: &Arguments) -> Outcome {
         let rows: Vec<_> = scenarios
             .iter()
             .map(|scenario| {
+                let record = scenario.record(arguments.quick);
                 serde_json::json!({
                     "default": scenario.is_default,
-                    "scenario": scenario.record(arguments.quick),
+                    "seconds_per_server": seconds_per_server(&record),
+                    "scenario": record,
                 })
             })
             .collect();
         let list = serde_json::json!({ "schema": "zillions.scenarios/1", "scenarios": rows });
         return output::print_json(&list);
     }
-    let mut table = output::table(&["scenario", "runs by default", "question"]);
+    let mut table = output::table(&["scenario", "by default", "per server", "question"]);
     for (at, scenario) in scenarios.iter().enumerate() {
         let by_default = match scenario.is_default {
             true => "yes",
             false if at >= number_of_usual => "with --peers",
             false => "no",
         };
-        table.add_row([&scenario.name, by_default, &scenario.record(false).question]);
+        let record = scenario.record(arguments.quick);
+        let seconds = format!("{:.0} s", seconds_per_server(&record));
+        table.add_row([&scenario.name, by_default, &seconds, &record.question]);
     }
     output::print(&format!("{table}\n"))
+}
+
+/// What one more server takes in `scenario`, in seconds.
+fn seconds_per_server(scenario: &ScenarioRecord) -> f64 {
+    let estimate = |targets| plan::estimate(std::slice::from_ref(scenario), targets);
+    (estimate(2) - estimate(1)).as_secs_f64()
 }
 
 fn default_folder() -> PathBuf {

@@ -127,8 +127,13 @@ fn a_folder_that_cannot_be_written_is_told_before_anything_runs() {
 fn the_scenarios_are_listed() {
     let ended = run(ZILLIONS, &["bench", "--list"]);
     assert_eq!(ended.code, 0);
-    for name in ["small-room", "one-to-many", "many-to-many"] {
-        assert!(ended.stdout.contains(name), "{}", ended.stdout);
+    let files = fs::read_dir("scenarios").expect("scenarios");
+    let is_scenario = |path: &Path| path.extension().is_some_and(|it| it == "toml");
+    let scenarios = files.filter(|it| it.as_ref().is_ok_and(|it| is_scenario(&it.path()))).count();
+    let names = zillions_bench::Scenario::built_in().into_iter().map(|scenario| scenario.name);
+    assert_eq!(names.len(), scenarios, "each file is built in");
+    for name in names {
+        assert!(ended.stdout.contains(&name), "{}", ended.stdout);
         assert!(Path::new("scenarios").join(format!("{name}.toml")).is_file());
     }
 }

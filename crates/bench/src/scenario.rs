@@ -16,8 +16,10 @@ use zillions_report::record::{Headline, LoadRecord, ScenarioRecord};
 pub const QUIET: Duration = Duration::from_millis(150);
 /// After the window, a trial waits at most this long for what is under way.
 pub const DRAIN_MAX: Duration = Duration::from_secs(2);
-/// Connecting, and being served on every connection, may take this long.
+/// Connecting, and being served on every connection, may take this long …
 pub const READY_MAX: Duration = Duration::from_secs(10);
+/// … and this much longer for each client: some servers start two threads for it.
+const READY_MAX_PER_CLIENT: Duration = Duration::from_millis(2);
 
 /// A built-in scenario: its name and its file.
 macro_rules! built_in {
@@ -438,7 +440,7 @@ pub fn load_plan(scenario: &ScenarioRecord, rate: Option<f64>, tag: u32) -> Plan
         late_after: Duration::from_secs_f64(scenario.late_after_ms / 1e3),
         quiet: QUIET,
         drain_max: DRAIN_MAX,
-        ready_max: READY_MAX,
+        ready_max: READY_MAX + READY_MAX_PER_CLIENT * scenario.clients,
         tag,
     }
 }

@@ -27,6 +27,9 @@ const EVENTS_MAX: usize = 1024;
 /// would still be under way when the window has ended.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
+/// After a trial, stalled clients read for this long, to see whose connection has ended.
+const STALLED_READ_MAX: Duration = Duration::from_millis(300);
+
 /// The kernel's buffer for what a stalled client does not read: it is full at once.
 const STALLED_BUFFER_BYTES: usize = 16 * 1024;
 
@@ -128,16 +131,35 @@ impl Connections {
         Ok(())
     }
 
-    /// How many of those that never read the server has disconnected.
-    pub(crate) fn stalled_disconnected(&self) -> u64 {
-        let is_over = |socket: &&Socket| {
-            // What stands in the socket hides the end of the stream from everything but this.
-            let mut poll = [PollFd::new(socket, PollFlags::RDHUP)];
-            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-            let over = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-            rustix::event::poll(&mut poll, Some(&now)).is_ok() && poll[0].revents().intersects(over)
-        };
-        self.stalled.iter().filter(is_over).count() as u64
+    /// Reads at last what the server has for those that never read, and counts whose streams end.
+    ///
+    /// Only reading tells: a server's end of file stands behind what it could not send before.
+    pub(crate) fn stalled_disconnected(&mut self) -> u64 {
+        let deadline = Instant::now() + STALLED_READ_MAX;
+        let mut waiting: Vec<Socket> = std::mem::take(&mut self.stalled);
+        waiting.retain(|socket| socket.set_nonblocking(true).is_ok());
+        let mut disconnected = 0;
+        while !waiting.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(timeout) = Timespec::try_from(left) else { break };
+            let mut polled: Vec<PollFd<'_>> =
+                waiting.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+            if left.is_zero()
+                || !rustix::event::poll(&mut polled, Some(&timeout)).is_ok_and(|n| n > 0)
+            {
+                break;
+            }
+            let buffer = &mut self.buffer;
+            waiting.retain_mut(|socket| match socket.read(buffer) {
+                Ok(bytes) if bytes > 0 => true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
+                _ => {
+                    disconnected += 1;
+                    false
+                }
+            });
+        }
+        disconnected
     }
 
     pub(crate) fn connected(&self) -> usize {

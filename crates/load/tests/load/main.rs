@@ -167,6 +167,18 @@ fn visitors_come_and_go_beside_the_load() {
 }
 
 #[test]
+fn a_client_that_never_reads_and_is_disconnected_is_counted() {
+    let mut plan = fixed_rate();
+    plan.stalled = 1;
+    assert_eq!(trial(Fault::None, &plan).extras.stalled_disconnected, 0);
+    // It connected last, so it is the one that this server closes.
+    let outcome = trial(Fault::CloseOne, &plan);
+    assert_eq!(outcome.extras.stalled_disconnected, 1);
+    assert!(outcome.lost.is_empty(), "{:?}", outcome.lost);
+    assert_eq!(outcome.pairs.delivered, 300 * CLIENTS as u64);
+}
+
+#[test]
 fn a_sample_holds_what_was_sent_and_received_from_the_window_on() {
     let outcome = trial(Fault::None, &fixed_rate());
     let sample = outcome.sample;
