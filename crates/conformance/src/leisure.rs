@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use zillions_harness::Server;
 
 /// What takes less than this is not slow.
-const SLOW: Duration = Duration::from_millis(250);
+const SLOW: Duration = Duration::from_millis(100);
 /// A server is idle if all that worked, or waited for a processor, did so for
 /// less than this part of the time.
 const BUSY_PART: u32 = 4;
@@ -42,6 +42,12 @@ fn own_time() -> Duration {
         .ok()
         .and_then(|text| worked_and_waited(&text))
         .unwrap_or_default()
+}
+
+/// What the threads of the server's first process have worked and waited for a
+/// processor since they began; nothing where the system does not tell.
+pub(crate) fn wanted(server: &Server) -> Duration {
+    server_time(server.pid()).unwrap_or_default()
 }
 
 /// What the threads of a process have worked and waited for a processor.

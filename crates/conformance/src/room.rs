@@ -40,7 +40,7 @@ const EVENTS_MAX: usize = 256;
 const GLANCE: Duration = Duration::from_millis(50);
 /// How much longer than its patience a case waits while something still
 /// arrives: a slow server that works through a backlog is not a silent one.
-const PROGRESS_FACTOR: u32 = 3;
+const PROGRESS_FACTOR: u32 = 6;
 /// Log lines shown with a failure.
 const LOG_LINES_MAX: usize = 12;
 

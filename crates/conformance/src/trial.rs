@@ -15,7 +15,7 @@ use zillions_ordering::{History, save};
 use crate::case::Case;
 use crate::cases;
 use crate::leisure::Stretch;
-use crate::options::{Options, SUITE_SECONDS_MAX};
+use crate::options::{Options, SUITE_SECONDS_MAX, SUITE_SECONDS_MAX_FLAWLESS};
 use crate::room::{Room, Volume};
 use crate::subject::{Reach, Subject};
 use crate::verdict::{Outcome, Stop};
@@ -101,9 +101,14 @@ impl Shared {
         if self.options.fail_fast && self.a_case_failed.load(Ordering::Relaxed) {
             return Some(Stop::Skip("another case has failed".to_owned()));
         }
-        (self.began.elapsed() > Duration::from_secs(SUITE_SECONDS_MAX)).then(|| {
+        let seconds_max = if self.a_case_failed.load(Ordering::Relaxed) {
+            SUITE_SECONDS_MAX
+        } else {
+            SUITE_SECONDS_MAX_FLAWLESS
+        };
+        (self.began.elapsed() > Duration::from_secs(seconds_max)).then(|| {
             Stop::Inconclusive(format!(
-                "not run: the {SUITE_SECONDS_MAX} s for one target were used up by other cases; \
+                "not run: the {seconds_max} s for one target were used up by other cases; \
                  choose it alone with --case"
             ))
         })

@@ -131,9 +131,14 @@ impl Server {
         self.group.exited()
     }
 
-    /// Waits for its end, at most `seconds`.
+    /// Waits for its end, at most `seconds`, and then a second at most until all
+    /// that it wrote was read.
     pub fn wait(&self, seconds: f64) -> Option<ExitStatus> {
-        self.group.wait(seconds)
+        let status = self.group.wait(seconds);
+        if status.is_some() {
+            self.output.wait_closed(Duration::from_secs(1));
+        }
+        status
     }
 
     /// Sends a signal to the executable itself.

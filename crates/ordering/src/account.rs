@@ -228,7 +228,7 @@ impl<'c> Counter<'c> {
             if *seen_by != receiver as u32 {
                 *seen_by = receiver as u32;
                 let first = self.first_expected(sender as usize, receiver);
-                *seen = Seen { first_expected: first, latest: vertex, ..Seen::default() };
+                *seen = Seen { first_expected: first, ..Seen::default() };
                 senders.push(sender);
             } else if sender_before != sender {
                 account.interleaved = true;

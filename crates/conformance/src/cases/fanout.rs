@@ -26,6 +26,9 @@ const MANY_TIME: Duration = Duration::from_secs(6);
 /// message ends it by time.
 const LEAVERS_TIME: Duration = Duration::from_secs(6);
 
+/// Time to fill the queue of a client that does not read.
+const LEGACY_TIME: Duration = Duration::from_secs(3);
+
 /// In this time an idle server has let a newcomer in.
 const LET_IN: Duration = Duration::from_millis(100);
 /// Newcomers of whom one has to get the first message after that.
@@ -388,8 +391,8 @@ fn no_legacy(room: &mut Room) -> Outcome {
     for turn in 0..4 {
         let stalled = room.connect_with("client that never reads", ConnectOptions::STALLED)?;
         room.insist(talker, &[talker], "a message beside a client that does not read")?;
-        let flood = Flood { senders: vec![talker], steady: true, bytes: 1 << 20, length: 200 };
-        room.flood(&flood, Duration::from_millis(600))?;
+        let flood = Flood { senders: vec![talker], steady: true, bytes: 512 * 1024, length: 200 };
+        room.flood(&flood, LEGACY_TIME)?;
         room.insist(talker, &[talker], "a message behind many")?;
         let before = sequenced(room, &[talker]);
         if turn % 2 == 0 {
@@ -397,6 +400,8 @@ fn no_legacy(room: &mut Room) -> Outcome {
         } else {
             room.close(stalled);
         }
+        // By then the server has seen it go: who comes gets its place.
+        room.insist(talker, &[talker], "a message after a client has left")?;
         let newcomers = [room.connect("newcomer")?, room.connect("newcomer")?];
         room.insist(talker, &newcomers, "a message for newcomers")?;
         for newcomer in newcomers {

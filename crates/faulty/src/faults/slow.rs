@@ -28,9 +28,9 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(DelaysAll),
     ),
     Fault::always(
-        "blocks-at-16384-queued",
+        "blocks-at-4096-queued",
         "SLOW-1",
-        "it waits for a client that has 16,384 messages queued before it does anything else",
+        "it waits for a client that has 4,096 messages queued before it does anything else",
         || Box::new(BlocksWhenLong),
     ),
     Fault::always(
@@ -96,7 +96,7 @@ impl Deviation for DelaysAll {
 }
 
 /// How many messages it holds before it waits.
-const LONG_QUEUE: usize = 16_384;
+const LONG_QUEUE: usize = 4_096;
 
 struct BlocksWhenLong;
 

@@ -103,7 +103,7 @@ probes! {
         "duplicate-after-drop", "buffer-reused-before-sent", "retries-dropped",
         "no-delivery-after-overflow", "stalled-reader-blocks-all", "stalled-reader-delays-all",
         "back-pressure", "unbounded-client-queue", "keeps-all-messages",
-        "rest-of-frame-goes-last", "repeats-after-would-block", "blocks-at-16384-queued",
+        "rest-of-frame-goes-last", "repeats-after-would-block", "blocks-at-4096-queued",
     ];
     a_flood_from_one_who_never_reads_is_survived in slow shows [
         "sender-that-never-reads-blocks", "unbounded-inbound-queue",
