@@ -32,9 +32,9 @@ const FAULTS_AT_ONCE: usize = 8;
     Exit codes: 0 everything is judged and measured as it is, 1 not so, 64 usage."
 )]
 pub struct Arguments {
-    /// Faults, correct variants and measurements by name [default: all but 'batches',
-    /// 'nagle' and 'slow-start', which take long; for faults see 'zillions
-    /// faulty-server --list-faults'].
+    /// Faults, correct variants and measurements by name [default: all but
+    /// 'batches', 'nagle' and 'slow-start', which take long; for faults see
+    /// 'zillions faulty-server --list-faults'].
     names: Vec<String>,
     /// For people or for programs.
     #[arg(long, value_name = "FORMAT", default_value = "human")]

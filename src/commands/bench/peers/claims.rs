@@ -201,6 +201,11 @@ impl std::fmt::Display for Goal {
     }
 }
 
+/// A ratio to three digits. A base of nothing (time is counted in steps) makes it infinite.
+fn ratio(number: f64) -> String {
+    if number.is_finite() { digits(number) } else { "∞".to_owned() }
+}
+
 /// The claims as a Markdown table; nothing if there are none.
 pub(in crate::commands::bench) fn table(claims: &[Claim]) -> String {
     if claims.is_empty() {
@@ -225,9 +230,9 @@ pub(in crate::commands::bench) fn table(claims: &[Claim]) -> String {
             claim.figure.text(claim.own),
             claim.base,
             claim.figure.text(claim.other),
-            digits(claim.ratio),
-            digits(claim.ratio_low),
-            digits(claim.ratio_high),
+            ratio(claim.ratio),
+            ratio(claim.ratio_low),
+            ratio(claim.ratio_high),
             claim.goal,
         );
     }
