@@ -6,7 +6,7 @@ use serde::Serialize;
 use zillions_report::analysis::{Row, ScenarioAnalysis, Standing, analyse, number_of};
 use zillions_report::format::{bytes, count, interval, percent, time};
 use zillions_report::noise::NoiseFloor;
-use zillions_report::record::{Headline, TargetStatus, TrialResult};
+use zillions_report::record::{Headline, Role, TargetStatus, TrialResult};
 use zillions_report::results::Results;
 use zillions_report::statistics::Estimate;
 use zillions_report::verdict::Worth;
@@ -160,6 +160,8 @@ impl<'a> Summary<'a> {
             .results
             .trials
             .iter()
+            // In a search, a server that breaks down at a rate is an answer.
+            .filter(|trial| matches!(trial.role, Role::Measure | Role::Twin))
             .filter(|trial| matches!(trial.result, TrialResult::Failed { .. }));
         let counts = [
             (failed_check.count(), "failed the check"),

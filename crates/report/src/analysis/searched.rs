@@ -1,7 +1,7 @@
 //! Rows of scenarios that search.
 
 use super::{Figures, JudgedTrial, Row, Standing, figures_of, unmeasured};
-use crate::capacity::{Answer, Capacity, answers, capacity};
+use crate::capacity::{Answer, Capacity, answer, answers, capacity};
 use crate::record::{Measurement, Role, ScenarioRecord, TargetRecord};
 use crate::statistics::Estimate;
 
@@ -27,6 +27,11 @@ pub(super) fn row<'a>(
     let at_capacity: Vec<&Measurement> = trials
         .iter()
         .filter(|trial| trial.record.offered_rate == capacity.map(|it| it.messages_per_second))
+        // What says nothing about the rate has no figures of it either.
+        .filter(|trial| {
+            let told = answer(trial.record, scenario).map(|(_, answer)| answer);
+            matches!(told, Some(Answer::Met | Answer::Missed))
+        })
         .filter_map(|trial| figures_of(trial.record))
         .collect();
     let mut figures = Figures::of(&at_capacity, scenario, seed);
