@@ -399,6 +399,12 @@ fn changes(
     seed: u64,
 ) -> Vec<Change> {
     let change = |figure: Figure| {
+        if figure == Figure::CapacityMessagesPerSecond {
+            let (base, new) = (base.figures.as_ref()?.headline, new.figures.as_ref()?.headline);
+            let change = ratio_of(&new, &base);
+            let direction = limits.direction(figure, &change);
+            return Some(Change { figure, base, new, change, direction });
+        }
         let samples = |row: &Row<'_>| -> Vec<f64> {
             valid_measurements(row).filter_map(|trial| figure.of(trial, scenario)).collect()
         };
@@ -417,6 +423,16 @@ fn changes(
         })
     };
     Figure::of_scenario(scenario).into_iter().filter_map(change).collect()
+}
+
+/// The ratio of two figures of which only the intervals are known: as wide as they allow.
+fn ratio_of(new: &Estimate, base: &Estimate) -> Estimate {
+    Estimate {
+        median: new.median / base.median,
+        low: new.low / base.high,
+        high: if base.low > 0.0 { new.high / base.low } else { f64::INFINITY },
+        samples: new.samples.min(base.samples),
+    }
 }
 
 /// From where on a change is clear, in one scenario.

@@ -247,10 +247,13 @@ pub fn detailed_results() -> Results {
     let scenario = ScenarioRecord { load: limit, ..scenario("limit", Headline::Capacity) };
     results.run.scenarios.push(scenario);
     for (target, slowness) in [("fast", 1.0), ("as-fast", 1.1), ("slow", 3.0)] {
-        for (role, number) in [(Role::Curve, 6_u32), (Role::Hold, 3)] {
+        for (role, number) in [(Role::Curve, 6_u32), (Role::Hold, 6)] {
             for block in 0..number {
-                let step = if role == Role::Hold { 3 } else { block };
-                let rate = 1_000.0 * f64::from(1 << step) / slowness;
+                // Three holds at a rate that is carried, three at one that is not.
+                let step = if role == Role::Hold { 3 + block / 3 } else { block };
+                let is_too_much = role == Role::Hold && step > 3;
+                let slowness = if is_too_much { 30.0 * slowness } else { slowness };
+                let rate = 1_000.0 * f64::from(1 << step);
                 let measured = TrialResult::Measured(Box::new(scaled(slowness + f64::from(step))));
                 let order = results.trials.len() as u32;
                 let of_target = trial("limit", target, block, order, measured);

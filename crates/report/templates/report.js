@@ -118,7 +118,9 @@
     heading.focus({ preventScroll: true });
   };
   addEventListener("hashchange", arrive);
-  arrive();
+  // Going to the address itself takes the focus away; that is over when all is loaded.
+  if (document.readyState === "complete") arrive();
+  else addEventListener("load", () => setTimeout(arrive));
 
   // --- The raw results, as a file.
 

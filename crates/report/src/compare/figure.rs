@@ -13,6 +13,8 @@ use crate::record::{LoadRecord, Measurement, ScenarioRecord};
 pub enum Figure {
     /// Deliveries that arrived, per second.
     DeliveriesPerSecond,
+    /// The highest rate of messages within the limits of a search, per second.
+    CapacityMessagesPerSecond,
     /// Median latency, in nanoseconds.
     LatencyP50Ns,
     /// 99th percentile of latency, in nanoseconds.
@@ -32,6 +34,14 @@ impl Figure {
     /// is that of a full queue, so it says how long the queue is.
     #[must_use]
     pub fn of_scenario(scenario: &ScenarioRecord) -> Vec<Self> {
+        if let LoadRecord::Search { .. } = scenario.load {
+            // Each server was tried at rates of its own, so what it lost there says nothing.
+            return vec![
+                Self::CapacityMessagesPerSecond,
+                Self::CpuNsPerDelivery,
+                Self::ResidentBytesPeak,
+            ];
+        }
         let mut figures = match scenario.load {
             LoadRecord::FixedRate { .. } | LoadRecord::Burst { .. } => {
                 vec![Self::LatencyP50Ns, Self::LatencyP99Ns]
@@ -45,9 +55,10 @@ impl Figure {
         figures
     }
 
-    /// This figure of one trial; `None` if it has none.
+    /// This figure of one trial; `None` if it has none. A capacity is of all trials together.
     pub(super) fn of(self, trial: &Measurement, scenario: &ScenarioRecord) -> Option<f64> {
         match self {
+            Self::CapacityMessagesPerSecond => None,
             Self::DeliveriesPerSecond => Some(deliveries_per_second(trial)),
             Self::LatencyP50Ns => Some(trial_latency_ns(trial, scenario, 0.5)),
             Self::LatencyP99Ns => Some(trial_latency_ns(trial, scenario, 0.99)),
@@ -60,7 +71,7 @@ impl Figure {
     /// Whether more of it is good.
     #[must_use]
     pub fn higher_is_better(self) -> bool {
-        self == Self::DeliveriesPerSecond
+        matches!(self, Self::DeliveriesPerSecond | Self::CapacityMessagesPerSecond)
     }
 
     /// Whether scenarios rank by it, so that the noise floor says something of it.
@@ -80,6 +91,7 @@ impl Figure {
     pub fn name(self) -> &'static str {
         match self {
             Self::DeliveriesPerSecond => "deliveries/s",
+            Self::CapacityMessagesPerSecond => "capacity, messages/s",
             Self::LatencyP50Ns => "latency p50",
             Self::LatencyP99Ns => "latency p99",
             Self::LostShare => "lost",
@@ -92,7 +104,7 @@ impl Figure {
     #[must_use]
     pub fn text(self, value: f64) -> String {
         match self {
-            Self::DeliveriesPerSecond => count(value),
+            Self::DeliveriesPerSecond | Self::CapacityMessagesPerSecond => count(value),
             Self::LatencyP50Ns | Self::LatencyP99Ns | Self::CpuNsPerDelivery => time(value),
             Self::LostShare => percent(value),
             Self::ResidentBytesPeak => bytes(value as u64),

@@ -117,6 +117,22 @@ fn a_change_that_noise_alone_could_make_is_none() {
 }
 
 #[test]
+fn a_capacity_is_compared_by_its_interval() {
+    let base = examples::detailed_results();
+    let halved = |by: f64| {
+        let mut new = examples::detailed_results();
+        for trial in new.trials.iter_mut().filter(|it| it.target == "fast") {
+            trial.offered_rate = trial.offered_rate.map(|rate| rate / by);
+        }
+        let comparison = compared(&base, &new);
+        change(&comparison, "limit", "fast", Figure::CapacityMessagesPerSecond)
+    };
+    assert_ne!(halved(1.0).direction, Direction::Worse);
+    let far_less = halved(100.0);
+    assert!((far_less.change.median - 0.01).abs() < 1e-9, "{far_less:?}");
+}
+
+#[test]
 fn lost_messages_are_compared_by_difference() {
     let new = run_with("fast", |figures| {
         figures.pairs.dropped = figures.pairs.delivered / 9;

@@ -118,6 +118,8 @@ fn switches_per_1000_deliveries(row: &Row<'_>) -> Option<f64> {
 pub(super) fn headline_text(headline: Headline, value: f64) -> String {
     match headline {
         Headline::Latency => time(value),
+        // No rate was found that is too much.
+        _ if value.is_infinite() => "∞".to_owned(),
         Headline::Throughput | Headline::Capacity => format!("{}/s", count(value)),
     }
 }
@@ -127,7 +129,7 @@ pub(super) fn headline_name(headline: Headline) -> &'static str {
     match headline {
         Headline::Latency => "99th percentile of latency",
         Headline::Throughput => "deliveries per second",
-        Headline::Capacity => "deliveries per second within the limits",
+        Headline::Capacity => "messages per second within the limits",
     }
 }
 

@@ -208,9 +208,8 @@ fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
     let headline = scenario.headline;
     let (factor, y) = match headline {
         Headline::Latency => (1e-6, Scale::new("99th percentile, milliseconds", true, ".3~g")),
-        Headline::Throughput | Headline::Capacity => {
-            (1.0, Scale::new("deliveries per second", true, ".3~s"))
-        }
+        Headline::Throughput => (1.0, Scale::new("deliveries per second", true, ".3~s")),
+        Headline::Capacity => (1.0, Scale::new("messages per second", true, ".3~s")),
     };
     let series: Vec<Series> = rows
         .iter()
@@ -332,7 +331,8 @@ fn grown(family: &[&ScenarioAnalysis<'_>]) -> Drawing {
     };
     let (factor, y) = match headline {
         Headline::Latency => (1e-6, Scale::new("99th percentile, milliseconds", true, ".3~g")),
-        _ => (1.0, Scale::new("deliveries per second", true, ".3~s")),
+        Headline::Throughput => (1.0, Scale::new("deliveries per second", true, ".3~s")),
+        Headline::Capacity => (1.0, Scale::new("messages per second", true, ".3~s")),
     };
     let series: Vec<Series> = names
         .iter()

@@ -14,7 +14,7 @@ use super::cells::{Cell, headline_name, headline_text};
 use super::costs::CostCells;
 use super::ids::Ids;
 use super::method::{cpus, time_of_day};
-use super::scenario::whiskers;
+use super::scenario::{verdict_counts, whiskers};
 
 /// A card lists this many implementations; the rest is in the scenario's table.
 const CARD_ROWS_MAX: usize = 6;
@@ -42,6 +42,7 @@ pub(super) struct Card<'a> {
     pub(super) advice: Vec<Vec<Word>>,
     pub(super) rows: Vec<CardRow<'a>>,
     pub(super) more: usize,
+    pub(super) verdicts: Vec<(&'static str, String)>,
     pub(super) was_measured: bool,
 }
 
@@ -187,6 +188,7 @@ fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
         advice: advice(analysis, ids),
         rows: rows.collect(),
         more: ranked.len().saturating_sub(CARD_ROWS_MAX),
+        verdicts: verdict_counts(&analysis.rows),
         was_measured: analysis.rows.iter().any(|row| !row.trials.is_empty()),
     }
 }

@@ -8,7 +8,7 @@ use crate::format::{bytes, count, percent, time};
 use crate::merge::{MergedRun, run_of};
 use crate::plots::Pen;
 use crate::record::{
-    LoadRecord, Measurement, Role, ScenarioRecord, TargetRecord, TrialRecord, TrialResult,
+    Headline, LoadRecord, Measurement, Role, ScenarioRecord, TargetRecord, TrialRecord, TrialResult,
 };
 use crate::verdict::{Worth, judge};
 
@@ -25,6 +25,8 @@ pub(super) struct Scenario<'a> {
     pub(super) setting: String,
     /// What it is ranked by.
     pub(super) headline: &'static str,
+    /// Whether no other column has the figure that it is ranked by.
+    pub(super) is_search: bool,
     pub(super) verdicts: Vec<(&'static str, String)>,
     pub(super) rows: Vec<RowView<'a>>,
     pub(super) legend: Vec<LegendEntry>,
@@ -110,6 +112,7 @@ impl<'a> Scenario<'a> {
             note: &scenario.note,
             setting: setting(scenario),
             headline: headline_name(scenario.headline),
+            is_search: scenario.headline == Headline::Capacity,
             verdicts: verdict_counts(&analysis.rows),
             rows: rows(analysis, ids, runs),
             legend: shown(analysis).iter().map(|it| legend_entry(it.name(), it.pen)).collect(),
@@ -175,7 +178,8 @@ fn setting(scenario: &ScenarioRecord) -> String {
     )
 }
 
-fn verdict_counts(rows: &[Row<'_>]) -> Vec<(&'static str, String)> {
+/// How many trials came to which verdict, each with its class.
+pub(super) fn verdict_counts(rows: &[Row<'_>]) -> Vec<(&'static str, String)> {
     let failed =
         rows.iter().flat_map(|row| &row.trials).filter(|trial| trial.verdict.is_none()).count();
     let mut counts: Vec<_> = [Worth::Valid, Worth::ClientBound, Worth::Noisy, Worth::Incorrect]

@@ -1,0 +1,96 @@
+//! The report in a real browser: what a reader sees, clicks and hears of it.
+//!
+//! Without a browser the tests are skipped and say so; where `CI` is `true` that is a failure.
+
+mod chromium;
+mod looks;
+mod reading;
+mod safety;
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Arguments, Trial};
+use zillions_report::{examples, html};
+
+use chromium::{Chromium, installed};
+
+/// A test looks at pages.
+type Test = fn(&Pages);
+
+const TESTS: [(&str, Test); 17] = [
+    ("the_checks_find_what_is_wrong", looks::the_checks_find_what_is_wrong),
+    ("every_plot_is_drawn_and_nothing_is_complained_of", looks::every_plot_is_drawn),
+    ("a_phone_never_scrolls_sideways", looks::a_phone_never_scrolls_sideways),
+    ("light_and_dark_have_enough_contrast", looks::light_and_dark_have_enough_contrast),
+    ("dark_mode_is_dark", looks::dark_mode_is_dark),
+    ("everything_has_a_name_and_headings_skip_no_level", looks::everything_has_a_name),
+    ("on_paper_every_implementation_is_shown", looks::on_paper_everything_is_shown),
+    ("filters_choose_rows_and_lines", reading::filters_choose_rows_and_lines),
+    ("heads_sort_up_and_down_and_the_unknown_comes_last", reading::heads_sort),
+    ("a_legend_hides_lines", reading::a_legend_hides_lines),
+    ("a_keyboard_is_enough", reading::a_keyboard_is_enough),
+    ("an_address_leads_to_an_implementation", reading::an_address_leads_to_an_implementation),
+    ("links_lead_there_and_back", reading::links_lead_there_and_back),
+    ("the_raw_results_can_be_taken_along", reading::the_raw_results_can_be_taken_along),
+    ("nothing_is_fetched_and_nothing_could_be", safety::nothing_is_fetched),
+    ("no_script_but_its_own_runs", safety::no_script_but_its_own_runs),
+    ("hostile_texts_are_shown_and_do_nothing", safety::hostile_texts_do_nothing),
+];
+
+/// The browser, and the reports that it looks at.
+pub(crate) struct Pages {
+    pub(crate) chromium: Chromium,
+    /// A report of everything that a record may hold.
+    pub(crate) detailed: PathBuf,
+    /// The same, with texts that try to break out.
+    pub(crate) hostile: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Pages {
+    fn new(browser: &std::path::Path) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, page: String| {
+            let path = folder.path().join(name);
+            fs::write(&path, page).expect("a page");
+            path
+        };
+        let detailed = write("detailed.html", html::report(&examples::detailed_results()));
+        let hostile = write("hostile.html", html::report(&safety::hostile_results()));
+        Self { chromium: Chromium::start(browser), detailed, hostile, _folder: folder }
+    }
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One browser, one page at a time: a page in the background is not drawn.
+    arguments.test_threads = Some(1);
+    let Some(browser) = installed() else { return without_browser(&arguments) };
+    let pages: Arc<OnceLock<Pages>> = Arc::default();
+    let trials = TESTS.map(|(name, test)| {
+        let (pages, browser) = (Arc::clone(&pages), browser.clone());
+        Trial::test(name, move || {
+            test(pages.get_or_init(|| Pages::new(&browser)));
+            Ok(())
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.into());
+    // The browser ends here; what exits at once would leave it behind.
+    drop(pages);
+    conclusion.exit_code()
+}
+
+fn without_browser(arguments: &Arguments) -> ExitCode {
+    let reason = "no browser: install chromium (apt-get install chromium), or set CHROME to one";
+    if env::var_os("CI").is_some_and(|ci| ci == "true") {
+        eprintln!("{reason}; where CI is true that is a failure");
+        return ExitCode::FAILURE;
+    }
+    eprintln!("skipped, {reason}");
+    let trials = TESTS.map(|(name, _)| Trial::test(name, || Ok(())).with_ignored_flag(true));
+    libtest_mimic::run(arguments, trials.into()).exit_code()
+}
