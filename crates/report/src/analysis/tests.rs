@@ -1,0 +1,131 @@
+//! Made-up results, compared.
+
+use super::*;
+use crate::examples;
+
+fn standing<'a>(analysis: &'a [ScenarioAnalysis<'_>], at: usize, name: &str) -> &'a Standing {
+    &analysis[at].rows.iter().find(|row| row.target.name == name).unwrap().standing
+}
+
+/// Changes every trial of `target` in the example results.
+fn results_with(target: &str, change: impl Fn(&mut Measurement)) -> Results {
+    let mut results = examples::results();
+    for trial in results.trials.iter_mut().filter(|trial| trial.target == target) {
+        if let TrialResult::Measured(figures) = &mut trial.result {
+            change(figures);
+        }
+    }
+    results
+}
+
+#[test]
+fn what_ties_shares_a_tier_and_what_is_slower_comes_after() {
+    let results = examples::results();
+    let analysis = analyse(&results);
+    for at in 0..2 {
+        assert_eq!(standing(&analysis, at, "fast"), &Standing::Ranked { tier: 1 });
+        assert_eq!(standing(&analysis, at, "as-fast"), &Standing::Ranked { tier: 1 });
+        assert_eq!(standing(&analysis, at, "slow"), &Standing::Ranked { tier: 2 });
+    }
+    let slow = analysis[0].rows[2].figures.as_ref().unwrap();
+    let ratio = slow.relative.unwrap().median;
+    assert!((2.8..3.2).contains(&ratio), "{ratio}");
+}
+
+#[test]
+fn what_was_not_measured_is_listed_with_its_reason() {
+    let results = examples::results();
+    let analysis = analyse(&results);
+    let reason = |name| match standing(&analysis, 0, name) {
+        Standing::Unranked { reason } => reason.clone(),
+        Standing::Ranked { .. } => panic!("{name} is ranked"),
+    };
+    assert_eq!(reason("absent"), "skipped: ghc is not installed; apt-get install ghc");
+    assert_eq!(reason("wrong"), "failed the conformance check: order/fifo (ORDER-2)");
+    assert_eq!(
+        reason("dying"),
+        "failed in 5 of 5 trials: the server ended in mid-trial (signal: 6)"
+    );
+}
+
+#[test]
+fn trials_that_are_not_valid_are_shown_and_not_ranked() {
+    let results = results_with("fast", |figures| figures.generator.cpu_seconds = 0.49);
+    let analysis = analyse(&results);
+    let Standing::Unranked { reason } = standing(&analysis, 1, "fast") else {
+        panic!("a client-bound target is ranked")
+    };
+    assert!(reason.starts_with("CLIENT-BOUND in 5 of 5 trials: "), "{reason}");
+    let row = analysis[1].rows.iter().find(|row| row.target.name == "fast").unwrap();
+    assert!(row.figures.is_some(), "its figures are still shown");
+    assert_eq!(standing(&analysis, 1, "as-fast"), &Standing::Ranked { tier: 1 });
+}
+
+#[test]
+fn a_server_that_drops_does_not_look_faster_for_it() {
+    let results = results_with("fast", |figures| {
+        // Two of a hundred never arrived; the survivors are as quick as before.
+        let dropped = figures.pairs.delivered / 50;
+        figures.pairs.dropped = dropped;
+    });
+    let analysis = analyse(&results);
+    let row = analysis[0].rows.iter().find(|row| row.target.name == "fast").unwrap();
+    let figures = row.figures.as_ref().unwrap();
+    assert_eq!(figures.latency_p99_ns.median, f64::INFINITY);
+    assert!(figures.latency_p50_ns.is_finite());
+    assert!((figures.failed_share - 1.0 / 51.0).abs() < 1e-9);
+    assert_eq!(row.standing, Standing::Ranked { tier: 3 });
+}
+
+#[test]
+fn one_trial_is_too_few_to_rank() {
+    let mut results = examples::results();
+    results.trials.retain(|trial| trial.block == 0);
+    let analysis = analyse(&results);
+    let Standing::Unranked { reason } = standing(&analysis, 0, "fast") else {
+        panic!("one trial is ranked")
+    };
+    assert_eq!(reason, "1 trials are too few to rank: ask for 3 or more");
+}
+
+#[test]
+fn a_search_ranks_by_the_capacity_that_its_holds_confirm() {
+    let mut results = examples::results();
+    results.run.scenarios = vec![examples::scenario("search", Headline::Capacity)];
+    results.trials.clear();
+    for (target, limit) in [("fast", 4_000.0), ("slow", 1_000.0), ("as-fast", f64::MAX)] {
+        for rate in [500.0, 1_000.0, 2_000.0, 4_000.0, 8_000.0] {
+            let mut figures = examples::measurement();
+            figures.pairs.dropped = if rate > limit { figures.pairs.delivered } else { 0 };
+            let result = TrialResult::Measured(Box::new(figures));
+            let order = results.trials.len() as u32;
+            let trial = examples::trial("search", target, order, order, result);
+            results.trials.push(TrialRecord {
+                role: Role::Hold,
+                offered_rate: Some(rate),
+                ..trial
+            });
+        }
+    }
+    let analysis = analyse(&results);
+    assert_eq!(standing(&analysis, 0, "fast"), &Standing::Ranked { tier: 1 });
+    assert_eq!(standing(&analysis, 0, "slow"), &Standing::Ranked { tier: 2 });
+    let Standing::Unranked { reason } = standing(&analysis, 0, "as-fast") else {
+        panic!("a lower bound is ranked")
+    };
+    assert_eq!(reason, "a lower bound: 8000 messages/s is the end of the search");
+    let fast = &analysis[0].rows[0];
+    let headline = fast.figures.as_ref().unwrap().headline;
+    assert_eq!((headline.median, headline.high), (4_000.0, 8_000.0));
+    assert_eq!(fast.capacity.unwrap().holds, 5);
+}
+
+#[test]
+fn percentiles_are_of_everything_expected() {
+    let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
+    (1..=90).for_each(|value| histogram.record(value).unwrap());
+    assert_eq!(latency_ns(&histogram, 100, 0.5), 50.0);
+    assert_eq!(latency_ns(&histogram, 100, 0.9), 90.0);
+    assert_eq!(latency_ns(&histogram, 100, 0.91), f64::INFINITY);
+    assert_eq!(latency_ns(&histogram, 0, 0.5), 1.0);
+}
