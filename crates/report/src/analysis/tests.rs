@@ -1,3 +1,5 @@
+//! Made-up results, compared.
+
 use super::*;
 use crate::examples;
 
