@@ -80,8 +80,10 @@ accept_clients(Listener, Hub) ->
             ok = gen_tcp:controlling_process(Socket, Reader),
             Reader ! start;
         {error, Reason} ->
-            io:format(standard_error, "server: cannot accept a client: ~ts~n", [explain(Reason)]),
-            timer:sleep(?ACCEPT_PAUSE_MS)
+            %% Nothing is called here that has not run before: a module is loaded at its
+            %% first call, and without descriptors it cannot be.
+            io:format(standard_error, "server: cannot accept a client: ~p~n", [Reason]),
+            receive after ?ACCEPT_PAUSE_MS -> ok end
     end,
     accept_clients(Listener, Hub).
 
