@@ -30,6 +30,9 @@ main([Argument]) ->
         {ok, Listener} ->
             {ok, Address} = inet:sockname(Listener),
             Hub = spawn_link(fun() -> hub(#{}) end),
+            %% Modules are loaded at their first call. When descriptors have run out this
+            %% one could not be.
+            {module, _} = code:ensure_loaded(erl_posix_msg),
             os:set_signal(sigterm, default), % ends it at once, and prints nothing
             io:format("listening on ~s~n", [show(Address)]),
             accept_clients(Listener, Hub);
@@ -80,9 +83,7 @@ accept_clients(Listener, Hub) ->
             ok = gen_tcp:controlling_process(Socket, Reader),
             Reader ! start;
         {error, Reason} ->
-            %% Nothing is called here that has not run before: a module is loaded at its
-            %% first call, and without descriptors it cannot be.
-            io:format(standard_error, "server: cannot accept a client: ~p~n", [Reason]),
+            io:format(standard_error, "server: cannot accept a client: ~ts~n", [explain(Reason)]),
             receive after ?ACCEPT_PAUSE_MS -> ok end
     end,
     accept_clients(Listener, Hub).
