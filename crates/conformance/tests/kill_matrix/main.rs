@@ -6,12 +6,13 @@
 //! `cargo test -p zillions-conformance --test kill_matrix -- double-echo`.
 //! The servers are this same executable, started with `--serve`.
 
+mod machine;
 mod results;
 
 use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -24,10 +25,10 @@ use zillions_conformance::{
 use zillions_faulty::{Fault, Knobs, Oddity};
 use zillions_harness::Launch;
 
+use machine::Share;
+
 /// The argument that makes this executable a server.
 const SERVE: &str = "--serve";
-/// Faults that are hunted at the same time: mostly they make the suite wait.
-const FAULTS_AT_ONCE: usize = 6;
 /// How long to wait for a faulty server: what it does not do in this time it
 /// hardly ever does.
 const FAULT_PATIENCE: Duration = Duration::from_secs(4);
@@ -37,9 +38,6 @@ const BASELINE_SEEDS: [u64; 2] = [2, 3];
 /// How often the correct servers have to pass in a row, if set: every other time
 /// with all processors kept busy, and each time with another seed.
 const ROUNDS: &str = "ZILLIONS_BASELINE_ROUNDS";
-
-/// Faults share the machine; a correct server has it for itself.
-static MACHINE: RwLock<()> = RwLock::new(());
 
 /// The command line of a server.
 #[derive(Parser)]
@@ -56,7 +54,7 @@ fn main() -> ExitCode {
         return server.arguments.execute("kill_matrix");
     }
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(FAULTS_AT_ONCE);
+    arguments.test_threads.get_or_insert(machine::SHARES);
     libtest_mimic::run(&arguments, trials()).exit_code()
 }
 
@@ -87,7 +85,7 @@ fn launch(knobs: &Knobs, fault: Option<Fault>) -> Result<Launch, Failed> {
 }
 
 fn caught(fault: Fault) -> Result<(), Failed> {
-    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let _share = Share::of_a_fault();
     let subject = Subject::launch(fault.name, launch(&Knobs::default(), Some(fault))?);
     let options = Options {
         case_globs: vec![fault.breaks.to_owned()],
@@ -164,7 +162,7 @@ impl Drop for BusyProcessors {
 }
 
 fn passes(knobs: &Knobs, name: &str, seed: u64) -> Result<(), Failed> {
-    let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+    let _share = Share::of_a_correct_server(knobs);
     let options = Options { seed, ..Options::default() };
     let report = run(&Subject::launch(name, launch(knobs, None)?), &options, &mut Unobserved)?;
     if exit_code([report.verdict]) == 0 {
