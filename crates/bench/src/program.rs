@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tokei::{Config, LanguageType};
-use zillions_harness::Launch;
+use zillions_harness::{Launch, locate};
 use zillions_report::record::{LinesRecord, SourceRecord};
 
 /// The first bytes of a program that the kernel runs by itself, in the format of Linux.
@@ -131,7 +131,9 @@ pub fn binary_bytes(launch: &Launch) -> Option<u64> {
 /// [`Unreadable`].
 pub fn hash(launch: &Launch, sources: &[SourceRecord]) -> Result<String, Unreadable> {
     let mut hasher = blake3::Hasher::new();
-    hash_file(&mut hasher, &launch.program)?;
+    // What cannot be found is named by the error that reading it gives.
+    let program = locate(&launch.program).unwrap_or_else(|| launch.program.clone());
+    hash_file(&mut hasher, &program)?;
     for argument in &launch.arguments {
         hasher.update(argument.as_encoded_bytes());
         let path = launch.directory.as_deref().unwrap_or(Path::new(".")).join(argument);
@@ -248,6 +250,7 @@ mod tests {
         };
         let mut seen = vec![hash(&launch, &[]).unwrap()];
         assert_eq!(hash(&launch, &[]).unwrap(), seen[0]);
+        assert!(hash(&Launch { program: "sh".into(), ..launch.clone() }, &[]).is_ok(), "on PATH");
         fs::write(&program, "2").unwrap();
         seen.push(hash(&launch, &[]).unwrap());
         fs::write(&script, "2").unwrap();

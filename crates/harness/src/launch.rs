@@ -55,6 +55,16 @@ pub enum LaunchError {
     },
 }
 
+/// The file that a shell would run for `program`: one without a folder is looked for in `PATH`.
+#[must_use]
+pub fn locate(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return program.is_file().then(|| program.to_owned());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
 impl Launch {
     /// A launch of the executable at `path`, with no arguments but the address.
     ///

@@ -29,7 +29,7 @@ pub mod toolchain;
 pub use address::AddressError;
 pub use broker::Broker;
 pub use group::Signal;
-pub use launch::{Launch, LaunchError};
+pub use launch::{Launch, LaunchError, locate};
 pub use manifest::{Gallery, Manifest};
 pub use port::{PortError, PortLease};
 pub use sample::{Sample, SampleError};

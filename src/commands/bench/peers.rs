@@ -149,7 +149,7 @@ fn redis(program: &Path) -> Peer {
 /// The peer as something to measure, or why it cannot be.
 fn candidate(peer: Peer) -> Result<Candidate, Failure> {
     let Peer { mut record, program, arguments, broker, remedy } = peer;
-    let found = locate(&program).and_then(|path| Launch::executable(path).ok());
+    let found = zillions_harness::locate(&program).and_then(|path| Launch::executable(path).ok());
     let Some(mut launch) = found else {
         record.status = TargetStatus::Skipped {
             reason: format!("there is no executable '{}'", program.display()),
@@ -185,15 +185,6 @@ fn try_start(launch: &Launch) -> Result<(), String> {
         }
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// The file that a shell would run.
-fn locate(program: &Path) -> Option<PathBuf> {
-    if program.components().count() > 1 {
-        return program.is_file().then(|| program.to_owned());
-    }
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// The first line of what it says of its version.
