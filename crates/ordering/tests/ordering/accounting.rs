@@ -77,6 +77,16 @@ fn what_may_have_been_sent_before_a_receiver_connected_is_not_expected() {
 }
 
 #[test]
+fn the_first_message_that_may_not_have_left_is_none_that_surely_did() {
+    let history = text(
+        "connect a\nconnect b\nsend a 0\nsend a 1\nsend a 2\nsend a 3\nmaybe-from a2\n\
+         recv b a2 @0\n",
+    );
+    let (a, b) = (named(&history, "a"), named(&history, "b"));
+    assert_eq!(account(&history).pair(a, b), Some(tally(1, 2, 0, 1)));
+}
+
+#[test]
 fn a_sender_is_told_that_its_messages_may_not_have_left() {
     let mut history = History::new();
     let (a, b) = (history.connect(), history.connect());

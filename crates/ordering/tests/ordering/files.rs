@@ -215,6 +215,17 @@ fn the_longest_event_has_room_at_the_end_of_a_full_block() {
 }
 
 #[test]
+fn the_largest_numbers_come_back() {
+    let mut history = History::new();
+    let a = history.connect_named("from-a_to-b").expect("it is a name");
+    let id = history.send(a);
+    for value in [u64::MAX, 1 << 63, (1 << 63) - 1, 0] {
+        history.receive(a, id, StreamPosition { offset: value, time_ns: value });
+    }
+    assert!(load(&bytes(&history)[..]).expect("it was saved so") == history);
+}
+
+#[test]
 fn a_reader_that_is_interrupted_goes_on() {
     struct Interrupted<'f> {
         rest: &'f [u8],

@@ -160,3 +160,19 @@ fn short_messages_that_leave_no_room_are_counted_again() {
     assert!(is_untrue(&confirm(&fits, &found)));
     assert!(is_untrue(&confirm(&fits, &forged(2, 2, b"x"))));
 }
+
+#[test]
+fn a_short_message_received_as_often_as_it_was_sent_breaks_nothing() {
+    let start = "connect a\nconnect b\nshort a 0 \"x\"\nrecv-short b \"x\" @0\n";
+    let (history, found) = broken(&format!("{start}recv-short b \"x\" @2\n"), Rule::Integrity);
+    assert!(matches!(found.claims[..], [Claim::ReceivedMoreShort { received: 2, sent: 1, .. }]));
+    let fits = self::history(&format!("{start}short a 1 \"x\"\nrecv-short b \"x\" @2\n"));
+    let mut forged = found.clone();
+    for claim in &mut forged.claims {
+        if let Claim::ReceivedMoreShort { sent, event, .. } = claim {
+            (*sent, *event) = (2, 5);
+        }
+    }
+    assert!(confirm(&fits, &forged).is_err());
+    assert!(confirm(&history, &forged).is_err());
+}

@@ -79,6 +79,7 @@ fn a_wrong_line_is_reported_with_its_number_its_byte_and_what_is_expected() {
         ("short a 1 \"\\q\"", 10, "the body must stand in quotes"),
         ("short a 1 \"x", 10, "a quote is not closed"),
         ("recv a 0", 7, "`0` is no message such as `a0` or `#3:0`"),
+        ("recv a #0:0", 7, "`#0:0` is no message"),
         ("recv a b0", 7, "`b0` is no message"),
         ("recv #0 a0", 5, "`#0` is no connection"),
         ("send #1 0", 5, "`#1` is no connection: no `connect` line names it before"),
