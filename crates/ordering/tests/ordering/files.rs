@@ -201,12 +201,13 @@ fn a_wrong_number_of_events_is_refused() {
 
 #[test]
 fn the_longest_event_has_room_at_the_end_of_a_full_block() {
-    // Blocks end after some 256 KiB: of these lengths one or the other nearly fills one before
-    // its last event begins.
-    for detail_bytes in (964..=1_024).step_by(4) {
+    // Blocks end after some 256 KiB. The first event is as long as brings the end of one of the
+    // longest close before that, at one length or another.
+    for first_bytes in (0..1_024).step_by(32) {
         let mut history = History::new();
         let a = history.connect();
         for number in 0..300 {
+            let detail_bytes = if number == 0 { first_bytes } else { 1_024 };
             let position = StreamPosition { offset: number, time_ns: number };
             history.receive_unknown(a, position, "x".repeat(detail_bytes));
         }
