@@ -449,7 +449,10 @@ fn leavers(room: &mut Room) -> Outcome {
             }
         }
         let talker = stayers[turn % stayers.len()];
-        room.deliver(&[(talker, 40), (talker, 11)], &[&stayers[..], &[neighbour]].concat())?;
+        let present = [&stayers[..], &[neighbour]].concat();
+        room.deliver(&[(talker, 40), (talker, 11)], &present)?;
+        // Where the leaving was seen together with these, it shows only in the next.
+        room.deliver(&[(talker, 12)], &present)?;
         room.close(neighbour);
     }
     Ok(Note::new())

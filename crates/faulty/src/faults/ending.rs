@@ -20,7 +20,8 @@ pub(super) const FAULTS: &[Fault] = &[
         "END-1",
         "frames that arrive together with the end of the stream are thrown away",
         || Box::new(AtFin { keeps_frames: false }),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "drops-echo-at-half-close",
         "END-2",
@@ -47,7 +48,8 @@ pub(super) const FAULTS: &[Fault] = &[
         "END-3",
         "it stops accepting when a connection is reset before it is accepted",
         || Box::new(ResetAtAccept),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "descriptor-leak",
         "END-4",

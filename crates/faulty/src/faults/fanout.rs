@@ -12,19 +12,22 @@ use crate::room::{Context, Room};
 pub(super) const FAULTS: &[Fault] = &[
     Fault::always("no-echo", "FANOUT-1", "a sender does not receive its own messages", || {
         Box::new(Recipients { copies: |own| u8::from(!own) })
-    }),
+    })
+    .by_omission(),
     Fault::always("double-echo", "FANOUT-1", "a sender receives its own messages twice", || {
         Box::new(Recipients { copies: |own| 1 + u8::from(own) })
     }),
     Fault::always("echo-only", "FANOUT-1", "only its sender receives a message", || {
         Box::new(Recipients { copies: u8::from })
-    }),
+    })
+    .by_omission(),
     Fault::always(
         "one-message-per-connection",
         "FANOUT-1",
         "what a client sends after its first message is ignored",
         || Box::new(OneMessagePerConnection::default()),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "deduplicates",
         "FANOUT-1",
@@ -42,19 +45,22 @@ pub(super) const FAULTS: &[Fault] = &[
         "FANOUT-1",
         "messages have numbers of 16 bits, and those after the 65,536th are taken for old ones",
         || Box::new(SixteenBitSequence),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "wrong-on-ipv6",
         "FANOUT-1",
         "clients connected over IPv6 receive their own messages only",
         || Box::new(WrongOnIpv6),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "half-of-large-rooms",
         "FANOUT-1",
         "with 50 clients or more every other one receives nothing",
         || Box::new(HalfOfLargeRooms),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "leaving-disconnects-another",
         "FANOUT-4",
@@ -72,7 +78,8 @@ pub(super) const FAULTS: &[Fault] = &[
         "FANOUT-4",
         "when a client joins, the oldest client does not receive the next message",
         || Box::new(JoiningSkips { skipped: None }),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "client-numbers-of-one-byte",
         "FANOUT-4",

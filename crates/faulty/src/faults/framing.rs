@@ -32,13 +32,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-1",
         "a header of 10 is written as a carriage return and a newline, as text would be",
         || Box::new(TextModeHeader),
-    ),
+    )
+    .by_omission(),
     Fault::always("newline-stripped", "FRAME-2", "a newline at a body's end is taken off", || {
         Box::new(Rewrites(strip_newline))
     }),
     Fault::always("nul-terminated", "FRAME-2", "a body ends before its first zero byte", || {
         Box::new(Rewrites(cut_at_zero))
-    }),
+    })
+    .by_omission(),
     Fault::always(
         "telnet-escape",
         "FRAME-2",
@@ -47,7 +49,8 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::always("text-only", "FRAME-2", "a body that is not UTF-8 is dropped", || {
         Box::new(Refuses(|body| std::str::from_utf8(body).is_err()))
-    }),
+    })
+    .by_omission(),
     Fault::always("zero-is-eof", "FRAME-3", "an empty message ends the connection", || {
         Box::new(ZeroIsEof)
     }),
@@ -59,19 +62,22 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-4",
         "a body is what one read returns of it, and the next byte is a header",
         || Box::new(SingleReadPerBody),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "one-frame-per-read",
         "FRAME-4",
         "what a read returns after its first whole frame is thrown away",
         || Box::new(OneFramePerRead),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "rest-waits-for-next-read",
         "FRAME-4",
         "of several frames that arrive together all but the first wait for the next arrival",
         || Box::new(RestWaitsForNextRead),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "stale-bytes-at-buffer-end",
         "FRAME-4",
@@ -95,13 +101,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-4",
         "all clients share the buffer for incomplete frames",
         || Box::new(ParseBufferShared::default()),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "mid-frame-timeout",
         "FRAME-4",
         "a client that pauses inside a frame for a second is disconnected",
         || Box::new(MidFrameTimeout::default()),
-    ),
+    )
+    .by_omission(),
 ];
 
 struct SignedLength;

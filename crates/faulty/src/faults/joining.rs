@@ -29,13 +29,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "START-5",
         "after each connection it rests for a second before it accepts the next",
         || Box::new(SlowAccept),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "registered-after-first-send",
         "FANOUT-2",
         "a client receives nothing before it has sent something",
         || Box::new(RegisteredAfterFirstSend::default()),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "message-lost-for-joiner",
         "FANOUT-2",
@@ -47,13 +49,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "FANOUT-2",
         "a client that has sent nothing for two seconds is disconnected",
         || Box::new(QuietDisconnected::default()),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "silent-newcomer-blocks-accept",
         "FANOUT-2",
         "it accepts nobody else before a newcomer has sent its first message",
         || Box::new(SilentBlocksAccept { silent: None, heard: false }),
-    ),
+    )
+    .by_omission(),
     Fault::always("greeting", "FANOUT-3", "it greets each client with a message", || {
         Box::new(Greeting)
     }),

@@ -20,31 +20,36 @@ pub(super) const FAULTS: &[Fault] = &[
         "SLOW-1",
         "it waits until a client takes what is written to it before it does anything else",
         || Box::new(BlocksAll),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "stalled-reader-delays-all",
         "SLOW-1",
         "it waits up to 100 milliseconds for a client that takes nothing, each time",
         || Box::new(DelaysAll),
-    ),
+    )
+    .by_delay(),
     Fault::always(
         "blocks-at-4096-queued",
         "SLOW-1",
         "it waits for a client that has 4,096 messages queued before it does anything else",
         || Box::new(BlocksWhenLong),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "back-pressure",
         "SLOW-1",
         "it reads from nobody while one client's queue is more than half full",
         || Box::new(BackPressure),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "sender-that-never-reads-blocks",
         "SLOW-2",
         "it waits for a client that does not read the echoes of its own messages",
         || Box::new(SenderBlocks),
-    ),
+    )
+    .by_omission(),
     Fault::always("unbounded-client-queue", "MEM-1", "a client's queue has no bound", || {
         Box::new(UnboundedClientQueue { entries: 0 })
     }),

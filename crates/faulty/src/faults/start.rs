@@ -21,7 +21,8 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::always("unflushed-line", "START-2", "its line stays in a buffer until it ends", || {
         Box::new(UnflushedLine { buffer: Vec::new() })
-    }),
+    })
+    .by_omission(),
     Fault::always("wrong-text", "START-2", "its line begins with a capital letter", || {
         Box::new(Announces(|address| format!("Listening on {address}\n")))
     }),
@@ -75,13 +76,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "START-6",
         "without an argument it listens on a port of its own choice",
         || Box::new(StartsWithoutArgument),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "default-for-bad-address",
         "START-6",
         "for an argument that is no address it listens on a port of its own choice",
         || Box::new(DefaultForBadAddress),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "line-on-port-in-use",
         "START-6",
@@ -99,7 +102,8 @@ pub(super) const FAULTS: &[Fault] = &[
         "START-6",
         "it tries again for half a minute when it cannot bind",
         || Box::new(WaitsForPort),
-    ),
+    )
+    .by_omission(),
     Fault::always("silent-on-failure", "START-7", "it does not say why it cannot start", || {
         Box::new(SilentOnFailure)
     }),
