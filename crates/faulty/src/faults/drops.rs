@@ -51,6 +51,12 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .by_omission(),
     Fault::always(
+        "disconnects-who-reads",
+        "DROP-4",
+        "a client for which 64 messages wait is disconnected, though it reads all the time",
+        || Box::new(DisconnectsWhoReads),
+    ),
+    Fault::always(
         "no-delivery-after-overflow",
         "DROP-4",
         "a client whose queue was full once receives no new message any more",
@@ -145,6 +151,21 @@ impl Deviation for LostWakeUp {
             return Ok(());
         }
         correct::flush(client, context)
+    }
+}
+
+/// How many messages may wait, even for a moment.
+const WAITING_MAX: usize = 64;
+
+struct DisconnectsWhoReads;
+
+impl Deviation for DisconnectsWhoReads {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if client.outbound.queue.len() < WAITING_MAX {
+            correct::enqueue(self, client, message, context);
+        } else {
+            client.remove();
+        }
     }
 }
 

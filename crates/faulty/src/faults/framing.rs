@@ -51,6 +51,19 @@ pub(super) const FAULTS: &[Fault] = &[
         Box::new(Refuses(|body| std::str::from_utf8(body).is_err()))
     })
     .by_omission(),
+    Fault::always(
+        "slash-commands",
+        "FRAME-2",
+        "a body that begins with a slash is taken for a command, and nobody receives it",
+        || Box::new(Refuses(|body| body.starts_with(b"/"))),
+    )
+    .by_omission(),
+    Fault::always(
+        "bom-stripped",
+        "FRAME-2",
+        "a byte order mark at a body's beginning is taken off",
+        || Box::new(Rewrites(strip_byte_order_mark)),
+    ),
     Fault::always("zero-is-eof", "FRAME-3", "an empty message ends the connection", || {
         Box::new(ZeroIsEof)
     }),
@@ -76,6 +89,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-4",
         "of several frames that arrive together all but the first wait for the next arrival",
         || Box::new(RestWaitsForNextRead),
+    )
+    .by_omission(),
+    Fault::always(
+        "edge-triggered-reads-once",
+        "FRAME-4",
+        "it reads 4096 bytes when something arrives, and the rest when more arrives",
+        || Box::new(EdgeTriggered),
     )
     .by_omission(),
     Fault::always(
@@ -142,6 +162,12 @@ impl Deviation for Rewrites {
     }
 }
 
+fn strip_byte_order_mark(body: &mut Vec<u8>) {
+    if body.starts_with("\u{feff}".as_bytes()) {
+        body.drain(.."\u{feff}".len());
+    }
+}
+
 fn strip_newline(body: &mut Vec<u8>) {
     if body.last() == Some(&b'\n') {
         body.pop();
@@ -167,6 +193,28 @@ struct Refuses(fn(&[u8]) -> bool);
 impl Deviation for Refuses {
     fn received(&mut self, _client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
         (!self.0(&body)).then_some(body)
+    }
+}
+
+/// How much it reads each time.
+const EDGE_READ_BYTES: usize = 4096;
+
+struct EdgeTriggered;
+
+impl Deviation for EdgeTriggered {
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        room.edge_triggered = true;
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        client: &mut Client,
+        buffer: &mut [u8],
+        _context: &Context,
+    ) -> io::Result<usize> {
+        let length = buffer.len().min(EDGE_READ_BYTES);
+        client.read(&mut buffer[..length])
     }
 }
 

@@ -44,6 +44,19 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .by_omission(),
     Fault::always(
+        "full-queue-drops-for-all",
+        "SLOW-1",
+        "while one client's queue is full nobody receives anything new",
+        || Box::new(DropsForAll),
+    )
+    .by_omission(),
+    Fault::always(
+        "full-queue-disconnects-another",
+        "SLOW-1",
+        "when a client's queue is full, the one that joined before it is disconnected",
+        || Box::new(OverflowDisconnects { full: None }),
+    ),
+    Fault::always(
         "sender-that-never-reads-blocks",
         "SLOW-2",
         "it waits for a client that does not read the echoes of its own messages",
@@ -130,6 +143,40 @@ impl Deviation for BackPressure {
             room.context.pause(BACK_PRESSURE_WAIT);
         }
         !pressed
+    }
+}
+
+struct DropsForAll;
+
+impl Deviation for DropsForAll {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        let full = room.context.knobs.queue_messages;
+        if room.clients.values().all(|client| client.outbound.queue.len() < full) {
+            correct::deliver(self, room, message);
+        }
+    }
+}
+
+struct OverflowDisconnects {
+    /// Whose queue was full in this turn.
+    full: Option<ClientId>,
+}
+
+impl Deviation for OverflowDisconnects {
+    fn overflow(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if client.outbound.blocked {
+            self.full = Some(client.id);
+        }
+        correct::overflow(self, client, message, context);
+    }
+
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        if let Some(full) = self.full.take()
+            && let Some((_, before)) = room.clients.range_mut(..full).next_back()
+        {
+            before.remove();
+        }
+        Ok(())
     }
 }
 

@@ -137,6 +137,15 @@ impl Server {
         kib.unwrap_or(0) * 1024
     }
 
+    /// Its threads, and the processes that it has started and not given up.
+    pub(crate) fn threads_and_children(&self) -> Result<usize, String> {
+        let pid = self.pid();
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|e| e.to_string())?;
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.map_err(|error| error.to_string())?;
+        Ok(tasks.count() + children.split_whitespace().count())
+    }
+
     pub(crate) fn descriptors(&self) -> usize {
         let directory = std::fs::read_dir(format!("/proc/{}/fd", self.pid()));
         directory.map_or(0, Iterator::count)
