@@ -360,6 +360,7 @@ fn joiners_mid_stream(room: &mut Room) -> Outcome {
         receivers: talkers.clone(),
         burst_max: 24,
         lengths: (11, 255),
+        gently: false,
     };
     let mut joiners: Vec<(ClientIndex, Sequenced)> = Vec::new();
     for turn in 0..JOINERS {

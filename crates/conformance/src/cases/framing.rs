@@ -367,6 +367,7 @@ fn whole_and_uninterrupted(room: &mut Room) -> Outcome {
         receivers: clients.clone(),
         burst_max: 24,
         lengths: (TAG_BYTES, 255),
+        gently: false,
     };
     let volume = room.trial.volume(200_000, 2.0);
     room.storm(&storm, volume)?;

@@ -53,7 +53,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::always(
         "full-queue-disconnects-another",
         "SLOW-1",
-        "when a client's queue is full, the one that joined before it is disconnected",
+        "when a client's queue is full, another client is disconnected",
         || Box::new(OverflowDisconnects { full: None }),
     ),
     Fault::always(
@@ -172,9 +172,9 @@ impl Deviation for OverflowDisconnects {
 
     fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
         if let Some(full) = self.full.take()
-            && let Some((_, before)) = room.clients.range_mut(..full).next_back()
+            && let Some(other) = room.clients.values_mut().find(|client| client.id != full)
         {
-            before.remove();
+            other.remove();
         }
         Ok(())
     }

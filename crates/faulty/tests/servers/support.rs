@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
@@ -33,10 +33,43 @@ pub(crate) fn prove(probe: fn(&Probe) -> Seen, faults: &[&str]) {
     if let Err(seen) = probe(&correct) {
         panic!("the correct server: {seen}");
     }
-    for fault in faults {
+    let shows = |fault: &str| {
+        let _place = Place::take();
         let arguments = vec![format!("--fault={fault}")];
-        let seen = probe(&Probe { arguments, patience: PATIENCE_FAULTY });
-        assert!(seen.is_err(), "the fault {fault} did not show");
+        probe(&Probe { arguments, patience: PATIENCE_FAULTY }).is_err()
+    };
+    std::thread::scope(|scope| {
+        let probes: Vec<_> =
+            faults.iter().map(|fault| (fault, scope.spawn(move || shows(fault)))).collect();
+        for (fault, probe) in probes {
+            assert!(probe.join().unwrap(), "the fault {fault} did not show");
+        }
+    });
+}
+
+/// How many servers are looked at at the same time, by all tests together: mostly
+/// they are waited for.
+const SERVERS_AT_ONCE: usize = 6;
+
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static FREED: Condvar = Condvar::new();
+
+/// One of [`SERVERS_AT_ONCE`] places, given back when dropped.
+pub(crate) struct Place;
+
+impl Place {
+    pub(crate) fn take() -> Self {
+        let mut taken =
+            FREED.wait_while(TAKEN.lock().unwrap(), |taken| *taken >= SERVERS_AT_ONCE).unwrap();
+        *taken += 1;
+        Self
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap() -= 1;
+        FREED.notify_one();
     }
 }
 
