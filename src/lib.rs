@@ -6,6 +6,7 @@
 //! user names into something that can be started; [`failure`] is the one way
 //! to say that something went wrong.
 
+mod cache;
 pub mod cli;
 pub mod commands;
 pub mod failure;

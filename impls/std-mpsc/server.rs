@@ -32,6 +32,9 @@ const QUEUE_LIMIT: usize = 64;
 const INBOX_LIMIT: usize = 4;
 /// Enough for these small threads; the default would reserve 2 MiB for each.
 const STACK_BYTES: usize = 64 * 1024;
+/// One more is turned away. A thread takes four memory mappings, and one that gets none
+/// ends the whole program; Linux grants 65,530, enough for two threads each of 8,191.
+const CLIENTS_MAX: usize = 8_000;
 /// Connections that wait to be accepted.
 const LISTEN_BACKLOG: i32 = 1024;
 /// How long to leave the listener alone when descriptors or threads run out.
@@ -80,10 +83,12 @@ fn serve() -> Result<Infallible, String> {
 }
 
 fn accept_clients(listener: &TcpListener, hub: &SyncSender<Event>) -> ! {
+    // Every client's socket holds a copy, so the copies are the clients.
+    let seat = Arc::new(());
     let mut failing = false;
     for id in 0.. {
-        let admitted = listener.accept().and_then(|(stream, _)| admit(id, stream, hub));
-        // Most likely descriptors or threads have run out. Those in use are
+        let admitted = listener.accept().and_then(|(stream, _)| admit(id, stream, hub, &seat));
+        // Most likely descriptors or seats have run out. Those in use are
         // served meanwhile; say it once, and try again when some may be free.
         if let Err(error) = &admitted {
             if !failing {
@@ -96,21 +101,30 @@ fn accept_clients(listener: &TcpListener, hub: &SyncSender<Event>) -> ! {
     unreachable!("2^64 clients")
 }
 
-fn admit(id: ClientId, stream: TcpStream, hub: &SyncSender<Event>) -> io::Result<()> {
+fn admit(
+    id: ClientId,
+    stream: TcpStream,
+    hub: &SyncSender<Event>,
+    seat: &Arc<()>,
+) -> io::Result<()> {
+    if Arc::strong_count(seat) > CLIENTS_MAX {
+        return Err(io::Error::other("there are enough of them"));
+    }
     let _ = stream.set_nodelay(true);
     // Reader and writer share one descriptor; `try_clone` would take a second.
-    let stream = Arc::new(stream);
+    // When both have ended, the seat is free.
+    let client = Arc::new((stream, Arc::clone(seat)));
     let (queue, outgoing) = sync_channel(QUEUE_LIMIT);
     spawn("writer", {
-        let stream = Arc::clone(&stream);
-        move || write_messages(&stream, &outgoing)
+        let client = Arc::clone(&client);
+        move || write_messages(&client.0, &outgoing)
     })?;
     tell(hub, Event::Joined(id, queue));
     spawn("reader", {
         let hub = hub.clone();
         move || {
             // End of file and a reset are the same here: nothing more to read.
-            let _ = read_messages(&stream, &hub);
+            let _ = read_messages(&client.0, &hub);
             tell(&hub, Event::Left(id));
         }
     })

@@ -1,5 +1,7 @@
 //! `zillions build`: the build commands of the gallery, side by side.
 
+mod first_build;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,6 +68,8 @@ pub enum State {
     Built {
         /// How long the build took, in seconds.
         seconds: f64,
+        /// How long it took when there was no program yet, in seconds, if that is known.
+        first_seconds: Option<f64>,
         /// Versions of its tool chain.
         versions: Vec<String>,
     },
@@ -173,9 +177,13 @@ fn build_one(entry: &Entry, log: &Path, seconds_max: f64) -> Built {
             return Built { name: entry.name.clone(), state: State::Skipped { reason, install } };
         }
     };
+    let first = first_build::before(entry, &versions);
     let build = toolchain::build(entry, log, seconds_max);
     let state = match build.result {
-        Ok(()) => State::Built { seconds: build.seconds, versions },
+        Ok(()) => {
+            let (seconds, first_seconds) = (build.seconds, first.took(build.seconds));
+            State::Built { seconds, first_seconds, versions }
+        }
         Err(error) => State::Failed {
             reason: match error {
                 BuildError::TimedOut { .. } => format!("{error}; --timeout gives it longer"),

@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use crate::support::{Ended, ZILLIONS, processes_mentioning, run};
+use crate::support::{Ended, ZILLIONS, ended, processes_mentioning, run};
 
 const MANIFEST: &str = r#"
 summary = "A test"
@@ -55,7 +56,11 @@ impl Gallery {
 
     fn run(&self, arguments: &[&str]) -> Ended {
         let impls = self.folder.path().join("impls").display().to_string();
-        run(ZILLIONS, &[&["--impls", &impls], arguments].concat())
+        let mut command = Command::new(ZILLIONS);
+        command.args(["--impls", &impls]).args(arguments);
+        // What is remembered here stays here.
+        command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
+        ended(command.output().expect("zillions runs"))
     }
 
     /// What a command prints with `--format json`.
@@ -160,6 +165,31 @@ fn of_a_long_log_only_the_end_is_shown_whatever_bytes_are_in_it() {
     assert!(!text.contains("| 900\n"), "{text}");
     let log = gallery.folder.path().join("target/zillions/build/bad.log");
     assert!(fs::read(log).expect("the log").starts_with(b"1\n2\n"));
+}
+
+#[test]
+fn the_time_of_the_first_build_is_kept_since_a_second_does_nothing() {
+    let gallery = Gallery::new();
+    gallery.add("made", "chmod +x server", "true");
+    gallery.add("elsewhere", "true", "true");
+    gallery.edit("elsewhere", "\"./server\"", "\"sh\", \"server\"");
+    let first_seconds = |built: &serde_json::Value, name: &str| {
+        let entries = built["entries"].as_array().expect("entries");
+        let entry = entries.iter().find(|entry| entry["name"] == name).expect("it was built");
+        (entry["first_seconds"].as_f64(), entry["seconds"].as_f64())
+    };
+    let built = gallery.json(&["build"]);
+    let (first, now) = first_seconds(&built, "made");
+    assert!(first.is_some() && first == now);
+    let again = gallery.json(&["build"]);
+    assert_eq!(first_seconds(&again, "made").0, first);
+    assert_ne!(first_seconds(&again, "made").1, first);
+    // A program that stands elsewhere tells nothing about what is built.
+    let (first, now) = first_seconds(&again, "elsewhere");
+    assert!(first.is_some() && first == now);
+    // One that was built when nobody looked is unknown.
+    fs::remove_dir_all(gallery.folder.path().join("cache")).expect("a cache");
+    assert_eq!(first_seconds(&gallery.json(&["build"]), "made").0, None);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use zillions_load::{
 };
 use zillions_report::record::{Headline, LoadRecord, ScenarioRecord};
 
-/// After the window, a trial ends when nothing has arrived for this long.
+/// After the window, a trial ends when nothing has arrived for this long, or for a third of it
+/// if nothing is missing.
 pub const QUIET: Duration = Duration::from_millis(150);
 /// After the window, a trial waits at most this long for what is under way.
 pub const DRAIN_MAX: Duration = Duration::from_secs(2);

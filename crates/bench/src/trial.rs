@@ -218,6 +218,7 @@ fn measurement(
             sampled_seconds: outcome.generator.sampled_seconds,
             cpu_seconds: outcome.generator.cpu_seconds,
             ready_wait_seconds: outcome.generator.ready_wait_seconds,
+            reads: outcome.generator.reads,
         },
         server,
         others_cpu_share,

@@ -8,7 +8,8 @@ use socket2::{Domain, Socket, Type};
 
 /// Held while a trial socket is open, and while a child is between its fork and
 /// its exec: a child that inherited the trial socket, however briefly, would
-/// make the port look taken to the next one who tries.
+/// make the port look taken to the next one who tries. The interrupt handler takes
+/// it for good: no child is half started then, and none is started any more.
 pub(crate) static NO_FORK: Mutex<()> = Mutex::new(());
 
 /// Why an address cannot be listened on.

@@ -21,9 +21,10 @@ use std::time::{Duration, Instant};
 
 use procfs::process::Process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, WaitId, WaitIdOptions, kill_process, kill_process_group, pidfd_open,
-    set_parent_process_death_signal, waitid,
+    Pid, PidfdFlags, WaitId, WaitIdOptions, getpid, getppid, kill_process, kill_process_group,
+    pidfd_open, set_parent_process_death_signal, waitid,
 };
 
 pub use rustix::process::Signal;
@@ -105,7 +106,7 @@ impl Group {
         let (tree, child) = receiver
             .recv()
             .unwrap_or_else(|_| Err(io::Error::other("the thread that starts processes died")))?;
-        interrupt::register(&tree);
+        interrupt::wait_if_pending();
         Ok((Self { tree }, child))
     }
 
@@ -179,7 +180,7 @@ impl Tree {
                     };
                     break ExitStatus::from_raw(raw);
                 }
-                Ok(None) | Err(rustix::io::Errno::INTR) => {}
+                Ok(None) | Err(Errno::INTR) => {}
                 // Reaped under our feet: by then somebody has its status.
                 Err(_) => return,
             }
@@ -287,36 +288,42 @@ impl Tree {
 
 fn start_leader(mut command: Command, marker: String) -> io::Result<(Arc<Tree>, Child)> {
     command.env(MARKER, &marker).process_group(0);
-    // SAFETY: the closure runs between fork and exec; it makes one system call
+    let parent = getpid();
+    // SAFETY: the closure runs between fork and exec; it makes two system calls
     // and touches neither locks nor the heap.
     unsafe {
-        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+        command.pre_exec(move || {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            // The tool may have died before that: then no signal will come.
+            if getppid() == Some(parent) { Ok(()) } else { Err(Errno::SRCH.into()) }
+        });
     }
-    let child = spawn_patiently(&mut command)?;
-    let leader = Pid::from_child(&child);
-    let started_ticks = Process::new(leader.as_raw_nonzero().get())
-        .and_then(|process| process.stat())
-        .map_or(0, |stat| stat.starttime);
-    let tree =
-        Tree { leader, marker, started_ticks, state: Mutex::default(), changed: Condvar::new() };
-    Ok((Arc::new(tree), child))
-}
-
-/// A program that was written a moment ago may still be open for writing in
-/// another thread's child, between its fork and its exec.
-fn spawn_patiently(command: &mut Command) -> io::Result<Child> {
     for _ in 0..BUSY_RETRIES_MAX {
-        let no_fork = NO_FORK.lock().unwrap_or_else(PoisonError::into_inner);
-        let spawned = command.spawn();
-        drop(no_fork);
-        match spawned {
+        match start_registered(&mut command, &marker) {
+            // A program that was written a moment ago may still be open for writing
+            // in another thread's child, between its fork and its exec.
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
                 thread::sleep(BUSY_PAUSE);
             }
             result => return result,
         }
     }
-    command.spawn()
+    start_registered(&mut command, &marker)
+}
+
+/// Starts the leader and tells the interrupt handler of it, which forbids forking
+/// before it looks at what runs: so it sees every child, and none half started.
+fn start_registered(command: &mut Command, marker: &str) -> io::Result<(Arc<Tree>, Child)> {
+    let _no_fork = NO_FORK.lock().unwrap_or_else(PoisonError::into_inner);
+    let child = command.spawn()?;
+    let leader = Pid::from_child(&child);
+    let started_ticks = Process::new(leader.as_raw_nonzero().get())
+        .and_then(|process| process.stat())
+        .map_or(0, |stat| stat.starttime);
+    let (marker, state, changed) = (marker.to_owned(), Mutex::default(), Condvar::new());
+    let tree = Arc::new(Tree { leader, marker, started_ticks, state, changed });
+    interrupt::register(&tree);
+    Ok((tree, child))
 }
 
 fn new_marker() -> String {

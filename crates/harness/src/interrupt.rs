@@ -13,6 +13,7 @@ use std::thread;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::address::NO_FORK;
 use crate::group::Tree;
 
 /// Servers get this long to end by themselves after ctrl-C.
@@ -55,11 +56,6 @@ pub(crate) fn register(tree: &Arc<Tree>) {
     let mut trees = TREES.lock().unwrap_or_else(PoisonError::into_inner);
     trees.retain(|tree| tree.strong_count() > 0);
     trees.push(Arc::downgrade(tree));
-    drop(trees);
-    if is_pending() {
-        tree.end(0.0);
-        wait_if_pending();
-    }
 }
 
 fn start_handler() -> io::Result<()> {
@@ -78,6 +74,9 @@ fn start_handler() -> io::Result<()> {
 }
 
 fn end_politely(signal: i32) -> ! {
+    // For good: whoever is starting a server right now has registered it when this
+    // is ours, and nobody starts one from then on.
+    let _no_fork = NO_FORK.lock().unwrap_or_else(PoisonError::into_inner);
     stop_all(GRACE_SECONDS);
     let hooks = std::mem::take(&mut *HOOKS.lock().unwrap_or_else(PoisonError::into_inner));
     for hook in hooks {

@@ -61,6 +61,8 @@ pub(crate) struct Connections {
     readable: VecDeque<usize>,
     buffer: Vec<u8>,
     connected: usize,
+    /// How many reads brought something.
+    pub(crate) reads: u64,
     /// Open for as long as the trial lasts, and never read.
     stalled: Vec<Socket>,
     pub(crate) lost: Vec<LostConnection>,
@@ -103,6 +105,7 @@ impl Connections {
             readable: VecDeque::with_capacity(clients),
             buffer: vec![0; RECEIVE_BYTES_MAX],
             connected: clients,
+            reads: 0,
             stalled: Vec::new(),
             lost: Vec::new(),
         })
@@ -247,6 +250,7 @@ impl Connections {
             Ok(0) => self.lose(client, clock.now_ns(), "the server closed the connection"),
             Ok(bytes) => {
                 let now_ns = clock.now_ns();
+                self.reads += 1;
                 if let Err(reason) = take(client, &self.buffer[..bytes], now_ns) {
                     return self.lose(client, now_ns, &reason);
                 }

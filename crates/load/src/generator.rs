@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::body::{PROBE_SENDER, Stamp};
-use crate::clock::{Clock, ThreadMeter, ThreadUse};
+use crate::clock::{Clock, ThreadMeter};
 use crate::connections::Connections;
 use crate::error::{LoadError, Phase};
 use crate::outcome::{Extras, GeneratorUse, Latencies, Outcome, Traffic};
@@ -49,13 +49,14 @@ pub fn run(
     generator.begin(address, start_ns, window);
     generator.load_until(window.start_ns)?;
     generator.verifier.sample.open();
-    let before = generator.meter.read();
+    let before = (generator.meter.read(), generator.connections.reads);
     observe(Phase::Measure);
     generator.load_until(window.end_ns)?;
-    let after = generator.meter.read();
+    let after = (generator.meter.read(), generator.connections.reads);
     observe(Phase::Drain);
     let is_quiet = generator.drain()?;
-    Ok(generator.outcome(start_ns, window, is_quiet, before, after))
+    let used = GeneratorUse::between(before, after);
+    Ok(generator.outcome(start_ns, window, is_quiet, used))
 }
 
 struct Generator<'plan> {
@@ -362,14 +363,14 @@ impl<'plan> Generator<'plan> {
     fn drain(&mut self) -> Result<bool, LoadError> {
         let start_ns = self.clock.now_ns();
         let deadline_ns = start_ns + nanoseconds(self.plan.drain_max);
-        let quiet_ns = nanoseconds(self.plan.quiet);
         while self.connections.connected() > 0 {
             self.flush_writable();
             while self.connections.has_readable() && self.clock.now_ns() < deadline_ns {
                 self.receive();
             }
             let now_ns = self.clock.now_ns();
-            let quiet_at_ns = self.last_arrival_ns.max(start_ns) + quiet_ns;
+            let quiet = if self.is_all_there() { self.plan.quiet / 3 } else { self.plan.quiet };
+            let quiet_at_ns = self.last_arrival_ns.max(start_ns) + nanoseconds(quiet);
             if now_ns >= quiet_at_ns && !self.connections.has_readable() {
                 return Ok(true);
             }
@@ -381,13 +382,19 @@ impl<'plan> Generator<'plan> {
         Ok(true)
     }
 
+    /// Whether nothing is under way: nobody waits for a message any more.
+    fn is_all_there(&self) -> bool {
+        (0..self.plan.clients).all(|client| {
+            !self.connections.is_connected(client) || self.verifier.is_at_the_end(client)
+        })
+    }
+
     fn outcome(
         mut self,
         start_ns: u64,
         window: Window,
         is_quiet: bool,
-        before: ThreadUse,
-        after: ThreadUse,
+        used: GeneratorUse,
     ) -> Outcome {
         let ending = |client| match (self.connections.is_connected(client), is_quiet) {
             (false, _) => Ending::Lost,
@@ -421,12 +428,7 @@ impl<'plan> Generator<'plan> {
                 last_receiver: self.verifier.last_receiver,
                 schedule_lag: self.schedule_lag,
             },
-            generator: GeneratorUse {
-                sampled_seconds: (after.at - before.at).as_secs_f64(),
-                cpu_seconds: (after.cpu - before.cpu).as_secs_f64(),
-                ready_wait_seconds: (after.ready_wait.saturating_sub(before.ready_wait))
-                    .as_secs_f64(),
-            },
+            generator: used,
             extras,
             sample: self.verifier.sample,
             lost: self.connections.lost,

@@ -61,6 +61,12 @@ impl Ledger {
         self.next[receiver * self.senders + usize::from(sender)]
     }
 
+    /// Whether `receiver` has received the latest message of every sender.
+    #[must_use]
+    pub fn is_at_the_end(&self, receiver: usize) -> bool {
+        self.next[receiver * self.senders..][..self.senders] == self.sent
+    }
+
     /// Enters that `receiver` has received message `sequence` of `sender`.
     #[inline]
     pub fn receive(&mut self, receiver: usize, sender: u16, sequence: u32) -> Entry {
@@ -153,6 +159,17 @@ mod tests {
         }
         assert_eq!(ledger.next(1, 0), 10);
         assert_eq!(ledger.next(0, 0), 0, "another receiver has received nothing");
+    }
+
+    #[test]
+    fn a_receiver_is_at_the_end_with_the_latest_message_of_every_sender() {
+        let mut ledger = ledger_with_sent(3);
+        assert!(Ledger::new(2, 2).is_at_the_end(1), "nothing was sent");
+        ledger.receive(1, 0, 2);
+        assert!(!ledger.is_at_the_end(1));
+        ledger.receive(1, 1, 2);
+        assert!(ledger.is_at_the_end(1));
+        assert!(!ledger.is_at_the_end(0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 
+use crate::clock::ThreadUse;
 use crate::rounds::RoundCounts;
 use crate::sample::Sample;
 use crate::visitors::VisitCounts;
@@ -97,6 +98,21 @@ pub struct GeneratorUse {
     pub cpu_seconds: f64,
     /// Time that thread was ready to run and did not run, in seconds: others had its core.
     pub ready_wait_seconds: f64,
+    /// Reads that brought something: few deliveries in each mean that it is ahead of the server.
+    pub reads: u64,
+}
+
+impl GeneratorUse {
+    /// Between two readings of the thread's use and of how many reads there were.
+    pub(crate) fn between(before: (ThreadUse, u64), after: (ThreadUse, u64)) -> Self {
+        let ((before, reads_before), (after, reads_after)) = (before, after);
+        Self {
+            sampled_seconds: (after.at - before.at).as_secs_f64(),
+            cpu_seconds: (after.cpu - before.cpu).as_secs_f64(),
+            ready_wait_seconds: after.ready_wait.saturating_sub(before.ready_wait).as_secs_f64(),
+            reads: reads_after - reads_before,
+        }
+    }
 }
 
 /// A connection that ended before the trial did.

@@ -68,7 +68,8 @@ pub struct Plan {
     pub measure: Duration,
     /// A delivery that took longer than this is late.
     pub late_after: Duration,
-    /// After the window, the trial ends when nothing has arrived for this long …
+    /// After the window, the trial ends when nothing has arrived for this long (a third of it
+    /// when everything is there, and only what must not come could still come) …
     pub quiet: Duration,
     /// … or after this time, with messages still pending.
     pub drain_max: Duration,

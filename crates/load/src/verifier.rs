@@ -120,6 +120,12 @@ impl Verifier {
         self.served.iter().filter(|&&served| served).count()
     }
 
+    /// Whether the latest message of every sender has reached `receiver`.
+    #[must_use]
+    pub fn is_at_the_end(&self, receiver: usize) -> bool {
+        self.ledger.is_at_the_end(receiver)
+    }
+
     /// Numbers the next message of `sender`, which was meant to be sent at `intended_ns`.
     #[inline]
     pub fn send(&mut self, sender: u16, intended_ns: u64) -> Stamp {

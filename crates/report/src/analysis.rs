@@ -250,8 +250,9 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
     else {
         return;
     };
-    // Of a search there is one figure with its interval, and no ratio of repeats.
+    // Of a search there is one figure with its interval, and no repeats to take ratios of.
     if scenario.headline == Headline::Capacity {
+        searched::relate(rows);
         return;
     }
     for row in rows.iter_mut().filter(|row| is_ranked(row)).skip(1) {

@@ -57,6 +57,7 @@ pub fn scaled(slowness: f64) -> Measurement {
             sampled_seconds: 0.5,
             cpu_seconds: 0.1,
             ready_wait_seconds: 0.001,
+            reads: 100,
         },
         server: ServerRecord {
             start_seconds: 0.01,

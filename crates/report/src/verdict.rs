@@ -9,6 +9,11 @@ use crate::record::Measurement;
 /// A generator that was busy for this share of the window was the limit, or close to it.
 pub const GENERATOR_BUSY_SHARE_MAX: f64 = 0.9;
 
+/// With fewer deliveries in each of its reads a saturated generator was not the limit, however
+/// busy: one that comes too late finds many in a socket, and many at once cost it next to nothing
+/// each. One that finds few is waiting for the server, in many small steps.
+pub const DELIVERIES_PER_READ_MIN: f64 = 16.0;
+
 /// The generator may be this far behind its own schedule at the 99th percentile.
 pub const SCHEDULE_LAG_P99_NS_MAX: u64 = 1_000_000;
 
@@ -93,13 +98,21 @@ fn noisy(trial: &Measurement) -> Option<String> {
 
 fn client_bound(trial: &Measurement) -> Option<String> {
     let busy = trial.generator.cpu_seconds / trial.generator.sampled_seconds;
-    if busy > GENERATOR_BUSY_SHARE_MAX {
+    if busy > GENERATOR_BUSY_SHARE_MAX && !is_ahead(trial) {
         return Some(format!("the load generator was busy for {:.0} % of the time", busy * 100.0));
     }
     let lag_ns = trial.schedule_lag.p99_ns;
     (trial.schedule_lag.count > 0 && lag_ns > SCHEDULE_LAG_P99_NS_MAX).then(|| {
         format!("the load generator was {:.1} ms behind its schedule (p99)", lag_ns as f64 / 1e6)
     })
+}
+
+/// Whether a busy generator was still waiting for the server. Where messages are due at fixed
+/// times, or the next round waits for the last delivery, its being busy is itself a delay.
+fn is_ahead(trial: &Measurement) -> bool {
+    let is_saturating = trial.schedule_lag.count == 0 && trial.extras.rounds == 0;
+    let reads = trial.generator.reads as f64;
+    is_saturating && reads * DELIVERIES_PER_READ_MIN > trial.deliveries_arrived as f64
 }
 
 #[cfg(test)]
@@ -124,6 +137,32 @@ mod tests {
         let (worth, reason) = worth(|t| t.generator.cpu_seconds = 0.97 * t.window_seconds);
         assert_eq!(worth, Worth::ClientBound);
         assert_eq!(reason, "the load generator was busy for 97 % of the time");
+    }
+
+    #[test]
+    fn a_saturated_generator_that_finds_few_deliveries_in_a_socket_is_waiting_for_the_server() {
+        let saturated = |t: &mut Measurement, per_read: u64| {
+            t.generator.cpu_seconds = t.window_seconds;
+            t.generator.reads = t.deliveries_arrived / per_read;
+            t.schedule_lag.count = 0;
+        };
+        assert_eq!(worth(|t| saturated(t, 2)).0, Worth::Valid);
+        assert_eq!(worth(|t| saturated(t, 100)).0, Worth::ClientBound);
+        let scheduled = |t: &mut Measurement| {
+            saturated(t, 2);
+            t.schedule_lag.count = 500;
+        };
+        assert_eq!(worth(scheduled).0, Worth::ClientBound);
+        let in_rounds = |t: &mut Measurement| {
+            saturated(t, 2);
+            t.extras.rounds = 9;
+        };
+        assert_eq!(worth(in_rounds).0, Worth::ClientBound);
+        let unknown = |t: &mut Measurement| {
+            saturated(t, 2);
+            t.generator.reads = 0;
+        };
+        assert_eq!(worth(unknown).0, Worth::ClientBound);
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! Whether a server keeps the spec well enough to be measured.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 use zillions_bench::{Gate, program};
 use zillions_conformance::{CaseReport, Options, TargetReport, Unobserved, Verdict};
 use zillions_report::record::{CaseRecord, ConformanceRecord, TargetRecord};
 
 use super::target::Candidate;
+use crate::cache::Cache;
 
 /// Name and version of what is kept of a check.
 const SCHEMA: &str = "zillions.checked/1";
@@ -16,7 +14,7 @@ const SCHEMA: &str = "zillions.checked/1";
 /// Asks the conformance suite, unless the same program has passed the same suite before.
 pub(super) struct Checks {
     /// Where passes are kept; `None` if there is no such place or nothing is to be taken from it.
-    folder: Option<PathBuf>,
+    cache: Option<Cache>,
     /// Of the suite, which is part of this executable.
     suite_hash: String,
 }
@@ -33,10 +31,9 @@ impl Checks {
     pub(super) fn new(fresh: bool) -> Self {
         let suite_hash =
             std::env::current_exe().ok().and_then(|path| program::hash_of_file(&path).ok());
-        let folder = dirs::cache_dir().map(|folder| folder.join("zillions").join("checked"));
         // Without a hash nothing could be told apart.
-        let folder = folder.filter(|_| !fresh && suite_hash.is_some());
-        Self { folder, suite_hash: suite_hash.unwrap_or_default() }
+        let cache = Cache::open("checked").filter(|_| !fresh && suite_hash.is_some());
+        Self { cache, suite_hash: suite_hash.unwrap_or_default() }
     }
 
     /// Runs the quick selection of the suite on the target of `record`.
@@ -53,8 +50,8 @@ impl Checks {
         let Some(subject) = candidate.and_then(|candidate| candidate.subject.as_ref()) else {
             return refused("it cannot be started".to_owned());
         };
-        let path = self.folder.as_ref().map(|folder| folder.join(self.file_name(record)));
-        if let Some(conformance) = path.as_deref().and_then(recall) {
+        let name = self.file_name(record);
+        if let Some(conformance) = self.recall(&name) {
             return Gate { conformance: Some(conformance), refusal: None };
         }
         let options = Options { quick: true, ..Options::default() };
@@ -64,11 +61,17 @@ impl Checks {
         };
         let conformance = conformance(&report);
         // Only a pass is kept: what failed may have failed for want of time.
-        if let (Some(path), Verdict::Pass) = (path, report.verdict) {
-            remember(&path, &conformance);
+        if let (Some(cache), Verdict::Pass) = (&self.cache, report.verdict) {
+            let kept = Kept { schema: SCHEMA.to_owned(), conformance: conformance.clone() };
+            cache.remember(&name, &kept);
         }
         let is_refused = matches!(report.verdict, Verdict::Fail | Verdict::Error);
         Gate { conformance: Some(conformance), refusal: is_refused.then(|| failures(&report)) }
+    }
+
+    fn recall(&self, name: &str) -> Option<ConformanceRecord> {
+        let kept: Kept = self.cache.as_ref()?.recall(name)?;
+        (kept.schema == SCHEMA).then_some(ConformanceRecord { cached: true, ..kept.conformance })
     }
 
     /// Another program, tool chain or suite has another name.
@@ -85,26 +88,6 @@ impl Checks {
 
 fn refused(reason: String) -> Gate {
     Gate { conformance: None, refusal: Some(reason) }
-}
-
-/// What is kept at `path`; whatever else stands there is as good as nothing.
-fn recall(path: &Path) -> Option<ConformanceRecord> {
-    let kept: Kept = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    (kept.schema == SCHEMA).then_some(ConformanceRecord { cached: true, ..kept.conformance })
-}
-
-/// Keeps a pass. If that fails, the next run checks again, which is no harm.
-fn remember(path: &Path, conformance: &ConformanceRecord) {
-    let kept = Kept { schema: SCHEMA.to_owned(), conformance: conformance.clone() };
-    let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
-    let _ = path.parent().map(fs::create_dir_all);
-    let written = serde_json::to_vec_pretty(&kept)
-        .map_err(Into::into)
-        .and_then(|json| fs::write(&unfinished, json))
-        .and_then(|()| fs::rename(&unfinished, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
 }
 
 fn conformance(report: &TargetReport) -> ConformanceRecord {

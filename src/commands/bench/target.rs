@@ -67,7 +67,7 @@ fn executable(name: String, launch: Launch) -> Result<Candidate, Failure> {
 
 fn of_entry(entry: &Entry, state: Option<State>) -> Result<Candidate, Failure> {
     let (toolchain, build_seconds) = match &state {
-        Some(State::Built { versions, seconds }) => (versions.clone(), Some(*seconds)),
+        Some(State::Built { versions, first_seconds, .. }) => (versions.clone(), *first_seconds),
         _ => (Vec::new(), None),
     };
     let (subject, status) = match startable(entry, state) {
@@ -125,7 +125,8 @@ pub(super) fn keep_build_logs(
     let kept = folder.join("build-logs");
     for candidate in candidates {
         let record = &candidate.target.record;
-        if record.costs.build_seconds.is_none() {
+        // Executables from elsewhere have sources nowhere, and no build.
+        if record.sources.is_empty() {
             continue;
         }
         let log = targets::build_log(&global.impls, &record.name)?;

@@ -63,6 +63,26 @@ fn messages_that_may_never_have_left_are_never_dropped() {
     let (a, b) = (named(&history, "a"), named(&history, "b"));
     assert_eq!(account(&history).pair(a, b), Some(tally(2, 1, 0, 1)));
     assert_eq!(account(&history).receiver(a), Some(tally(0, 0, 2, 2)));
+    assert_eq!(account(&history).receiver(b), Some(tally(2, 1, 0, 1)));
+    assert_eq!(account(&history).totals(), tally(2, 1, 2, 3));
+}
+
+#[test]
+fn what_may_have_been_sent_before_a_receiver_connected_is_not_expected() {
+    let history =
+        text("connect a\nsend a 0\nmaybe a 1\nconnect b\nmaybe a 2\nmaybe a 3\nconnect c\n");
+    let of = |name| account(&history).receiver(named(&history, name));
+    assert_eq!(of("b"), Some(tally(0, 0, 0, 2)));
+    assert_eq!(of("c"), Some(tally(0, 0, 0, 0)));
+}
+
+#[test]
+fn a_sender_is_told_that_its_messages_may_not_have_left() {
+    let mut history = History::new();
+    let (a, b) = (history.connect(), history.connect());
+    let ids: Vec<MessageId> = (0..3).map(|_| history.send(a)).collect();
+    history.mark_maybe_sent_from(ids[1]);
+    assert_eq!(account(&history).receiver(b), Some(tally(0, 0, 1, 2)));
 }
 
 #[test]
@@ -83,6 +103,10 @@ fn short_messages_are_dropped_at_least_when_fences_leave_too_few() {
     let fenced = format!("{lines}recv b a3 @10\n");
     assert_eq!(account(&text(&fenced)).shorts(), short(1, 1));
     assert_eq!(account(&text(&fenced)).totals(), tally(2, 0, 2, 0), "ids only");
+    // Whoever comes later misses the later one only.
+    let late = "connect a\nshort a 0 \"\"\nshort a 1 \"\"\nconnect b\nshort a 2 \"\"\nsend a 3\n\
+                recv b a3 @0\n";
+    assert_eq!(account(&text(late)).shorts(), short(0, 1));
 }
 
 #[test]

@@ -168,8 +168,10 @@ fn a_claim_about_short_messages_is_refuted_where_they_fit() {
     let wrong = format!("{start}recv-short b \"y\" @9\nrecv-short b \"x\" @11\n");
     let (history, found) = broken(&wrong, Rule::Fifo);
     assert_eq!(confirm(&history, &found), Ok(()));
+    assert!(!check(&history).all_kept());
     let right = self::history(&format!("{start}recv-short b \"x\" @9\nrecv-short b \"y\" @11\n"));
     assert!(confirm(&right, &found).is_err());
+    assert!(check(&right).all_kept());
 }
 
 #[test]

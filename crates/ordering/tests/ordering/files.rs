@@ -200,6 +200,41 @@ fn a_wrong_number_of_events_is_refused() {
 }
 
 #[test]
+fn the_longest_event_has_room_at_the_end_of_a_full_block() {
+    // Blocks end after some 256 KiB: of these lengths one or the other nearly fills one before
+    // its last event begins.
+    for detail_bytes in (964..=1_024).step_by(4) {
+        let mut history = History::new();
+        let a = history.connect();
+        for number in 0..300 {
+            let position = StreamPosition { offset: number, time_ns: number };
+            history.receive_unknown(a, position, "x".repeat(detail_bytes));
+        }
+        assert!(load(&bytes(&history)[..]).expect("it was saved so") == history);
+    }
+}
+
+#[test]
+fn a_reader_that_is_interrupted_goes_on() {
+    struct Interrupted<'f> {
+        rest: &'f [u8],
+        calls: usize,
+    }
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            self.calls += 1;
+            match self.calls % 2 {
+                1 => Err(io::ErrorKind::Interrupted.into()),
+                _ => self.rest.read(bytes),
+            }
+        }
+    }
+    let file = bytes(&sample());
+    let reader = Interrupted { rest: &file, calls: 0 };
+    assert!(load(reader).expect("nothing is wrong with it") == sample());
+}
+
+#[test]
 fn a_reader_that_fails_is_reported_with_how_far_it_came() {
     struct Fails;
     impl Read for Fails {

@@ -131,3 +131,32 @@ fn a_proof_that_looks_further_than_it_has_to_is_still_one() {
     found.closing_event = 3;
     assert_eq!(confirm(&history, &found), Ok(()));
 }
+
+#[test]
+fn short_messages_that_leave_no_room_are_counted_again() {
+    let start = "connect a\nconnect b\nconnect c\nshort a 0 \"x\"\nsend a 1\nshort c 0 \"x\"\n";
+    let after = "recv b a1 @0\nrecv-short b \"x\" @9\nrecv-short b \"x\" @11\n";
+    let (history, found) = broken(&format!("{start}{after}"), Rule::Fifo);
+    let forged = |other_received: u64, other_matched: u64, other_body: &[u8]| {
+        let mut forged = found.clone();
+        for claim in &mut forged.claims {
+            let Claim::ShortUnmatched { received, matched, body, .. } = claim else {
+                panic!("another claim: {claim:?}");
+            };
+            (*received, *matched, *body) = (other_received, other_matched, other_body.to_vec());
+        }
+        forged
+    };
+    assert_eq!(forged(2, 1, b"x"), found);
+    for (received, matched, body) in
+        [(2, 0, b"x"), (2, 2, b"x"), (1, 1, b"x"), (3, 1, b"x"), (2, 1, b"y")]
+    {
+        let result = confirm(&history, &forged(received, matched, body));
+        assert!(is_untrue(&result), "{received} {matched}: {result:?}");
+    }
+    // Here one of them came before the message after it: both can be told apart.
+    let before = "recv-short b \"x\" @0\nrecv b a1 @2\nrecv-short b \"x\" @11\n";
+    let fits = self::history(&format!("{start}{before}"));
+    assert!(is_untrue(&confirm(&fits, &found)));
+    assert!(is_untrue(&confirm(&fits, &forged(2, 2, b"x"))));
+}

@@ -85,6 +85,7 @@ fn a_wrong_line_is_reported_with_its_number_its_byte_and_what_is_expected() {
         ("connect a", 0, "two connections are named `a`"),
         ("connect r2", 0, "`r2` is no name of a connection"),
         ("connect #5", 0, "connection #5 is recorded out of turn: #1 is next"),
+        ("recv-unknown a \"\\xff\"", 15, "text that is not UTF-8"),
         ("maybe-from a3", 0, "message #0:3 was not sent yet"),
     ];
     for (wrong, at, told) in cases {
@@ -110,6 +111,32 @@ fn lines_that_are_no_text_or_without_end_are_refused() {
         endless.starts_with("line 2 of the history (byte 19): a line of more than"),
         "{endless}"
     );
+}
+
+#[test]
+fn lines_and_bodies_are_taken_up_to_their_longest_and_refused_beyond() {
+    let line = |bytes: usize| format!("zillions-history 1\n#{}\n", "x".repeat(bytes - 2));
+    assert!(load(line(5_120).as_bytes()).is_ok());
+    assert!(load(line(5_121).as_bytes()).is_err());
+    let body = |bytes: usize| {
+        format!("zillions-history 1\nconnect a\nshort a 0 \"{}\"\n", "x".repeat(bytes))
+    };
+    assert!(load(body(255).as_bytes()).is_ok());
+    for bytes in [256, 257] {
+        let refused = load(body(bytes).as_bytes()).expect_err("no frame holds it").to_string();
+        assert!(refused.ends_with(&format!("a body of {bytes} bytes")), "{refused}");
+    }
+}
+
+#[test]
+fn details_come_back_whatever_they_hold() {
+    let mut history = History::new();
+    let a = history.connect();
+    let at = StreamPosition { offset: 0, time_ns: 0 };
+    history.receive_unknown(a, at, "a line\nand\ranother\t\"one\" \\ 'x'");
+    // As long as it may be, and every byte takes four in the text.
+    history.receive_unknown(a, at, "\u{1}".repeat(1_024));
+    assert!(load(text(&history).as_bytes()).expect("it was saved so") == history);
 }
 
 #[test]

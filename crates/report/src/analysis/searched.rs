@@ -47,3 +47,24 @@ pub(super) fn row<'a>(
         refusal.map_or(Standing::Ranked { tier: 0 }, |reason| Standing::Unranked { reason });
     Row { target, standing, figures, trials, capacity }
 }
+
+/// Relates the ranked rows, which stand first, to the best of them. Intervals are as wide as both
+/// ends allow.
+pub(super) fn relate(rows: &mut [Row<'_>]) {
+    let is_ranked = |row: &&mut Row<'_>| matches!(row.standing, Standing::Ranked { .. });
+    let mut ranked = rows.iter_mut().filter(is_ranked);
+    let Some(best) = ranked.next().and_then(|row| row.figures.as_ref()).map(|it| it.headline)
+    else {
+        return;
+    };
+    for figures in ranked.filter_map(|row| row.figures.as_mut()) {
+        let own = figures.headline;
+        figures.relative = Some(Estimate {
+            median: own.median / best.median,
+            low: own.low / best.high,
+            high: own.high / best.low,
+            samples: own.samples,
+        })
+        .filter(|ratio| ratio.median.is_finite() && ratio.low.is_finite());
+    }
+}

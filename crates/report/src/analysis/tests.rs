@@ -118,6 +118,9 @@ fn a_search_ranks_by_the_capacity_that_its_holds_confirm() {
     let headline = fast.figures.as_ref().unwrap().headline;
     assert_eq!((headline.median, headline.high), (4_000.0, 8_000.0));
     assert_eq!(fast.capacity.unwrap().holds, 5);
+    assert_eq!(fast.figures.as_ref().unwrap().relative, None, "it is the best itself");
+    let slow = analysis[0].rows[1].figures.as_ref().unwrap().relative.unwrap();
+    assert_eq!((slow.median, slow.low, slow.high), (0.25, 0.125, 0.5));
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl CostCells {
             ("Lines of code", &self.lines),
             ("Packages it depends on", &self.dependencies),
             ("Size of the program", &self.binary),
-            ("Build time", &self.build),
+            ("First build", &self.build),
             ("Start-up, until it listens", &self.start_up),
             ("CPU use while idle", &self.idle_cpu),
             ("Memory per connection", &self.connection),

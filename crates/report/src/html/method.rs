@@ -6,7 +6,8 @@ use crate::merge::MergedRun;
 use crate::record::MachineRecord;
 use crate::results::Results;
 use crate::verdict::{
-    GENERATOR_BUSY_SHARE_MAX, OTHERS_CPU_SHARE_MAX, READY_WAIT_SHARE_MAX, SCHEDULE_LAG_P99_NS_MAX,
+    DELIVERIES_PER_READ_MIN, GENERATOR_BUSY_SHARE_MAX, OTHERS_CPU_SHARE_MAX, READY_WAIT_SHARE_MAX,
+    SCHEDULE_LAG_P99_NS_MAX,
 };
 
 /// The section's content.
@@ -127,7 +128,8 @@ fn limits() -> Vec<(&'static str, String)> {
         (
             "CLIENT-BOUND",
             format!(
-                "The load generator was busy for more than {} of the time, or more than {} \
+                "The load generator was busy for more than {} of the time (where it saturates: and \
+                 found {DELIVERIES_PER_READ_MIN} deliveries or more in each read), or more than {} \
                  behind its own schedule at the 99th percentile: the server could have done more.",
                 whole(GENERATOR_BUSY_SHARE_MAX),
                 time(SCHEDULE_LAG_P99_NS_MAX as f64)

@@ -136,8 +136,9 @@ pub struct CostsRecord {
     /// Lines of its sources.
     #[serde(default)]
     pub lines: Option<LinesRecord>,
-    /// How long its build command took, in seconds; its output is in the file
-    /// `build-logs/NAME.log` of the results folder.
+    /// How long its build command took where there was no program yet, in seconds; absent if
+    /// that was not seen. What it printed this time is in the file `build-logs/NAME.log` of the
+    /// results folder.
     #[serde(default)]
     pub build_seconds: Option<f64>,
     /// From starting the process to its `listening on` line, in seconds, each time.

@@ -193,6 +193,9 @@ pub struct GeneratorRecord {
     pub cpu_seconds: f64,
     /// Time that it was ready to run while others had its processor, in seconds.
     pub ready_wait_seconds: f64,
+    /// Reads that brought something; 0 if it is not known.
+    #[serde(default)]
+    pub reads: u64,
 }
 
 /// What the server's whole process tree used.

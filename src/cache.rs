@@ -1,0 +1,38 @@
+//! What one run remembers for the next, in the user's cache folder. Losing it costs time only.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Values of one kind, a file each.
+pub(crate) struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// The values called `kind`; `None` if the user has no cache folder.
+    pub(crate) fn open(kind: &str) -> Option<Self> {
+        let folder = dirs::cache_dir()?.join("zillions").join(kind);
+        Some(Self { folder })
+    }
+
+    /// The value that was kept under `name`; whatever else stands there is as good as nothing.
+    pub(crate) fn recall<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_slice(&fs::read(self.folder.join(name)).ok()?).ok()
+    }
+
+    /// Keeps a value. If that fails, the next run finds out again, which is no harm.
+    pub(crate) fn remember<T: Serialize>(&self, name: &str, value: &T) {
+        let path = self.folder.join(name);
+        let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
+        let written = fs::create_dir_all(&self.folder)
+            .and_then(|()| serde_json::to_vec_pretty(value).map_err(Into::into))
+            .and_then(|json| fs::write(&unfinished, json))
+            .and_then(|()| fs::rename(&unfinished, path));
+        if written.is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+    }
+}
