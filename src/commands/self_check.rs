@@ -1,26 +1,25 @@
 //! `zillions self-check`: the suite and the benchmark, proven on this machine.
 
+mod lanes;
 mod measuring;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use zillions_conformance::{Options, Subject, Unobserved, Verdict, run as run_suite};
-use zillions_faulty::{Fault, Oddity};
+use zillions_faulty::{Fault, Oddity, Shows};
 use zillions_harness::Launch;
 
 use crate::cli::Format;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, BAD, FAINT, GOOD, paint};
 
-/// Faults that are hunted at the same time: mostly they make the suite wait.
-const FAULTS_AT_ONCE: usize = 8;
+/// How long to wait for what a faulty server does not do. A correct one, which is
+/// waited for twice as long, does it in milliseconds.
+const FAULT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Prove the suite and the benchmark on this machine: servers with a known fault
 /// have to be caught, correct ones, however odd, have to pass, and what deviates
@@ -91,15 +90,19 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let began = Instant::now();
     let executable = std::env::current_exe()
         .map_err(|error| Failure::harness(format!("cannot find this program itself: {error}")))?;
-    let Selection { measured, correct, faulty } = selected(&arguments.names)?;
-    let all = measured.len() + correct.len() + faulty.len();
-    let progress = ProgressBar::new(all as u64).with_style(style());
-    // Who is timed has the machine alone, and so have correct servers: they
-    // must not fail for lack of time. Then the faults, side by side.
+    let Selection { measured, known } = selected(&arguments.names)?;
+    let progress = ProgressBar::new((measured.len() + known.len()) as u64).with_style(style());
+    // Who is timed has the machine alone. Then all others, side by side.
     let mut servers: Vec<Proven> =
         measured.iter().map(|known| measure(known, &executable, &progress)).collect();
-    servers.extend(prove_all(&correct, 1, &executable, &progress));
-    servers.extend(prove_all(&faulty, FAULTS_AT_ONCE, &executable, &progress));
+    servers.extend(lanes::run_all(&lanes::of(&known), known.len(), |index| {
+        let proven = prove(&known[index], &executable);
+        progress.inc(1);
+        if !proven.proven {
+            progress.println(format!("{} {}", paint(BAD, "wrong"), proven.name));
+        }
+        proven
+    }));
     progress.finish_and_clear();
     let seconds = began.elapsed().as_secs_f64();
     let failed = servers.iter().filter(|server| !server.proven).count();
@@ -118,8 +121,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 /// What was asked for.
 struct Selection {
     measured: Vec<measuring::Known>,
-    correct: Vec<Known>,
-    faulty: Vec<Known>,
+    known: Vec<Known>,
 }
 
 fn selected(names: &[String]) -> Result<Selection, Failure> {
@@ -144,8 +146,9 @@ fn selected(names: &[String]) -> Result<Selection, Failure> {
         correct.retain(|oddity| is_named(oddity.name));
         faulty.retain(|fault| is_named(fault.name));
     }
-    let correct = correct.into_iter().map(Known::Correct).collect();
-    Ok(Selection { measured, correct, faulty: faulty.into_iter().map(Known::Faulty).collect() })
+    let correct = correct.into_iter().map(Known::Correct);
+    let known = correct.chain(faulty.into_iter().map(Known::Faulty)).collect();
+    Ok(Selection { measured, known })
 }
 
 fn measure(known: &measuring::Known, executable: &Path, progress: &ProgressBar) -> Proven {
@@ -164,33 +167,6 @@ fn measure(known: &measuring::Known, executable: &Path, progress: &ProgressBar) 
     }
 }
 
-fn prove_all(
-    servers: &[Known],
-    at_once: usize,
-    executable: &Path,
-    progress: &ProgressBar,
-) -> Vec<Proven> {
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<Option<Proven>>> = Mutex::new(vec![None; servers.len()]);
-    thread::scope(|scope| {
-        for _ in 0..at_once.min(servers.len()) {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(server) = servers.get(index) else { break };
-                    let proven = prove(server, executable);
-                    progress.inc(1);
-                    if !proven.proven {
-                        progress.println(format!("{} {}", paint(BAD, "wrong"), proven.name));
-                    }
-                    done.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(proven);
-                }
-            });
-        }
-    });
-    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect()
-}
-
 fn prove(server: &Known, executable: &Path) -> Proven {
     let began = Instant::now();
     let mut arguments = vec!["faulty-server".into()];
@@ -207,14 +183,16 @@ fn prove(server: &Known, executable: &Path) -> Proven {
     let program = executable.to_owned();
     let launch =
         Launch { program, arguments, directory: None, descriptor_limit: None, broker: None };
+    let usual = Options::default();
     let options = Options {
         // The first case that catches it is enough.
         case_globs: breaks.iter().map(|clause| (*clause).to_owned()).collect(),
         fail_fast: breaks.is_some(),
-        jobs: if breaks.is_some() { 1 } else { Options::default().jobs },
+        jobs: if breaks.is_some() { 1 } else { usual.jobs },
+        patience: if breaks.is_some() { FAULT_PATIENCE } else { usual.patience },
         // A correct server would take all of the suite's time otherwise.
         quick: breaks.is_none(),
-        ..Options::default()
+        ..usual
     };
     let (proven, detail) =
         match run_suite(&Subject::launch(name, launch), &options, &mut Unobserved) {

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use crate::case::Case;
 
+mod bodies;
 mod drops;
 mod end;
 mod fanout;

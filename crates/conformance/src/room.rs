@@ -22,7 +22,7 @@ use zillions_protocol::Decoder;
 
 pub use flood::{Flood, Flooded, Pressure};
 pub use recorder::{Recorder, Tally, Violation, show_body};
-pub use say::IN_FLIGHT_MAX;
+pub use say::{FENCE_BYTES, IN_FLIGHT_MAX};
 pub use storm::{Storm, Volume};
 pub(crate) use {say::frame, storm::QUIET};
 

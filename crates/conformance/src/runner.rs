@@ -91,7 +91,8 @@ pub fn run(
     let mut run = |lanes: &[Lane<'_>]| run_lanes(&shared, &cases, lanes, &mut reports, observer);
     run(&[(first, 1)]);
     if jobs == 1 {
-        run(&[(&together, 1)]);
+        run(&[(&busy, 1)]);
+        run(&[(&idling, 1)]);
     } else {
         let jobs = if shared.is_leisurely() { jobs * JOBS_FACTOR_LEISURELY } else { jobs };
         run(&[(&busy, jobs), (&idling, idling.len())]);

@@ -8,6 +8,18 @@ use serde::Serialize;
 use crate::deviation::Deviation;
 use crate::faults;
 
+/// What a fault is seen by, which decides how long looking for it takes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shows {
+    /// By what the server does: one sees it as soon as it happens.
+    Deed,
+    /// By what the server does not do: one waits for it until patience ends.
+    Omission,
+    /// By how slowly it does something: one waits for as long as it goes on.
+    Delay,
+}
+
 /// One known fault: the server that has it differs from the correct one in
 /// this and in nothing else.
 #[derive(Clone, Copy, Serialize)]
@@ -20,6 +32,8 @@ pub struct Fault {
     pub what: &'static str,
     /// Whether it shows only once in hundreds or thousands of messages.
     pub rare: bool,
+    /// What it is seen by.
+    pub shows: Shows,
     #[serde(skip)]
     pub(crate) make: fn() -> Box<dyn Deviation>,
 }
@@ -32,7 +46,7 @@ impl Fault {
         what: &'static str,
         make: fn() -> Box<dyn Deviation>,
     ) -> Self {
-        Self { name, breaks, what, rare: false, make }
+        Self { name, breaks, what, rare: false, shows: Shows::Deed, make }
     }
 
     /// A fault that needs volume to show.
@@ -42,7 +56,19 @@ impl Fault {
         what: &'static str,
         make: fn() -> Box<dyn Deviation>,
     ) -> Self {
-        Self { name, breaks, what, rare: true, make }
+        Self { name, breaks, what, rare: true, shows: Shows::Deed, make }
+    }
+
+    /// The same, seen by what the server does not do.
+    pub(crate) const fn by_omission(mut self) -> Self {
+        self.shows = Shows::Omission;
+        self
+    }
+
+    /// The same, seen by how slowly the server does something.
+    pub(crate) const fn by_delay(mut self) -> Self {
+        self.shows = Shows::Delay;
+        self
     }
 
     /// Every fault, in the order of the spec's groups.

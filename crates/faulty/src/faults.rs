@@ -12,6 +12,7 @@ mod order;
 mod overtaking;
 mod slow;
 mod start;
+mod unasked;
 mod wholeness;
 
 use crate::fault::Fault;
@@ -21,6 +22,7 @@ pub(crate) const GROUPS: &[&[Fault]] = &[
     start::FAULTS,
     framing::FAULTS,
     wholeness::FAULTS,
+    unasked::FAULTS,
     joining::FAULTS,
     fanout::FAULTS,
     integrity::FAULTS,

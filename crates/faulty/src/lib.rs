@@ -31,7 +31,7 @@ mod start;
 
 pub use arguments::{Arguments, ListFormat};
 pub use error::Error;
-pub use fault::{Fault, UnknownFault};
+pub use fault::{Fault, Shows, UnknownFault};
 pub use gauges::Gauge;
 pub use knobs::{CloseAfterEof, Knobs, Oddity, SlowReader};
 

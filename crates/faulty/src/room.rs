@@ -109,6 +109,9 @@ pub(crate) struct Room {
     pub(crate) listener: TcpListener,
     /// Something was queued since the last flush of all.
     pub(crate) touched: bool,
+    /// Sockets of clients are told about when something arrives, not while it is
+    /// there: for faults.
+    pub(crate) edge_triggered: bool,
     /// How many messages were sequenced so far.
     pub(crate) sequenced: u64,
     epoll: OwnedFd,
@@ -129,6 +132,7 @@ impl Room {
             context,
             listener,
             touched: false,
+            edge_triggered: false,
             sequenced: 0,
             epoll,
             events: Vec::with_capacity(EVENTS_PER_TURN_MAX),
@@ -178,7 +182,9 @@ impl Room {
         }
         let id = self.next_client;
         self.next_client += 1;
-        epoll::add(&self.epoll, &stream, EventData::new_u64(id), EventFlags::IN)?;
+        let mut flags = EventFlags::IN;
+        flags.set(EventFlags::ET, self.edge_triggered);
+        epoll::add(&self.epoll, &stream, EventData::new_u64(id), flags)?;
         self.clients.insert(id, Client::new(id, stream));
         Ok(id)
     }
@@ -189,6 +195,7 @@ impl Room {
         let mut flags = EventFlags::empty();
         flags.set(EventFlags::IN, client.state == State::Open);
         flags.set(EventFlags::OUT, client.outbound.blocked);
+        flags.set(EventFlags::ET, self.edge_triggered);
         epoll::modify(&self.epoll, &client.stream, EventData::new_u64(client.id), flags)?;
         Ok(())
     }
@@ -215,6 +222,13 @@ impl Room {
         self.rests_until = None;
         let data = EventData::new_u64(LISTENER);
         Ok(epoll::modify(&self.epoll, &self.listener, data, EventFlags::empty())?)
+    }
+
+    /// Is told of a new connection only when it comes, not while it waits: for
+    /// faults.
+    pub(crate) fn accept_at_edges(&self) -> io::Result<()> {
+        let flags = EventFlags::IN | EventFlags::ET;
+        Ok(epoll::modify(&self.epoll, &self.listener, EventData::new_u64(LISTENER), flags)?)
     }
 
     /// Waits for new connections again.

@@ -53,11 +53,12 @@ fn look_up(argument: String) -> Result<Vec<SocketAddr>, String> {
 #[derive(Clone, Copy)]
 pub(crate) struct ListenOptions {
     pub(crate) reuse_address: bool,
+    pub(crate) reuse_port: bool,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { reuse_address: true }
+        Self { reuse_address: true, reuse_port: false }
     }
 }
 
@@ -66,6 +67,7 @@ pub(crate) fn listen(address: SocketAddr, options: ListenOptions) -> Result<TcpL
     let open = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_reuse_address(options.reuse_address)?;
+        socket.set_reuse_port(options.reuse_port)?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -79,9 +81,17 @@ pub(crate) fn listen(address: SocketAddr, options: ListenOptions) -> Result<TcpL
 
 /// The first of `candidates` that can be listened on, or why the last cannot.
 pub(crate) fn listen_on_any(candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
+    listen_on_any_with(candidates, ListenOptions::default())
+}
+
+/// The same with other options.
+pub(crate) fn listen_on_any_with(
+    candidates: &[SocketAddr],
+    options: ListenOptions,
+) -> Result<TcpListener, Error> {
     let mut last = Err(Error::NoAddress);
     for &address in candidates {
-        last = listen(address, ListenOptions::default());
+        last = listen(address, options);
         if last.is_ok() {
             break;
         }

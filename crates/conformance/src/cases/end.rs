@@ -1,5 +1,6 @@
 //! END: half-close, end of file, resets.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::case::Case;
@@ -14,6 +15,10 @@ const DESCRIPTORS_SLACK: u64 = 4;
 /// Time for clients that come and go; a server that takes long for each message
 /// ends it by time.
 const LEAVING_TIME: Duration = Duration::from_secs(6);
+
+/// Clients that come and go one after the other, to see whether a thread or a
+/// process is left of each.
+const PAST_CLIENTS: u64 = 300;
 
 /// Every so-manieth client that leaves does so with messages queued for it.
 const STALLED_EVERY: usize = 25;
@@ -75,6 +80,13 @@ pub(super) const CASES: &[Case] = &[
         "END-4",
         "after five hundred clients have left in every way, the server holds no more descriptors than before",
         descriptors_given_back,
+    )
+    .launching(),
+    Case::must(
+        "end/threads-and-processes-given-back",
+        "END-4",
+        "after three hundred clients have left, no thread or process is left of most of them",
+        threads_and_processes_given_back,
     )
     .launching(),
 ];
@@ -232,6 +244,51 @@ fn descriptors_given_back(room: &mut Room) -> Outcome {
         format!("about {before} descriptors, as before the clients came"),
         format!("{after} after {left} clients have come and gone"),
     ))
+}
+
+fn threads_and_processes_given_back(room: &mut Room) -> Outcome {
+    let stayer = room.join(1, "stayer")?[0];
+    let count = |room: &Room| -> Result<u64, Stop> {
+        let sample = room.sample()?;
+        Ok(sample.threads + sample.processes + ended_children(room)?)
+    };
+    let (before, started) = (count(room)?, Instant::now());
+    let mut left = 0;
+    while left < PAST_CLIENTS && started.elapsed() < LEAVING_TIME {
+        let guest = room.connect("guest")?;
+        room.settle(guest, &[guest, stayer])?;
+        room.close(guest);
+        left += 1;
+    }
+    // A pool may keep some for later; one for each is a leak.
+    let allowed = before + left / 2;
+    let patience = room.trial.patience();
+    let mut now = count(room)?;
+    room.pump_until(patience, |room| {
+        now = count(room).unwrap_or(now);
+        now <= allowed
+    })?;
+    if now <= allowed {
+        return Ok(format!("{before} before, {now} after {left} clients"));
+    }
+    Err(Stop::fail(
+        format!("at most {allowed} threads and processes: {before} before, and half a guest's"),
+        format!("{now} after {left} clients have come and gone"),
+    ))
+}
+
+/// Processes that the server has started, that have ended, and that it has not
+/// asked about: the system keeps an entry for each.
+fn ended_children(room: &Room) -> Result<u64, Stop> {
+    let tasks = format!("/proc/{}/task", room.server()?.pid());
+    let Ok(threads) = fs::read_dir(tasks) else { return Ok(0) };
+    let lists = threads.flatten().map(|thread| fs::read_to_string(thread.path().join("children")));
+    let ended = |pid: &&str| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The state stands behind the name, which is in brackets.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+    };
+    Ok(lists.flatten().map(|list| list.split_whitespace().filter(ended).count() as u64).sum())
 }
 
 /// Waits until the server holds at most `wanted` descriptors, or for a second

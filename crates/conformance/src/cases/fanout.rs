@@ -121,6 +121,12 @@ pub(super) const CASES: &[Case] = &[
         "clients that come and leave in every way cost the others no message",
         leavers,
     ),
+    Case::must(
+        "fanout/leavers-at-once",
+        "FANOUT-4",
+        "many who leave in the same moment cost the others no message",
+        leavers_at_once,
+    ),
 ];
 
 fn everyone_talks(room: &mut Room, clients: &[ClientIndex], rounds: usize) -> Result<(), Stop> {
@@ -132,7 +138,9 @@ fn everyone_talks(room: &mut Room, clients: &[ClientIndex], rounds: usize) -> Re
 }
 
 fn alone(room: &mut Room) -> Outcome {
-    let client = room.join(1, "sole client")?;
+    let client = [room.connect("sole client")?];
+    // Its very first message: whoever reads it has let the client in.
+    room.exchange(client[0], &[b"my first words".to_vec()], &client)?;
     everyone_talks(room, &client, 20)?;
     room.exchange(client[0], &[b"to myself".to_vec()], &client)?;
     Ok(Note::new())
@@ -352,6 +360,7 @@ fn joiners_mid_stream(room: &mut Room) -> Outcome {
         receivers: talkers.clone(),
         burst_max: 24,
         lengths: (11, 255),
+        gently: false,
     };
     let mut joiners: Vec<(ClientIndex, Sequenced)> = Vec::new();
     for turn in 0..JOINERS {
@@ -449,8 +458,35 @@ fn leavers(room: &mut Room) -> Outcome {
             }
         }
         let talker = stayers[turn % stayers.len()];
-        room.deliver(&[(talker, 40), (talker, 11)], &[&stayers[..], &[neighbour]].concat())?;
+        let present = [&stayers[..], &[neighbour]].concat();
+        room.deliver(&[(talker, 40), (talker, 11)], &present)?;
+        // Where the leaving was seen together with these, it shows only in the next.
+        room.deliver(&[(talker, 12)], &present)?;
         room.close(neighbour);
+    }
+    Ok(Note::new())
+}
+
+fn leavers_at_once(room: &mut Room) -> Outcome {
+    const LEAVERS: usize = 12;
+    for turn in 0..6 {
+        let older = room.join(2, "stayer")?;
+        let leavers = room.join(LEAVERS, "one of many leavers")?;
+        let younger = room.join(2, "stayer")?;
+        let stayers = [older, younger].concat();
+        for (place, &leaver) in leavers.iter().enumerate() {
+            match (turn + place) % 3 * (turn % 2) {
+                0 => room.close(leaver),
+                1 => room.reset(leaver),
+                _ => room.finish_sending(leaver),
+            }
+        }
+        for _ in 0..3 {
+            let talks: Vec<(ClientIndex, usize)> =
+                stayers.iter().map(|&stayer| (stayer, 30)).collect();
+            room.deliver(&talks, &stayers)?;
+        }
+        stayers.into_iter().for_each(|stayer| room.close(stayer));
     }
     Ok(Note::new())
 }

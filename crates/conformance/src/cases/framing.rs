@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
+use super::bodies::{empty_message, every_byte, every_length, random_body};
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, Pressure, Room, Storm};
+use crate::room::{ClientIndex, FENCE_BYTES, Pressure, Room, Storm};
 use crate::spec;
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
@@ -21,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(11);
 /// What two clients send in one go each, in bytes, at first and at most: more
 /// than a read buffer holds. It is doubled as long as the server is through
 /// with it in a moment.
-const PIPELINED_BYTES: usize = 16 * 1024;
+const PIPELINED_BYTES: usize = 64 * 1024;
 const PIPELINED_BYTES_MAX: usize = 256 * 1024;
 const PIPELINED_MOMENT: Duration = Duration::from_millis(250);
 /// How often and how long: read buffers are only filled by chance.
@@ -45,6 +46,13 @@ pub(super) const CASES: &[Case] = &[
         "a new client's stream holds the frames that were sent and not a byte more",
         nothing_but_frames,
     ),
+    Case::must(
+        "frame/nothing-unasked",
+        "FRAME-1",
+        "clients to whom nobody says anything receive nothing, for eleven seconds",
+        nothing_unasked,
+    )
+    .idling(),
     Case::must(
         "frame/spec-vectors",
         "FRAME-1",
@@ -144,17 +152,6 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-fn every_length(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
-    let bodies: Vec<Vec<u8>> = (0..=255).map(|length| random_body(room, length)).collect();
-    room.exchange(clients[0], &bodies, &clients)?;
-    Ok(Note::new())
-}
-
-fn random_body(room: &mut Room, length: usize) -> Vec<u8> {
-    (0..length).map(|_| room.rng.random()).collect()
-}
-
 fn nothing_but_frames(room: &mut Room) -> Outcome {
     let talker = room.join(1, "talker")?[0];
     for _ in 0..5 {
@@ -162,6 +159,24 @@ fn nothing_but_frames(room: &mut Room) -> Outcome {
         room.settle(talker, &[talker, newcomer])?;
         room.exchange(newcomer, &[b"from the newcomer".to_vec()], &[talker, newcomer])?;
         room.exchange(talker, &[b"to the newcomer".to_vec()], &[talker, newcomer])?;
+    }
+    Ok(Note::new())
+}
+
+fn nothing_unasked(room: &mut Room) -> Outcome {
+    let clients = room.join(3, "client")?;
+    let before: Vec<u64> =
+        clients.iter().map(|&client| room.client(client).bytes_received()).collect();
+    // The pause is the stimulus: what answers it stands before the fence.
+    room.pump_until(PAUSE, |_| false)?;
+    room.fence(clients[0], &clients, "the first message after eleven seconds")?;
+    let fence = 1 + FENCE_BYTES as u64;
+    for (&client, before) in clients.iter().zip(before) {
+        let came = room.client(client).bytes_received() - before;
+        if came != fence {
+            let expected = format!("the {fence} bytes of the one message that was sent");
+            return Err(room.failure(client, expected, format!("{came} bytes")));
+        }
     }
     Ok(Note::new())
 }
@@ -191,34 +206,6 @@ fn end_of_stream(room: &mut Room, client: ClientIndex) -> Result<(), Stop> {
     room.pump_until(CLOSE_WAIT, |room| room.client(client).end().is_some())?;
     room.close(client);
     Ok(())
-}
-
-fn every_byte(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
-    let mut bodies: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
-    // Rotations by 17 and its neighbours put every value near every place.
-    bodies.extend(
-        (0..=255u8)
-            .step_by(17)
-            .map(|turn| (0..255u8).map(|place| place.wrapping_add(turn)).collect::<Vec<u8>>()),
-    );
-    bodies.extend([0x00, 0x0a, 0x0d, 0x7f, 0x80, 0xff].map(|byte| vec![byte; 255]));
-    bodies.extend([&b"\r\n"[..], b"\n\n\n", b"\0\0\0\0", b"end\n", b"\x01\x01\x01"].map(Vec::from));
-    room.exchange(clients[0], &bodies, &clients)?;
-    Ok(Note::new())
-}
-
-fn empty_message(room: &mut Room) -> Outcome {
-    let clients = room.join(3, "client")?;
-    let rows: [&[&[u8]]; 5] =
-        [&[b""], &[b"", b"a"], &[b"a", b"", b"b"], &[b"", b"", b""], &[b"", b"b", b""]];
-    for _ in 0..10 {
-        for row in rows {
-            let bodies: Vec<Vec<u8>> = row.iter().map(|body| body.to_vec()).collect();
-            room.exchange(clients[1], &bodies, &clients)?;
-        }
-    }
-    Ok(Note::new())
 }
 
 fn byte_at_a_time(room: &mut Room) -> Outcome {
@@ -380,6 +367,7 @@ fn whole_and_uninterrupted(room: &mut Room) -> Outcome {
         receivers: clients.clone(),
         burst_max: 24,
         lengths: (TAG_BYTES, 255),
+        gently: false,
     };
     let volume = room.trial.volume(200_000, 2.0);
     room.storm(&storm, volume)?;

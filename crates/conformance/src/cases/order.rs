@@ -126,6 +126,7 @@ fn storm_of(
         receivers: clients.clone(),
         burst_max,
         lengths,
+        gently: false,
     };
     let volume = room.trial.volume(volume.0, volume.1);
     room.storm(&storm, volume)?;
@@ -148,6 +149,7 @@ fn mixed_storm_of(
         receivers: clients.clone(),
         burst_max,
         lengths: SHORT,
+        gently: true,
     };
     for _ in 0..STORMS_MAX {
         if room.recorder.mixed() > 0 {
@@ -303,7 +305,13 @@ fn with_churn(room: &mut Room) -> Outcome {
         guests.push(room.connect_without_waiting("guest")?);
         let mut senders = residents.clone();
         senders.extend(&guests);
-        let storm = Storm { senders, receivers: residents.clone(), burst_max: 8, lengths: SHORT };
+        let storm = Storm {
+            senders,
+            receivers: residents.clone(),
+            burst_max: 8,
+            lengths: SHORT,
+            gently: false,
+        };
         room.storm_round(&storm)?;
         if guests.len() > 4 {
             let leaver = guests.remove(room.rng.random_range(0..guests.len()));

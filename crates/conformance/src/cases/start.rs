@@ -18,6 +18,8 @@ const REFUSAL_SECONDS_MAX: f64 = 5.0 + 1.0;
 const STARTS: usize = 5;
 /// An address that no machine has: 192.0.2.0/24 is reserved for documentation.
 const FOREIGN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// An address of the loopback device besides the usual one; all of 127.0.0.0/8 is.
+const SECOND_LOOPBACK: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 pub(super) const CASES: &[Case] = &[
     Case::must_launching(
@@ -59,6 +61,12 @@ pub(super) const CASES: &[Case] = &[
         only_the_given_address,
     )
     .launching(),
+    Case::must_launching(
+        "start/another-address",
+        "START-5",
+        "given another address of the loopback device, it listens on that one alone",
+        another_address,
+    ),
     Case::must_launching(
         "start/refuses-no-argument",
         "START-6",
@@ -167,16 +175,44 @@ fn stdout_stays_quiet(room: &mut Room) -> Outcome {
 fn only_the_given_address(room: &mut Room) -> Outcome {
     let port = room.address().port();
     let others = [
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), port),
+        SocketAddr::new(IpAddr::V4(SECOND_LOOPBACK), port),
         SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port),
     ];
     for other in others {
-        if TcpStream::connect_timeout(&other, Duration::from_secs(2)).is_ok() {
-            return Err(Stop::fail(
-                format!("connections to {} alone", room.address()),
-                format!("a connection to {other} was accepted, too"),
-            ));
+        answers_on(other, room.address())?;
+    }
+    Ok(Note::new())
+}
+
+fn another_address(trial: &mut Trial) -> Outcome {
+    let lease = match PortLease::take(IpAddr::V4(SECOND_LOOPBACK)) {
+        Ok(lease) => lease,
+        Err(PortError::Unusable { .. }) => {
+            return Err(Stop::Skip(format!("this machine has no address {SECOND_LOOPBACK}")));
         }
+        Err(error) => return Err(Stop::Error(error.to_string())),
+    };
+    let address = lease.address();
+    let server = trial.start_on(trial.launch()?, &lease, false)?;
+    let line = format!("listening on {address}");
+    if server.ready_line() != line {
+        return Err(Stop::fail(format!("{line:?}"), format!("{:?}", server.ready_line())));
+    }
+    trial.in_room_at(server, address, |room| {
+        let clients = room.join(2, "client")?;
+        room.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
+        let first = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port());
+        answers_on(first, address)
+    })
+}
+
+/// Fails if somebody answers at `other`, where only `address` was asked for.
+fn answers_on(other: SocketAddr, address: SocketAddr) -> Outcome {
+    if TcpStream::connect_timeout(&other, Duration::from_secs(2)).is_ok() {
+        return Err(Stop::fail(
+            format!("connections to {address} alone"),
+            format!("a connection to {other} was accepted, too"),
+        ));
     }
     Ok(Note::new())
 }

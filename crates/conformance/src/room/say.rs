@@ -13,7 +13,7 @@ use crate::verdict::Stop;
 /// Most messages under way at once where none may be lost (DROP-3).
 pub const IN_FLIGHT_MAX: usize = 4;
 /// Length of fences, in bytes.
-const FENCE_BYTES: usize = 16;
+pub const FENCE_BYTES: usize = 16;
 /// First wait of those that are doubled while a message that may have been
 /// dropped is sent again.
 const REPEAT_AFTER: Duration = Duration::from_millis(50);

@@ -2,14 +2,23 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use zillions_faulty::Knobs;
+use zillions_faulty::{Knobs, Oddity, Shows};
 
-/// What there is to share. A fault takes one: it mostly makes the suite wait.
-pub(crate) const SHARES: usize = 6;
+/// What there is to share.
+const SHARES: usize = 16;
+/// Tests that are begun at once: more than can have a share, so that those which
+/// need little find what is left by those which need much.
+pub(crate) const TESTS_AT_ONCE: usize = 26;
+/// What a fault takes that shows by what does not happen: the suite waits.
+const SHARES_WAITING: usize = 1;
+/// What one takes that shows by what happens: the suite is busy until it does.
+const SHARES_BUSY: usize = 3;
 /// What a correct server takes, on which the whole suite runs.
-const SHARES_CORRECT: usize = 2;
+const SHARES_CORRECT: usize = 4;
 /// What one takes that takes its time for each byte or delivery.
-const SHARES_TOILING: usize = 4;
+const SHARES_TOILING: usize = 8;
+/// What one takes that takes its time and does nothing meanwhile.
+const SHARES_LEISURELY: usize = 2;
 
 static FREE: Mutex<usize> = Mutex::new(SHARES);
 static FREED: Condvar = Condvar::new();
@@ -18,15 +27,19 @@ static FREED: Condvar = Condvar::new();
 pub(crate) struct Share(usize);
 
 impl Share {
-    pub(crate) fn of_a_fault() -> Self {
-        Self::take(1)
+    pub(crate) fn of_a_fault(shows: Shows) -> Self {
+        Self::take(if shows == Shows::Deed { SHARES_BUSY } else { SHARES_WAITING })
     }
 
-    pub(crate) fn of_a_correct_server(knobs: &Knobs) -> Self {
-        let usual = Knobs::default();
+    pub(crate) fn of_a_correct_server(oddity: &Oddity) -> Self {
+        let (knobs, usual) = (&oddity.knobs, Knobs::default());
         let toils = knobs.slow_microseconds != usual.slow_microseconds
             || knobs.write_bytes_max != usual.write_bytes_max;
-        Self::take(if toils { SHARES_TOILING } else { SHARES_CORRECT })
+        Self::take(match (toils, oddity.is_leisurely()) {
+            (true, _) => SHARES_TOILING,
+            (false, true) => SHARES_LEISURELY,
+            (false, false) => SHARES_CORRECT,
+        })
     }
 
     fn take(shares: usize) -> Self {

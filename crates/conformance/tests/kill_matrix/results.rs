@@ -12,7 +12,7 @@ use zillions_conformance::{
     CheckReport, Event, Expectations, KnownFailure, Observer, Options, Subject, TargetReport,
     Unobserved, Verdict, run,
 };
-use zillions_faulty::{Fault, Knobs};
+use zillions_faulty::{Fault, Knobs, Shows};
 use zillions_harness::{PortLease, Server, StartOptions};
 
 use super::launch;
@@ -39,7 +39,7 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 fn shared(test: Test) -> Result<(), Failed> {
-    let _share = Share::of_a_fault();
+    let _share = Share::of_a_fault(Shows::Deed);
     test()
 }
 
@@ -136,7 +136,8 @@ fn does_not_start() -> Result<(), Failed> {
     demand(report.verdict == Verdict::Fail, format!("{report:#?}"))?;
     demand(report.seconds < 5.0, format!("took {} s", report.seconds))?;
     let failed = report.count(Verdict::Fail);
-    demand(failed <= 8, format!("{failed} cases failed where one says it all"))
+    // The first, and those that begin beside one another before it is known.
+    demand(failed <= 10, format!("{failed} cases failed where one says it all"))
 }
 
 fn known_failures() -> Result<(), Failed> {

@@ -17,7 +17,8 @@ pub(super) const FAULTS: &[Fault] = &[
         "DROP-2",
         "a full queue drops its first message even if a part of it was written",
         || Box::new(CutsMidFrame),
-    ),
+    )
+    .by_omission(),
     Fault::rarely("loss-at-low-load", "DROP-3", "one delivery of 500 is never made", || {
         Box::new(LossAtLowLoad { chance: OneIn::new(500) })
     }),
@@ -26,31 +27,42 @@ pub(super) const FAULTS: &[Fault] = &[
         "DROP-3",
         "it holds three messages per client, one too few",
         || Box::new(LossInBurst),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "echo-lost-when-two-send",
         "DROP-3",
         "of messages of two senders that arrive together the second sender loses its echo",
         || Box::new(EchoLost { loses: None }),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "lost-after-silence",
         "DROP-3",
         "the first message after two seconds of silence is dropped",
         || Box::new(LostAfterSilence { heard: None }),
-    ),
+    )
+    .by_omission(),
     Fault::rarely(
         "lost-wake-up",
         "DROP-3",
         "one time in 400 a client is not written to until there is another message for it",
         || Box::new(LostWakeUp { chance: OneIn::new(400) }),
+    )
+    .by_omission(),
+    Fault::always(
+        "disconnects-who-reads",
+        "DROP-4",
+        "a client for which 64 messages wait is disconnected, though it reads all the time",
+        || Box::new(DisconnectsWhoReads),
     ),
     Fault::always(
         "no-delivery-after-overflow",
         "DROP-4",
         "a client whose queue was full once receives no new message any more",
         || Box::new(NoDeliveryAfterOverflow::default()),
-    ),
+    )
+    .by_omission(),
 ];
 
 struct CutsMidFrame;
@@ -139,6 +151,21 @@ impl Deviation for LostWakeUp {
             return Ok(());
         }
         correct::flush(client, context)
+    }
+}
+
+/// How many messages may wait, even for a moment.
+const WAITING_MAX: usize = 64;
+
+struct DisconnectsWhoReads;
+
+impl Deviation for DisconnectsWhoReads {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if client.outbound.queue.len() < WAITING_MAX {
+            correct::enqueue(self, client, message, context);
+        } else {
+            client.remove();
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use signal_hook::consts::SIGPIPE;
@@ -20,7 +22,8 @@ pub(super) const FAULTS: &[Fault] = &[
         "END-1",
         "frames that arrive together with the end of the stream are thrown away",
         || Box::new(AtFin { keeps_frames: false }),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "drops-echo-at-half-close",
         "END-2",
@@ -47,7 +50,8 @@ pub(super) const FAULTS: &[Fault] = &[
         "END-3",
         "it stops accepting when a connection is reset before it is accepted",
         || Box::new(ResetAtAccept),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "descriptor-leak",
         "END-4",
@@ -74,6 +78,18 @@ pub(super) const FAULTS: &[Fault] = &[
         "END-4",
         "it never closes the connection of a client that closed its side",
         || Box::new(NeverCloses),
+    ),
+    Fault::always(
+        "thread-left-per-connection",
+        "END-4",
+        "for each client that has left a thread waits for ever",
+        || Box::new(ThreadLeft { left: 0 }),
+    ),
+    Fault::always(
+        "zombie-per-connection",
+        "END-4",
+        "for each client it starts a process, and does not ask how that has ended",
+        || Box::new(Zombies { unasked: Vec::new() }),
     ),
     Fault::always(
         "memory-leak-per-connection",
@@ -202,6 +218,43 @@ struct NeverCloses;
 impl Deviation for NeverCloses {
     fn holds_back_for(&self, _id: ClientId) -> bool {
         true
+    }
+}
+
+/// Threads or processes that are left behind at most, so that a faulty server
+/// endangers no machine.
+const LEFT_MAX: usize = 2_000;
+
+struct ThreadLeft {
+    left: usize,
+}
+
+impl Deviation for ThreadLeft {
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        drop(client);
+        // A small stack of which hardly anything is touched: nothing but the
+        // number of threads tells.
+        let thread = thread::Builder::new().stack_size(16 * 1024);
+        let waits = || {
+            loop {
+                thread::park();
+            }
+        };
+        if self.left < LEFT_MAX && thread.spawn(waits).is_ok() {
+            self.left += 1;
+        }
+    }
+}
+
+struct Zombies {
+    unasked: Vec<Child>,
+}
+
+impl Deviation for Zombies {
+    fn joined(&mut self, _room: &mut Room, _id: ClientId) {
+        if self.unasked.len() < LEFT_MAX {
+            self.unasked.extend(Command::new("true").stdin(Stdio::null()).spawn());
+        }
     }
 }
 

@@ -6,25 +6,36 @@ use std::ops::Bound;
 use crate::client::{Client, ClientId, End, Message};
 use crate::correct;
 use crate::deviation::Deviation;
+use crate::error::Error;
 use crate::fault::Fault;
 use crate::room::{Context, Room};
 
 pub(super) const FAULTS: &[Fault] = &[
     Fault::always("no-echo", "FANOUT-1", "a sender does not receive its own messages", || {
         Box::new(Recipients { copies: |own| u8::from(!own) })
-    }),
+    })
+    .by_omission(),
     Fault::always("double-echo", "FANOUT-1", "a sender receives its own messages twice", || {
         Box::new(Recipients { copies: |own| 1 + u8::from(own) })
     }),
     Fault::always("echo-only", "FANOUT-1", "only its sender receives a message", || {
         Box::new(Recipients { copies: u8::from })
-    }),
+    })
+    .by_omission(),
+    Fault::always(
+        "first-message-is-a-name",
+        "FANOUT-1",
+        "the first message of a client is taken for its name, and nobody receives it",
+        || Box::new(FirstIsName::default()),
+    )
+    .by_omission(),
     Fault::always(
         "one-message-per-connection",
         "FANOUT-1",
         "what a client sends after its first message is ignored",
         || Box::new(OneMessagePerConnection::default()),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "deduplicates",
         "FANOUT-1",
@@ -42,19 +53,22 @@ pub(super) const FAULTS: &[Fault] = &[
         "FANOUT-1",
         "messages have numbers of 16 bits, and those after the 65,536th are taken for old ones",
         || Box::new(SixteenBitSequence),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "wrong-on-ipv6",
         "FANOUT-1",
         "clients connected over IPv6 receive their own messages only",
         || Box::new(WrongOnIpv6),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "half-of-large-rooms",
         "FANOUT-1",
         "with 50 clients or more every other one receives nothing",
         || Box::new(HalfOfLargeRooms),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "leaving-disconnects-another",
         "FANOUT-4",
@@ -72,6 +86,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "FANOUT-4",
         "when a client joins, the oldest client does not receive the next message",
         || Box::new(JoiningSkips { skipped: None }),
+    )
+    .by_omission(),
+    Fault::always(
+        "leaving-together-disconnects-another",
+        "FANOUT-4",
+        "when three clients leave in the same moment, the youngest of the others is disconnected",
+        || Box::new(LeavingTogether { left: 0 }),
     ),
     Fault::always(
         "client-numbers-of-one-byte",
@@ -91,6 +112,21 @@ impl Deviation for Recipients {
         for _ in 0..(self.copies)(message.sender == client.id) {
             correct::enqueue(self, client, message, context);
         }
+    }
+}
+
+#[derive(Default)]
+struct FirstIsName {
+    named: HashSet<ClientId>,
+}
+
+impl Deviation for FirstIsName {
+    fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        (!self.named.insert(client.id)).then_some(body)
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.named.remove(&client.id);
     }
 }
 
@@ -188,6 +224,31 @@ impl Deviation for LeavingDisconnects {
             && end != End::Removed
         {
             next.remove();
+        }
+    }
+}
+
+/// How many have to leave in one turn.
+const TOGETHER: usize = 3;
+
+struct LeavingTogether {
+    left: usize,
+}
+
+impl Deviation for LeavingTogether {
+    fn turn(&mut self, _room: &mut Room) -> Result<(), Error> {
+        self.left = 0;
+        Ok(())
+    }
+
+    fn left(&mut self, room: &mut Room, _client: Client, end: End) {
+        // One victim per moment: no chain reaction.
+        self.left += usize::from(end != End::Removed);
+        let youngest = room.clients.values_mut().rev().find(|client| !client.is_gone());
+        if let Some(youngest) = youngest
+            && self.left == TOGETHER
+        {
+            youngest.remove();
         }
     }
 }

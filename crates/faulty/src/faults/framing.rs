@@ -32,13 +32,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-1",
         "a header of 10 is written as a carriage return and a newline, as text would be",
         || Box::new(TextModeHeader),
-    ),
+    )
+    .by_omission(),
     Fault::always("newline-stripped", "FRAME-2", "a newline at a body's end is taken off", || {
         Box::new(Rewrites(strip_newline))
     }),
     Fault::always("nul-terminated", "FRAME-2", "a body ends before its first zero byte", || {
         Box::new(Rewrites(cut_at_zero))
-    }),
+    })
+    .by_omission(),
     Fault::always(
         "telnet-escape",
         "FRAME-2",
@@ -47,7 +49,21 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::always("text-only", "FRAME-2", "a body that is not UTF-8 is dropped", || {
         Box::new(Refuses(|body| std::str::from_utf8(body).is_err()))
-    }),
+    })
+    .by_omission(),
+    Fault::always(
+        "slash-commands",
+        "FRAME-2",
+        "a body that begins with a slash is taken for a command, and nobody receives it",
+        || Box::new(Refuses(|body| body.starts_with(b"/"))),
+    )
+    .by_omission(),
+    Fault::always(
+        "bom-stripped",
+        "FRAME-2",
+        "a byte order mark at a body's beginning is taken off",
+        || Box::new(Rewrites(strip_byte_order_mark)),
+    ),
     Fault::always("zero-is-eof", "FRAME-3", "an empty message ends the connection", || {
         Box::new(ZeroIsEof)
     }),
@@ -59,19 +75,29 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-4",
         "a body is what one read returns of it, and the next byte is a header",
         || Box::new(SingleReadPerBody),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "one-frame-per-read",
         "FRAME-4",
         "what a read returns after its first whole frame is thrown away",
         || Box::new(OneFramePerRead),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "rest-waits-for-next-read",
         "FRAME-4",
         "of several frames that arrive together all but the first wait for the next arrival",
         || Box::new(RestWaitsForNextRead),
-    ),
+    )
+    .by_omission(),
+    Fault::always(
+        "edge-triggered-reads-once",
+        "FRAME-4",
+        "it reads 4096 bytes when something arrives, and the rest when more arrives",
+        || Box::new(EdgeTriggered),
+    )
+    .by_omission(),
     Fault::always(
         "stale-bytes-at-buffer-end",
         "FRAME-4",
@@ -95,13 +121,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-4",
         "all clients share the buffer for incomplete frames",
         || Box::new(ParseBufferShared::default()),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "mid-frame-timeout",
         "FRAME-4",
         "a client that pauses inside a frame for a second is disconnected",
         || Box::new(MidFrameTimeout::default()),
-    ),
+    )
+    .by_omission(),
 ];
 
 struct SignedLength;
@@ -134,6 +162,12 @@ impl Deviation for Rewrites {
     }
 }
 
+fn strip_byte_order_mark(body: &mut Vec<u8>) {
+    if body.starts_with("\u{feff}".as_bytes()) {
+        body.drain(.."\u{feff}".len());
+    }
+}
+
 fn strip_newline(body: &mut Vec<u8>) {
     if body.last() == Some(&b'\n') {
         body.pop();
@@ -159,6 +193,28 @@ struct Refuses(fn(&[u8]) -> bool);
 impl Deviation for Refuses {
     fn received(&mut self, _client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
         (!self.0(&body)).then_some(body)
+    }
+}
+
+/// How much it reads each time.
+const EDGE_READ_BYTES: usize = 4096;
+
+struct EdgeTriggered;
+
+impl Deviation for EdgeTriggered {
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        room.edge_triggered = true;
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        client: &mut Client,
+        buffer: &mut [u8],
+        _context: &Context,
+    ) -> io::Result<usize> {
+        let length = buffer.len().min(EDGE_READ_BYTES);
+        client.read(&mut buffer[..length])
     }
 }
 

@@ -39,6 +39,12 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(Cached { frames: HashMap::new() }),
     ),
     Fault::always(
+        "ring-wraps-inside-a-frame",
+        "ORDER-1",
+        "of a body that lies across the end of its ring of 2 MiB the rest is zeros",
+        || Box::new(RingWraps { written: 0 }),
+    ),
+    Fault::always(
         "buffer-reused-before-sent",
         "ORDER-1",
         "the bodies are kept in 512 places, and a client that lags further reads newer bytes there",
@@ -138,6 +144,25 @@ impl Deviation for Cached {
         let body = message.body();
         let key = (body.len(), body.first().copied(), body.last().copied());
         let frame = self.frames.entry(key).or_insert_with(|| message.clone()).frame.clone();
+        correct::deliver(self, room, &message.with_frame(&frame));
+    }
+}
+
+/// The ring that all frames are written to before they go out.
+const RING_BYTES: usize = 2 << 20;
+
+struct RingWraps {
+    /// Bytes written to the ring so far.
+    written: usize,
+}
+
+impl Deviation for RingWraps {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        let mut frame = message.frame.to_vec();
+        let space = RING_BYTES - self.written % RING_BYTES;
+        self.written += frame.len();
+        // The header is whole in any case.
+        frame.iter_mut().skip(space.max(1)).for_each(|byte| *byte = 0);
         correct::deliver(self, room, &message.with_frame(&frame));
     }
 }

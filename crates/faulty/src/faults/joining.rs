@@ -1,6 +1,8 @@
 //! Faults of taking clients in: START-5, FANOUT-2 and FANOUT-3.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -29,13 +31,22 @@ pub(super) const FAULTS: &[Fault] = &[
         "START-5",
         "after each connection it rests for a second before it accepts the next",
         || Box::new(SlowAccept),
-    ),
+    )
+    .by_omission(),
+    Fault::always(
+        "accepts-one-per-event",
+        "START-5",
+        "of connections that come together it accepts one, and the next when another comes",
+        || Box::new(AcceptsOnePerEvent::default()),
+    )
+    .by_omission(),
     Fault::always(
         "registered-after-first-send",
         "FANOUT-2",
         "a client receives nothing before it has sent something",
         || Box::new(RegisteredAfterFirstSend::default()),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "message-lost-for-joiner",
         "FANOUT-2",
@@ -47,13 +58,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "FANOUT-2",
         "a client that has sent nothing for two seconds is disconnected",
         || Box::new(QuietDisconnected::default()),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "silent-newcomer-blocks-accept",
         "FANOUT-2",
         "it accepts nobody else before a newcomer has sent its first message",
         || Box::new(SilentBlocksAccept { silent: None, heard: false }),
-    ),
+    )
+    .by_omission(),
     Fault::always("greeting", "FANOUT-3", "it greets each client with a message", || {
         Box::new(Greeting)
     }),
@@ -139,6 +152,30 @@ impl Deviation for SilentBlocksAccept {
 
     fn wait_max(&self) -> Option<Duration> {
         self.heard.then_some(Duration::ZERO)
+    }
+}
+
+#[derive(Default)]
+struct AcceptsOnePerEvent {
+    edges: bool,
+    accepted: bool,
+}
+
+impl Deviation for AcceptsOnePerEvent {
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        self.accepted = false;
+        if !self.edges {
+            self.edges = true;
+            room.accept_at_edges().map_err(Error::system("wait for connections"))?;
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, room: &mut Room) -> io::Result<TcpStream> {
+        if std::mem::replace(&mut self.accepted, true) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        room.listener.accept().map(|(stream, _)| stream)
     }
 }
 

@@ -22,19 +22,22 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     Fault::always("ignores-sigterm", "LIFE-2", "it goes on after SIGTERM", || {
         Box::new(Stops(|_| false))
-    }),
+    })
+    .by_omission(),
     Fault::always(
         "waits-for-clients-at-sigterm",
         "LIFE-2",
         "after SIGTERM it goes on until its last client leaves",
         || Box::new(Stops(|room| room.clients.is_empty())),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "writes-queues-at-sigterm",
         "LIFE-2",
         "after SIGTERM it goes on until all that is queued was written",
         || Box::new(Stops(|room| room.clients.values().all(|c| c.outbound.queue.is_empty()))),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "leaves-child-behind",
         "LIFE-2",
@@ -79,7 +82,8 @@ pub(super) const FAULTS: &[Fault] = &[
         "LIFE-5",
         "it never accepts again once descriptors ran out",
         || Box::new(Exhausted(|room| room.stop_accepting().map_err(resting()))),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "exhaustion-disconnects-the-oldest",
         "LIFE-5",

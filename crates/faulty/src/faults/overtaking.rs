@@ -21,7 +21,8 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-5",
         "two writers write headers and bodies separately, so that frames of two senders mix",
         || overtaking(100, interleaved),
-    ),
+    )
+    .by_omission(),
     Fault::rarely(
         "task-per-delivery",
         "ORDER-2",

@@ -20,31 +20,49 @@ pub(super) const FAULTS: &[Fault] = &[
         "SLOW-1",
         "it waits until a client takes what is written to it before it does anything else",
         || Box::new(BlocksAll),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "stalled-reader-delays-all",
         "SLOW-1",
         "it waits up to 100 milliseconds for a client that takes nothing, each time",
         || Box::new(DelaysAll),
-    ),
+    )
+    .by_delay(),
     Fault::always(
         "blocks-at-4096-queued",
         "SLOW-1",
         "it waits for a client that has 4,096 messages queued before it does anything else",
         || Box::new(BlocksWhenLong),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "back-pressure",
         "SLOW-1",
         "it reads from nobody while one client's queue is more than half full",
         || Box::new(BackPressure),
+    )
+    .by_omission(),
+    Fault::always(
+        "full-queue-drops-for-all",
+        "SLOW-1",
+        "while one client's queue is full nobody receives anything new",
+        || Box::new(DropsForAll),
+    )
+    .by_omission(),
+    Fault::always(
+        "full-queue-disconnects-another",
+        "SLOW-1",
+        "when a client's queue is full, another client is disconnected",
+        || Box::new(OverflowDisconnects { full: None }),
     ),
     Fault::always(
         "sender-that-never-reads-blocks",
         "SLOW-2",
         "it waits for a client that does not read the echoes of its own messages",
         || Box::new(SenderBlocks),
-    ),
+    )
+    .by_omission(),
     Fault::always("unbounded-client-queue", "MEM-1", "a client's queue has no bound", || {
         Box::new(UnboundedClientQueue { entries: 0 })
     }),
@@ -125,6 +143,40 @@ impl Deviation for BackPressure {
             room.context.pause(BACK_PRESSURE_WAIT);
         }
         !pressed
+    }
+}
+
+struct DropsForAll;
+
+impl Deviation for DropsForAll {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        let full = room.context.knobs.queue_messages;
+        if room.clients.values().all(|client| client.outbound.queue.len() < full) {
+            correct::deliver(self, room, message);
+        }
+    }
+}
+
+struct OverflowDisconnects {
+    /// Whose queue was full in this turn.
+    full: Option<ClientId>,
+}
+
+impl Deviation for OverflowDisconnects {
+    fn overflow(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if client.outbound.blocked {
+            self.full = Some(client.id);
+        }
+        correct::overflow(self, client, message, context);
+    }
+
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        if let Some(full) = self.full.take()
+            && let Some(other) = room.clients.values_mut().find(|client| client.id != full)
+        {
+            other.remove();
+        }
+        Ok(())
     }
 }
 

@@ -21,7 +21,8 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::always("unflushed-line", "START-2", "its line stays in a buffer until it ends", || {
         Box::new(UnflushedLine { buffer: Vec::new() })
-    }),
+    })
+    .by_omission(),
     Fault::always("wrong-text", "START-2", "its line begins with a capital letter", || {
         Box::new(Announces(|address| format!("Listening on {address}\n")))
     }),
@@ -37,6 +38,10 @@ pub(super) const FAULTS: &[Fault] = &[
         "it writes a line to standard output before the line that counts",
         || Box::new(Announces(|address| format!("starting\nlistening on {address}\n"))),
     ),
+    Fault::always("no-newline", "START-2", "its line does not end", || {
+        Box::new(Announces(|address| format!("listening on {address}")))
+    })
+    .by_omission(),
     Fault::always("two-lines", "START-2", "it writes its line twice", || {
         Box::new(Announces(|address| format!("listening on {address}\n").repeat(2)))
     }),
@@ -65,6 +70,12 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(IgnoresAddress),
     ),
     Fault::always(
+        "first-loopback-only",
+        "START-5",
+        "for any IPv4 address of the loopback device it listens on 127.0.0.1",
+        || Box::new(FirstLoopbackOnly),
+    ),
+    Fault::always(
         "all-interfaces",
         "START-5",
         "it listens on every address of the machine",
@@ -75,13 +86,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "START-6",
         "without an argument it listens on a port of its own choice",
         || Box::new(StartsWithoutArgument),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "default-for-bad-address",
         "START-6",
         "for an argument that is no address it listens on a port of its own choice",
         || Box::new(DefaultForBadAddress),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "line-on-port-in-use",
         "START-6",
@@ -99,7 +112,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "START-6",
         "it tries again for half a minute when it cannot bind",
         || Box::new(WaitsForPort),
-    ),
+    )
+    .by_omission(),
+    Fault::always(
+        "shares-port",
+        "START-6",
+        "it listens on a port where another instance of it listens already",
+        || Box::new(SharesPort),
+    )
+    .by_omission(),
     Fault::always("silent-on-failure", "START-7", "it does not say why it cannot start", || {
         Box::new(SilentOnFailure)
     }),
@@ -185,6 +206,29 @@ impl Deviation for IgnoresAddress {
         drop(start::listen_on_any(candidates)?);
         let elsewhere: Vec<_> = candidates.iter().copied().map(with_any_port).collect();
         start::listen_on_any(&elsewhere)
+    }
+}
+
+struct FirstLoopbackOnly;
+
+impl Deviation for FirstLoopbackOnly {
+    fn listen(&mut self, candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
+        let first = |mut address: SocketAddr| {
+            if address.is_ipv4() && address.ip().is_loopback() {
+                address.set_ip(Ipv4Addr::LOCALHOST.into());
+            }
+            address
+        };
+        start::listen_on_any(&candidates.iter().copied().map(first).collect::<Vec<_>>())
+    }
+}
+
+struct SharesPort;
+
+impl Deviation for SharesPort {
+    fn listen(&mut self, candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
+        let options = ListenOptions { reuse_port: true, ..ListenOptions::default() };
+        start::listen_on_any_with(candidates, options)
     }
 }
 
@@ -302,7 +346,10 @@ impl Deviation for Ipv4Only {
 pub(super) fn listen_without_reuse(candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
     let mut last = Err(Error::NoAddress);
     for &address in candidates {
-        last = start::listen(address, ListenOptions { reuse_address: false });
+        last = start::listen(
+            address,
+            ListenOptions { reuse_address: false, ..ListenOptions::default() },
+        );
         if last.is_ok() {
             break;
         }

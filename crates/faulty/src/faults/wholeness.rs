@@ -18,19 +18,22 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-5",
         "what a socket did not take of a write is forgotten",
         || Box::new(ShortWrite::Ignored),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "frame-restarted-after-short-write",
         "FRAME-5",
         "a frame of which a socket took a part is written again from its beginning",
         || Box::new(ShortWrite::Restarted),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "rest-of-frame-goes-last",
         "FRAME-5",
         "the rest of a frame of which a socket took a part is written after all that is queued",
         || Box::new(RestGoesLast),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "partial-frame-delivered-short",
         "FRAME-6",
@@ -54,13 +57,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-6",
         "the next client goes on with the incomplete frame of one that left",
         || Box::new(SlotKeepsPartial::default()),
-    ),
+    )
+    .by_omission(),
     Fault::always(
         "partial-frame-blocks-others",
         "FRAME-7",
         "it waits for the rest of a frame before it does anything else",
         || Box::new(PartialBlocks),
-    ),
+    )
+    .by_omission(),
 ];
 
 /// What becomes of a write that the socket took only a part of.

@@ -2,12 +2,25 @@
 
 use zillions_faulty::{CloseAfterEof, Oddity, SlowReader};
 
-use crate::support::{Probe, Seen};
+use crate::support::{Place, Probe, Seen};
 use crate::{endings, joins, messages, volume};
 
 fn with_knobs(oddity: &Oddity) -> Probe {
     let arguments = oddity.knobs.arguments();
     Probe::with_knobs(arguments.into_iter().map(|argument| argument.into_string().unwrap()))
+}
+
+/// Looks at all odd servers, several side by side: some of them mostly wait.
+fn for_each_oddity(look: impl Fn(&Oddity) + Sync) {
+    std::thread::scope(|scope| {
+        for oddity in Oddity::all() {
+            let look = &look;
+            scope.spawn(move || {
+                let _place = Place::take();
+                look(&oddity);
+            });
+        }
+    });
 }
 
 #[test]
@@ -21,28 +34,28 @@ fn every_odd_server_is_correct() {
         ("reset", endings::a_reset_in_mid_frame_ends_one_client),
         ("leaving", joins::leaving_disturbs_nobody),
     ];
-    for oddity in Oddity::all() {
+    for_each_oddity(|oddity| {
         // It says of itself that it breaks END-2, which this probe looks at.
         let closes_early = oddity.knobs.close_after_eof == CloseAfterEof::Immediately;
         for (name, probe) in probes {
             if closes_early && *name == "partial" {
                 continue;
             }
-            let seen = probe(&with_knobs(&oddity));
+            let seen = probe(&with_knobs(oddity));
             assert_eq!(seen, Ok(()), "{}: {name}", oddity.name);
         }
-    }
+    });
 }
 
 #[test]
 fn every_odd_server_that_keeps_its_clients_has_one_order() {
-    for oddity in Oddity::all() {
+    for_each_oddity(|oddity| {
         // A flood may legally cost a client its connection there.
         if oddity.knobs.slow_reader != SlowReader::Disconnect {
-            let seen = volume::all_agree_on_one_order(&with_knobs(&oddity));
+            let seen = volume::all_agree_on_one_order(&with_knobs(oddity));
             assert_eq!(seen, Ok(()), "{}", oddity.name);
         }
-    }
+    });
 }
 
 /// Sends many frames at once and counts what comes back.

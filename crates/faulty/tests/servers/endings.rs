@@ -91,6 +91,14 @@ pub(crate) fn descriptors_are_given_back(probe: &Probe) -> Seen {
     ensure(after <= before + 2, format!("{before} descriptors before, {after} after"))
 }
 
+pub(crate) fn nothing_is_left_of_past_clients(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let before = server.threads_and_children()?;
+    churn(&server, 20)?;
+    let after = server.threads_and_children()?;
+    ensure(after <= before, format!("{before} threads and children before, {after} after"))
+}
+
 pub(crate) fn memory_of_past_clients_is_given_back(probe: &Probe) -> Seen {
     let server = probe.start()?;
     churn(&server, 10)?;

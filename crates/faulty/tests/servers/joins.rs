@@ -55,6 +55,31 @@ pub(crate) fn leaving_disturbs_nobody(probe: &Probe) -> Seen {
     Ok(())
 }
 
+pub(crate) fn three_may_leave_at_once(probe: &Probe) -> Seen {
+    // So that what happens within five milliseconds is seen together.
+    let server = probe.start_with(&["--batch-milliseconds=5"])?;
+    let leaving = (0..6).map(|_| server.connect()).collect::<Result<Vec<Client>, _>>()?;
+    let mut staying = [server.connect()?, server.connect()?];
+    staying[1].round_trip(b"all are there")?;
+    staying[0].expect(b"all are there")?;
+    leaving.into_iter().for_each(Client::reset);
+    for body in [b"first", b"other"] {
+        staying[1].round_trip(body)?;
+        staying[0].expect(body)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn who_come_together_are_all_accepted(probe: &Probe) -> Seen {
+    let server = probe.start_with(&["--batch-milliseconds=20"])?;
+    for _ in 0..5 {
+        let mut clients = (0..10).map(|_| server.connect()).collect::<Result<Vec<Client>, _>>()?;
+        clients[9].round_trip(b"the last")?;
+        clients[..9].iter_mut().try_for_each(|client| client.expect(b"the last"))?;
+    }
+    Ok(())
+}
+
 pub(crate) fn an_empty_server_goes_on(probe: &Probe) -> Seen {
     let server = probe.start()?;
     for _ in 0..3 {

@@ -33,12 +33,14 @@ macro_rules! probes {
 
 probes! {
     the_line_is_exact_and_the_only_output in starts shows [
-        "line-before-bind", "unflushed-line", "wrong-text", "carriage-return-in-line",
+        "line-before-bind", "unflushed-line", "wrong-text", "carriage-return-in-line", "no-newline",
         "noise-before-line", "two-lines", "wrong-address-in-line", "noise-after-line",
         "goodbye-on-stdout",
         "ignores-address", "ignores-sigterm", "waits-for-clients-at-sigterm",
     ];
     no_other_address_is_listened_on in starts shows ["all-interfaces"];
+    another_loopback_address_is_listened_on in starts shows ["first-loopback-only"];
+    a_second_instance_is_refused in starts shows ["shares-port"];
     a_missing_argument_is_refused in starts shows [
         "starts-without-argument", "exit-zero-on-failure", "silent-on-failure",
     ];
@@ -55,7 +57,8 @@ probes! {
         "nul-terminated", "telnet-escape", "text-only", "zero-is-eof", "zero-skipped",
         "no-echo", "double-echo", "echo-only", "one-message-per-connection", "deduplicates",
         "registered-after-first-send", "message-lost-for-joiner", "greeting",
-        "silent-newcomer-blocks-accept", "cached-by-length-and-ends",
+        "silent-newcomer-blocks-accept", "cached-by-length-and-ends", "slash-commands",
+        "bom-stripped", "first-message-is-a-name",
     ];
     frames_may_arrive_in_pieces in messages shows [
         "single-read-per-body", "parse-buffer-shared", "partial-frame-blocks-others",
@@ -67,6 +70,8 @@ probes! {
     frames_may_lie_across_reads in messages shows [
         "stale-bytes-at-buffer-end", "stale-bytes-at-4096",
     ];
+    long_writes_are_read_to_the_end in messages shows ["edge-triggered-reads-once"];
+    nothing_comes_unasked in messages shows ["heartbeat"];
     a_pause_is_not_the_end in messages shows ["mid-frame-timeout", "quiet-client-disconnected"];
 
     a_joiner_receives_what_is_new in joins shows [
@@ -79,6 +84,8 @@ probes! {
     leaving_disturbs_nobody in joins shows [
         "leaving-disconnects-another", "leaving-skips-another",
     ];
+    three_may_leave_at_once in joins shows ["leaving-together-disconnects-another"];
+    who_come_together_are_all_accepted in joins shows ["accepts-one-per-event"];
     an_empty_server_goes_on in joins shows ["exits-when-empty"];
 
     frames_before_the_end_are_delivered in endings shows [
@@ -96,6 +103,9 @@ probes! {
         "reset-at-accept-stops-accepting",
     ];
     descriptors_are_given_back in endings shows ["descriptor-leak", "descriptor-leak-at-reset"];
+    nothing_is_left_of_past_clients in endings shows [
+        "thread-left-per-connection", "zombie-per-connection",
+    ];
     memory_of_past_clients_is_given_back in endings shows ["memory-leak-per-connection"];
 
     a_stalled_reader_delays_nobody_and_resumes_with_whole_frames in slow shows [
@@ -104,6 +114,7 @@ probes! {
         "no-delivery-after-overflow", "stalled-reader-blocks-all", "stalled-reader-delays-all",
         "back-pressure", "unbounded-client-queue", "keeps-all-messages",
         "rest-of-frame-goes-last", "repeats-after-would-block", "blocks-at-4096-queued",
+        "full-queue-drops-for-all", "full-queue-disconnects-another",
     ];
     a_flood_from_one_who_never_reads_is_survived in slow shows [
         "sender-that-never-reads-blocks", "unbounded-inbound-queue",
@@ -122,7 +133,9 @@ probes! {
     long_frames_may_arrive_together in situations shows [
         "255-truncated-among-others", "long-bodies-overtaken",
     ];
-    long_bursts_fill_any_read_buffer in situations shows ["stale-bytes-at-65536"];
+    long_bursts_fill_any_read_buffer in situations shows [
+        "stale-bytes-at-65536", "ring-wraps-inside-a-frame", "disconnects-who-reads",
+    ];
     equal_messages_of_two_clients_are_two in situations shows ["deduplicates-across-senders"];
     two_agree_in_a_large_room in situations shows ["two-sequencers-in-large-rooms"];
     two_agree_after_a_third_has_left in situations shows ["two-sequencers-after-a-leave"];

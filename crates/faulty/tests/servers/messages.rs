@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Probe, Seen, frame};
+use crate::support::{Probe, Seen, ensure, frame};
 
 pub(crate) fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
     let server = probe.start()?;
@@ -12,6 +12,8 @@ pub(crate) fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
     let every_byte: Vec<u8> = (0..=254).collect();
     let bodies: &[&[u8]] = &[
         b"one",
+        b"/quit",
+        b"\xef\xbb\xbfmarked",
         b"",
         b"same",
         b"same",
@@ -88,6 +90,22 @@ pub(crate) fn frames_may_lie_across_reads(probe: &Probe) -> Seen {
     let bodies: Vec<Vec<u8>> = (0..=255).map(|number| vec![number; 150]).collect();
     client.send(&bodies.iter().flat_map(|body| frame(body)).collect::<Vec<u8>>())?;
     bodies.iter().try_for_each(|body| client.expect(body))
+}
+
+pub(crate) fn long_writes_are_read_to_the_end(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut client = server.connect()?;
+    let bodies: Vec<Vec<u8>> = (0..=255).map(|number| vec![number; 255]).collect();
+    client.send(&bodies.iter().flat_map(|body| frame(body)).collect::<Vec<u8>>())?;
+    bodies.iter().try_for_each(|body| client.expect(body))
+}
+
+pub(crate) fn nothing_comes_unasked(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut client = server.connect()?;
+    client.round_trip(b"before")?;
+    ensure(client.hear_within(PAUSE)?.is_none(), "nobody said anything")?;
+    client.round_trip(b"after")
 }
 
 /// Longer than a faulty server waits for anybody.

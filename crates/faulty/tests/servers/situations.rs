@@ -13,14 +13,17 @@ pub(crate) fn long_frames_may_arrive_together(probe: &Probe) -> Seen {
     bodies.iter().try_for_each(|body| client.expect(body))
 }
 
-/// As many frames of the longest kind as one queue holds, several times.
-const LONG_FRAMES: usize = 1000;
-const BURSTS: usize = 20;
+/// Long frames: far more than a socket holds before its system
+/// finds that it needs a larger buffer. Several times.
+const LONG_FRAMES: usize = 10_000;
+const BURSTS: usize = 3;
 
 pub(crate) fn long_bursts_fill_any_read_buffer(probe: &Probe) -> Seen {
-    let server = probe.start()?;
+    // So that more than one buffer arrives between two reads.
+    let server = probe.start_with(&["--batch-milliseconds=2", "--queue-messages=20000"])?;
     let mut client = server.connect()?;
-    let body = |number: usize| vec![number as u8; 255];
+    // Their frames do not fit evenly into any buffer.
+    let body = |number: usize| vec![number as u8; 250];
     let burst: Vec<u8> = (0..LONG_FRAMES).flat_map(|number| frame(&body(number))).collect();
     for _ in 0..BURSTS {
         client.send(&burst)?;

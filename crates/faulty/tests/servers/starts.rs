@@ -43,6 +43,20 @@ pub(crate) fn no_other_address_is_listened_on(probe: &Probe) -> Seen {
     server.connect()?.round_trip(b"here")
 }
 
+pub(crate) fn another_loopback_address_is_listened_on(probe: &Probe) -> Seen {
+    let address = free_address("127.0.0.2")?;
+    let server = start_at(probe, &address.to_string())?;
+    ensure(server.line == format!("listening on {address}\n"), &server.line)?;
+    server.connect()?.round_trip(b"here")
+}
+
+pub(crate) fn a_second_instance_is_refused(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut command = probe.command();
+    command.arg(server.address()?.to_string());
+    is_refused(probe, command)
+}
+
 /// The command ends with a failure, an empty output and a reason.
 fn is_refused(probe: &Probe, mut command: Command) -> Seen {
     let mut child = command.spawn().map_err(|error| error.to_string())?;

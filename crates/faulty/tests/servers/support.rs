@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
@@ -33,10 +33,43 @@ pub(crate) fn prove(probe: fn(&Probe) -> Seen, faults: &[&str]) {
     if let Err(seen) = probe(&correct) {
         panic!("the correct server: {seen}");
     }
-    for fault in faults {
+    let shows = |fault: &str| {
+        let _place = Place::take();
         let arguments = vec![format!("--fault={fault}")];
-        let seen = probe(&Probe { arguments, patience: PATIENCE_FAULTY });
-        assert!(seen.is_err(), "the fault {fault} did not show");
+        probe(&Probe { arguments, patience: PATIENCE_FAULTY }).is_err()
+    };
+    std::thread::scope(|scope| {
+        let probes: Vec<_> =
+            faults.iter().map(|fault| (fault, scope.spawn(move || shows(fault)))).collect();
+        for (fault, probe) in probes {
+            assert!(probe.join().unwrap(), "the fault {fault} did not show");
+        }
+    });
+}
+
+/// How many servers are looked at at the same time, by all tests together: mostly
+/// they are waited for.
+const SERVERS_AT_ONCE: usize = 6;
+
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static FREED: Condvar = Condvar::new();
+
+/// One of [`SERVERS_AT_ONCE`] places, given back when dropped.
+pub(crate) struct Place;
+
+impl Place {
+    pub(crate) fn take() -> Self {
+        let mut taken =
+            FREED.wait_while(TAKEN.lock().unwrap(), |taken| *taken >= SERVERS_AT_ONCE).unwrap();
+        *taken += 1;
+        Self
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap() -= 1;
+        FREED.notify_one();
     }
 }
 
@@ -135,6 +168,15 @@ impl Server {
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok());
         kib.unwrap_or(0) * 1024
+    }
+
+    /// Its threads, and the processes that it has started and not given up.
+    pub(crate) fn threads_and_children(&self) -> Result<usize, String> {
+        let pid = self.pid();
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|e| e.to_string())?;
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.map_err(|error| error.to_string())?;
+        Ok(tasks.count() + children.split_whitespace().count())
     }
 
     pub(crate) fn descriptors(&self) -> usize {

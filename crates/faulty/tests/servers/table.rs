@@ -51,6 +51,18 @@ fn every_binding_clause_has_a_fault_that_breaks_it() {
     assert_eq!(unbroken, unbreakable);
 }
 
+#[test]
+fn the_document_lists_every_fault_with_its_clause_and_what_it_does() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/design/0010-ways-to-be-wrong.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let rows: BTreeSet<&str> =
+        document.lines().filter_map(|line| Some(line.rsplit_once(" | `")?.0)).collect();
+    for fault in Fault::all() {
+        let row = format!("| {} | `{}` | {}", fault.breaks, fault.name, fault.what);
+        assert!(rows.contains(row.as_str()), "0010 lacks or misstates: {row}");
+    }
+}
+
 fn list(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zillions-faulty"));
     let output = command.arg("--list-faults").args(arguments).output().unwrap();

@@ -92,6 +92,26 @@ fn the_closing_event_is_the_first_that_breaks_the_rule() {
 }
 
 #[test]
+fn of_several_cycles_that_one_event_closes_the_shortest_is_told() {
+    // The last receipt tells c which short messages it had received. Through the
+    // first of them leads a cycle of three claims, through the second one of two.
+    let (history, found) = broken(
+        "connect a\nconnect b\nconnect c\nconnect d\nconnect e\nconnect f\n\
+         send a 0\nshort a 1 \"\"\nshort a 2 \"\"\nsend a 3\nshort a 4 \"\"\n\
+         send b 0\nsend d 0\nsend f 0\n\
+         recv e b0 @0\nrecv e f0 @9\n\
+         recv f a0 @0\nrecv f f0 @9\nrecv-short f \"\" @18\nrecv-short f \"\" @19\nrecv f a3 @20\n\
+         recv d a0 @0\nrecv-short d \"\" @9\nrecv d d0 @10\nrecv-short d \"\" @19\nrecv d a3 @20\n\
+         recv c a0 @0\nrecv-short c \"\" @9\nrecv c b0 @10\nrecv-short c \"\" @19\n\
+         recv c d0 @20\nrecv c a3 @29\n",
+        Rule::Total,
+    );
+    assert_eq!((found.closing_event, found.claims.len()), (31, 2), "{found}");
+    assert_eq!(found.class, Class::TwoReceiverInversion);
+    assert_eq!(confirm(&history, &found), Ok(()));
+}
+
+#[test]
 fn counterexamples_come_back_from_json() {
     for (lines, rule) in [(INVERSION, Rule::Causal), ("connect a\nrecv a a0 @0\n", Rule::Integrity)]
     {

@@ -1,0 +1,69 @@
+//! FRAME-1 to FRAME-3: what bodies may be. The cases stand in `framing.rs`.
+
+use rand::RngExt;
+
+use crate::room::Room;
+use crate::verdict::{Note, Outcome};
+
+pub(super) fn random_body(room: &mut Room, length: usize) -> Vec<u8> {
+    (0..length).map(|_| room.rng.random()).collect()
+}
+
+pub(super) fn every_length(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    let bodies: Vec<Vec<u8>> = (0..=255).map(|length| random_body(room, length)).collect();
+    room.exchange(clients[0], &bodies, &clients)?;
+    Ok(Note::new())
+}
+
+/// What programs that look into bodies take for a command, a mark, a format or an
+/// escape.
+const TAKEN_FOR_MORE: [&[u8]; 18] = [
+    b"/quit",
+    b"/nick somebody",
+    b"/",
+    b"quit",
+    b"QUIT\r\n",
+    b"exit",
+    b"bye",
+    b"PING",
+    b"shutdown",
+    b"\xef\xbb\xbfmarked",
+    b"\xff\xfemarked",
+    b"%s%n%d",
+    b"\\n\\0",
+    b"&amp;<br>",
+    b" spaces around ",
+    b"\t",
+    b"\x03",
+    b"\x04",
+];
+
+pub(super) fn every_byte(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    let mut bodies: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+    // Rotations by 17 and its neighbours put every value near every place.
+    bodies.extend(
+        (0..=255u8)
+            .step_by(17)
+            .map(|turn| (0..255u8).map(|place| place.wrapping_add(turn)).collect::<Vec<u8>>()),
+    );
+    bodies.extend([0x00, 0x0a, 0x0d, 0x7f, 0x80, 0xff].map(|byte| vec![byte; 255]));
+    bodies.extend([&b"\r\n"[..], b"\n\n\n", b"\0\0\0\0", b"end\n", b"\x01\x01\x01"].map(Vec::from));
+    bodies.extend(TAKEN_FOR_MORE.map(Vec::from));
+    room.exchange(clients[0], &bodies, &clients)?;
+    Ok(Note::new())
+}
+
+pub(super) fn empty_message(room: &mut Room) -> Outcome {
+    let clients = room.join(3, "client")?;
+    let rows: [&[&[u8]]; 5] =
+        [&[b""], &[b"", b"a"], &[b"a", b"", b"b"], &[b"", b"", b""], &[b"", b"b", b""]];
+    for _ in 0..10 {
+        for row in rows {
+            let bodies: Vec<Vec<u8>> = row.iter().map(|body| body.to_vec()).collect();
+            room.exchange(clients[1], &bodies, &clients)?;
+        }
+    }
+    Ok(Note::new())
+}
