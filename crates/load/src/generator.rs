@@ -324,7 +324,7 @@ impl<'plan> Generator<'plan> {
                 // What the server did not take at once says nothing about the generator.
                 if self.held_back[sender] {
                     self.messages_held_back += 1;
-                } else {
+                } else if self.plan.load.messages_per_second().is_some() {
                     self.schedule_lag.saturating_record(now_ns.saturating_sub(intended_ns));
                 }
             }

@@ -95,7 +95,7 @@ pub struct Measurement {
     pub service: HistogramRecord,
     /// Per message, from the intended send to the last receiver.
     pub last_receiver: HistogramRecord,
-    /// How far the generator was behind its own schedule, per message.
+    /// How far the generator was behind its own schedule, per message; empty where it has none.
     pub schedule_lag: HistogramRecord,
     /// What the generator used within the window.
     pub generator: GeneratorRecord,
