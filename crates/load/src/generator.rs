@@ -23,8 +23,11 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// Between the last probe and the first message that is due.
 const LEAD_NS: u64 = 1_000_000;
 
-/// A probe that has not reached everybody is followed by the next one after this time.
+/// A probe that has not reached everybody is followed by the next one after this time, at least …
 const PROBE_AGAIN_NS: u64 = 100_000_000;
+
+/// … and in a crowd after this time per client: a slow server would be busy with nothing else.
+const PROBE_AGAIN_PER_CLIENT_NS: u64 = 100_000;
 
 /// Carries out `plan` against the server at `address`, on the calling thread.
 ///
@@ -149,7 +152,8 @@ impl<'plan> Generator<'plan> {
                 self.plan.wire.append_message(stamp, length, self.plan.tag, &mut probe);
                 self.say(0, &probe);
                 sequence += 1;
-                probe_ns = now_ns + PROBE_AGAIN_NS;
+                let crowd_ns = clients as u64 * PROBE_AGAIN_PER_CLIENT_NS;
+                probe_ns = now_ns + PROBE_AGAIN_NS.max(crowd_ns);
             }
             self.flush_writable();
             self.connections.wait(&self.clock, probe_ns.min(deadline_ns))?;
