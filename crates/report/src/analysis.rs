@@ -22,7 +22,8 @@ pub const VALID_TRIALS_MIN: usize = 3;
 pub struct ScenarioAnalysis<'a> {
     /// The scenario.
     pub scenario: &'a ScenarioRecord,
-    /// One row per target of the run; the ranked ones first, tier by tier.
+    /// One row per target of the run: those that outrun everything ranked, the ranked ones tier by
+    /// tier, and the others.
     pub rows: Vec<Row<'a>>,
     /// By how much one and the same target differs from itself, if that was measured.
     pub noise: Option<NoiseFloor>,
@@ -41,6 +42,10 @@ pub struct Row<'a> {
     pub trials: Vec<JudgedTrial<'a>>,
     /// What a search found, if the scenario searches.
     pub capacity: Option<Capacity>,
+    /// Whether its headline is a lower bound, because the load generator was the limit.
+    pub lower_bound: bool,
+    /// Whether it did more than everything that is ranked, with the load generator as the limit.
+    pub outruns: bool,
 }
 
 /// Whether a target is ranked.
@@ -134,7 +139,9 @@ fn analyse_scenario<'a>(
             Some(reason) => Standing::Unranked { reason },
             None => Standing::Ranked { tier: 0 },
         };
-        rows.push(Row { target, standing, figures, trials, capacity: None });
+        let lower_bound = is_client_bound(&trials);
+        let capacity = None;
+        rows.push(Row { target, standing, figures, trials, capacity, lower_bound, outruns: false });
     }
     let noise = noise_floor(results, scenario);
     rank(&mut rows, scenario, noise.as_ref().map_or(1.0, NoiseFloor::factor), seed);
@@ -205,6 +212,17 @@ fn unfit(trials: &[JudgedTrial<'_>]) -> Option<String> {
     Some(format!("{} in {alike} of {total} trials: {}", worst.worth, worst.reason))
 }
 
+/// Whether the load generator was the limit where nothing graver keeps the trials from being ranked.
+fn is_client_bound(trials: &[JudgedTrial<'_>]) -> bool {
+    let bound = number_of(trials, Worth::ClientBound);
+    let valid = number_of(trials, Worth::Valid);
+    valid < VALID_TRIALS_MIN
+        && bound > 0
+        && valid + bound >= VALID_TRIALS_MIN
+        && number_of(trials, Worth::Incorrect) == 0
+        && trials.iter().all(|trial| trial.verdict.is_some())
+}
+
 /// How many of `trials` are worth this.
 #[must_use]
 pub fn number_of(trials: &[JudgedTrial<'_>], worth: Worth) -> usize {
@@ -233,11 +251,13 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
     for (&at, tier) in ranked.iter().zip(tiers(&estimates, noise_factor, better)) {
         rows[at].standing = Standing::Ranked { tier };
     }
+    mark_those_that_outrun(rows, &estimates, lower_is_better);
     let sort_key = |row: &Row<'_>| {
         let median = row.figures.as_ref().map_or(f64::INFINITY, |figures| figures.headline.median);
         let median = if lower_is_better { median } else { -median };
         match row.standing {
             Standing::Ranked { tier } => (tier, median),
+            Standing::Unranked { .. } if row.outruns => (0, median),
             Standing::Unranked { .. } if row.figures.is_some() => (usize::MAX - 1, median),
             Standing::Unranked { .. } => (usize::MAX, 0.0),
         }
@@ -246,7 +266,7 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
         let (a, b) = (sort_key(a), sort_key(b));
         a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
     });
-    let Some(best) = rows.first().filter(|row| is_ranked(row)).map(|row| headlines(row, scenario))
+    let Some(best) = rows.iter().find(|row| is_ranked(row)).map(|row| headlines(row, scenario))
     else {
         return;
     };
@@ -261,6 +281,16 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
             figures.relative = estimate_ratio(&own, &best, seed)
                 .filter(|ratio| ratio.median.is_finite() && ratio.median > 0.0);
         }
+    }
+}
+
+/// A lower bound above the intervals of all `ranked` is a place in front of them, though not among
+/// others like it. Of latencies there are none.
+fn mark_those_that_outrun(rows: &mut [Row<'_>], ranked: &[Estimate], lower_is_better: bool) {
+    let highest = ranked.iter().map(|estimate| estimate.high).fold(f64::NEG_INFINITY, f64::max);
+    for row in rows {
+        let is_above = row.figures.as_ref().is_some_and(|it| it.headline.low > highest);
+        row.outruns = row.lower_bound && !lower_is_better && is_above;
     }
 }
 

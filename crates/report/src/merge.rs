@@ -219,6 +219,10 @@ impl Merged {
         else {
             return;
         };
+        for row in analysis.rows.iter_mut().filter(|row| row.lower_bound) {
+            row.lower_bound =
+                row.trials.iter().all(|trial| main.contains(&self.run_of(trial.record.order)));
+        }
         for (row, group) in analysis.rows.iter_mut().zip(&groups) {
             let Some(group) = group.as_ref().filter(|group| **group != main) else { continue };
             row.standing = Standing::Unranked {

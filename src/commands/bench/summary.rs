@@ -58,6 +58,8 @@ struct RowSummary<'a> {
     reason: Option<String>,
     trials: usize,
     trials_valid: usize,
+    /// Whether it did more than everything ranked, with the load generator as the limit.
+    outruns: bool,
     /// Messages per second within the limits, if the scenario searches.
     capacity: Option<CapacitySummary>,
     figures: Option<FiguresSummary>,
@@ -117,6 +119,10 @@ impl<'a> Summary<'a> {
             text += &format!("{}\n", table(&analysis));
             if let Some(noise) = &analysis.noise {
                 text += &format!("  {}\n", paint(FAINT, noise_line(noise)));
+            }
+            if analysis.rows.iter().any(|row| row.outruns) {
+                let legend = "≥: above all that is ranked, with the load generator as the limit";
+                text += &format!("  {}\n", paint(FAINT, legend));
             }
             for row in &analysis.rows {
                 if let (Standing::Unranked { reason }, false) =
@@ -209,6 +215,7 @@ fn row_summary<'a>(row: &Row<'a>) -> RowSummary<'a> {
         style: &row.target.style,
         tier,
         reason,
+        outruns: row.outruns,
         trials: row.trials.len(),
         trials_valid: number_of(&row.trials, Worth::Valid),
         capacity: row.capacity.map(|found| CapacitySummary {
@@ -256,6 +263,7 @@ fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
         let Some(figures) = &row.figures else { continue };
         let tier = match row.standing {
             Standing::Ranked { tier } => tier.to_string(),
+            Standing::Unranked { .. } if row.outruns => "≥".to_owned(),
             Standing::Unranked { .. } => "–".to_owned(),
         };
         // The interval stands where the ranking comes from; the report has all of them.

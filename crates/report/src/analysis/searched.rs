@@ -45,10 +45,11 @@ pub(super) fn row<'a>(
     }
     let standing =
         refusal.map_or(Standing::Ranked { tier: 0 }, |reason| Standing::Unranked { reason });
-    Row { target, standing, figures, trials, capacity }
+    let lower_bound = capacity.is_some_and(|found| found.high.is_none());
+    Row { target, standing, figures, trials, capacity, lower_bound, outruns: false }
 }
 
-/// Relates the ranked rows, which stand first, to the best of them. Intervals are as wide as both
+/// Relates the ranked rows to the first of them, which is the best. Intervals are as wide as both
 /// ends allow.
 pub(super) fn relate(rows: &mut [Row<'_>]) {
     let is_ranked = |row: &&mut Row<'_>| matches!(row.standing, Standing::Ranked { .. });

@@ -48,20 +48,24 @@ pub(super) fn advice(analysis: &ScenarioAnalysis<'_>, ids: &Ids) -> Vec<Vec<Word
             .collect()
     };
     let (first, others) = (ranked(true), ranked(false));
+    let outrunning: Vec<Ranked<'_>> = analysis.rows.iter().filter_map(Ranked::outrunning).collect();
+    let mut sentences: Vec<Vec<Word>> =
+        out_of_reach(analysis.scenario.headline, &outrunning, ids).into_iter().collect();
     if first.is_empty() {
-        return Vec::new();
+        return sentences;
     }
-    let mut sentences = vec![answer(analysis, &first, ids)];
+    sentences.push(answer(analysis, &first, !outrunning.is_empty(), ids));
     sentences.extend(within(&first, ids));
     sentences.extend(outside(&first, &others, analysis.scenario.headline, ids));
     sentences.extend(losses(&first, ids));
     sentences
 }
 
-/// A ranked row with its figures.
+/// A row that has a place, with its figures.
 struct Ranked<'a> {
     row: &'a Row<'a>,
     figures: &'a Figures,
+    /// 0 in front of the first.
     tier: usize,
 }
 
@@ -69,6 +73,10 @@ impl<'a> Ranked<'a> {
     fn of(row: &'a Row<'a>) -> Option<Self> {
         let Standing::Ranked { tier } = row.standing else { return None };
         Some(Self { row, figures: row.figures.as_ref()?, tier })
+    }
+
+    fn outrunning(row: &'a Row<'a>) -> Option<Self> {
+        Some(Self { row, figures: row.figures.as_ref().filter(|_| row.outruns)?, tier: 0 })
     }
 
     fn word(&self, ids: &Ids) -> Word {
@@ -106,7 +114,28 @@ impl Cost {
     }
 }
 
-fn answer(analysis: &ScenarioAnalysis<'_>, first: &[Ranked<'_>], ids: &Ids) -> Vec<Word> {
+/// Who did more than the load generator could tell apart.
+fn out_of_reach(headline: Headline, targets: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
+    let least = targets.iter().map(|it| it.figures.headline.median).fold(f64::INFINITY, f64::min);
+    let least = headline_text(headline, least);
+    let mut words = names(targets, ids);
+    words.push(Word::Text(match targets {
+        [] => return None,
+        [_] => format!(" outruns the load generator: {least} or more, above all that is ranked."),
+        _ => format!(
+            " outrun the load generator: {least} or more each, above all that is ranked, and these \
+             trials cannot tell them apart."
+        ),
+    }));
+    Some(words)
+}
+
+fn answer(
+    analysis: &ScenarioAnalysis<'_>,
+    first: &[Ranked<'_>],
+    are_the_rest: bool,
+    ids: &Ids,
+) -> Vec<Word> {
     let headline = analysis.scenario.headline;
     let (one, many) = match headline {
         Headline::Latency => (" is the quickest: a 99th percentile of ", " are the quickest"),
@@ -114,7 +143,11 @@ fn answer(analysis: &ScenarioAnalysis<'_>, first: &[Ranked<'_>], ids: &Ids) -> V
         Headline::Capacity => (" carries the most within the limits: ", " carry the most"),
     };
     let value = |it: &Ranked<'_>| headline_text(headline, it.figures.headline.median);
-    let mut words = names(first, ids);
+    let mut words = Vec::new();
+    if are_the_rest {
+        words.push(Word::Text("Of the others, ".to_owned()));
+    }
+    words.extend(names(first, ids));
     let text = match first {
         [only] => format!("{one}{}.", value(only)),
         [best, .., last] => format!(
@@ -284,6 +317,24 @@ mod tests {
         let results = results_with("fast", |figures| figures.pairs.dropped = 400);
         let said = text(&results, 1);
         assert!(said.iter().any(|it| it.starts_with("fast lost 9.09 % of")), "{said:?}");
+    }
+
+    #[test]
+    fn who_outruns_the_load_generator_comes_first_and_is_not_ranked() {
+        let results = results_with("fast", |figures| {
+            figures.generator.cpu_seconds = figures.window_seconds;
+            figures.deliveries_arrived *= 9;
+        });
+        let said = text(&results, 1);
+        assert!(said[0].starts_with("fast outruns the load generator: "), "{said:?}");
+        assert!(said[0].ends_with(" or more, above all that is ranked."), "{said:?}");
+        assert!(said[1].starts_with("Of the others, as-fast delivers the most: "), "{said:?}");
+        // At a fixed rate nobody delivers more.
+        assert!(text(&results, 0)[0].starts_with("as-fast is the quickest"));
+        let alike = results_with("fast", |figures| {
+            figures.generator.cpu_seconds = figures.window_seconds;
+        });
+        assert!(text(&alike, 1)[0].starts_with("as-fast delivers the most: "));
     }
 
     #[test]

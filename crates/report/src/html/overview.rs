@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::analysis::{Row, ScenarioAnalysis, Standing};
 use crate::format::digits;
 use crate::merge::MergedRun;
-use crate::record::{TargetRecord, TargetStatus};
+use crate::record::{Headline, TargetRecord, TargetStatus};
 use crate::results::Results;
 use crate::verdict::{Worth, judge};
 
@@ -16,8 +16,10 @@ use super::ids::Ids;
 use super::method::{cpus, time_of_day};
 use super::scenario::{verdict_counts, whiskers};
 
-/// A card lists this many implementations; the rest is in the scenario's table.
+/// A card lists this many ranked implementations; the rest is in the scenario's table.
 const CARD_ROWS_MAX: usize = 6;
+/// Before them it lists this many of those that outrun the load generator.
+const CARD_OUTRUNNING_MAX: usize = 3;
 
 /// The first view.
 pub(super) struct Overview<'a> {
@@ -50,6 +52,7 @@ pub(super) struct Card<'a> {
 pub(super) struct CardRow<'a> {
     pub(super) target: &'a TargetRecord,
     pub(super) id: String,
+    /// 0 for what outruns the load generator.
     pub(super) tier: usize,
     /// Whether a tier begins here.
     pub(super) opens_tier: bool,
@@ -159,16 +162,20 @@ fn provenance(
 fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
     let scenario = analysis.scenario;
     let scale = whiskers(analysis);
-    let ranked: Vec<(&Row<'_>, usize)> = analysis
+    let placed: Vec<(&Row<'_>, usize)> = analysis
         .rows
         .iter()
         .filter_map(|row| match row.standing {
             Standing::Ranked { tier } => Some((row, tier)),
-            Standing::Unranked { .. } => None,
+            Standing::Unranked { .. } => row.outruns.then_some((row, 0)),
         })
         .collect();
-    let mut tier_before = 0;
-    let rows = ranked.iter().take(CARD_ROWS_MAX).filter_map(|&(row, tier)| {
+    let outrunning = placed.iter().take_while(|(_, tier)| *tier == 0).count();
+    let shown = placed[..outrunning.min(CARD_OUTRUNNING_MAX)]
+        .iter()
+        .chain(placed[outrunning..].iter().take(CARD_ROWS_MAX));
+    let mut tier_before = usize::MAX;
+    let rows = shown.filter_map(|&(row, tier)| {
         let headline = row.figures.as_ref()?.headline;
         let opens_tier = tier != tier_before;
         tier_before = tier;
@@ -177,20 +184,27 @@ fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
             id: ids.get(&row.target.name),
             tier,
             opens_tier,
-            value: headline_text(scenario.headline, headline.median),
+            value: value_text(row, scenario.headline, headline.median),
             whisker: scale.map_or_else(String::new, |scale| scale.svg(&headline)),
         })
     });
+    let rows: Vec<_> = rows.collect();
     Card {
         name: &scenario.name,
         question: &scenario.question,
         headline: headline_name(scenario.headline),
         advice: advice(analysis, ids),
-        rows: rows.collect(),
-        more: ranked.len().saturating_sub(CARD_ROWS_MAX),
+        more: placed.len() - rows.len(),
+        rows,
         verdicts: verdict_counts(&analysis.rows),
         was_measured: analysis.rows.iter().any(|row| !row.trials.is_empty()),
     }
+}
+
+/// The headline's figure; a lower bound says so.
+fn value_text(row: &Row<'_>, headline: Headline, value: f64) -> String {
+    let at_least = if row.outruns { "≥ " } else { "" };
+    format!("{at_least}{}", headline_text(headline, value))
 }
 
 fn glance_row<'a>(
@@ -216,7 +230,7 @@ fn tier_cell(target: &TargetRecord, analysis: &ScenarioAnalysis<'_>) -> TierCell
     let Some(figures) = &row.figures else {
         return TierCell { tier: String::new(), cell: Cell::none() };
     };
-    let text = headline_text(analysis.scenario.headline, figures.headline.median);
+    let text = value_text(row, analysis.scenario.headline, figures.headline.median);
     let tier = match row.standing {
         Standing::Ranked { tier } => tier.to_string(),
         Standing::Unranked { .. } => String::new(),
