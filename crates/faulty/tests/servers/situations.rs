@@ -80,8 +80,8 @@ pub(crate) fn two_agree_after_a_third_has_left(probe: &Probe) -> Seen {
 }
 
 pub(crate) fn two_who_send_at_once_hear_themselves(probe: &Probe) -> Seen {
-    // So that what arrives within five milliseconds arrives together.
-    let server = probe.start_with(&["--batch-milliseconds=5"])?;
+    // So that what arrives within twenty milliseconds arrives together.
+    let server = probe.start_with(&["--batch-milliseconds=20"])?;
     let (mut first, mut second) = (server.connect()?, server.connect()?);
     second.round_trip(b"both are there")?;
     first.expect(b"both are there")?;
