@@ -235,6 +235,19 @@ mod tests {
     }
 
     #[test]
+    fn without_patterns_all_cases_are_selected_or_the_quick_ones() {
+        let all = select(&[], false).expect("no pattern is wrong");
+        let quick = select(&[], true).expect("no pattern is wrong");
+        assert_eq!(all.len(), cases::all().len());
+        assert!(quick.iter().all(|case| case.traits.quick));
+        assert!(!quick.is_empty() && quick.len() < all.len());
+        // Who names a case wants it, quick or not.
+        let slow = all.iter().find(|case| !case.traits.quick).expect("one is not quick");
+        let named = select(&[slow.id.to_owned()], true).expect("it exists");
+        assert_eq!(named.len(), 1);
+    }
+
+    #[test]
     fn a_pattern_that_selects_nothing_is_an_error_that_helps() {
         let error = select(&["order/*".to_owned(), "idle-cpu".to_owned()], false).unwrap_err();
         assert_eq!(error.to_string(), "no case matches 'idle-cpu': did you mean 'life/idle-cpu'?");

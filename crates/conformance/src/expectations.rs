@@ -155,6 +155,20 @@ mod tests {
     }
 
     #[test]
+    fn of_two_reasons_for_one_case_the_later_counts() {
+        let case = |id: &str| {
+            *crate::case::select(&[id.to_owned()], false).expect("there is one").first().unwrap()
+        };
+        let own =
+            vec![known("life/idle-cpu", "it spins"), known("end/close-after-end", "it waits")];
+        let theirs = vec![known("life/idle-cpu", "it polls")];
+        let both = Expectations::new(own).unwrap().with(Expectations::new(theirs).unwrap());
+        assert_eq!(both.reason(case("life/idle-cpu")), Some("it polls"));
+        assert_eq!(both.reason(case("end/close-after-end")), Some("it waits"));
+        assert_eq!(both.reason(case("start/ipv6")), None);
+    }
+
+    #[test]
     fn a_file_of_expectations_is_read_and_its_mistakes_are_one_line() {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         writeln!(file, "[[known_failure]]\ncase = 'life/idle-cpu'\nreason = 'it spins'")

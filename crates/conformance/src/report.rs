@@ -350,6 +350,14 @@ mod tests {
     }
 
     #[test]
+    fn bytes_come_back_from_their_digits() {
+        let excerpt = Excerpt { offset: 7, bytes: (0..=255).collect() };
+        let report = BytesReport::from(excerpt.clone());
+        assert!(report.hex.starts_with("000102") && report.hex.ends_with("fdfeff"));
+        assert_eq!(report.excerpt(), excerpt);
+    }
+
+    #[test]
     fn the_published_schema_is_that_of_the_code() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/check-1.json");
         if std::env::var_os("UPDATE_SCHEMA").is_some() {

@@ -131,6 +131,9 @@ mod tests {
                 matches!(Tagger::new(7).read(&body), Reading::Damaged(..)),
                 "a change at {offset} went unseen"
             );
+            if offset >= TAG_BYTES {
+                assert_eq!(Tagger::new(7).read(&body), Reading::Damaged(TAG, offset));
+            }
         }
     }
 

@@ -167,3 +167,125 @@ fn style(verdict: Verdict) -> Style {
 fn paint(look: Look, style: Style, text: &str) -> String {
     if look.colours { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::BytesReport;
+    use crate::verdict::Level;
+
+    const PLAIN: Look = Look { colours: false, every_case: false };
+
+    fn case(id: &str, clause: &str, verdict: Verdict, detail: &str) -> CaseReport {
+        CaseReport {
+            id: id.to_owned(),
+            clause: clause.to_owned(),
+            level: Level::Must,
+            verdict,
+            detail: detail.to_owned(),
+            seconds: 0.25,
+            known_failure: None,
+            failure: None,
+        }
+    }
+
+    fn failure() -> FailureReport {
+        FailureReport {
+            clause: "LIFE-4".to_owned(),
+            clause_text: "Idle costs nothing.".to_owned(),
+            expected: "next to no processor time".to_owned(),
+            came: "all of it,\nall the time".to_owned(),
+            connection: Some("#1".to_owned()),
+            bytes: Some(BytesReport { offset: 16, hex: "0568656c6c6f".to_owned() }),
+            log: vec!["spinning".to_owned()],
+            rerun: "zillions check spin --case life/idle-cpu".to_owned(),
+        }
+    }
+
+    fn report(cases: Vec<CaseReport>) -> CheckReport {
+        let (name, verdict) = ("spin".to_owned(), Verdict::Fail);
+        let target = TargetReport { name, command: Vec::new(), verdict, seconds: 1.5, cases };
+        CheckReport::new(7, true, vec![target])
+    }
+
+    #[test]
+    fn groups_come_first_then_failures_in_full_then_the_sum() {
+        let failing = CaseReport {
+            failure: Some(failure()),
+            ..case("life/idle-cpu", "LIFE-4", Verdict::Fail, "it spins")
+        };
+        let known = CaseReport {
+            known_failure: Some("ever since".to_owned()),
+            failure: None,
+            ..case("life/sigterm", "LIFE-1", Verdict::Skip, "no such signal")
+        };
+        let cases = vec![
+            case("start/ipv6", "START-8", Verdict::Pass, ""),
+            case("start/says-why", "START-7", Verdict::Info, "it says why"),
+            failing,
+            known,
+        ];
+        let expected = "\
+spin
+  start    2/2 passed  0.5 s
+  life     0/2 passed  0.5 s
+    fail         life/idle-cpu                LIFE-4    0.25 s
+    skip         life/sigterm                 LIFE-1    0.25 s  no such signal
+
+fail life/idle-cpu
+  LIFE-4: Idle costs nothing.
+  expected    next to no processor time
+  came        all of it,
+              all the time
+  connection  #1
+  received last (offset, bytes):
+          16  05 68 65 6c 6c 6f                                .hello
+  the server's log:
+    | spinning
+  again       zillions check spin --case life/idle-cpu
+
+spin: fail (1 passed, 1 failed, 1 info, 1 skipped, strict) in 1.5 s
+";
+        assert_eq!(render(&report(cases), PLAIN), expected);
+    }
+
+    #[test]
+    fn a_known_failure_tells_its_reason_and_a_failure_without_a_log_shows_none() {
+        let failing = CaseReport {
+            known_failure: Some("ever since".to_owned()),
+            failure: Some(FailureReport {
+                log: Vec::new(),
+                connection: None,
+                bytes: None,
+                ..failure()
+            }),
+            ..case("life/idle-cpu", "LIFE-4", Verdict::Fail, "")
+        };
+        let line = case_line(&failing, PLAIN);
+        assert!(line.ends_with("0.25 s  known: ever since"), "{line}");
+        let lines = failure_lines(failing.failure.as_ref().expect("it failed"));
+        assert_eq!(lines.len(), 5, "{lines:?}");
+        assert_eq!(lines[4], "again       zillions check spin --case life/idle-cpu");
+    }
+
+    #[test]
+    fn every_case_is_listed_where_that_is_asked_for_and_colours_where_they_may_be() {
+        let cases = || vec![case("start/ipv6", "START-8", Verdict::Pass, "")];
+        assert!(!render(&report(cases()), PLAIN).contains("start/ipv6"));
+        let look = Look { every_case: true, ..PLAIN };
+        let listed = render(&report(cases()), look);
+        assert!(listed.contains("    pass         start/ipv6 "), "{listed}");
+        let coloured = render(&report(cases()), Look { colours: true, ..look });
+        assert!(coloured.contains("\u{1b}[32mpass"), "{coloured:?}");
+    }
+
+    #[test]
+    fn of_several_targets_there_is_an_overview() {
+        let mut two = report(vec![case("start/ipv6", "START-8", Verdict::Pass, "")]);
+        let sum = "spin: fail (1 passed, strict) in 1.5 s\n";
+        assert_eq!(render(&two, PLAIN).matches(sum).count(), 1);
+        two.targets.push(two.targets[0].clone());
+        assert_eq!(render(&two, PLAIN).matches(sum).count(), 4);
+        assert!(render(&two, PLAIN).ends_with(&format!("\n\n{sum}{sum}")));
+    }
+}

@@ -357,6 +357,10 @@ mod tests {
         let tally = self::tally(&[3, 4, 7, 6]);
         assert!(tally.has(3) && tally.has(4) && !tally.has(5) && tally.has(6) && tally.has(7));
         assert_eq!(tally.missing(), 1);
+        let tally = self::tally(&[40, 9, 30]);
+        assert!(tally.has(40) && tally.has(30) && tally.has(9));
+        assert!((10..30).all(|sequence| !tally.has(sequence)));
+        assert_eq!(tally.missing(), 29);
     }
 
     #[test]
@@ -368,7 +372,38 @@ mod tests {
         recorder.expect_plain();
         recorder.receive(0, b"plain", 8, 0);
         assert_eq!(recorder.violations().len(), 1);
+        assert_eq!(recorder.plain(0), [b"plain".to_vec()]);
         assert_eq!(recorder.take_plain(0), vec![b"plain".to_vec()]);
+        recorder.ignore_plain();
+        recorder.receive(0, b"flood", 14, 0);
+        assert!(recorder.plain(0).is_empty() && recorder.violations().len() == 1);
+    }
+
+    #[test]
+    fn senders_are_mixed_when_one_comes_between_two_messages_of_anothers_burst() {
+        let mut recorder = Recorder::new(1);
+        recorder.join();
+        recorder.join();
+        let said = |recorder: &mut Recorder, sender| {
+            let mut body = Vec::new();
+            recorder.send(sender, 40, &mut body);
+            body
+        };
+        let before = said(&mut recorder, 0);
+        recorder.receive(0, &before, 0, 0);
+        recorder.begin_burst(0);
+        recorder.begin_burst(1);
+        let first = [said(&mut recorder, 0), said(&mut recorder, 0)];
+        let second = [said(&mut recorder, 1), said(&mut recorder, 1)];
+        // One after the other: of nobody's burst has anything come before another's.
+        for body in [&first[0], &second[0]] {
+            recorder.receive(0, body, 0, 0);
+        }
+        assert_eq!(recorder.mixed(), 0);
+        recorder.receive(0, &first[1], 0, 0);
+        assert_eq!(recorder.mixed(), 1);
+        recorder.receive(0, &second[1], 0, 0);
+        assert_eq!(recorder.mixed(), 2);
     }
 
     #[test]
@@ -400,6 +435,10 @@ mod tests {
         assert!(recorder.violations()[0].what.contains("twice"));
         body[30] ^= 1;
         recorder.receive(0, &body, 82, 0);
-        assert!(recorder.violations()[1].what.contains("changed"));
+        let changed = &recorder.violations()[1].what;
+        assert_eq!(
+            changed,
+            "message 0 of client #0 came changed: 40 bytes, the first difference at byte 30"
+        );
     }
 }
