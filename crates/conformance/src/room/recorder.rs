@@ -368,7 +368,8 @@ mod tests {
         let mut recorder = Recorder::new(1);
         recorder.join();
         recorder.receive(0, b"welcome", 0, 0);
-        assert_eq!(recorder.violations().len(), 1);
+        let told = "a frame came that nobody sent: 7 bytes [77 65 6c 63 6f 6d 65]";
+        assert_eq!(recorder.violations()[0].what, told);
         recorder.expect_plain();
         recorder.receive(0, b"plain", 8, 0);
         assert_eq!(recorder.violations().len(), 1);
