@@ -125,7 +125,7 @@ pub(super) fn keep_build_logs(
     let kept = folder.join("build-logs");
     for candidate in candidates {
         let record = &candidate.target.record;
-        // Executables from elsewhere have sources nowhere, and no build.
+        // An executable from elsewhere has no sources here, and no build.
         if record.sources.is_empty() {
             continue;
         }
