@@ -16,7 +16,7 @@ const PATIENCE_FAULTY: Duration = Duration::from_secs(1);
 
 /// How often a fault may fail to show: some need things to happen at the same time, and on a
 /// busy machine they happen one after the other.
-const SHOWINGS_MAX: usize = 5;
+pub(crate) const SHOWINGS_MAX: usize = 5;
 
 /// How long nothing comes before something is said again.
 const AGAIN: Duration = Duration::from_millis(100);

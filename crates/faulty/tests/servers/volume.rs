@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Probe, Seen, ensure};
+use crate::support::{Client, Probe, SHOWINGS_MAX, Seen, ensure};
 
 /// Twice as many as the rarest fault needs, so that it shows for certain.
 const MANY: u32 = 10_500;
@@ -146,15 +146,18 @@ fn an_order_exists(histories: &[Vec<Event>], claims: Claims) -> Seen {
     ensure(placed == total, format!("{} messages are in a circle", total - placed))
 }
 
-fn histories_with(fault: &str) -> Vec<Vec<Event>> {
+/// Histories that contradict the claims: on a busy machine a fault may need more than one go.
+fn histories_against(claims: Claims, fault: &str) -> Vec<Vec<Event>> {
     // A loaded machine may take long: this is no probe that is given up.
-    histories(&Probe::with_knobs([format!("--fault={fault}")])).unwrap()
+    let probe = Probe::with_knobs([format!("--fault={fault}")]);
+    let mut gos = (0..SHOWINGS_MAX).map(|_| histories(&probe).unwrap());
+    gos.find(|histories| an_order_exists(histories, claims).is_err())
+        .unwrap_or_else(|| panic!("the fault {fault} did not show"))
 }
 
 #[test]
 fn no_two_receivers_of_the_three_cycle_disagree() {
-    let histories = histories_with("three-cycle");
-    assert!(an_order_exists(&histories, Claims::SameKind).is_err());
+    let histories = histories_against(Claims::SameKind, "three-cycle");
     for first in 0..CLIENTS {
         for second in 0..first {
             let only_two_receive = (0..CLIENTS).map(|client| {
@@ -170,7 +173,6 @@ fn no_two_receivers_of_the_three_cycle_disagree() {
 
 #[test]
 fn only_causality_forbids_the_order_of_overtaking_replies() {
-    let histories = histories_with("reply-overtakes");
+    let histories = histories_against(Claims::ReceivedBeforeSentToo, "reply-overtakes");
     assert_eq!(an_order_exists(&histories, Claims::SameKind), Ok(()));
-    assert!(an_order_exists(&histories, Claims::ReceivedBeforeSentToo).is_err());
 }
