@@ -251,5 +251,9 @@ mod tests {
     fn a_pattern_that_selects_nothing_is_an_error_that_helps() {
         let error = select(&["order/*".to_owned(), "idle-cpu".to_owned()], false).unwrap_err();
         assert_eq!(error.to_string(), "no case matches 'idle-cpu': did you mean 'life/idle-cpu'?");
+        // A word of two letters is in many ids, and says nothing.
+        let error = select(&["is".to_owned()], false).unwrap_err();
+        assert!(cases::all().iter().any(|case| case.id.contains("is")));
+        assert_eq!(error.to_string(), "no case matches 'is'");
     }
 }

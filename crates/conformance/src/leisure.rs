@@ -5,8 +5,6 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use zillions_harness::Server;
-
 /// What takes less than this is not slow.
 const SLOW: Duration = Duration::from_millis(100);
 /// A server is idle if all that worked, or waited for a processor, did so for
@@ -26,15 +24,19 @@ impl Stretch {
         Self { began: Instant::now(), own: own_time() }
     }
 
-    /// Whether start and stretch together took long, and neither the server nor
-    /// this thread had much to do or had to wait for a processor. If the system
-    /// does not tell, the server counts as busy.
-    pub(crate) fn was_leisurely(&self, server: &Server) -> bool {
-        let elapsed = self.began.elapsed() + Duration::from_secs_f64(server.start_seconds());
+    /// Whether `start`, which is how long the server `pid` took to get ready,
+    /// and this stretch together took long, and neither the server nor this
+    /// thread had much to do or had to wait for a processor. If the system does
+    /// not tell, the server counts as busy.
+    pub(crate) fn was_leisurely(&self, start: Duration, pid: u32) -> bool {
+        let elapsed = self.began.elapsed() + start;
         let own = own_time().saturating_sub(self.own);
-        let busy = own + server_time(server.pid()).unwrap_or(elapsed);
-        elapsed >= SLOW && busy < elapsed / BUSY_PART
+        is_leisurely(elapsed, own + server_time(pid).unwrap_or(elapsed))
     }
+}
+
+fn is_leisurely(elapsed: Duration, busy: Duration) -> bool {
+    elapsed >= SLOW && busy < elapsed / BUSY_PART
 }
 
 fn own_time() -> Duration {
@@ -44,10 +46,10 @@ fn own_time() -> Duration {
         .unwrap_or_default()
 }
 
-/// What the threads of the server's first process have worked and waited for a
-/// processor since they began; nothing where the system does not tell.
-pub(crate) fn wanted(server: &Server) -> Duration {
-    server_time(server.pid()).unwrap_or_default()
+/// What the threads of a process have worked and waited for a processor since
+/// they began; nothing where the system does not tell.
+pub(crate) fn wanted(pid: u32) -> Duration {
+    server_time(pid).unwrap_or_default()
 }
 
 /// What the threads of a process have worked and waited for a processor.
@@ -82,5 +84,26 @@ mod tests {
     fn the_system_tells_about_this_process() {
         assert!(server_time(std::process::id()).is_some_and(|time| !time.is_zero()));
         assert_eq!(server_time(u32::MAX), None);
+        assert!(!own_time().is_zero() && !wanted(std::process::id()).is_zero());
+        assert_eq!(wanted(u32::MAX), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_took_long_and_did_little_was_leisurely() {
+        let leisurely = |elapsed, busy| {
+            is_leisurely(Duration::from_millis(elapsed), Duration::from_millis(busy))
+        };
+        assert!(leisurely(100, 24) && leisurely(1000, 0));
+        assert!(!leisurely(100, 25) && !leisurely(99, 0));
+    }
+
+    #[test]
+    fn starting_belongs_to_the_stretch() {
+        let (own, hour) = (std::process::id(), Duration::from_secs(3600));
+        let stretch = Stretch::begin();
+        assert!(stretch.was_leisurely(hour, own));
+        // One of which the system does not tell counts as busy.
+        assert!(!stretch.was_leisurely(hour, u32::MAX));
+        assert!(!Stretch::begin().was_leisurely(Duration::ZERO, own), "it took no time");
     }
 }

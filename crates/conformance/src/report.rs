@@ -282,6 +282,11 @@ mod tests {
         }
     }
 
+    fn target(verdict: Verdict) -> TargetReport {
+        let cases = vec![case(verdict)];
+        TargetReport { name: "x".to_owned(), command: Vec::new(), verdict, seconds: 0.5, cases }
+    }
+
     fn verdict(verdicts: &[Verdict], strict: bool) -> Verdict {
         let cases: Vec<CaseReport> = verdicts.iter().map(|&verdict| case(verdict)).collect();
         target_verdict(&cases, strict)
@@ -320,6 +325,8 @@ mod tests {
             (vec![Error, Fail, Pass], 1),
         ] {
             assert_eq!(exit_code(verdicts.clone()), code, "{verdicts:?}");
+            let targets = verdicts.iter().map(|&verdict| target(verdict)).collect();
+            assert_eq!(CheckReport::new(1, false, targets).exit_code(), code, "{verdicts:?}");
         }
     }
 

@@ -314,7 +314,8 @@ impl Trial {
         let stretch = Stretch::begin();
         let outcome = self.act(&mut room, act);
         if let Ok(server) = room.server() {
-            self.shared.leisurely.get_or_init(|| stretch.was_leisurely(server));
+            let start = Duration::from_secs_f64(server.start_seconds());
+            self.shared.leisurely.get_or_init(|| stretch.was_leisurely(start, server.pid()));
         }
         room.conclude(outcome)
     }

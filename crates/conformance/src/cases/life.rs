@@ -253,9 +253,9 @@ fn idle_cpu_of_odd_clients(room: &mut Room) -> Outcome {
 
 fn next_to_no_cpu(room: &mut Room) -> Outcome {
     let mut least = f64::INFINITY;
-    let (started, wanted_at_first) = (Instant::now(), leisure::wanted(room.server()?));
+    let (started, wanted_at_first) = (Instant::now(), leisure::wanted(room.server()?.pid()));
     for _ in 0..IDLE_WATCHES {
-        let (before, wanted_before) = (cpu_seconds(room)?, leisure::wanted(room.server()?));
+        let (before, wanted_before) = (cpu_seconds(room)?, leisure::wanted(room.server()?.pid()));
         let watched = Instant::now();
         room.pump_until(IDLE_WATCH, |_| false)?;
         let used = cpu_seconds(room)? - before;
@@ -281,7 +281,7 @@ fn next_to_no_cpu(room: &mut Room) -> Outcome {
 /// For which part of the time since `began` the server worked or waited for a
 /// processor, where it had done so for `before` until then.
 fn part_wanted(room: &Room, before: Duration, began: Instant) -> Result<f64, Stop> {
-    let wanted = leisure::wanted(room.server()?).saturating_sub(before);
+    let wanted = leisure::wanted(room.server()?.pid()).saturating_sub(before);
     Ok(wanted.as_secs_f64() / began.elapsed().as_secs_f64())
 }
 
