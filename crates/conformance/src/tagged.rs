@@ -103,6 +103,8 @@ fn next_word(state: &mut u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     const TAG: Tag = Tag { sender: 3, sequence: 70_000 };
@@ -120,6 +122,33 @@ mod tests {
             assert_eq!(body.len(), length);
             assert_eq!(Tagger::new(7).read(&body), Reading::Tagged(TAG));
         }
+    }
+
+    #[test]
+    fn a_message_is_appended_to_what_is_there() {
+        let mut two = b"before".to_vec();
+        Tagger::new(7).write(TAG, 100, &mut two);
+        assert_eq!(two, [&b"before"[..], &body(100)].concat());
+    }
+
+    #[test]
+    fn no_two_messages_of_a_room_or_of_two_rooms_have_the_same_filling() {
+        for salt in [0, 7, u32::MAX] {
+            let tag = |sender, sequence| Tag { sender, sequence };
+            let tags = (0..64).flat_map(|sender| (0..64).map(move |number| tag(sender, number)));
+            let fillings: HashSet<u64> = tags.map(|tag| Tagger::new(salt).filling(tag)).collect();
+            assert_eq!(fillings.len(), 64 * 64, "of the room with salt {salt}");
+        }
+        assert_ne!(Tagger::new(7).filling(TAG), Tagger::new(8).filling(TAG));
+    }
+
+    #[test]
+    fn words_are_those_that_splitmix64_is_known_for() {
+        // The first outputs of the generator's reference code for two seeds.
+        let mut zero = 0;
+        assert_eq!(next_word(&mut zero), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(next_word(&mut zero), 0x6e78_9e6a_a1b9_65f4);
+        assert_eq!(next_word(&mut 1_234_567), 6_457_827_717_110_365_317);
     }
 
     #[test]

@@ -175,4 +175,45 @@ mod tests {
         );
         assert!(rows[1].starts_with("      48  38 39 "), "{}", rows[1]);
     }
+
+    #[test]
+    fn the_words_of_reports_are_those_of_json() {
+        for level in [Level::Must, Level::Should, Level::Info] {
+            assert_eq!(serde_json::to_value(level).unwrap(), level.as_str());
+        }
+        for verdict in [
+            Verdict::Pass,
+            Verdict::Fail,
+            Verdict::Nonstrict,
+            Verdict::Info,
+            Verdict::Inconclusive,
+            Verdict::Skip,
+            Verdict::Error,
+        ] {
+            assert_eq!(serde_json::to_value(verdict).unwrap(), verdict.as_str());
+        }
+    }
+
+    #[test]
+    fn a_failure_can_count_against_another_clause_and_back() {
+        let clause = |stop: Stop| match stop {
+            Stop::Fail(failure) => {
+                assert_eq!((&*failure.expected, &*failure.came), ("a server", "none"));
+                failure.clause
+            }
+            other => panic!("no failure any more: {other:?}"),
+        };
+        let stop = || Stop::fail("a server", "none").breaking("LIFE-1");
+        assert_eq!(clause(stop()), Some("LIFE-1"));
+        assert_eq!(clause(stop().breaking_its_own()), None);
+    }
+
+    #[test]
+    fn an_error_of_the_system_is_the_harnesss_and_says_what_was_tried() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        match harness("connecting")(refused) {
+            Stop::Error(told) => assert_eq!(told, "connecting: connection refused"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
