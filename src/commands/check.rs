@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -23,6 +25,8 @@ use crate::targets::{self, Target};
 
 /// How long the build of an entry may take before it is checked.
 const BUILD_SECONDS_MAX: f64 = 1800.0;
+/// How long a server that runs already may take to be reached.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Check whether servers keep the spec, case by case.
 #[derive(Debug, Args)]
@@ -150,6 +154,7 @@ fn subjects(
 ) -> Result<(Vec<Subject>, Vec<Unchecked>), Failure> {
     if let Some(text) = &arguments.connect {
         let address = address::parse(text).map_err(Failure::usage)?;
+        somebody_listens(address)?;
         return Ok((vec![Subject::connect(address)], Vec::new()));
     }
     let targets = targets::select(&arguments.targets, &global.impls)?;
@@ -191,6 +196,17 @@ fn subjects(
         }
     }
     Ok((subjects, unchecked))
+}
+
+/// One line instead of a report in which every case was skipped.
+fn somebody_listens(address: SocketAddr) -> Outcome {
+    match TcpStream::connect_timeout(&address, CONNECT_MAX) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::harness(format!(
+            "no server can be reached at {address}: {}; start it first",
+            error.kind()
+        ))),
+    }
 }
 
 /// An entry of the gallery as a subject, with its known failures.

@@ -115,6 +115,18 @@ fn wrong_input_is_a_usage_error_with_one_line() {
 }
 
 #[test]
+fn a_running_server_that_does_not_run_is_told_in_one_line() {
+    let script = Script::server("");
+    let address = script.address();
+    let ended = run(ZILLIONS, &["check", "--connect", &address]);
+    assert_eq!((ended.code, &*ended.stdout), (70, ""), "{}", ended.stderr);
+    let expected = format!(
+        "zillions: error: no server can be reached at {address}: connection refused; start it first"
+    );
+    assert_eq!(ended.line(), expected);
+}
+
+#[test]
 fn labelled_histories_are_judged_as_labelled() {
     let folder = format!("{}/crates/ordering/tests/histories", env!("CARGO_MANIFEST_DIR"));
     let mut judged = 0;

@@ -274,7 +274,8 @@ spin: fail (1 passed, 1 failed, 1 info, 1 skipped, strict) in 1.5 s
         assert!(!render(&report(cases()), PLAIN).contains("start/ipv6"));
         let look = Look { every_case: true, ..PLAIN };
         let listed = render(&report(cases()), look);
-        assert!(listed.contains("    pass         start/ipv6 "), "{listed}");
+        let line = "    pass         start/ipv6                   START-8   0.25 s\n";
+        assert!(listed.contains(line), "{listed}");
         let coloured = render(&report(cases()), Look { colours: true, ..look });
         assert!(coloured.contains("\u{1b}[32mpass"), "{coloured:?}");
     }
