@@ -74,6 +74,79 @@ fn status(case: &CaseReport, strict: bool) -> TestCaseStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::Level;
+
+    fn case(verdict: Verdict, known_failure: Option<&str>) -> CaseReport {
+        CaseReport {
+            id: format!("group/{}", verdict.as_str()),
+            clause: "LIFE-4".to_owned(),
+            level: Level::Should,
+            verdict,
+            detail: "it spins".to_owned(),
+            seconds: 0.25,
+            known_failure: known_failure.map(str::to_owned),
+            failure: None,
+        }
+    }
+
+    /// What `render` says inside the element of each case: what it ended with and why.
+    fn endings(strict: bool, cases: Vec<CaseReport>) -> Vec<String> {
+        let target = TargetReport {
+            name: "spin".to_owned(),
+            command: Vec::new(),
+            verdict: Verdict::Fail,
+            seconds: 1.5,
+            cases,
+        };
+        let text = render(&CheckReport::new(7, strict, vec![target])).expect("text in memory");
+        assert!(text.contains("<testsuite name=\"spin\" "), "{text}");
+        let elements = text.split("<testcase ").skip(1);
+        elements
+            .map(|element| {
+                let (head, inside) = element.split_once('>').expect("a whole element");
+                assert!(head.contains("classname=\"spin.LIFE-4\" time=\"0.250\""), "{head}");
+                inside.split_once("</testcase>").map_or("", |(inside, _)| inside).trim().to_owned()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_verdict_has_its_own_end() {
+        let told = |kind: &str, verdict: &str, why: &str| {
+            format!("<{kind} message=\"{verdict}: {why}\" type=\"LIFE-4\"/>")
+        };
+        let all = || {
+            let unknown = [
+                Verdict::Pass,
+                Verdict::Info,
+                Verdict::Nonstrict,
+                Verdict::Fail,
+                Verdict::Error,
+                Verdict::Inconclusive,
+                Verdict::Skip,
+            ];
+            let known = [Verdict::Nonstrict, Verdict::Fail];
+            let unknown = unknown.map(|verdict| case(verdict, None));
+            unknown
+                .into_iter()
+                .chain(known.map(|verdict| case(verdict, Some("ever since"))))
+                .collect()
+        };
+        let mut expected = [
+            String::new(),
+            String::new(),
+            String::new(),
+            told("failure", "fail", "it spins"),
+            told("error", "error", "it spins"),
+            told("skipped", "inconclusive", "it spins"),
+            told("skipped", "skip", "it spins"),
+            told("skipped", "nonstrict", "ever since"),
+            told("skipped", "fail", "ever since"),
+        ];
+        assert_eq!(endings(false, all()), expected);
+        expected[2] = told("failure", "nonstrict", "it spins");
+        assert_eq!(endings(true, all()), expected);
+    }
 
     #[test]
     fn the_root_tells_no_number_of_skipped_tests_and_suites_do() {
@@ -84,7 +157,7 @@ mod tests {
         let text = without_skipped_at_root(junit.to_string().expect("text in memory"));
         let (root, suite) = text.split_once("<testsuite ").expect("a suite");
         assert!(!root.contains(" skipped=\""), "{root}");
-        assert!(root.contains("failures=\"0\" errors=\"0\">"), "{root}");
+        assert!(root.contains("\" tests=\"1\" failures=\"0\" errors=\"0\">"), "{root}");
         assert!(suite.contains(" skipped=\"1\""), "{suite}");
     }
 }
