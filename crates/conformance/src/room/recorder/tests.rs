@@ -212,3 +212,11 @@ fn a_message_that_comes_twice_or_changed_is_a_violation() {
         "message 0 of client #0 came changed: 40 bytes, the first difference at byte 30"
     );
 }
+
+#[test]
+fn of_a_long_body_the_beginning_is_shown() {
+    assert_eq!(show_body(b""), "the empty message");
+    let shown = ["61"; 24].join(" ");
+    assert_eq!(show_body(&[b'a'; 24]), format!("24 bytes [{shown}]"));
+    assert_eq!(show_body(&[b'a'; 25]), format!("25 bytes [{shown} …]"));
+}
