@@ -67,6 +67,29 @@ fn metrics_count_what_happened() {
 }
 
 #[test]
+fn a_shard_that_is_busy_with_small_messages_rests_unless_told_not_to() {
+    let rests_of = |rest_max: &str| {
+        let options = ["--shards", "1", "--rest-microseconds-max", rest_max];
+        let running = Running::start(&[&options[..], &["--metrics", "127.0.0.1:0"]].concat());
+        // So many that sending to all takes longer than the next message to come.
+        let mut clients: Vec<TcpStream> = (0..64).map(|_| running.connect()).collect();
+        let mut rests = 0;
+        for _ in 0..50 {
+            for _ in 0..200 {
+                send(&mut clients[0], b"");
+            }
+            rests = value(&running, "zillions_rests_total");
+            if rests > 0 {
+                break;
+            }
+        }
+        rests
+    };
+    assert!(rests_of("250") > 0);
+    assert_eq!(rests_of("0"), 0);
+}
+
+#[test]
 fn health_is_told_and_what_there_is_not() {
     let running = Running::start(&["--metrics", "127.0.0.1:0"]);
     let address = endpoint(&running);

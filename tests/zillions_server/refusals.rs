@@ -34,6 +34,8 @@ fn an_unknown_flag_is_named() {
     let line = refusal(64, &["--engine", "kqueue", "127.0.0.1:0"]);
     assert!(line.contains("invalid value 'kqueue' for '--engine <ENGINE>'"), "{line}");
     assert!(line.contains("epoll"), "it says what there is: {line}");
+    let line = refusal(64, &["--rest-microseconds-max", "100001", "127.0.0.1:0"]);
+    assert!(line.contains("100001 is not in 0..=100000"), "{line}");
 }
 
 #[test]

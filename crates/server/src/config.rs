@@ -29,6 +29,8 @@ pub struct Config {
     pub clients_per_ip_max: Option<usize>,
     /// How long a client may be silent.
     pub idle: Option<Duration>,
+    /// How long a busy shard may look away, so that more messages share a send.
+    pub rest_max: Duration,
     /// How long a stop may take to flush what is queued.
     pub drain: Duration,
 }

@@ -53,6 +53,8 @@ pub struct Counters {
     pub dropped: Counter,
     /// Rounds of the shard's loop: how often it was woken or went on by itself.
     pub passes: Counter,
+    /// Rounds after which the shard rested, so that more messages share a send.
+    pub rests: Counter,
     /// Rounds that could not append because a shard or a slow reader was behind.
     pub held_up: Counter,
 }

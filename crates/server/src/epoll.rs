@@ -98,6 +98,10 @@ impl Io for Epoll {
         Ok(())
     }
 
+    fn rest(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
     fn accept(&mut self) -> io::Result<Option<Accepted<OwnedFd>>> {
         self.listeners.accept()
     }

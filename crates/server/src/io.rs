@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::shard::Farewell;
 
-/// What a shard asks of the system. Nothing in here ever blocks, but [`wait`](Self::wait).
+/// What a shard asks of the system. Nothing in here ever blocks, but
+/// [`wait`](Self::wait) and [`rest`](Self::rest).
 pub trait Io {
     /// A connection; dropping it closes it.
     type Stream;
@@ -24,6 +25,9 @@ pub trait Io {
     /// # Errors
     /// When waiting itself is broken; the shard then ends.
     fn wait(&mut self, time_max: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
+
+    /// Does nothing for so long, whatever becomes ready meanwhile.
+    fn rest(&mut self, time: Duration);
 
     /// Takes the next pending connection of any listening socket, if there is one.
     ///

@@ -104,7 +104,7 @@ impl PerShard {
     }
 }
 
-const PER_SHARD: [PerShard; 11] = [
+const PER_SHARD: [PerShard; 12] = [
     PerShard::gauge("zillions_clients", "Clients now", |shard| &shard.clients),
     PerShard::gauge("zillions_lagging_clients", "Clients now that are behind", |shard| {
         &shard.lagging
@@ -138,6 +138,11 @@ const PER_SHARD: [PerShard; 11] = [
         |shard| &shard.dropped,
     ),
     PerShard::counter("zillions_wakeups", "Rounds of the shard's loop", |shard| &shard.passes),
+    PerShard::counter(
+        "zillions_rests",
+        "Rounds after which a busy shard rested, so that more messages share a send",
+        |shard| &shard.rests,
+    ),
 ];
 
 struct HouseMetrics(Arc<House<OwnedFd>>);

@@ -68,6 +68,9 @@ pub struct Options {
     /// Of which may wait to be sent (TCP_NOTSENT_LOWAT) [default: half the send buffer].
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub unsent_bytes_max: Option<usize>,
+    /// How long a busy shard looks away at most, so that small messages share a send; 0 never.
+    #[arg(long, value_name = "MICROSECONDS", default_value = "250", value_parser = clap::value_parser!(u64).range(0..=100_000))]
+    pub rest_microseconds_max: u64,
     /// How long a stop may take to flush what is queued.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub drain_seconds: u64,
@@ -219,6 +222,7 @@ impl Options {
             clients_max: self.max_clients.map(NonZeroUsize::get),
             clients_per_ip_max: self.max_clients_per_ip.map(NonZeroUsize::get),
             idle: self.idle_seconds.map(|seconds| Duration::from_secs(seconds.get())),
+            rest_max: Duration::from_micros(self.rest_microseconds_max),
             drain: Duration::from_secs(self.drain_seconds),
         })
     }

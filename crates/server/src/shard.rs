@@ -7,6 +7,7 @@
 //! others have a position of their own until they have caught up.
 
 mod receive;
+mod rest;
 mod send;
 mod upkeep;
 
@@ -25,6 +26,7 @@ use crate::counters::Counters;
 use crate::house::{House, Newcomer, Phase};
 use crate::io::{Io, Ready};
 use receive::Batch;
+use rest::Haste;
 
 /// One thread's share of the clients. [`pass`](Self::pass) is its loop's body.
 pub struct Shard<I: Io> {
@@ -49,6 +51,7 @@ pub struct Shard<I: Io> {
     stalled: bool,
     ready: Vec<Ready>,
     now: Duration,
+    haste: Haste,
     upkeep_at: Duration,
     /// The head when lags were last looked at.
     surveyed_at: u64,
@@ -97,6 +100,7 @@ impl<I: Io> Shard<I> {
             stalled: false,
             ready: Vec::new(),
             now: Duration::ZERO,
+            haste: Haste::default(),
             upkeep_at: Duration::ZERO,
             surveyed_at: 0,
             accept_at: None,
@@ -142,7 +146,9 @@ impl<I: Io> Shard<I> {
             }
             Phase::Flushing => self.begin_flush(),
         }
+        let sent_before = self.sent_up_to.position;
         self.send();
+        self.rest(sent_before);
         self.upkeep();
         Ok(!(self.flush_deadline.is_some() && self.clients.is_empty()))
     }
@@ -170,9 +176,11 @@ impl<I: Io> Shard<I> {
         let time_max = if sleeps { self.time_to_next_upkeep() } else { Some(Duration::ZERO) };
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
+        let asked = self.io.now();
         self.io.wait(time_max, &mut ready)?;
         self.house.wake_up(self.number);
         self.now = self.io.now();
+        self.haste.waited(self.now.saturating_sub(asked));
         let mut listener_is_ready = false;
         for ready in &ready {
             match *ready {

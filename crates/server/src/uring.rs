@@ -130,6 +130,10 @@ impl Io for Uring {
         self.epoll.wait(time_max, ready)
     }
 
+    fn rest(&mut self, time: Duration) {
+        self.epoll.rest(time);
+    }
+
     fn accept(&mut self) -> io::Result<Option<Accepted<OwnedFd>>> {
         self.epoll.accept()
     }
