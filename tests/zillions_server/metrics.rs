@@ -85,7 +85,7 @@ fn a_shard_that_is_busy_with_small_messages_rests_unless_told_not_to() {
         }
         rests
     };
-    assert!(rests_of("250") > 0);
+    assert!(rests_of("100") > 0);
     assert_eq!(rests_of("0"), 0);
 }
 

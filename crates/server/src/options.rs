@@ -69,7 +69,7 @@ pub struct Options {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub unsent_bytes_max: Option<usize>,
     /// How long a busy shard looks away at most, so that small messages share a send; 0 never.
-    #[arg(long, value_name = "MICROSECONDS", default_value = "250", value_parser = clap::value_parser!(u64).range(0..=100_000))]
+    #[arg(long, value_name = "MICROSECONDS", default_value = "100", value_parser = clap::value_parser!(u64).range(0..=100_000))]
     pub rest_microseconds_max: u64,
     /// How long a stop may take to flush what is queued.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clap::value_parser!(u64).range(0..=3600))]

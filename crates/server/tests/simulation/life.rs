@@ -129,7 +129,7 @@ fn config(dice: &mut Dice, ring_bytes: usize) -> Config {
         clients_max: dice.one_in(4).then_some(8),
         clients_per_ip_max: dice.one_in(4).then_some(2),
         idle: None,
-        rest_max: Duration::from_micros(250),
+        rest_max: Duration::from_micros(100),
         drain: Duration::from_secs(2),
     }
 }
