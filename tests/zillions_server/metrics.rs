@@ -85,8 +85,9 @@ fn a_shard_that_is_busy_with_small_messages_rests_unless_told_not_to() {
         }
         rests
     };
-    assert!(rests_of("100") > 0);
     assert_eq!(rests_of("0"), 0);
+    // Where server and publisher share a processor, one mostly waits for the other.
+    eventually("a shard rests", || rests_of("100") > 0);
 }
 
 #[test]
