@@ -1,8 +1,9 @@
 //! One thread's share of the clients: the loop that reads, appends and sends.
 //!
 //! A pass is: wait; take in newcomers; read what has come ([`receive`]); give it
-//! its place in the log; send everybody what is new ([`send`]); look after the
-//! slow, the silent and the leaving ([`upkeep`]). All clients that keep up share
+//! its place in the log; send everybody what is new ([`send`]); rest a moment if that was
+//! little and there is no end of it ([`rest`]); look after the slow, the silent and the
+//! leaving ([`upkeep`]). All clients that keep up share
 //! one position, so a pass sends them one and the same slice of the log. The
 //! others have a position of their own until they have caught up.
 

@@ -32,26 +32,29 @@ pub(super) struct Haste {
 impl Haste {
     /// Notes how long a wait took.
     pub(super) fn waited(&mut self, time: Duration) {
-        self.hasty_waits = if time < AT_ONCE { self.hasty_waits + 1 } else { 0 };
+        self.hasty_waits = if time < AT_ONCE { self.hasty_waits.saturating_add(1) } else { 0 };
     }
 
-    /// How long to rest, `rest_max` at most, after a pass that took `pass` and sent each
-    /// client `bytes`.
-    fn rest(&self, pass: Duration, bytes: u64, rest_max: Duration) -> Option<Duration> {
-        let worthwhile = (1..=GATHERED_BYTES).contains(&bytes) && pass >= PASS_MIN;
-        let busy = self.hasty_waits >= BUSY_WAITS;
-        (busy && worthwhile && !rest_max.is_zero()).then(|| (pass * REST_PER_PASS).min(rest_max))
+    /// Whether a shard that sent each client `bytes` may have a rest.
+    fn deserves_rest(&self, bytes: u64) -> bool {
+        self.hasty_waits >= BUSY_WAITS && (1..=GATHERED_BYTES).contains(&bytes)
     }
+}
+
+/// How long to rest, `rest_max` at most, after a pass that took `pass`.
+fn rest_after(pass: Duration, rest_max: Duration) -> Option<Duration> {
+    (pass >= PASS_MIN && !rest_max.is_zero()).then(|| (pass * REST_PER_PASS).min(rest_max))
 }
 
 impl<I: Io> Shard<I> {
     /// Rests if the shard is busy with sending little to many.
     pub(super) fn rest(&mut self, sent_before: u64) {
         let bytes = self.sent_up_to.position.saturating_sub(sent_before);
-        let pass = self.io.now().saturating_sub(self.now);
-        if self.house.phase() == Phase::Serving
+        if self.haste.deserves_rest(bytes)
             && self.to_send.is_empty()
-            && let Some(time) = self.haste.rest(pass, bytes, self.house.config.rest_max)
+            && self.house.phase() == Phase::Serving
+            && let pass = self.io.now().saturating_sub(self.now)
+            && let Some(time) = rest_after(pass, self.house.config.rest_max)
         {
             self.counters().rests.add(1);
             self.io.rest(time);
@@ -76,26 +79,32 @@ mod tests {
     #[test]
     fn who_never_had_to_wait_rests_twice_as_long_as_it_worked() {
         let busy = haste(&[LONG, Duration::ZERO, Duration::ZERO, Duration::ZERO]);
-        assert_eq!(busy.rest(PASS, 65, REST_MAX), Some(PASS * 2));
-        assert_eq!(busy.rest(PASS, GATHERED_BYTES, REST_MAX), Some(PASS * 2));
-        assert_eq!(busy.rest(LONG, 65, REST_MAX), Some(REST_MAX));
-        assert_eq!(busy.rest(PASS, 65, Duration::ZERO), None);
+        assert!(busy.deserves_rest(1) && busy.deserves_rest(GATHERED_BYTES));
+        assert_eq!(rest_after(PASS, REST_MAX), Some(PASS * 2));
+        assert_eq!(rest_after(LONG, REST_MAX), Some(REST_MAX));
+        assert_eq!(rest_after(PASS, Duration::ZERO), None);
     }
 
     #[test]
     fn who_had_to_wait_sends_at_once() {
-        assert_eq!(haste(&[]).rest(PASS, 65, REST_MAX), None);
-        assert_eq!(haste(&[Duration::ZERO, Duration::ZERO]).rest(PASS, 65, REST_MAX), None);
+        assert!(!haste(&[]).deserves_rest(65));
+        assert!(!haste(&[Duration::ZERO, Duration::ZERO]).deserves_rest(65));
         let paused = [Duration::ZERO, Duration::ZERO, Duration::ZERO, AT_ONCE];
-        assert_eq!(haste(&paused).rest(PASS, 65, REST_MAX), None);
+        assert!(!haste(&paused).deserves_rest(65));
     }
 
     #[test]
     fn what_is_short_or_large_or_nothing_is_not_worth_a_rest() {
         let busy = haste(&[Duration::ZERO; 3]);
-        assert_eq!(busy.rest(PASS_MIN, 65, REST_MAX), Some(PASS_MIN * 2));
-        assert_eq!(busy.rest(PASS_MIN - Duration::from_micros(1), 65, REST_MAX), None);
-        assert_eq!(busy.rest(PASS, 0, REST_MAX), None);
-        assert_eq!(busy.rest(PASS, GATHERED_BYTES + 1, REST_MAX), None);
+        assert!(!busy.deserves_rest(0) && !busy.deserves_rest(GATHERED_BYTES + 1));
+        assert_eq!(rest_after(PASS_MIN, REST_MAX), Some(PASS_MIN * 2));
+        assert_eq!(rest_after(PASS_MIN - Duration::from_micros(1), REST_MAX), None);
+    }
+
+    #[test]
+    fn a_shard_may_be_busy_for_ever() {
+        let mut busy = Haste { hasty_waits: u32::MAX };
+        busy.waited(Duration::ZERO);
+        assert!(busy.deserves_rest(65));
     }
 }
