@@ -1,14 +1,15 @@
-//! A case that cannot fail proves nothing: here each of them fails, all by
-//! itself, on a server with one fault.
+//! A case that cannot fail proves nothing, and one that cannot pass no more: here
+//! each of them, all by itself, fails on a server with one fault and passes on the
+//! correct one.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use libtest_mimic::{Failed, Trial};
-use zillions_conformance::all_cases;
+use zillions_conformance::{Options, all_cases};
 use zillions_faulty::Fault;
 
-use super::check_for_fault;
+use super::{check_for_fault, trial};
 
 /// For each case, in the order of the suite, a fault that it tells from the
 /// correct server.
@@ -116,11 +117,14 @@ const FAILS_ON: &[(&str, &str)] = &[
 const SEEDS: RangeInclusive<u64> = 1..=3;
 
 pub(super) fn trials() -> impl Iterator<Item = Trial> {
-    let complete = Trial::test("every case has a fault that it fails on", every_case_is_here);
-    let failing = FAILS_ON.iter().map(|&(case, fault)| {
-        Trial::test(format!("case {case} alone fails on {fault}"), move || fails_on(case, fault))
+    let complete = trial("every case has a fault that it fails on", every_case_is_here);
+    let passing = FAILS_ON.iter().map(|&(case, _)| {
+        trial(format!("case {case} alone passes on the correct server"), move || passes_on(case))
     });
-    std::iter::once(complete).chain(failing)
+    let failing = FAILS_ON.iter().map(|&(case, fault)| {
+        trial(format!("case {case} alone fails on {fault}"), move || fails_on(case, fault))
+    });
+    std::iter::once(complete).chain(passing).chain(failing)
 }
 
 fn every_case_is_here() -> Result<(), Failed> {
@@ -131,6 +135,11 @@ fn every_case_is_here() -> Result<(), Failed> {
     }
     let differing: Vec<&&str> = listed.symmetric_difference(&all).collect();
     Err(format!("listed or in the suite, and not both: {differing:?}").into())
+}
+
+fn passes_on(case: &str) -> Result<(), Failed> {
+    let options = Options { case_globs: vec![case.to_owned()], ..Options::default() };
+    super::passes_with(&super::baseline(), &options)
 }
 
 fn fails_on(case: &str, fault: &str) -> Result<(), Failed> {

@@ -15,8 +15,8 @@ use zillions_conformance::{
 use zillions_faulty::{Fault, Knobs, Shows};
 use zillions_harness::{PortLease, Server, StartOptions};
 
-use super::launch;
 use super::machine::Share;
+use super::{launch, trial};
 
 /// What the quick selection is allowed on a machine that does nothing else,
 /// times four for one that does.
@@ -35,7 +35,7 @@ pub(super) fn trials() -> Vec<Trial> {
         ("a known failure does not count, and an outdated one is an error", known_failures),
         ("the quick selection is quick, and events are told in order", quick_is_quick),
     ];
-    tests.into_iter().map(|(name, test)| Trial::test(name, move || shared(test))).collect()
+    tests.into_iter().map(|(name, test)| trial(name, move || shared(test))).collect()
 }
 
 fn shared(test: Test) -> Result<(), Failed> {
