@@ -3,32 +3,44 @@
 use std::fs;
 use std::path::PathBuf;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Values of one kind, a file each.
 pub(crate) struct Cache {
     folder: PathBuf,
+    schema: &'static str,
+}
+
+/// What stands in a file.
+#[derive(Serialize, Deserialize)]
+struct Kept<T> {
+    schema: String,
+    value: T,
 }
 
 impl Cache {
-    /// The values called `kind`; `None` if the user has no cache folder.
-    pub(crate) fn open(kind: &str) -> Option<Self> {
+    /// The values called `kind`, of the form that has the name and version `schema`; `None` if
+    /// the user has no cache folder.
+    pub(crate) fn open(kind: &str, schema: &'static str) -> Option<Self> {
         let folder = dirs::cache_dir()?.join("zillions").join(kind);
-        Some(Self { folder })
+        Some(Self { folder, schema })
     }
 
     /// The value that was kept under `name`; whatever else stands there is as good as nothing.
     pub(crate) fn recall<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        serde_json::from_slice(&fs::read(self.folder.join(name)).ok()?).ok()
+        let json = fs::read(self.folder.join(name)).ok()?;
+        let kept: Kept<T> = serde_json::from_slice(&json).ok()?;
+        (kept.schema == self.schema).then_some(kept.value)
     }
 
     /// Keeps a value. If that fails, the next run finds out again, which is no harm.
     pub(crate) fn remember<T: Serialize>(&self, name: &str, value: &T) {
+        let kept = Kept { schema: self.schema.to_owned(), value };
         let path = self.folder.join(name);
         let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
         let written = fs::create_dir_all(&self.folder)
-            .and_then(|()| serde_json::to_vec_pretty(value).map_err(Into::into))
+            .and_then(|()| serde_json::to_vec_pretty(&kept).map_err(Into::into))
             .and_then(|json| fs::write(&unfinished, json))
             .and_then(|()| fs::rename(&unfinished, path));
         if written.is_err() {

@@ -16,9 +16,7 @@ pub(crate) static NO_FORK: Mutex<()> = Mutex::new(());
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
     /// Not `IP:PORT`.
-    #[error(
-        "'{text}' is no address to listen on: write IP:PORT, for example 127.0.0.1:8080 or [::1]:8080"
-    )]
+    #[error("'{text}' is no address: write IP:PORT, for example 127.0.0.1:8080 or [::1]:8080")]
     Unparsable {
         /// What was given.
         text: String,

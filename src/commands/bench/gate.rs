@@ -1,6 +1,5 @@
 //! Whether a server keeps the spec well enough to be measured.
 
-use serde::{Deserialize, Serialize};
 use zillions_bench::{Gate, program};
 use zillions_conformance::{CaseReport, Options, TargetReport, Unobserved, Verdict};
 use zillions_report::record::{CaseRecord, ConformanceRecord, TargetRecord};
@@ -9,7 +8,7 @@ use super::target::Candidate;
 use crate::cache::Cache;
 
 /// Name and version of what is kept of a check.
-const SCHEMA: &str = "zillions.checked/1";
+const SCHEMA: &str = "zillions.checked/2";
 
 /// Asks the conformance suite, unless the same program has passed the same suite before.
 pub(super) struct Checks {
@@ -19,20 +18,13 @@ pub(super) struct Checks {
     suite_hash: String,
 }
 
-/// What is kept of a check.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    schema: String,
-    conformance: ConformanceRecord,
-}
-
 impl Checks {
     /// Checks that may remember and recall passes; with `fresh` they do not.
     pub(super) fn new(fresh: bool) -> Self {
         let suite_hash =
             std::env::current_exe().ok().and_then(|path| program::hash_of_file(&path).ok());
         // Without a hash nothing could be told apart.
-        let cache = Cache::open("checked").filter(|_| !fresh && suite_hash.is_some());
+        let cache = Cache::open("checked", SCHEMA).filter(|_| !fresh && suite_hash.is_some());
         Self { cache, suite_hash: suite_hash.unwrap_or_default() }
     }
 
@@ -62,16 +54,15 @@ impl Checks {
         let conformance = conformance(&report);
         // Only a pass is kept: what failed may have failed for want of time.
         if let (Some(cache), Verdict::Pass) = (&self.cache, report.verdict) {
-            let kept = Kept { schema: SCHEMA.to_owned(), conformance: conformance.clone() };
-            cache.remember(&name, &kept);
+            cache.remember(&name, &conformance);
         }
         let is_refused = matches!(report.verdict, Verdict::Fail | Verdict::Error);
         Gate { conformance: Some(conformance), refusal: is_refused.then(|| failures(&report)) }
     }
 
     fn recall(&self, name: &str) -> Option<ConformanceRecord> {
-        let kept: Kept = self.cache.as_ref()?.recall(name)?;
-        (kept.schema == SCHEMA).then_some(ConformanceRecord { cached: true, ..kept.conformance })
+        let conformance: ConformanceRecord = self.cache.as_ref()?.recall(name)?;
+        Some(ConformanceRecord { cached: true, ..conformance })
     }
 
     /// Another program, tool chain or suite has another name.

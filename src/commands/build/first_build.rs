@@ -3,19 +3,14 @@
 //! A second build does next to nothing, and its time says nothing. So the time of the one that
 //! made the program is kept.
 
-use serde::{Deserialize, Serialize};
 use zillions_bench::program;
 use zillions_harness::manifest::Entry;
 
 use crate::cache::Cache;
 
-/// Name and version of what is kept.
-const SCHEMA: &str = "zillions.first-build/1";
-
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    schema: String,
-    seconds: f64,
+/// Where the seconds that first builds took are kept; `None` if there is no such place.
+fn kept() -> Option<Cache> {
+    Cache::open("first-builds", "zillions.first-build/2")
 }
 
 /// What can be known of the first build, found out before a build.
@@ -39,8 +34,7 @@ pub(super) fn before(entry: &Entry, versions: &[String]) -> FirstBuild {
     if entry.launch().is_err() {
         return FirstBuild::Now(name);
     }
-    let kept: Option<Kept> = Cache::open("first-builds").and_then(|cache| cache.recall(&name));
-    FirstBuild::Past(kept.filter(|kept| kept.schema == SCHEMA).map(|kept| kept.seconds))
+    FirstBuild::Past(kept().and_then(|cache| cache.recall(&name)))
 }
 
 impl FirstBuild {
@@ -48,8 +42,8 @@ impl FirstBuild {
     pub(super) fn took(self, seconds: f64) -> Option<f64> {
         match self {
             Self::Now(name) => {
-                if let Some(cache) = Cache::open("first-builds") {
-                    cache.remember(&name, &Kept { schema: SCHEMA.to_owned(), seconds });
+                if let Some(cache) = kept() {
+                    cache.remember(&name, &seconds);
                 }
                 Some(seconds)
             }
