@@ -17,6 +17,13 @@ pub const SUITE_SECONDS_MAX: u64 = 110;
 /// machine comes near it.
 pub const SUITE_SECONDS_MAX_FLAWLESS: u64 = 600;
 
+/// Time for one target, in seconds, after which cases that wait are broken off
+/// once one has failed.
+pub const SUITE_SECONDS_MAX_WAITING: u64 = 160;
+/// Time for one case, in seconds, after which it is broken off: it is over in a
+/// few, and a slow server makes it wait a minute.
+pub const CASE_SECONDS_MAX: u64 = 150;
+
 /// What a run of the suite is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {

@@ -342,7 +342,7 @@ impl Room {
         let started = Instant::now();
         let patience = self.trial.patience();
         let mut pending = clients.to_vec();
-        let mut progress = (0, started);
+        let mut progress = ((0, pending.len()), started);
         loop {
             pending.retain(|&index| !done(self, index));
             if pending.is_empty() {
@@ -352,9 +352,13 @@ impl Room {
             {
                 return Err(self.failure(index, expected, self.describe_end(index)));
             }
+            if let Some(stop) = self.trial.out_of_time(self.opened.elapsed()) {
+                return Err(stop);
+            }
+            // Somebody gets something, or one more has got it.
             let arrived: u64 = pending.iter().map(|&i| self.client(i).bytes_received()).sum();
-            if arrived != progress.0 {
-                progress = (arrived, Instant::now());
+            if (arrived, pending.len()) != progress.0 {
+                progress = ((arrived, pending.len()), Instant::now());
             }
             if progress.1.elapsed() > patience || started.elapsed() > patience * PROGRESS_FACTOR {
                 self.trial.waited_in_vain(started.elapsed());

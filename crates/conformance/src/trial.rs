@@ -15,7 +15,10 @@ use zillions_ordering::{History, save};
 use crate::case::Case;
 use crate::cases;
 use crate::leisure::Stretch;
-use crate::options::{Options, SUITE_SECONDS_MAX, SUITE_SECONDS_MAX_FLAWLESS};
+use crate::options::{
+    CASE_SECONDS_MAX, Options, SUITE_SECONDS_MAX, SUITE_SECONDS_MAX_FLAWLESS,
+    SUITE_SECONDS_MAX_WAITING,
+};
 use crate::room::{Room, Volume};
 use crate::subject::{Reach, Subject};
 use crate::verdict::{Outcome, Stop};
@@ -151,6 +154,25 @@ impl Trial {
 
     pub(crate) fn waited_in_vain(&self, time: Duration) {
         self.shared.waited_in_vain_ms.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Why a case that has taken `time` so far should wait no longer, if that is so.
+    pub(crate) fn out_of_time(&self, time: Duration) -> Option<Stop> {
+        let shared = &self.shared;
+        let case_max = CASE_SECONDS_MAX * u64::from(shared.options.rounds.max(1));
+        let failed = shared.a_case_failed.load(Ordering::Relaxed);
+        let reason = if time > Duration::from_secs(case_max) {
+            format!("broken off after {case_max} s: the server answers, but too slowly")
+        } else if failed && shared.began.elapsed() > Duration::from_secs(SUITE_SECONDS_MAX_WAITING)
+        {
+            format!(
+                "broken off: the {SUITE_SECONDS_MAX_WAITING} s for one target were used up; \
+                 choose it alone with --case"
+            )
+        } else {
+            return None;
+        };
+        Some(Stop::Inconclusive(reason))
     }
 
     /// Whether only the quick selection was asked for.

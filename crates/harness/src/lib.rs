@@ -23,6 +23,7 @@ mod output;
 pub mod port;
 pub mod sample;
 pub mod server;
+mod sockets;
 pub mod start_error;
 pub mod toolchain;
 

@@ -16,6 +16,7 @@ use crate::interrupt;
 use crate::launch::Launch;
 use crate::output::{FirstLine, Output};
 use crate::sample::{Sample, SampleError};
+use crate::sockets;
 use crate::start_error::{LogTail, Printed, StartError};
 
 /// How many lines of its log are shown when a server fails.
@@ -167,6 +168,12 @@ impl Server {
     /// When the server has ended.
     pub fn sample(&self) -> Result<Sample, SampleError> {
         Sample::of(&self.group.members())
+    }
+
+    /// Where its process tree listens for TCP connections now; nothing where the
+    /// system does not tell.
+    pub fn listening_on(&self) -> Vec<SocketAddr> {
+        sockets::listening(&self.group.members())
     }
 
     /// Sends SIGTERM, waits up to `grace_seconds`, kills what is left.

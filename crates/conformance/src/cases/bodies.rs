@@ -16,6 +16,20 @@ pub(super) fn every_length(room: &mut Room) -> Outcome {
     Ok(Note::new())
 }
 
+/// Lengths at the ends of what one byte can say, signed or not.
+const EDGES: [usize; 6] = [0, 1, 127, 128, 254, 255];
+
+pub(super) fn every_pair(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    for first in EDGES {
+        for second in EDGES {
+            let bodies = [random_body(room, first), random_body(room, second)];
+            room.exchange(clients[0], &bodies, &clients)?;
+        }
+    }
+    Ok(Note::new())
+}
+
 /// What programs that look into bodies take for a command, a mark, a format or an
 /// escape.
 const TAKEN_FOR_MORE: [&[u8]; 18] = [

@@ -1,31 +1,20 @@
 //! END: half-close, end of file, resets.
 
-use std::fs;
-use std::time::{Duration, Instant};
+mod leaving;
+
+use std::time::Duration;
+
+use leaving::{descriptors_given_back, leave_a_backlog, threads_and_processes_given_back};
 
 use crate::case::Case;
 use crate::client::{ConnectOptions, End};
 use crate::room::{ClientIndex, Flood, IN_FLIGHT_MAX, Room};
 use crate::verdict::{Note, Outcome, Stop};
 
-/// Descriptors that a server may have more than before, once all clients are
-/// gone: a log file or an event queue opened lazily.
-const DESCRIPTORS_SLACK: u64 = 4;
-
-/// Time for clients that come and go; a server that takes long for each message
-/// ends it by time.
-const LEAVING_TIME: Duration = Duration::from_secs(6);
-
-/// Clients that come and go one after the other, to see whether a thread or a
-/// process is left of each.
-const PAST_CLIENTS: u64 = 300;
-
-/// Every so-manieth client that leaves does so with messages queued for it.
-const STALLED_EVERY: usize = 25;
-/// What is sent past it, in bytes: more than the system keeps for it. And the
-/// time for it, by which slow servers end it.
-const BACKLOG_BYTES: u64 = 512 * 1024;
-const BACKLOG_TIME: Duration = Duration::from_millis(500);
+/// How many clients end their stream while messages wait for them.
+const BACKLOG_ENDS: usize = 3;
+/// How long what waits for one is watched as it comes. It need not be closed then.
+const BACKLOG_WAIT: Duration = Duration::from_millis(500);
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -53,6 +42,19 @@ pub(super) const CASES: &[Case] = &[
         "END-2",
         "the server closes the connection of a client that has closed its sending side",
         close_after_end,
+    )
+    .should(),
+    Case::must(
+        "end/backlog-after-end",
+        "FRAME-5",
+        "a client that ends its stream while messages wait for it gets whole ones",
+        backlog_after_end,
+    ),
+    Case::must(
+        "end/close-after-backlog",
+        "END-2",
+        "the server closes the connection of such a client once it has read them",
+        close_after_backlog,
     )
     .should(),
     Case::must(
@@ -173,6 +175,43 @@ fn close_after_end(room: &mut Room) -> Outcome {
     }
 }
 
+fn backlog_after_end(room: &mut Room) -> Outcome {
+    let stayer = room.join(1, "stayer")?[0];
+    let mut came = 0;
+    for _ in 0..BACKLOG_ENDS {
+        let slow = end_with_a_backlog(room, stayer)?;
+        let before = room.client(slow).bytes_received();
+        room.set_reading(slow, true)?;
+        room.pump_until(BACKLOG_WAIT, |room| room.client(slow).end().is_some())?;
+        came += room.client(slow).bytes_received() - before;
+        room.check_violations()?;
+        room.close(slow);
+    }
+    Ok(format!("{} KiB came behind the end", came / 1024))
+}
+
+fn close_after_backlog(room: &mut Room) -> Outcome {
+    let stayer = room.join(1, "stayer")?[0];
+    let slow = end_with_a_backlog(room, stayer)?;
+    room.set_reading(slow, true)?;
+    let patience = room.trial.patience();
+    if room.pump_until(patience, |room| room.client(slow).end().is_some())? {
+        return Ok(Note::new());
+    }
+    let came = format!("still open after {:.0} s", patience.as_secs_f64());
+    Err(room.failure(slow, "the server closes its side, too, after what was queued", came))
+}
+
+/// A client that does not read ends its stream while messages wait for it.
+fn end_with_a_backlog(room: &mut Room, talker: ClientIndex) -> Result<ClientIndex, Stop> {
+    let slow = room.connect_with("client that ends its stream", ConnectOptions::SMALL)?;
+    leave_a_backlog(room, talker, slow)?;
+    room.finish_sending(slow);
+    // The server sees the end before it can write again.
+    room.insist(talker, &[talker], "a message beside a client that has ended its stream")?;
+    Ok(slow)
+}
+
 fn reset_after_connect(room: &mut Room) -> Outcome {
     let stayers = room.join(2, "stayer")?;
     for turn in 0..200 {
@@ -229,142 +268,4 @@ fn reset_while_written_to(room: &mut Room) -> Outcome {
         room.insist(stayers[0], &stayers, "a message after a client was reset")?;
     }
     newcomer_is_served(room, &stayers)
-}
-
-fn descriptors_given_back(room: &mut Room) -> Outcome {
-    let stayer = room.join(1, "stayer")?;
-    leave_in_every_way(room, &stayer, 40)?;
-    let before = lowest_descriptors(room, 0)?;
-    let left = leave_in_every_way(room, &stayer, 500)?;
-    let after = lowest_descriptors(room, before + DESCRIPTORS_SLACK)?;
-    if after <= before + DESCRIPTORS_SLACK {
-        return Ok(format!("{before} descriptors before, {after} after {left} clients"));
-    }
-    Err(Stop::fail(
-        format!("about {before} descriptors, as before the clients came"),
-        format!("{after} after {left} clients have come and gone"),
-    ))
-}
-
-fn threads_and_processes_given_back(room: &mut Room) -> Outcome {
-    let stayer = room.join(1, "stayer")?[0];
-    let count = |room: &Room| -> Result<u64, Stop> {
-        let sample = room.sample()?;
-        Ok(sample.threads + sample.processes + ended_children(room)?)
-    };
-    let (before, started) = (count(room)?, Instant::now());
-    let mut left = 0;
-    while left < PAST_CLIENTS && started.elapsed() < LEAVING_TIME {
-        let guest = room.connect("guest")?;
-        room.settle(guest, &[guest, stayer])?;
-        room.close(guest);
-        left += 1;
-    }
-    // A pool may keep some for later; one for each is a leak.
-    let allowed = before + left / 2;
-    let patience = room.trial.patience();
-    let mut now = count(room)?;
-    room.pump_until(patience, |room| {
-        now = count(room).unwrap_or(now);
-        now <= allowed
-    })?;
-    if now <= allowed {
-        return Ok(format!("{before} before, {now} after {left} clients"));
-    }
-    Err(Stop::fail(
-        format!("at most {allowed} threads and processes: {before} before, and half a guest's"),
-        format!("{now} after {left} clients have come and gone"),
-    ))
-}
-
-/// Processes that the server has started, that have ended, and that it has not
-/// asked about: the system keeps an entry for each.
-fn ended_children(room: &Room) -> Result<u64, Stop> {
-    let tasks = format!("/proc/{}/task", room.server()?.pid());
-    let Ok(threads) = fs::read_dir(tasks) else { return Ok(0) };
-    let lists = threads.flatten().map(|thread| fs::read_to_string(thread.path().join("children")));
-    let ended = |pid: &&str| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The state stands behind the name, which is in brackets.
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
-    };
-    Ok(lists.flatten().map(|list| list.split_whitespace().filter(ended).count() as u64).sum())
-}
-
-/// Waits until the server holds at most `wanted` descriptors, or for a second
-/// longer than anything changes; returns how many it holds then.
-fn lowest_descriptors(room: &mut Room, wanted: u64) -> Result<u64, Stop> {
-    /// Looks without a change after which the number counts as settled.
-    const STEADY_LOOKS: u32 = 20;
-    let mut lowest = u64::MAX;
-    let mut steady = 0;
-    while steady < STEADY_LOOKS {
-        let sample = room.sample()?;
-        if sample.descriptors <= wanted {
-            return Ok(sample.descriptors);
-        }
-        steady = if sample.descriptors < lowest { 0 } else { steady + 1 };
-        lowest = lowest.min(sample.descriptors);
-        room.pump_until(Duration::from_millis(50), |_| false)?;
-    }
-    Ok(lowest)
-}
-
-/// A client stops reading until messages have to wait for it, and leaves.
-fn leave_with_a_backlog(
-    room: &mut Room,
-    stayer: ClientIndex,
-    leaver: ClientIndex,
-) -> Result<(), Stop> {
-    room.settle(stayer, &[stayer, leaver])?;
-    room.set_reading(leaver, false)?;
-    let flood = Flood { senders: vec![stayer], steady: true, bytes: BACKLOG_BYTES, length: 250 };
-    room.flood(&flood, BACKLOG_TIME)?;
-    room.insist(stayer, &[stayer], "a message beside a client that does not read")?;
-    room.reset(leaver);
-    Ok(())
-}
-
-fn leave_in_every_way(
-    room: &mut Room,
-    stayer: &[ClientIndex],
-    count: usize,
-) -> Result<usize, Stop> {
-    let started = Instant::now();
-    let mut left = 0;
-    while left < count && started.elapsed() < LEAVING_TIME {
-        let turn = left;
-        left += 1;
-        let slow = turn % STALLED_EVERY == 0;
-        let options = if slow { ConnectOptions::SMALL } else { ConnectOptions::default() };
-        let leaver = room.connect_with("leaver", options)?;
-        if slow {
-            leave_with_a_backlog(room, stayer[0], leaver)?;
-            continue;
-        }
-        match turn % 4 {
-            0 => room.close(leaver),
-            1 => {
-                room.say(leaver, 30);
-                room.flush()?;
-                room.reset(leaver);
-            }
-            2 => {
-                room.queue_bytes(leaver, &[9, 1]);
-                room.flush()?;
-                room.finish_sending(leaver);
-                room.pump(Duration::ZERO)?;
-                room.close(leaver);
-            }
-            _ => {
-                room.settle(leaver, &[leaver, stayer[0]])?;
-                room.close(leaver);
-            }
-        }
-        if turn % 50 == 0 {
-            room.insist(stayer[0], stayer, "a message while clients come and go")?;
-        }
-    }
-    room.insist(stayer[0], stayer, "a message after clients have come and gone")?;
-    Ok(left)
 }

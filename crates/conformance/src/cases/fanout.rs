@@ -1,5 +1,7 @@
 //! FANOUT: who receives.
 
+mod leaving;
+
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -9,8 +11,10 @@ use zillions_harness::{PortError, PortLease};
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, Flood, Room, Storm};
+use crate::tagged::TAG_BYTES;
 use crate::trial::Trial;
 use crate::verdict::{Note, Outcome, Stop};
+use leaving::{comings_and_goings, leavers, leavers_at_once, passers_by};
 
 /// How long clients stay silent: longer than the time-outs of five and ten
 /// seconds that libraries suggest.
@@ -22,9 +26,13 @@ const MANY_MESSAGES: u64 = 66_000;
 const MANY_AT_ONCE: u64 = 250;
 const MANY_TIME: Duration = Duration::from_secs(6);
 
-/// Time for clients that come and leave; a server that takes long for each
-/// message ends it by time.
-const LEAVERS_TIME: Duration = Duration::from_secs(6);
+/// How often two clients send an empty message at the same moment: whether
+/// these meet is chance.
+const EMPTIES_AT_ONCE: usize = 40;
+
+/// What is sent at once while others join, in bytes, and the time for it.
+const FLOOD_BYTES: u64 = 256 * 1024;
+const FLOOD_TIME: Duration = Duration::from_millis(40);
 
 /// Time to fill the queue of a client that does not read.
 const LEGACY_TIME: Duration = Duration::from_secs(3);
@@ -104,6 +112,12 @@ pub(super) const CASES: &[Case] = &[
     )
     .quick(),
     Case::must(
+        "fanout/joiners-in-a-flood",
+        "FANOUT-2",
+        "clients that join while six others send all they can are served when these stop",
+        joiners_in_a_flood,
+    ),
+    Case::must(
         "fanout/no-history",
         "FANOUT-3",
         "a newcomer receives nothing from before it connected",
@@ -126,6 +140,18 @@ pub(super) const CASES: &[Case] = &[
         "FANOUT-4",
         "many who leave in the same moment cost the others no message",
         leavers_at_once,
+    ),
+    Case::must(
+        "fanout/comings-and-goings",
+        "FANOUT-2",
+        "clients who connect in the moment in which as many leave are all served",
+        comings_and_goings,
+    ),
+    Case::must(
+        "fanout/passers-by",
+        "FANOUT-4",
+        "clients by the thousand who connect and leave at once cost the others no message",
+        passers_by,
     ),
 ];
 
@@ -170,10 +196,15 @@ fn exactly_once(room: &mut Room) -> Outcome {
     let clients = room.join(5, "client")?;
     everyone_talks(room, &clients, 40)?;
     // Equal messages are messages, too.
-    let same = vec![b"the same again".to_vec(); 9];
-    room.exchange(clients[0], &same, &clients)?;
+    for same in [b"the same again".to_vec(), vec![7; 40], vec![7; 128], vec![7; 255]] {
+        room.exchange(clients[0], &vec![same; 6], &clients)?;
+    }
     for pair in clients.windows(2).chain(clients.windows(2)) {
-        equal_at_once(room, pair, &clients)?;
+        equal_at_once(room, pair, b"what the other says", &clients)?;
+    }
+    for round in 0..EMPTIES_AT_ONCE {
+        let pair = [clients[round % clients.len()], clients[(round + 1) % clients.len()]];
+        equal_at_once(room, &pair, b"", &clients)?;
     }
     // Whatever came a second time stands before the fences of all senders.
     for &client in &clients {
@@ -184,10 +215,14 @@ fn exactly_once(room: &mut Room) -> Outcome {
 }
 
 /// Two clients say the same, one right after the other: these are two messages.
-fn equal_at_once(room: &mut Room, pair: &[ClientIndex], to: &[ClientIndex]) -> Result<(), Stop> {
-    let body = b"what the other says".to_vec();
+fn equal_at_once(
+    room: &mut Room,
+    pair: &[ClientIndex],
+    body: &[u8],
+    to: &[ClientIndex],
+) -> Result<(), Stop> {
     for &sender in pair {
-        room.queue_frame(sender, &body);
+        room.queue_frame(sender, body);
     }
     room.flush()?;
     // A fence that is read together with the first would stand between the two.
@@ -198,8 +233,12 @@ fn equal_at_once(room: &mut Room, pair: &[ClientIndex], to: &[ClientIndex]) -> R
         room.fence(sender, to, "a message behind equal ones of two clients")?;
     }
     for &receiver in to {
-        let came =
-            room.recorder.take_plain(receiver).iter().filter(|&plain| *plain == body).count();
+        let came = room
+            .recorder
+            .take_plain(receiver)
+            .iter()
+            .filter(|plain| plain.as_slice() == body)
+            .count();
         if came != pair.len() {
             let expected = "a message of each of two clients, which are equal";
             return Err(room.failure(receiver, expected, format!("{came} of them")));
@@ -380,7 +419,28 @@ fn joiners_mid_stream(room: &mut Room) -> Outcome {
     Ok(format!("{JOINERS} joiners"))
 }
 
+fn joiners_in_a_flood(room: &mut Room) -> Outcome {
+    const JOINERS: usize = 12;
+    const FLOODERS: usize = 6;
+    let resident = room.join(1, "resident")?[0];
+    for _ in 0..FLOODERS {
+        room.connect_with("flooder", ConnectOptions::FLOODER)?;
+    }
+    let flooders: Vec<ClientIndex> = room.everyone().split_off(1);
+    room.settle(resident, &room.everyone())?;
+    let flood = Flood { senders: flooders, steady: false, bytes: FLOOD_BYTES, length: TAG_BYTES };
+    let mut joiners = vec![resident];
+    for _ in 0..JOINERS {
+        room.flood(&flood, FLOOD_TIME)?;
+        joiners.push(room.connect_without_waiting("joiner")?);
+    }
+    room.insist(resident, &joiners, "messages sent after this client joined")?;
+    room.check_violations()?;
+    Ok(Note::new())
+}
+
 fn no_history(room: &mut Room) -> Outcome {
+    nothing_of_a_soliloquy(room)?;
     let talkers = room.join(2, "talker")?;
     for _ in 0..5 {
         everyone_talks(room, &talkers, 20)?;
@@ -393,6 +453,19 @@ fn no_history(room: &mut Room) -> Outcome {
         room.close(newcomer);
     }
     Ok(Note::new())
+}
+
+/// What somebody said while nobody else was there is over, too.
+fn nothing_of_a_soliloquy(room: &mut Room) -> Result<(), Stop> {
+    let sole = room.connect("sole client")?;
+    everyone_talks(room, &[sole], 3)?;
+    let before = sequenced(room, &[sole]);
+    let newcomer = room.connect("newcomer")?;
+    room.settle(newcomer, &[sole, newcomer])?;
+    check_no_history(room, newcomer, &before)?;
+    room.close(newcomer);
+    room.close(sole);
+    Ok(())
 }
 
 fn no_legacy(room: &mut Room) -> Outcome {
@@ -418,75 +491,6 @@ fn no_legacy(room: &mut Room) -> Outcome {
             room.close(newcomer);
         }
         room.check_violations()?;
-    }
-    Ok(Note::new())
-}
-
-fn leavers(room: &mut Room) -> Outcome {
-    /// Two newcomers each: more than a byte can number.
-    const TURNS: usize = 130;
-    let stayers = room.join(3, "stayer")?;
-    let started = Instant::now();
-    for turn in 0..TURNS {
-        if turn > TURNS / 5 && started.elapsed() > LEAVERS_TIME {
-            return Ok(format!("{turn} leavers in the time for them"));
-        }
-        let leaver = room.connect("leaver")?;
-        // Nothing else is under way while it is let in, so nothing may be lost.
-        room.deliver(&[(stayers[(turn + 1) % stayers.len()], 25)], &stayers)?;
-        // Connected after the one that leaves, in case places are mistaken.
-        let neighbour = room.connect("neighbour of a leaver")?;
-        room.settle(neighbour, &[neighbour])?;
-        if turn % 3 != 0 {
-            room.say(leaver, 30);
-        }
-        if turn % 4 == 1 && turn % 5 < 3 {
-            room.queue_bytes(leaver, &[9, 1, 2]);
-        }
-        room.flush()?;
-        match turn % 5 {
-            0 => room.reset(leaver),
-            1 => room.close(leaver),
-            2 => room.finish_sending(leaver),
-            3 => {
-                room.settle(leaver, &[leaver])?;
-                room.close(leaver);
-            }
-            _ => {
-                room.settle(leaver, &[leaver])?;
-                room.reset(leaver);
-            }
-        }
-        let talker = stayers[turn % stayers.len()];
-        let present = [&stayers[..], &[neighbour]].concat();
-        room.deliver(&[(talker, 40), (talker, 11)], &present)?;
-        // Where the leaving was seen together with these, it shows only in the next.
-        room.deliver(&[(talker, 12)], &present)?;
-        room.close(neighbour);
-    }
-    Ok(Note::new())
-}
-
-fn leavers_at_once(room: &mut Room) -> Outcome {
-    const LEAVERS: usize = 12;
-    for turn in 0..6 {
-        let older = room.join(2, "stayer")?;
-        let leavers = room.join(LEAVERS, "one of many leavers")?;
-        let younger = room.join(2, "stayer")?;
-        let stayers = [older, younger].concat();
-        for (place, &leaver) in leavers.iter().enumerate() {
-            match (turn + place) % 3 * (turn % 2) {
-                0 => room.close(leaver),
-                1 => room.reset(leaver),
-                _ => room.finish_sending(leaver),
-            }
-        }
-        for _ in 0..3 {
-            let talks: Vec<(ClientIndex, usize)> =
-                stayers.iter().map(|&stayer| (stayer, 30)).collect();
-            room.deliver(&talks, &stayers)?;
-        }
-        stayers.into_iter().for_each(|stayer| room.close(stayer));
     }
     Ok(Note::new())
 }

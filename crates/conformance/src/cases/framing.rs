@@ -1,16 +1,19 @@
 //! FRAME: messages on the wire.
 
+mod buffers;
+
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
-use super::bodies::{empty_message, every_byte, every_length, random_body};
+use super::bodies::{empty_message, every_byte, every_length, every_pair, random_body};
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, FENCE_BYTES, Pressure, Room, Storm};
 use crate::spec;
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
+use buffers::filled_buffers;
 
 /// How long to wait for a server to close a connection whose other side is
 /// closed. It need not (END-2 is a SHOULD); when it does, it has seen the end.
@@ -53,6 +56,12 @@ pub(super) const CASES: &[Case] = &[
         nothing_unasked,
     )
     .idling(),
+    Case::must(
+        "frame/every-pair",
+        "FRAME-1",
+        "the shortest and the longest bodies arrive in every order, one right behind the other",
+        every_pair,
+    ),
     Case::must(
         "frame/spec-vectors",
         "FRAME-1",
@@ -114,6 +123,12 @@ pub(super) const CASES: &[Case] = &[
     )
     .quick(),
     Case::must(
+        "frame/filled-buffers",
+        "FRAME-4",
+        "what fills a buffer of 64 bytes to 64 KiB to the last byte does not wait for more",
+        filled_buffers,
+    ),
+    Case::must(
         "frame/pipelined-64k",
         "FRAME-4",
         "frames of two clients, up to 256 KiB of each in one go, arrive unharmed; some may be dropped",
@@ -149,6 +164,12 @@ pub(super) const CASES: &[Case] = &[
         "FRAME-7",
         "while frames are held open at every kind of place, others are served; then they arrive",
         held_open,
+    ),
+    Case::must(
+        "frame/many-held-open",
+        "FRAME-7",
+        "while three hundred clients hold a frame open, others are served, newcomers too",
+        many_held_open,
     ),
 ];
 
@@ -452,5 +473,20 @@ fn held_open(room: &mut Room) -> Outcome {
         room.queue_bytes(holder, &rest);
         room.await_plain(holder, &[body], &clients)?;
     }
+    Ok(Note::new())
+}
+
+fn many_held_open(room: &mut Room) -> Outcome {
+    /// More than pools of threads or tasks usually have.
+    const HOLDERS: usize = 300;
+    let clients = room.join(2, "client")?;
+    for _ in 0..HOLDERS {
+        let holder = room.connect("client that holds a frame open")?;
+        room.queue_bytes(holder, &[10, 1]);
+    }
+    room.insist(clients[0], &clients, "a message beside many incomplete frames")?;
+    room.deliver(&[(clients[0], 30), (clients[1], 30)], &clients)?;
+    let newcomer = room.connect("newcomer")?;
+    room.settle(newcomer, &[newcomer, clients[0]])?;
     Ok(Note::new())
 }

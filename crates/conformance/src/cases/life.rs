@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use zillions_harness::{Signal, StopReport};
 
+use super::scale::{use_up_descriptors, with_few_descriptors};
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::leisure;
@@ -18,8 +19,10 @@ const STOP_SECONDS_MAX: f64 = 5.0 + 1.0;
 const AFTERLIFE: Duration = Duration::from_secs(1);
 /// What is sent past clients that do not read, in bytes: more than the system
 /// keeps for them. And the time for it.
-const BACKLOG_BYTES: u64 = 1 << 20;
+const BACKLOG_BYTES: u64 = 6 << 20;
 const BACKLOG_TIME: Duration = Duration::from_secs(3);
+/// Idle clients that are there when it is told to stop.
+const QUIET_CLIENTS: usize = 200;
 /// How long a room stays empty.
 const EMPTY_FOR: Duration = Duration::from_millis(50);
 /// LIFE-4's figure: part of one core.
@@ -56,6 +59,12 @@ pub(super) const CASES: &[Case] = &[
         stops_on_sigterm,
     )
     .launching(),
+    Case::must_launching(
+        "life/stops-in-quiet",
+        "LIFE-2",
+        "SIGTERM ends it within 5 seconds before anybody has come, with many idle clients, and with too many",
+        stops_in_quiet,
+    ),
     Case::must(
         "life/leaves-no-process",
         "LIFE-2",
@@ -82,10 +91,18 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "life/idle-cpu-of-odd-clients",
         "LIFE-4",
-        "with clients that stopped reading, ended their stream, or hold a frame open, likewise",
+        "with clients that stopped reading, ended their stream, hold a frame open or were reset, likewise",
         idle_cpu_of_odd_clients,
     )
     .launching()
+    .should()
+    .alone(),
+    Case::must_launching(
+        "life/idle-cpu-without-descriptors",
+        "LIFE-4",
+        "while descriptors are used up and clients wait to be accepted, likewise",
+        idle_cpu_without_descriptors,
+    )
     .should()
     .alone(),
 ];
@@ -146,8 +163,9 @@ fn empty_room(room: &mut Room) -> Outcome {
 /// Clients of every kind: they read, stall, hold a frame open, have ended.
 fn all_kinds(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
     let clients = room.join(5, "client")?;
+    let mut stalled = Vec::new();
     for _ in 0..2 {
-        room.connect_with("stalled client", ConnectOptions::STALLED)?;
+        stalled.push(room.connect_with("stalled client", ConnectOptions::STALLED)?);
         let holder = room.connect("client that holds a frame open")?;
         room.queue_bytes(holder, &[200, 1]);
     }
@@ -155,7 +173,10 @@ fn all_kinds(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
         Flood { senders: clients[..2].to_vec(), steady: true, bytes: BACKLOG_BYTES, length: 200 };
     room.flood(&flood, BACKLOG_TIME)?;
     room.finish_sending(clients[4]);
-    Ok(clients)
+    // The server sees the end of one that has messages waiting for it.
+    room.finish_sending(stalled[1]);
+    room.insist(clients[0], &clients[..2], "a message amid all kinds of clients")?;
+    Ok(clients[..2].to_vec())
 }
 
 fn stop(room: &mut Room) -> Result<StopReport, Stop> {
@@ -163,15 +184,48 @@ fn stop(room: &mut Room) -> Result<StopReport, Stop> {
 }
 
 fn stops_on_sigterm(room: &mut Room) -> Outcome {
-    all_kinds(room)?;
-    let report = stop(room)?;
-    if report.killed {
-        return Err(Stop::fail(
-            "an end within 5 seconds of SIGTERM",
-            format!("still running after {STOP_SECONDS_MAX:.0} s"),
-        ));
+    let clients = all_kinds(room)?;
+    stops_while_they_talk(room, &clients)
+}
+
+/// Tells the server to stop and goes on talking, until it has ended.
+fn stops_while_they_talk(room: &mut Room, talkers: &[ClientIndex]) -> Outcome {
+    let server = room.take_server()?;
+    server.signal(Signal::TERM);
+    let told = Instant::now();
+    while server.exited().is_none() {
+        if told.elapsed().as_secs_f64() > STOP_SECONDS_MAX {
+            return Err(Stop::fail(
+                "an end within 5 seconds of SIGTERM",
+                format!("still running after {STOP_SECONDS_MAX:.0} s"),
+            ));
+        }
+        for &talker in talkers {
+            if room.client(talker).end().is_none() {
+                room.say(talker, 20);
+            }
+        }
+        room.pump_until(Duration::from_millis(20), |_| server.exited().is_some())?;
     }
-    Ok(format!("after {:.0} ms", report.seconds * 1e3))
+    Ok(format!("after {:.0} ms", told.elapsed().as_secs_f64() * 1e3))
+}
+
+fn stops_in_quiet(trial: &mut Trial) -> Outcome {
+    // Before anybody has come.
+    trial.in_room(|room| stops_while_they_talk(room, &[]))?;
+    // While many are there who say nothing, and after one has left.
+    trial.in_room(|room| {
+        let clients = room.join(QUIET_CLIENTS, "idle client")?;
+        room.close(clients[0]);
+        stops_while_they_talk(room, &[])
+    })?;
+    // While more wait than it can accept.
+    with_few_descriptors(trial, |room, limit| {
+        let clients = room.join(2, "idle client")?;
+        use_up_descriptors(room, limit)?;
+        room.insist(clients[0], &clients, "a message while descriptors are used up")?;
+        stops_while_they_talk(room, &[])
+    })
 }
 
 fn leaves_no_process(room: &mut Room) -> Outcome {
@@ -239,16 +293,43 @@ fn idle_cpu_of_odd_clients(room: &mut Room) -> Outcome {
     let stalled = room.connect_with("stalled client", ConnectOptions::SMALL)?;
     let ended = room.connect_with("stalled client that has ended", ConnectOptions::SMALL)?;
     let holder = room.connect("client that holds a frame open")?;
-    room.settle(clients[0], &[clients[0], stalled, ended, holder])?;
+    let recovered = room.connect_with("client that reads on later", ConnectOptions::SMALL)?;
+    let gone = [
+        room.connect_with("stalled client that resets", ConnectOptions::SMALL)?,
+        room.connect("client that resets in mid-frame")?,
+    ];
+    room.settle(clients[0], &[clients[0], stalled, ended, holder, recovered, gone[0]])?;
     room.queue_bytes(holder, &[200, 1, 2]);
-    room.set_reading(stalled, false)?;
-    room.set_reading(ended, false)?;
+    room.queue_bytes(gone[1], &[200, 1, 2]);
+    for index in [stalled, ended, recovered, gone[0]] {
+        room.set_reading(index, false)?;
+    }
     let flood =
         Flood { senders: vec![clients[0]], steady: true, bytes: BACKLOG_BYTES, length: 200 };
     room.flood(&flood, BACKLOG_TIME)?;
     room.finish_sending(ended);
     room.insist(clients[0], &clients, "a message beside odd clients")?;
+    for odd in gone {
+        room.reset(odd);
+    }
+    room.set_reading(recovered, true)?;
+    room.insist(clients[0], &clients, "a message after odd clients have left")?;
     next_to_no_cpu(room)
+}
+
+fn idle_cpu_without_descriptors(trial: &mut Trial) -> Outcome {
+    with_few_descriptors(trial, |room, limit| {
+        let clients = room.join(2, "idle client")?;
+        use_up_descriptors(room, limit)?;
+        for _ in 0..4 {
+            room.insist(
+                clients[0],
+                &clients,
+                "while descriptors are used up, those inside are served",
+            )?;
+        }
+        next_to_no_cpu(room)
+    })
 }
 
 fn next_to_no_cpu(room: &mut Room) -> Outcome {

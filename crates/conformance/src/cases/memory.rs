@@ -18,8 +18,10 @@ use crate::verdict::{Outcome, Stop};
 const PART_BYTES: u64 = 6 << 20;
 /// Time for a part. Slow servers end it by time.
 const PART_TIME: Duration = Duration::from_millis(700);
-/// Parts after which a server that still grows counts as unbounded.
+/// Parts after which a server that still grows counts as unbounded. One that is
+/// large from the beginning has more: a collector may let a heap double.
 const PARTS_MAX: u64 = 16;
+const PARTS_MAX_LARGE: u64 = 120;
 /// A part in which a server takes less than this part of the average shows
 /// nothing: it was busy, or held the senders back.
 const IDLE_PART: u64 = 4;
@@ -111,7 +113,8 @@ fn until_steady(room: &mut Room, mut part: impl FnMut(&mut Room) -> Result<u64, 
     let mut handled = 0;
     let (mut steady, mut idle) = (0, 0);
     let mut parts = Vec::new();
-    for number in 1..=PARTS_MAX {
+    let parts_max = (PARTS_MAX + begun / PART_BYTES).min(PARTS_MAX_LARGE);
+    for number in 1..=parts_max {
         let bytes = part(room)?;
         handled += bytes;
         let after = resident(room)?;
@@ -156,8 +159,8 @@ fn size(bytes: u64) -> String {
     if bytes < 10 << 20 { format!("{} KiB", bytes >> 10) } else { format!("{} MiB", bytes >> 20) }
 }
 
-fn flood_part(room: &mut Room, senders: &[ClientIndex]) -> Result<u64, Stop> {
-    let flood = Flood { senders: senders.to_vec(), steady: false, bytes: PART_BYTES, length: 200 };
+fn flood_part(room: &mut Room, senders: &[ClientIndex], length: usize) -> Result<u64, Stop> {
+    let flood = Flood { senders: senders.to_vec(), steady: false, bytes: PART_BYTES, length };
     Ok(room.flood(&flood, PART_TIME)?.bytes)
 }
 
@@ -167,7 +170,7 @@ fn beside_stalled(room: &mut Room, count: usize) -> Outcome {
         room.connect_with("stalled client", ConnectOptions::STALLED)?;
     }
     room.settle(sender, &[sender])?;
-    until_steady(room, |room| flood_part(room, &[sender]))
+    until_steady(room, |room| flood_part(room, &[sender], 200))
 }
 
 fn stalled_reader(room: &mut Room) -> Outcome {
@@ -178,10 +181,10 @@ fn many_stalled(room: &mut Room) -> Outcome {
     beside_stalled(room, 20)
 }
 
-/// Four senders and eight more who read, all served.
-fn flooders(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
+/// So many senders, and eight more who read, all served.
+fn flooders(room: &mut Room, count: usize) -> Result<Vec<ClientIndex>, Stop> {
     let mut senders = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..count {
         senders.push(room.connect_with("sender", ConnectOptions::FLOODER)?);
     }
     for _ in 0..8 {
@@ -193,12 +196,12 @@ fn flooders(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
 }
 
 fn flood(room: &mut Room) -> Outcome {
-    let senders = flooders(room)?;
-    until_steady(room, |room| flood_part(room, &senders))
+    let senders = flooders(room, 4)?;
+    until_steady(room, |room| flood_part(room, &senders, 200))
 }
 
 fn flood_of_empty_messages(room: &mut Room) -> Outcome {
-    let senders = flooders(room)?;
+    let senders = flooders(room, 4)?;
     room.recorder.ignore_plain();
     let block = vec![0; EMPTY_BLOCK];
     until_steady(room, |room| {

@@ -34,6 +34,12 @@ pub(super) const CASES: &[Case] = &[
     )
     .quick(),
     Case::must(
+        "order/down-to-one",
+        "ORDER-2",
+        "the messages of a client keep their order whenever the only other one comes or leaves",
+        down_to_one,
+    ),
+    Case::must(
         "order/many-senders",
         "ORDER-2",
         "the messages of each of many senders arrive in its order",
@@ -67,7 +73,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "order/large-room",
         "ORDER-3",
-        "forty clients, four of which send at the same time, see one order of all",
+        "a hundred clients, four of which send at the same time, see one order of all",
         large_room,
     ),
     Case::must(
@@ -209,6 +215,35 @@ fn one_sender(room: &mut Room) -> Outcome {
     judge(room, Rule::Fifo)
 }
 
+fn down_to_one(room: &mut Room) -> Outcome {
+    /// Messages of a turn, a few at a time, of which some meet the other's end.
+    const SPURTS: usize = 24;
+    const SPURT: usize = 3;
+    room.recorder.keep_history();
+    let resident = room.join(1, "resident")?[0];
+    let volume = room.trial.volume(30_000, 1.5);
+    let started = Instant::now();
+    let mut guests = 0;
+    while room.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
+        let guest = room.connect("guest")?;
+        room.settle(guest, &[guest, resident])?;
+        for spurt in 0..SPURTS {
+            for _ in 0..SPURT {
+                room.say(resident, TAG_BYTES);
+            }
+            if spurt == SPURTS / 4 {
+                room.say(guest, TAG_BYTES);
+                room.flush()?;
+                room.close(guest);
+            }
+            room.pump(Duration::ZERO)?;
+        }
+        room.insist(resident, &[resident], "a message after the other has left")?;
+        guests += 1;
+    }
+    judge(room, Rule::Fifo).map(|note| format!("{note}, {guests} guests"))
+}
+
 fn many_senders(room: &mut Room) -> Outcome {
     storm_of(room, 6, 6, 16, SHORT, (250_000, 1.5))?;
     judge(room, Rule::Fifo)
@@ -225,7 +260,7 @@ fn many_receivers_agree(room: &mut Room) -> Outcome {
 }
 
 fn large_room(room: &mut Room) -> Outcome {
-    mixed_storm_of(room, 40, 4, 8, (150_000, 2.0))?;
+    mixed_storm_of(room, 100, 4, 8, (150_000, 2.0))?;
     judge_mixed(room, Rule::Total)
 }
 

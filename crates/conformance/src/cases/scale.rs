@@ -1,9 +1,10 @@
 //! Many clients at once, and more than there are descriptors for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zillions_harness::limits::ensure_descriptors;
 
+use super::start::nothing_but_the_line;
 use crate::case::Case;
 use crate::room::{ClientIndex, Room};
 use crate::trial::Trial;
@@ -19,6 +20,8 @@ const BURST: usize = 100;
 /// Descriptor limits that are tried, lowest first: some runtimes do not start
 /// with few.
 const LIMITS: [u64; 3] = [96, 256, 1024];
+/// How often one looks whether somebody was let in.
+const LET_IN_LOOK: Duration = Duration::from_millis(50);
 /// Clients that connect beyond the limit.
 const BEYOND: u64 = 24;
 
@@ -73,6 +76,15 @@ fn burst_of_connections(room: &mut Room) -> Outcome {
 }
 
 fn descriptors_run_out(trial: &mut Trial) -> Outcome {
+    with_few_descriptors(trial, beyond_the_limit)
+}
+
+/// Plays `act` with a server that may have so many descriptors and no more, as
+/// few as it starts with.
+pub(super) fn with_few_descriptors(
+    trial: &Trial,
+    act: impl FnOnce(&mut Room, u64) -> Outcome,
+) -> Outcome {
     let mut launch = trial.launch()?.clone();
     let mut last = None;
     for limit in LIMITS {
@@ -80,8 +92,7 @@ fn descriptors_run_out(trial: &mut Trial) -> Outcome {
         launch.descriptor_limit = Some(limit);
         match trial.start(&launch) {
             Ok((server, lease)) => {
-                return trial
-                    .in_room_at(server, lease.address(), |room| beyond_the_limit(room, limit));
+                return trial.in_room_at(server, lease.address(), |room| act(room, limit));
             }
             Err(stop) => last = Some(stop),
         }
@@ -89,12 +100,15 @@ fn descriptors_run_out(trial: &mut Trial) -> Outcome {
     Err(last.unwrap_or_else(|| Stop::Error("no descriptor limit to try".to_owned())))
 }
 
+/// Connects more clients than a server with this limit can accept.
+pub(super) fn use_up_descriptors(room: &mut Room, limit: u64) -> Result<Vec<ClientIndex>, Stop> {
+    let role = "client beyond the limit";
+    (0..limit + BEYOND).map(|_| room.connect_without_waiting(role)).collect()
+}
+
 fn beyond_the_limit(room: &mut Room, limit: u64) -> Outcome {
     let inside = room.join(8, "client from before")?;
-    let mut beyond: Vec<ClientIndex> = Vec::new();
-    for _ in 0..limit + BEYOND {
-        beyond.push(room.connect_without_waiting("client beyond the limit")?);
-    }
+    let beyond = use_up_descriptors(room, limit)?;
     // Many rounds of messages give the server time to run into its limit.
     for turn in 0..20 {
         let client = inside[turn % inside.len()];
@@ -112,8 +126,15 @@ fn beyond_the_limit(room: &mut Room, limit: u64) -> Outcome {
             beyond.len() + inside.len()
         )));
     }
-    // All leave: the clients inside and those that wait in the queue.
-    for client in beyond {
+    let waiting: Vec<ClientIndex> =
+        beyond.iter().copied().filter(|client| !served.contains(client)).collect();
+    // First those leave who were let in: of those who wait somebody gets in then.
+    for &client in &served {
+        room.close(client);
+    }
+    somebody_is_let_in(room, inside[0], &waiting)?;
+    // Then all others.
+    for client in waiting {
         room.close(client);
     }
     room.pump_until(Duration::from_millis(100), |_| false)?;
@@ -121,5 +142,26 @@ fn beyond_the_limit(room: &mut Room, limit: u64) -> Outcome {
     let everyone: Vec<ClientIndex> = inside.iter().copied().chain(newcomers).collect();
     room.insist(inside[0], &everyone, "once descriptors are free, newcomers are served")?;
     room.deliver(&[(newcomers[0], 30), (inside[0], 30)], &everyone)?;
+    nothing_but_the_line(room)?;
     Ok(format!("limit {limit}, {} of {} beyond it were let in", served.len(), limit + BEYOND))
+}
+
+/// Nobody new connects, so nothing but the free descriptors tells the server.
+fn somebody_is_let_in(
+    room: &mut Room,
+    talker: ClientIndex,
+    waiting: &[ClientIndex],
+) -> Result<(), Stop> {
+    let started = Instant::now();
+    let let_in = |room: &Room| {
+        waiting.iter().any(|&client| room.recorder.tally(client, talker).received > 0)
+    };
+    while started.elapsed() < room.trial.patience() {
+        room.insist(talker, &[talker], "a message once descriptors are free")?;
+        if room.pump_until(LET_IN_LOOK, let_in)? {
+            return Ok(());
+        }
+    }
+    let expected = "a client that waited for a descriptor is let in once there are some";
+    Err(room.failure(waiting[0], expected, format!("none of {} was", waiting.len())))
 }

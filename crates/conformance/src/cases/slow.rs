@@ -1,7 +1,8 @@
 //! SLOW: clients that do not read.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::start::nothing_but_the_line;
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, Flood, Room};
@@ -12,6 +13,21 @@ use crate::verdict::{Outcome, Stop};
 const FLOOD_BYTES: u64 = 4 << 20;
 /// Time for that. Slow servers end by time.
 const FLOOD_TIME: Duration = Duration::from_millis(1500);
+/// What is sent past one that reads on later, in bytes: more than a ring of
+/// eight MiB holds.
+const LONG_FLOOD_BYTES: u64 = 10 << 20;
+/// How long one does not read: longer than the time-outs of five and ten
+/// seconds that libraries suggest for writing.
+const STALLED_FOR: Duration = Duration::from_secs(11);
+/// Clients that do not read: more than a small pool of threads.
+const MANY_STALLED: usize = 40;
+/// Messages by which one sees whether others are served, and how much longer
+/// than before they may take.
+const TALK_ROUNDS: usize = 10;
+const TALK_SLOWER_MAX: u32 = 20;
+
+/// What those are called.
+const STALLED: &str = "stalled client";
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -24,9 +40,22 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "slow/many-stalled",
         "SLOW-1",
-        "while ten of twelve clients do not read, the others send and receive",
+        "while forty of forty-two clients do not read, the others send and receive",
         many_stalled,
     ),
+    Case::must(
+        "slow/reads-on-later",
+        "DROP-2",
+        "a client that reads on after megabytes have gone past it gets whole messages as they were sent",
+        reads_on_later,
+    ),
+    Case::must(
+        "slow/reads-on-after-seconds",
+        "DROP-2",
+        "a client that reads on after eleven seconds gets whole messages, each once",
+        reads_on_after_seconds,
+    )
+    .idling(),
     Case::must(
         "slow/sender-never-reads",
         "SLOW-2",
@@ -46,17 +75,20 @@ fn stalled_reader(room: &mut Room) -> Outcome {
 }
 
 fn many_stalled(room: &mut Room) -> Outcome {
-    beside_stalled(room, 10)
+    beside_stalled(room, MANY_STALLED)
 }
 
 fn beside_stalled(room: &mut Room, count: usize) -> Outcome {
+    // Some of them came before those who read, some after.
+    let older = (0..count.div_ceil(2)).map(|_| room.connect_with(STALLED, ConnectOptions::SMALL));
+    let mut stalled = older.collect::<Result<Vec<ClientIndex>, Stop>>()?;
     let clients = room.join(2, "client that reads")?;
-    let mut stalled = Vec::new();
-    for _ in 0..count {
-        stalled.push(room.connect_with("stalled client", ConnectOptions::SMALL)?);
+    for _ in stalled.len()..count {
+        stalled.push(room.connect_with(STALLED, ConnectOptions::SMALL)?);
     }
     let everyone = room.everyone();
     room.settle(clients[0], &everyone)?;
+    let calm = talk(room, &clients, "while everybody reads", Duration::MAX)?;
     for &client in &stalled {
         room.set_reading(client, false)?;
     }
@@ -68,7 +100,7 @@ fn beside_stalled(room: &mut Room, count: usize) -> Outcome {
         // Held up for good? Then what comes next fails; here nothing is decided.
         room.pump(Duration::from_millis(10))?;
     }
-    talk_on(room, &clients, "while another client does not read")?;
+    talk_on(room, &clients, "while another client does not read", calm)?;
     Ok(format!(
         "{} of {} messages sent past the stalled reached the other reader",
         received(room) - before,
@@ -77,14 +109,41 @@ fn beside_stalled(room: &mut Room, count: usize) -> Outcome {
 }
 
 /// Both directions, several times; messages may be lost under load, so they
-/// are repeated until one comes.
-fn talk_on(room: &mut Room, clients: &[ClientIndex], when: &str) -> Result<(), Stop> {
-    for _ in 0..10 {
+/// are repeated until one comes. Returns how long it took, which is at most
+/// `time` and the patience with one message.
+fn talk(
+    room: &mut Room,
+    clients: &[ClientIndex],
+    when: &str,
+    time: Duration,
+) -> Result<Duration, Stop> {
+    let started = Instant::now();
+    for round in 0..TALK_ROUNDS {
         for &client in clients {
             room.insist(client, clients, &format!("a message of client #{client} {when}"))?;
         }
+        if started.elapsed() > time {
+            let expected = format!("messages {when} in about the time that they took before");
+            let came = format!(
+                "{} of {TALK_ROUNDS} rounds in {:.0} s",
+                round + 1,
+                started.elapsed().as_secs_f64()
+            );
+            return Err(room.failure(clients[0], expected, came));
+        }
     }
-    Ok(())
+    Ok(started.elapsed())
+}
+
+/// [`talk`] in not much more than the time that it took in `calm`.
+fn talk_on(
+    room: &mut Room,
+    clients: &[ClientIndex],
+    when: &str,
+    calm: Duration,
+) -> Result<(), Stop> {
+    let time = room.trial.patience() + calm * TALK_SLOWER_MAX;
+    talk(room, clients, when, time).map(|_| ())
 }
 
 fn sender_never_reads(room: &mut Room) -> Outcome {
@@ -93,10 +152,11 @@ fn sender_never_reads(room: &mut Room) -> Outcome {
         send_buffer_bytes: ConnectOptions::FLOODER.send_buffer_bytes,
         ..ConnectOptions::STALLED
     };
+    let calm = talk(room, &clients, "while everybody reads", Duration::MAX)?;
     let never = room.connect_with("client that sends and never reads", options)?;
     let flood = Flood { senders: vec![never], steady: false, bytes: FLOOD_BYTES, length: 200 };
     let flooded = room.flood(&flood, FLOOD_TIME)?;
-    talk_on(room, &clients, "while another client sends and never reads")?;
+    talk_on(room, &clients, "while another client sends and never reads", calm)?;
     let how = if room.client(never).end().is_some() {
         ", then it was disconnected"
     } else if flooded.blocked {
@@ -133,4 +193,42 @@ fn drip_reader(room: &mut Room) -> Outcome {
     room.check_violations()?;
     let lost = room.recorder.tally(drip, clients[0]).missing();
     Ok(format!("{lost} messages dropped"))
+}
+
+fn reads_on_later(room: &mut Room) -> Outcome {
+    let client = room.join(1, "client that reads")?[0];
+    let stalled = room.connect_with("client that reads on later", ConnectOptions::SMALL)?;
+    room.settle(client, &[client, stalled])?;
+    room.set_reading(stalled, false)?;
+    let flood = Flood { senders: vec![client], steady: true, bytes: LONG_FLOOD_BYTES, length: 250 };
+    let flooded = room.flood(&flood, FLOOD_TIME)?;
+    room.insist(client, &[client], "a message beside a client that does not read")?;
+    read_on(room, client, stalled)?;
+    nothing_but_the_line(room)?;
+    Ok(format!("{} KiB went past it", flooded.bytes / 1024))
+}
+
+fn reads_on_after_seconds(room: &mut Room) -> Outcome {
+    let client = room.join(1, "client that reads")?[0];
+    let stalled = room.connect_with("client that reads on later", ConnectOptions::SMALL)?;
+    room.settle(client, &[client, stalled])?;
+    room.set_reading(stalled, false)?;
+    // A prime number of bytes a frame: wherever a write is cut, it cuts a frame.
+    let flood = Flood { senders: vec![client], steady: true, bytes: FLOOD_BYTES, length: 96 };
+    room.flood(&flood, FLOOD_TIME)?;
+    room.pump_until(STALLED_FOR, |_| false)?;
+    room.insist(client, &[client], "a message beside a client that does not read")?;
+    read_on(room, client, stalled)
+}
+
+/// `stalled` reads again, unless it was disconnected, which is legal (DROP-5).
+fn read_on(room: &mut Room, talker: ClientIndex, stalled: ClientIndex) -> Outcome {
+    room.set_reading(stalled, true)?;
+    let served = room.insist(talker, &[stalled], "a message, once the client reads on");
+    room.check_violations()?;
+    if room.client(stalled).end().is_some() {
+        return Ok("it was disconnected".to_owned());
+    }
+    served?;
+    Ok(format!("{} messages dropped", room.recorder.tally(stalled, talker).missing()))
 }

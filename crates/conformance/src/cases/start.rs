@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use zillions_harness::{PortError, PortLease, Signal};
+use zillions_harness::{PortError, PortLease, Server, Signal};
 
 use crate::attempt::{Attempt, attempt};
 use crate::case::Case;
@@ -161,6 +161,11 @@ fn stdout_stays_quiet(room: &mut Room) -> Outcome {
     server.signal(Signal::TERM);
     // Whether it ends in time is another case's question.
     server.wait(room.trial.patience().as_secs_f64() / 2.0);
+    said_nothing_more(&server)
+}
+
+/// Fails if a server has written more than its line so far.
+fn said_nothing_more(server: &Server) -> Outcome {
     let extra = server.stdout_after_ready();
     if extra.is_empty() {
         return Ok(Note::new());
@@ -181,7 +186,21 @@ fn only_the_given_address(room: &mut Room) -> Outcome {
     for other in others {
         answers_on(other, room.address())?;
     }
-    Ok(Note::new())
+    listens_elsewhere(room)
+}
+
+/// Fails if the server has a socket that listens anywhere but at its address.
+/// Where the system does not tell, nothing is known, and that is no failure.
+fn listens_elsewhere(room: &Room) -> Outcome {
+    let address = room.address();
+    match room.server()?.listening_on().into_iter().find(|&other| other != address) {
+        Some(other) => Err(Stop::fail(
+            format!("a server that listens at {address} alone"),
+            format!("it listens at {other}, too"),
+        )
+        .breaking("START-5")),
+        None => Ok(Note::new()),
+    }
 }
 
 fn another_address(trial: &mut Trial) -> Outcome {
@@ -202,7 +221,8 @@ fn another_address(trial: &mut Trial) -> Outcome {
         let clients = room.join(2, "client")?;
         room.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
         let first = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port());
-        answers_on(first, address)
+        answers_on(first, address)?;
+        listens_elsewhere(room)
     })
 }
 
@@ -238,7 +258,10 @@ fn refuses_no_argument(trial: &mut Trial) -> Outcome {
 }
 
 fn refuses_bad_address(trial: &mut Trial) -> Outcome {
-    for bad in ["nonsense", "127.0.0.1", "127.0.0.1:http!", "127.0.0.1:65536"] {
+    // The port with letters behind it is one that nobody uses.
+    let lease = trial.lease()?;
+    let lettered = format!("{}x", lease.address());
+    for bad in ["nonsense", "127.0.0.1", "127.0.0.1:http!", "127.0.0.1:65536", &lettered] {
         let attempt = attempt(trial.launch()?, &[bad], REFUSAL_SECONDS_MAX)?;
         refused(&attempt, &format!("with the argument '{bad}'"))?;
     }
@@ -324,9 +347,24 @@ fn ipv6(trial: &mut Trial) -> Outcome {
         Err(error) => return Err(Stop::Error(error.to_string())),
     };
     let server = trial.start_on(trial.launch()?, &lease, false).map_err(Stop::breaking_its_own)?;
+    let (line, expected) = (server.ready_line(), format!("listening on {}", lease.address()));
+    if line != expected {
+        let came = format!("{line:?}");
+        return Err(Stop::fail(format!("{expected:?}"), came).breaking("START-3"));
+    }
     trial.in_room_at(server, lease.address(), |room| {
         let clients = room.join(2, "client")?;
         room.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
-        Ok(Note::new())
+        listens_elsewhere(room)?;
+        nothing_but_the_line(room)
+    })
+}
+
+/// Fails if the server has written more than its line so far; of one that
+/// somebody else runs, nobody knows.
+pub(super) fn nothing_but_the_line(room: &Room) -> Outcome {
+    let server = room.server();
+    server.map_or(Ok(Note::new()), |server| {
+        said_nothing_more(server).map_err(|stop| stop.breaking("START-4"))
     })
 }

@@ -1,0 +1,225 @@
+//! END-4: what is left of clients that have gone.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::client::ConnectOptions;
+use crate::room::{ClientIndex, Flood, Room};
+use crate::verdict::{Outcome, Stop};
+
+/// Descriptors that a server may have more than before, once all clients are
+/// gone: a log file or an event queue opened lazily.
+const DESCRIPTORS_SLACK: u64 = 4;
+
+/// Time for clients that come and go; a server that takes long for each message
+/// ends it by time.
+const LEAVING_TIME: Duration = Duration::from_secs(8);
+
+/// Clients that come and go one after the other, to see whether a thread or a
+/// process is left of each.
+const PAST_CLIENTS: u64 = 300;
+
+/// Every so-manieth client that leaves does so with messages queued for it.
+const STALLED_EVERY: usize = 42;
+/// What is sent past it, in bytes: more than the system keeps for it. And the
+/// time for it, by which slow servers end it.
+const BACKLOG_BYTES: u64 = 4 << 20;
+const BACKLOG_TIME: Duration = Duration::from_millis(500);
+
+/// A way to go while one reads.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// At once.
+    Close,
+    /// At once, with a reset.
+    Reset,
+    /// Its stream ends first.
+    EndThenClose,
+    /// With a message on its way.
+    TalkThenReset,
+    /// In the middle of a frame, at the stream's end.
+    CutThenClose,
+    /// In the middle of a frame, with a reset.
+    CutThenReset,
+    /// After it has talked and heard.
+    TalkThenClose,
+    /// After it has heard, and never said anything.
+    HearThenReset,
+}
+
+/// Each of them so often that what a single one leaves behind shows.
+const WAYS: [Way; 8] = [
+    Way::Close,
+    Way::Reset,
+    Way::EndThenClose,
+    Way::TalkThenReset,
+    Way::CutThenClose,
+    Way::CutThenReset,
+    Way::TalkThenClose,
+    Way::HearThenReset,
+];
+
+pub(super) fn descriptors_given_back(room: &mut Room) -> Outcome {
+    let stayer = room.join(1, "stayer")?[0];
+    leave_in_every_way(room, stayer, 40)?;
+    let before = lowest_descriptors(room, 0)?;
+    let left = leave_in_every_way(room, stayer, 500)?;
+    let after = lowest_descriptors(room, before + DESCRIPTORS_SLACK)?;
+    if after <= before + DESCRIPTORS_SLACK {
+        return Ok(format!("{before} descriptors before, {after} after {left} clients"));
+    }
+    Err(Stop::fail(
+        format!("about {before} descriptors, as before the clients came"),
+        format!("{after} after {left} clients have come and gone"),
+    ))
+}
+
+pub(super) fn threads_and_processes_given_back(room: &mut Room) -> Outcome {
+    let stayer = room.join(1, "stayer")?[0];
+    let count = |room: &Room| -> Result<u64, Stop> {
+        let sample = room.sample()?;
+        Ok(sample.threads + sample.processes + ended_children(room)?)
+    };
+    let (before, started) = (count(room)?, Instant::now());
+    let mut left = 0;
+    while left < PAST_CLIENTS && started.elapsed() < LEAVING_TIME {
+        let guest = room.connect("guest")?;
+        room.settle(guest, &[guest, stayer])?;
+        room.close(guest);
+        left += 1;
+    }
+    // A pool may keep some for later; one for each is a leak.
+    let allowed = before + left / 2;
+    let patience = room.trial.patience();
+    let mut now = count(room)?;
+    room.pump_until(patience, |room| {
+        now = count(room).unwrap_or(now);
+        now <= allowed
+    })?;
+    if now <= allowed {
+        return Ok(format!("{before} before, {now} after {left} clients"));
+    }
+    Err(Stop::fail(
+        format!("at most {allowed} threads and processes: {before} before, and half a guest's"),
+        format!("{now} after {left} clients have come and gone"),
+    ))
+}
+
+/// Processes that the server has started, that have ended, and that it has not
+/// asked about: the system keeps an entry for each.
+fn ended_children(room: &Room) -> Result<u64, Stop> {
+    let tasks = format!("/proc/{}/task", room.server()?.pid());
+    let Ok(threads) = fs::read_dir(tasks) else { return Ok(0) };
+    let lists = threads.flatten().map(|thread| fs::read_to_string(thread.path().join("children")));
+    let ended = |pid: &&str| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The state stands behind the name, which is in brackets.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+    };
+    Ok(lists.flatten().map(|list| list.split_whitespace().filter(ended).count() as u64).sum())
+}
+
+/// Waits until the server holds at most `wanted` descriptors, or for a second
+/// longer than anything changes; returns how many it holds then.
+fn lowest_descriptors(room: &mut Room, wanted: u64) -> Result<u64, Stop> {
+    /// Looks without a change after which the number counts as settled.
+    const STEADY_LOOKS: u32 = 20;
+    let mut lowest = u64::MAX;
+    let mut steady = 0;
+    while steady < STEADY_LOOKS {
+        let sample = room.sample()?;
+        if sample.descriptors <= wanted {
+            return Ok(sample.descriptors);
+        }
+        steady = if sample.descriptors < lowest { 0 } else { steady + 1 };
+        lowest = lowest.min(sample.descriptors);
+        room.pump_until(Duration::from_millis(50), |_| false)?;
+    }
+    Ok(lowest)
+}
+
+/// `leaver` goes.
+fn leave(room: &mut Room, stayer: ClientIndex, leaver: ClientIndex, way: Way) -> Result<(), Stop> {
+    match way {
+        Way::Close | Way::Reset => {}
+        Way::EndThenClose => {
+            room.finish_sending(leaver);
+            room.pump(Duration::ZERO)?;
+        }
+        Way::TalkThenReset => {
+            room.say(leaver, 30);
+            room.flush()?;
+        }
+        Way::CutThenClose | Way::CutThenReset => {
+            room.queue_bytes(leaver, &[9, 1]);
+            room.flush()?;
+            // The server has seen the part, as it has seen what came later.
+            room.insist(stayer, &[stayer], "a message beside an incomplete frame")?;
+            if let Way::CutThenClose = way {
+                room.finish_sending(leaver);
+                room.pump(Duration::ZERO)?;
+            }
+        }
+        Way::TalkThenClose => room.settle(leaver, &[leaver, stayer])?,
+        Way::HearThenReset => room.settle(stayer, &[leaver, stayer])?,
+    }
+    match way {
+        Way::Reset | Way::TalkThenReset | Way::CutThenReset | Way::HearThenReset => {
+            room.reset(leaver);
+        }
+        Way::Close | Way::EndThenClose | Way::CutThenClose | Way::TalkThenClose => {
+            room.close(leaver);
+        }
+    }
+    Ok(())
+}
+
+/// `slow` stops reading until messages have to wait for it.
+pub(super) fn leave_a_backlog(
+    room: &mut Room,
+    talker: ClientIndex,
+    slow: ClientIndex,
+) -> Result<(), Stop> {
+    room.settle(talker, &[talker, slow])?;
+    room.set_reading(slow, false)?;
+    let flood = Flood { senders: vec![talker], steady: true, bytes: BACKLOG_BYTES, length: 250 };
+    room.flood(&flood, BACKLOG_TIME)?;
+    room.insist(talker, &[talker], "a message beside a client that does not read")
+}
+
+/// `leaver` goes while messages wait for it.
+fn leave_with_a_backlog(
+    room: &mut Room,
+    stayer: ClientIndex,
+    leaver: ClientIndex,
+    resets: bool,
+) -> Result<(), Stop> {
+    leave_a_backlog(room, stayer, leaver)?;
+    if resets {
+        room.reset(leaver);
+    } else {
+        room.finish_sending(leaver);
+        room.insist(stayer, &[stayer], "a message beside a client that has ended its stream")?;
+        room.close(leaver);
+    }
+    Ok(())
+}
+
+/// At most `count` clients come and go; returns how many did in the time there is.
+fn leave_in_every_way(room: &mut Room, stayer: ClientIndex, count: usize) -> Result<usize, Stop> {
+    let started = Instant::now();
+    let mut left = 0;
+    while left < count && started.elapsed() < LEAVING_TIME {
+        let (round, turn) = (left / STALLED_EVERY, left % STALLED_EVERY);
+        left += 1;
+        if turn == 0 {
+            let leaver = room.connect_with("stalled leaver", ConnectOptions::SMALL)?;
+            leave_with_a_backlog(room, stayer, leaver, round % 2 == 0)?;
+        } else {
+            let leaver = room.connect("leaver")?;
+            leave(room, stayer, leaver, WAYS[(round + turn) % WAYS.len()])?;
+        }
+    }
+    room.insist(stayer, &[stayer], "a message after clients have come and gone")?;
+    Ok(left)
+}

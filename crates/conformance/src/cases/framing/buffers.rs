@@ -1,0 +1,83 @@
+//! FRAME-4: bytes that fill a buffer exactly.
+
+use std::time::{Duration, Instant};
+
+use crate::room::{ClientIndex, IN_FLIGHT_MAX, Room};
+use crate::tagged::TAG_BYTES;
+use crate::verdict::{Note, Outcome, Stop};
+
+/// Sizes of buffers, in bytes, that few messages fill: none of them may be lost.
+const SMALL: [usize; 5] = [64, 128, 256, 512, 1024];
+/// How often each is filled: what a read returns is chance.
+const SMALL_ROUNDS: usize = 4;
+/// Sizes that take more messages than may be under way without loss.
+const LARGE: [usize; 6] = [2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
+/// How often a large one has to be held back: a loaded machine does so once.
+const HELD_TIMES: usize = 3;
+/// Nothing has come for so long: either nothing will come, or it is held back.
+const SILENCE: Duration = Duration::from_secs(2);
+/// The longest frame, in bytes.
+const FRAME_BYTES_MAX: usize = 256;
+
+pub(super) fn filled_buffers(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    for size in SMALL {
+        for count in (1..=IN_FLIGHT_MAX).filter(|count| size % count == 0) {
+            let length = size / count - 1;
+            if (TAG_BYTES..FRAME_BYTES_MAX).contains(&length) {
+                // They leave in one write.
+                let talks = vec![(clients[0], length); count];
+                for _ in 0..SMALL_ROUNDS {
+                    room.deliver(&talks, &clients)?;
+                }
+            }
+        }
+    }
+    for size in LARGE {
+        fill_large(room, &clients, size)?;
+    }
+    Ok(Note::new())
+}
+
+/// Of so many messages some may be lost. But one that comes as soon as another
+/// is sent was there, and waited.
+fn fill_large(room: &mut Room, clients: &[ClientIndex], size: usize) -> Result<(), Stop> {
+    let (sender, receiver) = (clients[0], clients[1]);
+    for _ in 0..HELD_TIMES {
+        let mut last = 0;
+        for _ in 0..size / FRAME_BYTES_MAX {
+            last = room.say(sender, FRAME_BYTES_MAX - 1);
+        }
+        if came_or_silence(room, receiver, sender, last)? {
+            return Ok(());
+        }
+        room.insist(sender, clients, "a message behind those that fill a buffer")?;
+        if !room.recorder.tally(receiver, sender).has(last) {
+            return Ok(());
+        }
+    }
+    Err(room.failure(
+        receiver,
+        format!("the last of {size} bytes of messages, sent in one go"),
+        format!("it came only when another was sent behind it, {HELD_TIMES} times in a row"),
+    ))
+}
+
+/// Waits until message `sequence` has come, or nothing comes any more.
+fn came_or_silence(
+    room: &mut Room,
+    receiver: ClientIndex,
+    sender: ClientIndex,
+    sequence: u32,
+) -> Result<bool, Stop> {
+    let came = |room: &Room| room.recorder.tally(receiver, sender).latest >= Some(sequence);
+    let mut progress = (0, Instant::now());
+    while !came(room) && progress.1.elapsed() < SILENCE {
+        let received = room.client(receiver).bytes_received();
+        if received != progress.0 {
+            progress = (received, Instant::now());
+        }
+        room.pump_until(SILENCE / 8, came)?;
+    }
+    Ok(came(room))
+}
