@@ -2,6 +2,7 @@
 
 mod causal;
 mod drops;
+mod empties;
 mod ending;
 mod fanout;
 mod framing;
@@ -21,6 +22,7 @@ use crate::fault::Fault;
 pub(crate) const GROUPS: &[&[Fault]] = &[
     start::FAULTS,
     framing::FAULTS,
+    empties::FAULTS,
     wholeness::FAULTS,
     unasked::FAULTS,
     joining::FAULTS,

@@ -1,5 +1,6 @@
 //! Faults of half-close, end of file and resets: END.
 
+use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -56,22 +57,31 @@ pub(super) const FAULTS: &[Fault] = &[
         "descriptor-leak",
         "END-4",
         "it closes the connection of a client that left, but keeps its descriptor",
-        || Box::new(DescriptorLeak { leaks: |_, _| true, kept: Vec::new() }),
+        || DescriptorLeak::make(|_| true),
     ),
     Fault::always(
         "descriptor-leak-at-reset",
         "END-4",
         "it keeps the descriptor of a client that reset its connection",
-        || Box::new(DescriptorLeak { leaks: |_, end| end == End::Reset, kept: Vec::new() }),
+        || DescriptorLeak::make(|leave| leave.end == End::Reset),
+    ),
+    Fault::always(
+        "descriptor-leak-without-a-byte",
+        "END-4",
+        "it keeps the descriptor of a client that reset without having sent a byte",
+        || DescriptorLeak::make(|leave| leave.end == End::Reset && !leave.was_heard),
+    ),
+    Fault::always(
+        "descriptor-leak-in-mid-frame",
+        "END-4",
+        "it keeps the descriptor of a client that reset in the middle of a frame",
+        || DescriptorLeak::make(|leave| leave.end == End::Reset && leave.was_in_mid_frame),
     ),
     Fault::always(
         "descriptor-leak-with-queue",
         "END-4",
         "it keeps the descriptor of a client that left with messages queued for it",
-        || {
-            let leaks = |client: &Client, _| !client.outbound.queue.is_empty();
-            Box::new(DescriptorLeak { leaks, kept: Vec::new() })
-        },
+        || DescriptorLeak::make(|leave| leave.had_queue),
     ),
     Fault::always(
         "never-closes",
@@ -198,14 +208,50 @@ impl Deviation for ResetAtAccept {
     }
 }
 
+/// How a client left.
+struct Leave {
+    end: End,
+    was_heard: bool,
+    was_in_mid_frame: bool,
+    had_queue: bool,
+}
+
 struct DescriptorLeak {
-    leaks: fn(&Client, End) -> bool,
+    leaks: fn(&Leave) -> bool,
+    /// Who has sent a byte, and who had begun a frame when it left.
+    heard: HashSet<ClientId>,
+    in_mid_frame: HashSet<ClientId>,
     kept: Vec<TcpStream>,
 }
 
+impl DescriptorLeak {
+    fn make(leaks: fn(&Leave) -> bool) -> Box<dyn Deviation> {
+        let (heard, in_mid_frame) = (HashSet::new(), HashSet::new());
+        Box::new(Self { leaks, heard, in_mid_frame, kept: Vec::new() })
+    }
+}
+
 impl Deviation for DescriptorLeak {
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        self.heard.insert(client.id);
+        correct::decode(&mut client.inbound)
+    }
+
+    fn ended(&mut self, client: &mut Client, _end: End) -> Result<Vec<Vec<u8>>, Error> {
+        if !client.inbound.is_empty() {
+            self.in_mid_frame.insert(client.id);
+        }
+        Ok(Vec::new())
+    }
+
     fn left(&mut self, _room: &mut Room, client: Client, end: End) {
-        if (self.leaks)(&client, end) {
+        let leave = Leave {
+            end,
+            was_heard: self.heard.remove(&client.id),
+            was_in_mid_frame: self.in_mid_frame.remove(&client.id),
+            had_queue: !client.outbound.queue.is_empty(),
+        };
+        if (self.leaks)(&leave) {
             // It fails when the peer is gone already.
             let _ = client.stream.shutdown(Shutdown::Both);
             self.kept.push(client.stream);

@@ -40,7 +40,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "deduplicates",
         "FANOUT-1",
         "a message that equals the one before it of the same sender is dropped",
-        || Box::new(Deduplicates::default()),
+        || Deduplicates::make(0),
+    ),
+    Fault::always(
+        "deduplicates-long",
+        "FANOUT-1",
+        "a message of 128 bytes or more that equals the one before it of the same sender is dropped",
+        || Deduplicates::make(128),
     ),
     Fault::always(
         "deduplicates-across-senders",
@@ -98,7 +104,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "client-numbers-of-one-byte",
         "FANOUT-4",
         "clients are numbered with one byte, and the 257th takes the place of the first",
-        || Box::new(NumbersOfOneByte),
+        || Box::new(NumbersOf { bits: 8 }),
+    ),
+    Fault::always(
+        "client-numbers-of-eleven-bits",
+        "FANOUT-4",
+        "clients are numbered with eleven bits, and the 2,049th takes the place of the first",
+        || Box::new(NumbersOf { bits: 11 }),
     ),
 ];
 
@@ -145,15 +157,23 @@ impl Deviation for OneMessagePerConnection {
     }
 }
 
-#[derive(Default)]
 struct Deduplicates {
+    /// How long a body is that it compares, at least.
+    bytes_min: usize,
     last: HashMap<ClientId, Vec<u8>>,
+}
+
+impl Deduplicates {
+    fn make(bytes_min: usize) -> Box<dyn Deviation> {
+        Box::new(Self { bytes_min, last: HashMap::new() })
+    }
 }
 
 impl Deviation for Deduplicates {
     fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
         let before = self.last.insert(client.id, body.clone());
-        (before.as_ref() != Some(&body)).then_some(body)
+        let same = body.len() >= self.bytes_min && before.as_ref() == Some(&body);
+        (!same).then_some(body)
     }
 
     fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
@@ -289,11 +309,13 @@ impl Deviation for JoiningSkips {
     }
 }
 
-struct NumbersOfOneByte;
+struct NumbersOf {
+    bits: u32,
+}
 
-impl Deviation for NumbersOfOneByte {
+impl Deviation for NumbersOf {
     fn joined(&mut self, room: &mut Room, id: ClientId) {
-        let same = |other: ClientId| other != id && other as u8 == id as u8;
+        let same = |other: ClientId| other != id && (other ^ id).trailing_zeros() >= self.bits;
         if let Some(client) = room.clients.values_mut().find(|client| same(client.id)) {
             client.remove();
         }

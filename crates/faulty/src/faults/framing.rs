@@ -99,6 +99,13 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .by_omission(),
     Fault::always(
+        "full-buffer-waits",
+        "FRAME-4",
+        "what fills its read buffer of 1024 bytes to the last byte is looked at only when more arrives",
+        || Box::new(FullBufferWaits { full: false }),
+    )
+    .by_omission(),
+    Fault::always(
         "stale-bytes-at-buffer-end",
         "FRAME-4",
         "the part of a body before the end of a full read buffer is overwritten by the buffer's start",
@@ -215,6 +222,42 @@ impl Deviation for EdgeTriggered {
     ) -> io::Result<usize> {
         let length = buffer.len().min(EDGE_READ_BYTES);
         client.read(&mut buffer[..length])
+    }
+}
+
+/// The size of its read buffer.
+const SMALL_BUFFER_BYTES: usize = 1024;
+
+struct FullBufferWaits {
+    /// The last read filled the buffer, so it expects another one.
+    full: bool,
+}
+
+impl Deviation for FullBufferWaits {
+    fn read(
+        &mut self,
+        client: &mut Client,
+        buffer: &mut [u8],
+        _context: &Context,
+    ) -> io::Result<usize> {
+        let length = buffer.len().min(SMALL_BUFFER_BYTES);
+        let count = client.read(&mut buffer[..length])?;
+        self.full = count == SMALL_BUFFER_BYTES;
+        Ok(count)
+    }
+
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        let waiting = if self.full { SMALL_BUFFER_BYTES } else { 0 };
+        let last = client.inbound.split_off(client.inbound.len() - waiting);
+        let bodies = correct::decode(&mut client.inbound);
+        client.inbound.extend(last);
+        bodies
+    }
+
+    fn ended(&mut self, client: &mut Client, end: End) -> Result<Vec<Vec<u8>>, Error> {
+        // The end is what it waited for, too.
+        let finished = end == End::Finished;
+        Ok(if finished { correct::decode(&mut client.inbound) } else { Vec::new() })
     }
 }
 

@@ -45,6 +45,13 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(RingWraps { written: 0 }),
     ),
     Fault::always(
+        "ring-overrun",
+        "ORDER-1",
+        "messages stand in a ring of 8 MiB, and a slow client is given what has been written over its own",
+        // Not zeros: the memory is there from the beginning and does not grow.
+        || Box::new(RingOverrun { ring: vec![1; LARGE_RING_BYTES], written: 0 }),
+    ),
+    Fault::always(
         "buffer-reused-before-sent",
         "ORDER-1",
         "the bodies are kept in 512 places, and a client that lags further reads newer bytes there",
@@ -164,6 +171,46 @@ impl Deviation for RingWraps {
         // The header is whole in any case.
         frame.iter_mut().skip(space.max(1)).for_each(|byte| *byte = 0);
         correct::deliver(self, room, &message.with_frame(&frame));
+    }
+}
+
+/// The ring that all frames are written to and sent from.
+const LARGE_RING_BYTES: usize = 8 << 20;
+
+struct RingOverrun {
+    ring: Vec<u8>,
+    /// Bytes written to the ring so far.
+    written: usize,
+}
+
+impl RingOverrun {
+    /// `message`, which is numbered by its place in the ring, as it reads now.
+    fn reread(&self, message: &Message) -> Message {
+        let mut frame = message.frame.to_vec();
+        // Its length is known to whoever waits for it.
+        for (place, byte) in (message.sequence as usize..).zip(&mut frame).skip(1) {
+            *byte = self.ring[place % LARGE_RING_BYTES];
+        }
+        message.with_frame(&frame)
+    }
+}
+
+impl Deviation for RingOverrun {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        let message = Message { sequence: self.written as u64, ..message.clone() };
+        for byte in &*message.frame {
+            self.ring[self.written % LARGE_RING_BYTES] = *byte;
+            self.written += 1;
+        }
+        correct::deliver(self, room, &message);
+    }
+
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        let oldest = self.written.saturating_sub(LARGE_RING_BYTES) as u64;
+        for message in client.outbound.queue.iter_mut().take_while(|m| m.sequence < oldest) {
+            *message = self.reread(message);
+        }
+        correct::flush(client, context)
     }
 }
 

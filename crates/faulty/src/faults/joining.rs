@@ -67,6 +67,13 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(SilentBlocksAccept { silent: None, heard: false }),
     )
     .by_omission(),
+    Fault::always(
+        "join-lost-among-leaves",
+        "FANOUT-2",
+        "a client that joins in the turn in which another one leaves is not entered: it receives nothing",
+        || Box::new(JoinLost::default()),
+    )
+    .by_omission(),
     Fault::always("greeting", "FANOUT-3", "it greets each client with a message", || {
         Box::new(Greeting)
     }),
@@ -75,6 +82,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "FANOUT-3",
         "a client is first sent the last message from before it connected",
         || Box::new(HistoryReplayed { last: None }),
+    ),
+    Fault::always(
+        "last-words-kept",
+        "FANOUT-3",
+        "what a client said last while it was alone is told to the next one who joins",
+        || Box::new(LastWordsKept { last: None }),
     ),
     Fault::always(
         "joiner-mid-frame",
@@ -235,6 +248,36 @@ impl Deviation for LostForJoiner {
     }
 }
 
+#[derive(Default)]
+struct JoinLost {
+    /// Who joined in this turn.
+    joined: HashSet<ClientId>,
+    unentered: HashSet<ClientId>,
+}
+
+impl Deviation for JoinLost {
+    fn turn(&mut self, _room: &mut Room) -> Result<(), Error> {
+        self.joined.clear();
+        Ok(())
+    }
+
+    fn joined(&mut self, _room: &mut Room, id: ClientId) {
+        self.joined.insert(id);
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if !self.unentered.contains(&client.id) {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.joined.remove(&client.id);
+        self.unentered.remove(&client.id);
+        self.unentered.extend(self.joined.drain());
+    }
+}
+
 /// How long a client may be quiet, and how often that is looked at.
 const QUIET_MAX: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -300,6 +343,27 @@ impl Deviation for HistoryReplayed {
 
     fn joined(&mut self, room: &mut Room, id: ClientId) {
         send_first(room, id, self.last.clone());
+    }
+}
+
+struct LastWordsKept {
+    /// The last message that nobody but its sender was there for.
+    last: Option<Message>,
+}
+
+impl Deviation for LastWordsKept {
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        if room.clients.len() == 1 {
+            self.last = Some(message.clone());
+        }
+        correct::deliver(self, room, message);
+    }
+
+    fn joined(&mut self, room: &mut Room, id: ClientId) {
+        let last = self.last.take();
+        if room.clients.len() == 2 {
+            send_first(room, id, last);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::{Client, End, Message, State};
 use crate::deviation::Deviation;
@@ -21,23 +21,44 @@ pub(super) const FAULTS: &[Fault] = &[
         Box::new(ExitsWhenEmpty { was_last: false })
     }),
     Fault::always("ignores-sigterm", "LIFE-2", "it goes on after SIGTERM", || {
-        Box::new(Stops(|_| false))
+        Stops::make(|_| false)
     })
     .by_omission(),
     Fault::always(
         "waits-for-clients-at-sigterm",
         "LIFE-2",
         "after SIGTERM it goes on until its last client leaves",
-        || Box::new(Stops(|room| room.clients.is_empty())),
+        || Stops::make(|room| room.clients.is_empty()),
     )
     .by_omission(),
     Fault::always(
         "writes-queues-at-sigterm",
         "LIFE-2",
         "after SIGTERM it goes on until all that is queued was written",
-        || Box::new(Stops(|room| room.clients.values().all(|c| c.outbound.queue.is_empty()))),
+        || Stops::make(|room| room.clients.values().all(|c| c.outbound.queue.is_empty())),
     )
     .by_omission(),
+    Fault::always(
+        "waits-for-ended-clients",
+        "LIFE-2",
+        "after SIGTERM it goes on until clients that ended their stream have received what is queued for them",
+        || Stops::make(|room| room.clients.values().all(|c| c.state != State::Draining)),
+    )
+    .by_omission(),
+    Fault::always(
+        "stops-once-all-is-quiet",
+        "LIFE-2",
+        "after SIGTERM it goes on until no message has come for half a second",
+        || Box::new(StopsOnceQuiet::default()),
+    )
+    .by_omission(),
+    Fault::always(
+        "stops-client-by-client",
+        "LIFE-2",
+        "after SIGTERM it takes 50 milliseconds for each client before it ends",
+        || Box::new(StopsClientByClient),
+    )
+    .by_delay(),
     Fault::always(
         "leaves-child-behind",
         "LIFE-2",
@@ -70,6 +91,19 @@ pub(super) const FAULTS: &[Fault] = &[
         "LIFE-4",
         "it asks for events without waiting while a frame is incomplete",
         || Box::new(Spins { is_reason: |client| !client.inbound.is_empty(), spins: false }),
+    ),
+    Fault::always(
+        "spins-without-descriptors",
+        "LIFE-4",
+        "it asks for events without waiting while descriptors have run out and somebody connects",
+        // The listener stays ready for what cannot be done.
+        || Box::new(Exhausted(|_| Ok(()))),
+    ),
+    Fault::always(
+        "spins-after-reset-with-queue",
+        "LIFE-4",
+        "once a client has reset with messages queued for it, it never waits again",
+        || Box::new(SpinsAfterReset { spins: false }),
     ),
     Fault::always("dies-on-exhaustion", "LIFE-5", "it dies when descriptors run out", || {
         Box::new(Exhausted(|_| {
@@ -139,12 +173,66 @@ impl Deviation for ExitsWhenEmpty {
     }
 }
 
-/// Whether it ends when it was told to.
-struct Stops(fn(&Room) -> bool);
+/// How often it asks itself whether it may end.
+const STOPPING_LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Ends when it was told to and something is the case.
+struct Stops {
+    when: fn(&Room) -> bool,
+    told: bool,
+}
+
+impl Stops {
+    fn make(when: fn(&Room) -> bool) -> Box<dyn Deviation> {
+        Box::new(Self { when, told: false })
+    }
+}
 
 impl Deviation for Stops {
     fn stops(&mut self, room: &Room) -> bool {
-        self.0(room)
+        self.told = true;
+        (self.when)(room)
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        self.told.then_some(STOPPING_LOOK_EVERY)
+    }
+}
+
+/// How long nothing has come when all is quiet.
+const QUIET: Duration = Duration::from_millis(500);
+
+#[derive(Default)]
+struct StopsOnceQuiet {
+    /// When it was told to end, or the last message after that came.
+    disturbed: Option<Instant>,
+}
+
+impl Deviation for StopsOnceQuiet {
+    fn received(&mut self, _client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        self.disturbed = self.disturbed.map(|_| Instant::now());
+        Some(body)
+    }
+
+    fn stops(&mut self, _room: &Room) -> bool {
+        self.disturbed.get_or_insert_with(Instant::now).elapsed() >= QUIET
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        self.disturbed.map(|_| STOPPING_LOOK_EVERY)
+    }
+}
+
+/// How long it takes to end one client.
+const STOPPING_ONE: Duration = Duration::from_millis(50);
+
+struct StopsClientByClient;
+
+impl Deviation for StopsClientByClient {
+    fn stops(&mut self, room: &Room) -> bool {
+        // No pause of the context's: that one would end at once.
+        room.clients.values().for_each(|_| std::thread::sleep(STOPPING_ONE));
+        true
     }
 }
 
@@ -191,6 +279,20 @@ impl Deviation for Spins {
     fn sequence(&mut self, room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
         self.spins = room.clients.values().any(self.is_reason);
         batch
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        self.spins.then_some(Duration::ZERO)
+    }
+}
+
+struct SpinsAfterReset {
+    spins: bool,
+}
+
+impl Deviation for SpinsAfterReset {
+    fn left(&mut self, _room: &mut Room, client: Client, end: End) {
+        self.spins |= end == End::Reset && !client.outbound.queue.is_empty();
     }
 
     fn wait_max(&self) -> Option<Duration> {

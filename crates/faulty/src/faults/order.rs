@@ -1,7 +1,7 @@
 //! Faults of order: ORDER-2 to ORDER-4.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use crate::chance::OneIn;
 use crate::client::{Client, ClientId, End, Message, State};
@@ -9,7 +9,7 @@ use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::held::Held;
+use crate::held::{Held, put};
 use crate::room::{Context, Room};
 use crate::server::UNDER_WAY_MAX;
 
@@ -39,6 +39,12 @@ pub(super) const FAULTS: &[Fault] = &[
         || Late::make(|late| late.body_bytes >= LONG_BODY),
     ),
     Fault::always(
+        "sole-client-overtakes",
+        "ORDER-2",
+        "a client that is alone gets its messages back at once, before those of it that still wait to be sequenced",
+        || Box::new(SoleOvertakes::default()),
+    ),
+    Fault::always(
         "per-core-sequencers",
         "ORDER-3",
         "every other client belongs to a second sequencer, and each merges the other's messages late",
@@ -49,6 +55,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "ORDER-3",
         "the same once there are 32 clients",
         || Late::make(|late| late.clients >= LARGE_ROOM && late.is_other_half()),
+    ),
+    Fault::always(
+        "two-sequencers-beyond-64",
+        "ORDER-3",
+        "the same once there are more than 64 clients",
+        || Late::make(|late| late.clients > LARGER_ROOM && late.is_other_half()),
     ),
     Fault::always(
         "two-sequencers-after-a-leave",
@@ -121,11 +133,56 @@ impl Deviation for RetriesDropped {
     }
 }
 
+/// How long a message waits to be sequenced: long enough for another client to
+/// leave meanwhile.
+const SEQUENCING: Duration = Duration::from_millis(2);
+
+/// Sequences messages a moment after they came, save those of a client that is
+/// alone: there seems to be nothing to put into an order.
+#[derive(Default)]
+struct SoleOvertakes {
+    /// What waits to be sequenced, and until when.
+    waiting: VecDeque<(Instant, Message)>,
+}
+
+impl Deviation for SoleOvertakes {
+    fn sequence(&mut self, room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
+        let now = Instant::now();
+        let due = self.waiting.iter().take_while(|(due, _)| *due <= now).count();
+        let due = self.waiting.drain(..due).map(|(_, message)| message).collect();
+        let open = room.clients.values().filter(|client| client.state == State::Open);
+        if open.count() == 1 {
+            return [batch, due].concat();
+        }
+        self.waiting.extend(batch.into_iter().map(|message| (now + SEQUENCING, message)));
+        due
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if client.state == State::Draining {
+            // What waited when it closed its sending side is still its.
+            put(client, message, context.knobs.queue_messages);
+        } else {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        let (due, _) = self.waiting.front()?;
+        Some(due.saturating_duration_since(Instant::now()))
+    }
+
+    fn holds_back_for(&self, _id: ClientId) -> bool {
+        !self.waiting.is_empty()
+    }
+}
+
 /// How much later than others some receivers get a message.
 const LATE: Duration = Duration::from_millis(1);
 
 /// From how many clients on a room is large, and from how many bytes a body is long.
 const LARGE_ROOM: usize = 32;
+const LARGER_ROOM: usize = 64;
 const LONG_BODY: usize = 200;
 
 /// What decides whether a delivery is late.

@@ -1,12 +1,12 @@
 //! Faults of slow readers and of memory: SLOW and MEM.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
 
-use crate::client::{Client, ClientId, Message, State};
+use crate::client::{Client, ClientId, End, Message, State};
 use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
@@ -29,6 +29,20 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(DelaysAll),
     )
     .by_delay(),
+    Fault::always(
+        "waits-a-second-for-stalled",
+        "SLOW-1",
+        "before a message that a full queue has no place for is dropped, it waits for a second",
+        || Box::new(WaitsForStalled),
+    )
+    .by_delay(),
+    Fault::always(
+        "thirty-two-writers",
+        "SLOW-1",
+        "while 32 clients do not read it writes to nobody",
+        || Box::new(Writers::default()),
+    )
+    .by_omission(),
     Fault::always(
         "blocks-at-4096-queued",
         "SLOW-1",
@@ -110,6 +124,65 @@ impl Deviation for DelaysAll {
             context.block_until(&client.stream, PollFlags::OUT, WRITE_WAIT);
         }
         correct::enqueue(self, client, message, context);
+    }
+}
+
+struct WaitsForStalled;
+
+impl Deviation for WaitsForStalled {
+    fn overflow(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if client.outbound.blocked {
+            context.block_until(&client.stream, PollFlags::OUT, BLOCKING_WAIT);
+        }
+        correct::overflow(self, client, message, context);
+    }
+}
+
+/// How many clients it can write to at the same time.
+const WRITERS: usize = 32;
+
+#[derive(Default)]
+struct Writers {
+    /// Whose writer waits for the socket.
+    blocked: HashSet<ClientId>,
+    /// Somebody was not written to as there was no writer.
+    somebody_waits: bool,
+}
+
+impl Writers {
+    fn all_blocked(&self) -> bool {
+        self.blocked.len() >= WRITERS
+    }
+}
+
+impl Deviation for Writers {
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        if self.all_blocked() && !self.blocked.contains(&client.id) {
+            self.somebody_waits = true;
+            return Ok(());
+        }
+        correct::flush(client, context)?;
+        if client.outbound.blocked {
+            self.blocked.insert(client.id);
+        } else {
+            self.blocked.remove(&client.id);
+        }
+        Ok(())
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.blocked.remove(&client.id);
+    }
+
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        if !self.all_blocked() {
+            room.touched |= std::mem::take(&mut self.somebody_waits);
+        }
+        Ok(())
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        (self.somebody_waits && !self.all_blocked()).then_some(Duration::ZERO)
     }
 }
 

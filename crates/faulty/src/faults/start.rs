@@ -3,13 +3,14 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::exit;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::client::ClientId;
+use crate::client::{Client, ClientId, Message};
+use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::room::Room;
+use crate::room::{Context, Room};
 use crate::start::{self, ListenOptions};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -52,6 +53,12 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(Announces(wildcard_line)),
     ),
     Fault::always(
+        "ipv6-in-full",
+        "START-3",
+        "in its line it writes an IPv6 address in full, with all its zeros",
+        || Box::new(Announces(line_in_full)),
+    ),
+    Fault::always(
         "noise-after-line",
         "START-4",
         "it reports each connection on standard output",
@@ -62,6 +69,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "START-4",
         "it takes its leave on standard output when it is told to stop",
         || Box::new(Goodbye),
+    ),
+    Fault::always(
+        "says-what-it-drops",
+        "START-4",
+        "it reports on standard output that it has dropped a message",
+        || Box::new(SaysWhatItDrops { said: None }),
     ),
     Fault::always(
         "ignores-address",
@@ -79,7 +92,19 @@ pub(super) const FAULTS: &[Fault] = &[
         "all-interfaces",
         "START-5",
         "it listens on every address of the machine",
-        || Box::new(AllInterfaces),
+        || Box::new(AllInterfaces { applies_to: |_| true }),
+    ),
+    Fault::always(
+        "all-interfaces-on-ipv6",
+        "START-5",
+        "for an IPv6 address it listens on every IPv6 address of the machine",
+        || Box::new(AllInterfaces { applies_to: SocketAddr::is_ipv6 }),
+    ),
+    Fault::always(
+        "listens-elsewhere-too",
+        "START-5",
+        "it listens on a second port of its own choice, too",
+        || Box::new(ListensElsewhereToo { others: Vec::new() }),
     ),
     Fault::always(
         "starts-without-argument",
@@ -93,6 +118,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "START-6",
         "for an argument that is no address it listens on a port of its own choice",
         || Box::new(DefaultForBadAddress),
+    )
+    .by_omission(),
+    Fault::always(
+        "port-ends-at-letters",
+        "START-6",
+        "letters behind the digits of the port are ignored",
+        || Box::new(PortEndsAtLetters),
     )
     .by_omission(),
     Fault::always(
@@ -175,11 +207,36 @@ fn wildcard_line(address: &str) -> String {
     format!("listening on {host}:{port}\n")
 }
 
+fn line_in_full(address: &str) -> String {
+    let Ok(SocketAddr::V6(v6)) = address.parse() else {
+        return format!("listening on {address}\n");
+    };
+    let groups = v6.ip().segments().map(|group| format!("{group:x}"));
+    format!("listening on [{}]:{}\n", groups.join(":"), v6.port())
+}
+
 struct NoiseAfterLine;
 
 impl Deviation for NoiseAfterLine {
     fn joined(&mut self, _room: &mut Room, id: ClientId) {
         let _ = start::say(&format!("client {id} connected\n"));
+    }
+}
+
+/// How often it reports at most.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+struct SaysWhatItDrops {
+    said: Option<Instant>,
+}
+
+impl Deviation for SaysWhatItDrops {
+    fn overflow(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if self.said.is_none_or(|said| said.elapsed() >= REPORT_EVERY) {
+            self.said = Some(Instant::now());
+            let _ = start::say(&format!("client {} is slow, dropped a message\n", client.id));
+        }
+        correct::overflow(self, client, message, context);
     }
 }
 
@@ -232,7 +289,10 @@ impl Deviation for SharesPort {
     }
 }
 
-struct AllInterfaces;
+/// Listens on the wildcard address instead of certain others.
+struct AllInterfaces {
+    applies_to: fn(&SocketAddr) -> bool,
+}
 
 impl Deviation for AllInterfaces {
     fn listen(&mut self, candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
@@ -243,11 +303,26 @@ impl Deviation for AllInterfaces {
         let everywhere: Vec<_> = candidates
             .iter()
             .map(|address| match address.ip() {
+                _ if !(self.applies_to)(address) => SocketAddr::new(address.ip(), port),
                 IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
                 IpAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
             })
             .collect();
         start::listen_on_any(&everywhere)
+    }
+}
+
+struct ListensElsewhereToo {
+    /// Nobody is accepted here, but the system takes connections in.
+    others: Vec<TcpListener>,
+}
+
+impl Deviation for ListensElsewhereToo {
+    fn listen(&mut self, candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
+        let listener = start::listen_on_any(candidates)?;
+        let address = listener.local_addr().map_err(Error::system("name the listener"))?;
+        self.others.push(start::listen_on_any(&[with_any_port(address)])?);
+        Ok(listener)
     }
 }
 
@@ -270,6 +345,18 @@ impl Deviation for DefaultForBadAddress {
             Err(Error::BadAddress { .. }) => start::resolve(Some(DEFAULT_ADDRESS)),
             resolved => resolved,
         }
+    }
+}
+
+struct PortEndsAtLetters;
+
+impl Deviation for PortEndsAtLetters {
+    fn resolve(&mut self, argument: Option<&str>) -> Result<Vec<SocketAddr>, Error> {
+        let Some((host, port)) = argument.and_then(|argument| argument.rsplit_once(':')) else {
+            return start::resolve(argument);
+        };
+        let port = port.trim_end_matches(|end: char| end.is_ascii_alphabetic());
+        start::resolve(Some(&format!("{host}:{port}")))
     }
 }
 

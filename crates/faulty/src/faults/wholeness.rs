@@ -1,7 +1,8 @@
 //! Faults that cut, mix or complete frames: FRAME-5 to FRAME-7.
 
+use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
@@ -35,6 +36,20 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .by_omission(),
     Fault::always(
+        "frame-restarted-after-seconds",
+        "FRAME-5",
+        "a frame of which a socket took a part and then nothing for five seconds is written again from its beginning",
+        || Box::new(RestartedAfterSeconds::default()),
+    )
+    .by_omission(),
+    Fault::always(
+        "frame-restarted-at-half-close",
+        "FRAME-5",
+        "a frame of which a socket took a part is written again from its beginning once its client has ended its stream",
+        || Box::new(RestartedAtHalfClose),
+    )
+    .by_omission(),
+    Fault::always(
         "partial-frame-delivered-short",
         "FRAME-6",
         "what there is of a frame at the end of a stream is delivered as a message",
@@ -64,6 +79,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-7",
         "it waits for the rest of a frame before it does anything else",
         || Box::new(PartialBlocks),
+    )
+    .by_omission(),
+    Fault::always(
+        "holders-fill-its-pool",
+        "FRAME-7",
+        "while 64 clients hold a frame open it reads from nobody else",
+        || Box::new(HoldersFillPool::default()),
     )
     .by_omission(),
 ];
@@ -113,6 +135,44 @@ impl Deviation for RestGoesLast {
             outbound.written = 0;
         }
         Ok(())
+    }
+}
+
+/// After how long a write counts as failed.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+struct RestartedAfterSeconds {
+    /// Since when a socket has taken nothing, with a frame begun.
+    begun: HashMap<ClientId, Instant>,
+}
+
+impl Deviation for RestartedAfterSeconds {
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        let begun = self.begun.remove(&client.id);
+        if begun.is_some_and(|begun| begun.elapsed() >= WRITE_TIME_MAX) {
+            client.outbound.written = 0;
+        }
+        correct::flush(client, context)?;
+        if client.outbound.written > 0 {
+            self.begun.insert(client.id, Instant::now());
+        }
+        Ok(())
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.begun.remove(&client.id);
+    }
+}
+
+struct RestartedAtHalfClose;
+
+impl Deviation for RestartedAtHalfClose {
+    fn ended(&mut self, client: &mut Client, end: End) -> Result<Vec<Vec<u8>>, Error> {
+        if end == End::Finished {
+            client.outbound.written = 0;
+        }
+        Ok(Vec::new())
     }
 }
 
@@ -185,6 +245,58 @@ impl Deviation for PartialBlocks {
             }
         }
         Ok(count)
+    }
+}
+
+/// How many clients it can read frames of at the same time.
+const POOL: usize = 64;
+
+/// How long it waits before it looks for a free place in the pool again.
+const POOL_WAIT: Duration = Duration::from_millis(2);
+
+#[derive(Default)]
+struct HoldersFillPool {
+    holders: HashSet<ClientId>,
+}
+
+impl Deviation for HoldersFillPool {
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        if self.holders.len() >= POOL {
+            // Who is not read from stays readable: without a pause it would spin.
+            room.context.pause(POOL_WAIT);
+        }
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        client: &mut Client,
+        buffer: &mut [u8],
+        _context: &Context,
+    ) -> io::Result<usize> {
+        if self.holders.len() >= POOL && !self.holders.contains(&client.id) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        client.read(buffer)
+    }
+
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        let bodies = correct::decode(&mut client.inbound);
+        if client.inbound.is_empty() {
+            self.holders.remove(&client.id);
+        } else {
+            self.holders.insert(client.id);
+        }
+        bodies
+    }
+
+    fn ended(&mut self, client: &mut Client, _end: End) -> Result<Vec<Vec<u8>>, Error> {
+        self.holders.remove(&client.id);
+        Ok(Vec::new())
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.holders.remove(&client.id);
     }
 }
 

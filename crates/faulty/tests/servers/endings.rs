@@ -91,6 +91,25 @@ pub(crate) fn descriptors_are_given_back(probe: &Probe) -> Seen {
     ensure(after <= before + 2, format!("{before} descriptors before, {after} after"))
 }
 
+pub(crate) fn descriptors_of_cut_frames_are_given_back(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut staying = server.connect()?;
+    staying.round_trip(b"before")?;
+    let before = server.descriptors();
+    for _ in 0..10 {
+        let mut cut = server.connect()?;
+        cut.round_trip(b"hello")?;
+        staying.expect(b"hello")?;
+        cut.send(b"\x05half")?;
+        staying.round_trip(b"it is read")?;
+        cut.reset();
+        staying.round_trip(b"it is gone")?;
+    }
+    staying.round_trip(b"it is long gone")?;
+    let after = server.descriptors();
+    ensure(after <= before + 1, format!("{before} descriptors before, {after} after"))
+}
+
 pub(crate) fn nothing_is_left_of_past_clients(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let before = server.threads_and_children()?;

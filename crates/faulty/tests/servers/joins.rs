@@ -70,6 +70,29 @@ pub(crate) fn three_may_leave_at_once(probe: &Probe) -> Seen {
     Ok(())
 }
 
+pub(crate) fn who_joins_while_another_leaves_is_entered(probe: &Probe) -> Seen {
+    // So that what happens within twenty milliseconds is seen together.
+    let server = probe.start_with(&["--batch-milliseconds=20"])?;
+    let mut staying = server.connect()?;
+    for _ in 0..5 {
+        let mut leaving = server.connect()?;
+        leaving.round_trip(b"both are there")?;
+        staying.expect(b"both are there")?;
+        // While this is gathered, one leaves and one comes.
+        staying.say(b"meanwhile")?;
+        leaving.reset();
+        let mut joiner = server.connect()?;
+        staying.expect(b"meanwhile")?;
+        joiner.say(b"hello")?;
+        staying.expect(b"hello")?;
+        let heard = joiner.hear()?;
+        if heard == b"meanwhile" {
+            joiner.expect(b"hello")?;
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn who_come_together_are_all_accepted(probe: &Probe) -> Seen {
     let server = probe.start_with(&["--batch-milliseconds=20"])?;
     for _ in 0..5 {

@@ -8,6 +8,37 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::slow;
 use crate::support::{Client, Probe, Seen, Server, ensure};
 
+pub(crate) fn talking_does_not_keep_it_from_stopping(probe: &Probe) -> Seen {
+    let mut server = probe.start()?;
+    let mut talker = server.connect()?;
+    talker.round_trip(b"hello")?;
+    server.terminate();
+    let (sender, stopped) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while stopped.try_recv().is_err() && talker.round_trip(b"and another thing").is_ok() {
+                let _ = stopped.recv_timeout(Duration::from_millis(20));
+            }
+        });
+        let status = server.wait();
+        let _ = sender.send(());
+        drop(server);
+        status.map(|_| ())
+    })
+}
+
+/// More than a faulty server ends in the time that it is given.
+const TO_BE_ENDED: usize = 40;
+
+pub(crate) fn many_clients_do_not_keep_it_from_stopping(probe: &Probe) -> Seen {
+    let mut server = probe.start()?;
+    let clients = (0..TO_BE_ENDED).map(|_| server.connect()).collect::<Result<Vec<_>, _>>();
+    let mut clients = clients?;
+    clients.last_mut().unwrap().round_trip(b"all are there")?;
+    server.terminate();
+    server.wait().map(|_| ())
+}
+
 pub(crate) fn nothing_is_left_behind(probe: &Probe) -> Seen {
     let mut server = probe.start()?;
     let pid = server.pid();
@@ -65,7 +96,7 @@ pub(crate) fn odd_clients_that_idle_cost_nothing(probe: &Probe) -> Seen {
     costs_nothing(&server)
 }
 
-fn costs_nothing(server: &Server) -> Seen {
+pub(crate) fn costs_nothing(server: &Server) -> Seen {
     let before = cpu_ticks(server)?;
     let begin = Instant::now();
     while begin.elapsed() < COUNTING {
@@ -90,17 +121,32 @@ fn cpu_ticks(server: &Server) -> Result<u64, String> {
 /// Descriptors that the server may have: a few more than it needs itself.
 const DESCRIPTORS: usize = 20;
 
-pub(crate) fn running_out_of_descriptors_is_survived(probe: &Probe) -> Seen {
+fn start_with_few_descriptors(probe: &Probe) -> Result<Server, String> {
     let server_command = probe.command();
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("ulimit -n {DESCRIPTORS}; exec \"$0\" \"$@\""));
     command.arg(server_command.get_program()).args(server_command.get_args());
     command.arg("127.0.0.1:0").stdout(std::process::Stdio::piped());
-    let server = Server::spawn(command, probe.patience)?;
+    Server::spawn(command, probe.patience)
+}
+
+fn connect_too_many(server: &Server) -> Result<Vec<Client>, String> {
+    (0..DESCRIPTORS).map(|_| server.connect()).collect()
+}
+
+pub(crate) fn running_out_of_descriptors_costs_nothing(probe: &Probe) -> Seen {
+    let server = start_with_few_descriptors(probe)?;
+    let mut first = server.connect()?;
+    let _crowd = connect_too_many(&server)?;
+    first.round_trip(b"exhausted")?;
+    costs_nothing(&server)
+}
+
+pub(crate) fn running_out_of_descriptors_is_survived(probe: &Probe) -> Seen {
+    let server = start_with_few_descriptors(probe)?;
     let mut first = server.connect()?;
     first.round_trip(b"before")?;
-    let crowd: Result<Vec<Client>, String> = (0..DESCRIPTORS).map(|_| server.connect()).collect();
-    let crowd = crowd?;
+    let crowd = connect_too_many(&server)?;
     for _ in 0..3 {
         first.round_trip(b"exhausted")?;
     }

@@ -4,6 +4,7 @@
 //! listed with; every fault is listed. So each fault is real, and the correct
 //! server has none of them.
 
+mod backlogs;
 mod baseline;
 mod endings;
 mod joins;
@@ -39,6 +40,9 @@ probes! {
         "ignores-address", "ignores-sigterm", "waits-for-clients-at-sigterm",
     ];
     no_other_address_is_listened_on in starts shows ["all-interfaces"];
+    one_socket_listens_and_no_more in starts shows [
+        "all-interfaces-on-ipv6", "listens-elsewhere-too",
+    ];
     another_loopback_address_is_listened_on in starts shows ["first-loopback-only"];
     a_second_instance_is_refused in starts shows ["shares-port"];
     a_missing_argument_is_refused in starts shows [
@@ -46,11 +50,12 @@ probes! {
     ];
     a_bad_address_is_refused in starts shows [
         "default-for-bad-address", "exit-zero-on-failure", "silent-on-failure",
+        "port-ends-at-letters",
     ];
     a_port_in_use_is_refused in starts shows [
         "line-on-port-in-use", "waits-for-port", "exit-zero-on-failure", "silent-on-failure",
     ];
-    ipv6_is_listened_on in starts shows ["ipv4-only", "wrong-on-ipv6"];
+    ipv6_is_listened_on in starts shows ["ipv4-only", "wrong-on-ipv6", "ipv6-in-full"];
 
     bodies_arrive_unchanged_and_once in messages shows [
         "signed-length", "255-truncated", "text-mode-header", "newline-stripped",
@@ -58,7 +63,7 @@ probes! {
         "no-echo", "double-echo", "echo-only", "one-message-per-connection", "deduplicates",
         "registered-after-first-send", "message-lost-for-joiner", "greeting",
         "silent-newcomer-blocks-accept", "cached-by-length-and-ends", "slash-commands",
-        "bom-stripped", "first-message-is-a-name",
+        "bom-stripped", "first-message-is-a-name", "deduplicates-long", "empty-ends-a-long-one",
     ];
     frames_may_arrive_in_pieces in messages shows [
         "single-read-per-body", "parse-buffer-shared", "partial-frame-blocks-others",
@@ -70,12 +75,15 @@ probes! {
     frames_may_lie_across_reads in messages shows [
         "stale-bytes-at-buffer-end", "stale-bytes-at-4096",
     ];
+    what_fills_a_buffer_does_not_wait in messages shows ["full-buffer-waits"];
+    many_open_frames_delay_nobody in messages shows ["holders-fill-its-pool"];
+    empty_messages_of_two_clients_are_two in situations shows ["merges-empties"];
     long_writes_are_read_to_the_end in messages shows ["edge-triggered-reads-once"];
     nothing_comes_unasked in messages shows ["heartbeat"];
     a_pause_is_not_the_end in messages shows ["mid-frame-timeout", "quiet-client-disconnected"];
 
     a_joiner_receives_what_is_new in joins shows [
-        "history-replayed", "joiner-mid-frame", "joining-skips-another",
+        "history-replayed", "joiner-mid-frame", "joining-skips-another", "last-words-kept",
     ];
     seventy_clients_are_served in joins shows ["client-cap-64", "half-of-large-rooms"];
     five_hundred_and_ten_clients_are_served in joins shows ["client-cap-500"];
@@ -85,6 +93,7 @@ probes! {
         "leaving-disconnects-another", "leaving-skips-another",
     ];
     three_may_leave_at_once in joins shows ["leaving-together-disconnects-another"];
+    who_joins_while_another_leaves_is_entered in joins shows ["join-lost-among-leaves"];
     who_come_together_are_all_accepted in joins shows ["accepts-one-per-event"];
     an_empty_server_goes_on in joins shows ["exits-when-empty"];
 
@@ -102,7 +111,10 @@ probes! {
     a_reset_right_after_connecting_ends_one_client in endings shows [
         "reset-at-accept-stops-accepting",
     ];
-    descriptors_are_given_back in endings shows ["descriptor-leak", "descriptor-leak-at-reset"];
+    descriptors_are_given_back in endings shows [
+        "descriptor-leak", "descriptor-leak-at-reset", "descriptor-leak-without-a-byte",
+    ];
+    descriptors_of_cut_frames_are_given_back in endings shows ["descriptor-leak-in-mid-frame"];
     nothing_is_left_of_past_clients in endings shows [
         "thread-left-per-connection", "zombie-per-connection",
     ];
@@ -115,7 +127,14 @@ probes! {
         "back-pressure", "unbounded-client-queue", "keeps-all-messages",
         "rest-of-frame-goes-last", "repeats-after-would-block", "blocks-at-4096-queued",
         "full-queue-drops-for-all", "full-queue-disconnects-another",
+        "waits-a-second-for-stalled", "ring-overrun",
     ];
+    many_stalled_readers_delay_nobody in backlogs shows ["thirty-two-writers"];
+    a_backlog_is_whole_after_seconds in backlogs shows ["frame-restarted-after-seconds"];
+    a_backlog_is_whole_after_a_half_close in backlogs shows ["frame-restarted-at-half-close"];
+    dropping_is_not_reported_on_standard_output in backlogs shows ["says-what-it-drops"];
+    who_ended_and_does_not_read_is_not_waited_for in backlogs shows ["waits-for-ended-clients"];
+    a_reset_with_a_backlog_costs_nothing in backlogs shows ["spins-after-reset-with-queue"];
     a_flood_from_one_who_never_reads_is_survived in slow shows [
         "sender-that-never-reads-blocks", "unbounded-inbound-queue",
     ];
@@ -138,6 +157,8 @@ probes! {
     ];
     equal_messages_of_two_clients_are_two in situations shows ["deduplicates-across-senders"];
     two_agree_in_a_large_room in situations shows ["two-sequencers-in-large-rooms"];
+    two_agree_in_a_larger_room in situations shows ["two-sequencers-beyond-64"];
+    being_alone_overtakes_nothing in situations shows ["sole-client-overtakes"];
     two_agree_after_a_third_has_left in situations shows ["two-sequencers-after-a-leave"];
     two_who_send_at_once_hear_themselves in situations shows ["echo-lost-when-two-send"];
     silence_costs_no_message in situations shows ["lost-after-silence"];
@@ -147,10 +168,15 @@ probes! {
     three_hundred_past_clients_cost_nobody_a_place in situations shows [
         "client-numbers-of-one-byte",
     ];
+    two_thousand_past_clients_cost_nobody_a_place in situations shows [
+        "client-numbers-of-eleven-bits",
+    ];
     a_backlog_is_given_up_with_its_client in situations shows [
         "descriptor-leak-with-queue", "writes-queues-at-sigterm",
     ];
 
+    talking_does_not_keep_it_from_stopping in life shows ["stops-once-all-is-quiet"];
+    many_clients_do_not_keep_it_from_stopping in life shows ["stops-client-by-client"];
     nothing_is_left_behind in life shows ["leaves-child-behind"];
     it_starts_again_on_the_same_address in life shows ["no-reuse-address"];
     idle_clients_cost_nothing in life shows ["busy-loop"];
@@ -161,4 +187,5 @@ probes! {
         "dies-on-exhaustion", "stops-accepting-after-exhaustion",
         "exhaustion-disconnects-the-oldest",
     ];
+    running_out_of_descriptors_costs_nothing in life shows ["spins-without-descriptors"];
 }

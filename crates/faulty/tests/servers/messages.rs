@@ -28,6 +28,9 @@ pub(crate) fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
         &[0xff; 254],
         &every_byte,
         &[0xff; 255],
+        b"",
+        &[b'y'; 128],
+        &[b'y'; 128],
     ];
     for body in bodies {
         sender.round_trip(body)?;
@@ -90,6 +93,34 @@ pub(crate) fn frames_may_lie_across_reads(probe: &Probe) -> Seen {
     let bodies: Vec<Vec<u8>> = (0..=255).map(|number| vec![number; 150]).collect();
     client.send(&bodies.iter().flat_map(|body| frame(body)).collect::<Vec<u8>>())?;
     bodies.iter().try_for_each(|body| client.expect(body))
+}
+
+pub(crate) fn what_fills_a_buffer_does_not_wait(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut client = server.connect()?;
+    // A faulty server's buffer is filled to the last byte by one of these.
+    for frames in [2, 4, 8, 16, 32] {
+        client.send(&frame(&[7; 255]).repeat(frames))?;
+        (0..frames).try_for_each(|_| client.expect(&[7; 255]))?;
+    }
+    Ok(())
+}
+
+/// As many as a faulty server can wait for.
+const OPEN_FRAMES: usize = 64;
+
+pub(crate) fn many_open_frames_delay_nobody(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let holders = (0..OPEN_FRAMES).map(|_| server.connect()).collect::<Result<Vec<_>, _>>();
+    let mut holders = holders?;
+    holders.iter_mut().try_for_each(|holder| holder.send(b"\x05half"))?;
+    let mut other = server.connect()?;
+    for body in [b"first", b"other"] {
+        other.round_trip(body)?;
+        holders.iter_mut().try_for_each(|holder| holder.expect(body))?;
+    }
+    holders[0].send(b"!")?;
+    other.expect(b"half!")
 }
 
 pub(crate) fn long_writes_are_read_to_the_end(probe: &Probe) -> Seen {

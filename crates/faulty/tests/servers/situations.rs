@@ -42,6 +42,42 @@ pub(crate) fn equal_messages_of_two_clients_are_two(probe: &Probe) -> Seen {
     Ok(())
 }
 
+pub(crate) fn empty_messages_of_two_clients_are_two(probe: &Probe) -> Seen {
+    // So that what arrives within twenty milliseconds arrives together.
+    let server = probe.start_with(&["--batch-milliseconds=20"])?;
+    let mut clients = [server.connect()?, server.connect()?, server.connect()?];
+    clients[2].round_trip(b"all are there")?;
+    clients[..2].iter_mut().try_for_each(|client| client.expect(b"all are there"))?;
+    for _ in 0..5 {
+        // While this is gathered, two say nothing.
+        clients[2].say(b"meanwhile")?;
+        clients[0].say(b"")?;
+        clients[1].say(b"")?;
+        for client in &mut clients {
+            let mut heard = [client.hear()?, client.hear()?, client.hear()?];
+            heard.sort();
+            ensure(heard == [&b""[..], b"", b"meanwhile"], format!("heard {heard:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn being_alone_overtakes_nothing(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut staying = server.connect()?;
+    for _ in 0..20 {
+        let mut leaving = server.connect()?;
+        leaving.round_trip(b"both are there")?;
+        staying.expect(b"both are there")?;
+        staying.say(b"with another")?;
+        leaving.reset();
+        staying.say(b"alone")?;
+        staying.expect(b"with another")?;
+        staying.expect(b"alone")?;
+    }
+    Ok(())
+}
+
 /// Two messages that are sent together arrive in the same order at both senders.
 fn two_agree(server: &Server, first: &mut Client, second: &mut Client) -> Seen {
     for _ in 0..20 {
@@ -56,9 +92,17 @@ fn two_agree(server: &Server, first: &mut Client, second: &mut Client) -> Seen {
 }
 
 pub(crate) fn two_agree_in_a_large_room(probe: &Probe) -> Seen {
+    two_agree_among(probe, 32)
+}
+
+pub(crate) fn two_agree_in_a_larger_room(probe: &Probe) -> Seen {
+    two_agree_among(probe, 65)
+}
+
+fn two_agree_among(probe: &Probe, others: usize) -> Seen {
     let server = probe.start()?;
     let (mut first, mut second) = (server.connect()?, server.connect()?);
-    let others = (0..32).map(|_| server.connect()).collect::<Result<Vec<Client>, _>>()?;
+    let others = (0..others).map(|_| server.connect()).collect::<Result<Vec<Client>, _>>()?;
     let mut last = server.connect()?;
     last.round_trip(b"all are there")?;
     first.expect(b"all are there")?;
@@ -120,10 +164,18 @@ pub(crate) fn hundreds_of_thousands_of_messages_leave_nothing_behind(probe: &Pro
 }
 
 pub(crate) fn three_hundred_past_clients_cost_nobody_a_place(probe: &Probe) -> Seen {
+    past_clients_cost_nobody_a_place(probe, 300)
+}
+
+pub(crate) fn two_thousand_past_clients_cost_nobody_a_place(probe: &Probe) -> Seen {
+    past_clients_cost_nobody_a_place(probe, 2_100)
+}
+
+fn past_clients_cost_nobody_a_place(probe: &Probe, clients: usize) -> Seen {
     let server = probe.start()?;
     let mut resident = server.connect()?;
     resident.round_trip(b"before")?;
-    for _ in 0..300 {
+    for _ in 0..clients {
         let mut guest = server.connect()?;
         guest.finish()?;
         guest.expect_end()?;

@@ -9,7 +9,7 @@ use crate::support::{Client, Probe, Seen, ensure, frame};
 const FLOOD: u32 = 100_000;
 
 /// How many of them are under way together: fewer than one server queue holds.
-const WINDOW: u32 = 200;
+pub(crate) const WINDOW: u32 = 200;
 
 const BODY_BYTES: usize = 200;
 
@@ -18,19 +18,19 @@ const RESIDENT_BYTES_MAX: usize = 14 << 20;
 
 /// How long nothing comes after the backlog. If it is cut short, the rest of
 /// the backlog comes before what is new.
-const BACKLOG_IS_OVER: Duration = Duration::from_millis(100);
+pub(crate) const BACKLOG_IS_OVER: Duration = Duration::from_millis(100);
 
 /// How many new messages are looked at.
 const ENOUGH_NEW: u32 = 10;
 
 /// A body that tells whether it is intact.
-fn numbered(number: u32) -> Vec<u8> {
+pub(crate) fn numbered(number: u32) -> Vec<u8> {
     let mut body = number.to_be_bytes().to_vec();
     body.resize(BODY_BYTES, number as u8);
     body
 }
 
-fn number_of(body: &[u8]) -> Result<u32, String> {
+pub(crate) fn number_of(body: &[u8]) -> Result<u32, String> {
     let number = body.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
     let number = number.ok_or_else(|| format!("a cut body: {body:?}"))?;
     ensure(body == numbered(number), format!("a mixed body: {body:?}"))?;
@@ -39,7 +39,12 @@ fn number_of(body: &[u8]) -> Result<u32, String> {
 
 /// Sends more than all buffers hold, and reads its own echoes.
 pub(crate) fn fill_backlog(sender: &mut Client) -> Seen {
-    for first in (0..FLOOD).step_by(WINDOW as usize) {
+    fill(sender, FLOOD)
+}
+
+/// Sends so many messages, and reads its own echoes.
+pub(crate) fn fill(sender: &mut Client, messages: u32) -> Seen {
+    for first in (0..messages).step_by(WINDOW as usize) {
         let window = || (first..first + WINDOW).map(numbered);
         sender.send(&window().flat_map(|body| frame(&body)).collect::<Vec<u8>>())?;
         for body in window() {

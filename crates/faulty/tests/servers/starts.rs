@@ -1,5 +1,6 @@
 //! START, and the end by SIGTERM.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
@@ -43,6 +44,40 @@ pub(crate) fn no_other_address_is_listened_on(probe: &Probe) -> Seen {
     server.connect()?.round_trip(b"here")
 }
 
+/// How the system's tables write the loopback addresses, and a socket that listens.
+const LOOPBACK: [&str; 2] = ["0100007F", "00000000000000000000000001000000"];
+const LISTENS: &str = "0A";
+
+/// The addresses that a process listens on, without the ports.
+fn listens_on(pid: u32) -> Result<Vec<String>, String> {
+    let directory = format!("/proc/{pid}/fd");
+    let links = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
+    let links = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+    let sockets: HashSet<String> = links.map(|link| link.display().to_string()).collect();
+    let mut addresses = Vec::new();
+    for table in ["tcp", "tcp6"] {
+        let table = std::fs::read_to_string(format!("/proc/{pid}/net/{table}"));
+        for line in table.unwrap_or_default().lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let owned = sockets.contains(&format!("socket:[{}]", fields[9]));
+            if owned && fields[3] == LISTENS {
+                addresses.extend(fields[1].split(':').next().map(str::to_owned));
+            }
+        }
+    }
+    Ok(addresses)
+}
+
+pub(crate) fn one_socket_listens_and_no_more(probe: &Probe) -> Seen {
+    for (host, loopback) in ["127.0.0.1", "::1"].into_iter().zip(LOOPBACK) {
+        let address = free_address(host)?;
+        let server = start_at(probe, &address.to_string())?;
+        let addresses = listens_on(server.pid())?;
+        ensure(addresses == [loopback], format!("{host}: it listens on {addresses:?}"))?;
+    }
+    Ok(())
+}
+
 pub(crate) fn another_loopback_address_is_listened_on(probe: &Probe) -> Seen {
     let address = free_address("127.0.0.2")?;
     let server = start_at(probe, &address.to_string())?;
@@ -76,7 +111,9 @@ pub(crate) fn a_missing_argument_is_refused(probe: &Probe) -> Seen {
 }
 
 pub(crate) fn a_bad_address_is_refused(probe: &Probe) -> Seen {
-    for address in ["nonsense", "127.0.0.1", "127.0.0.1:http", "300.0.0.1:8080"] {
+    let free = free_address("127.0.0.1")?;
+    let letters = format!("{free}x");
+    for address in ["nonsense", "127.0.0.1", "127.0.0.1:http", "300.0.0.1:8080", &letters] {
         let mut command = probe.command();
         command.arg(address);
         is_refused(probe, command)?;

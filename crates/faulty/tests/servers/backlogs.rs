@@ -1,0 +1,87 @@
+//! What becomes of a backlog in the end: SLOW-1, FRAME-5, and the end of its client or server.
+
+use std::io::Read;
+use std::time::Duration;
+
+use crate::life::costs_nothing;
+use crate::slow::{BACKLOG_IS_OVER, fill, fill_backlog, number_of};
+use crate::support::{Client, Probe, Seen, Server, ensure};
+
+/// As many as a faulty server can write to at the same time.
+const STALLED: usize = 32;
+
+/// More messages than small buffers hold, and fewer than the queue of a client.
+const SMALL_FLOOD: u32 = 800;
+
+pub(crate) fn many_stalled_readers_delay_nobody(probe: &Probe) -> Seen {
+    let server = probe.start_with(&["--send-buffer-bytes=4096"])?;
+    let stalled = (0..STALLED).map(|_| server.connect_small()).collect::<Result<Vec<_>, _>>()?;
+    let mut sender = server.connect()?;
+    fill(&mut sender, SMALL_FLOOD)?;
+    sender.round_trip(b"that is all")?;
+    drop(stalled);
+    sender.round_trip(b"after")
+}
+
+/// A server with one client that reads nothing of what another one has sent.
+fn with_backlog(probe: &Probe) -> Result<(Server, Client, Client), String> {
+    let server = probe.start()?;
+    let stalled = server.connect_small()?;
+    let mut sender = server.connect()?;
+    fill_backlog(&mut sender)?;
+    Ok((server, stalled, sender))
+}
+
+/// What there is of the backlog is whole and in order.
+fn is_whole(stalled: &mut Client) -> Seen {
+    let mut next = 0;
+    while let Ok(Some(body)) = stalled.hear_within(BACKLOG_IS_OVER) {
+        let number = number_of(&body)?;
+        ensure(number >= next, format!("{number} after {next}"))?;
+        next = number + 1;
+    }
+    ensure(next > 0, "nothing came")
+}
+
+/// Longer than a faulty server waits for a write.
+const STALL: Duration = Duration::from_millis(5200);
+
+pub(crate) fn a_backlog_is_whole_after_seconds(probe: &Probe) -> Seen {
+    let (_server, mut stalled, mut sender) = with_backlog(probe)?;
+    ensure(sender.hear_within(STALL)?.is_none(), "nobody said anything")?;
+    is_whole(&mut stalled)
+}
+
+pub(crate) fn a_backlog_is_whole_after_a_half_close(probe: &Probe) -> Seen {
+    let (_server, mut stalled, mut sender) = with_backlog(probe)?;
+    stalled.finish()?;
+    sender.round_trip(b"it is seen")?;
+    is_whole(&mut stalled)
+}
+
+pub(crate) fn dropping_is_not_reported_on_standard_output(probe: &Probe) -> Seen {
+    let (mut server, _stalled, _sender) = with_backlog(probe)?;
+    server.terminate();
+    server.wait()?;
+    let mut rest = String::new();
+    let mut output = server.output.take().ok_or("no output")?;
+    output.read_to_string(&mut rest).map_err(|error| error.to_string())?;
+    ensure(rest.is_empty(), rest)
+}
+
+pub(crate) fn who_ended_and_does_not_read_is_not_waited_for(probe: &Probe) -> Seen {
+    let (mut server, mut stalled, mut sender) = with_backlog(probe)?;
+    stalled.finish()?;
+    sender.round_trip(b"it is seen")?;
+    sender.round_trip(b"it is seen for certain")?;
+    server.terminate();
+    server.wait().map(|_| ())
+}
+
+pub(crate) fn a_reset_with_a_backlog_costs_nothing(probe: &Probe) -> Seen {
+    let (server, stalled, mut sender) = with_backlog(probe)?;
+    stalled.reset();
+    sender.round_trip(b"it is gone")?;
+    sender.round_trip(b"it is long gone")?;
+    costs_nothing(&server)
+}
