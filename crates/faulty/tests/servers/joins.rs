@@ -78,9 +78,10 @@ pub(crate) fn who_joins_while_another_leaves_is_entered(probe: &Probe) -> Seen {
         let mut leaving = server.connect()?;
         leaving.round_trip(b"both are there")?;
         staying.expect(b"both are there")?;
-        // While this is gathered, one leaves and one comes.
+        // While this is gathered, one leaves and one comes. No reset: that would be seen
+        // as soon as this is written.
         staying.say(b"meanwhile")?;
-        leaving.reset();
+        leaving.finish()?;
         let mut joiner = server.connect()?;
         staying.expect(b"meanwhile")?;
         joiner.say(b"hello")?;
