@@ -2,6 +2,7 @@
 
 use rand::RngExt;
 
+use super::fanout::equal_at_once;
 use crate::room::Room;
 use crate::verdict::{Note, Outcome};
 
@@ -69,6 +70,10 @@ pub(super) fn every_byte(room: &mut Room) -> Outcome {
     Ok(Note::new())
 }
 
+/// How often two clients send an empty message at the same moment: whether
+/// these meet is chance.
+const EMPTIES_AT_ONCE: usize = 40;
+
 pub(super) fn empty_message(room: &mut Room) -> Outcome {
     let clients = room.join(3, "client")?;
     let rows: [&[&[u8]]; 5] =
@@ -78,6 +83,10 @@ pub(super) fn empty_message(room: &mut Room) -> Outcome {
             let bodies: Vec<Vec<u8>> = row.iter().map(|body| body.to_vec()).collect();
             room.exchange(clients[1], &bodies, &clients)?;
         }
+    }
+    for round in 0..EMPTIES_AT_ONCE {
+        let pair = [clients[round % clients.len()], clients[(round + 1) % clients.len()]];
+        equal_at_once(room, &pair, b"", &clients)?;
     }
     Ok(Note::new())
 }

@@ -4,7 +4,8 @@ mod leaving;
 
 use std::time::Duration;
 
-use leaving::{descriptors_given_back, leave_a_backlog, threads_and_processes_given_back};
+pub(super) use leaving::leave_a_backlog;
+use leaving::{descriptors_given_back, threads_and_processes_given_back};
 
 use crate::case::Case;
 use crate::client::{ConnectOptions, End};
@@ -13,6 +14,8 @@ use crate::verdict::{Note, Outcome, Stop};
 
 /// How many clients end their stream while messages wait for them.
 const BACKLOG_ENDS: usize = 3;
+/// By then a server that is not busy has seen the end.
+const END_SEEN: Duration = Duration::from_millis(50);
 /// How long what waits for one is watched as it comes. It need not be closed then.
 const BACKLOG_WAIT: Duration = Duration::from_millis(500);
 
@@ -208,6 +211,7 @@ fn end_with_a_backlog(room: &mut Room, talker: ClientIndex) -> Result<ClientInde
     leave_a_backlog(room, talker, slow)?;
     room.finish_sending(slow);
     // The server sees the end before it can write again.
+    room.pump_until(END_SEEN, |_| false)?;
     room.insist(talker, &[talker], "a message beside a client that has ended its stream")?;
     Ok(slow)
 }

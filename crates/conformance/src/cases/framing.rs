@@ -57,12 +57,6 @@ pub(super) const CASES: &[Case] = &[
     )
     .idling(),
     Case::must(
-        "frame/every-pair",
-        "FRAME-1",
-        "the shortest and the longest bodies arrive in every order, one right behind the other",
-        every_pair,
-    ),
-    Case::must(
         "frame/spec-vectors",
         "FRAME-1",
         "each stream of the spec's table arrives as the messages beside it",
@@ -82,6 +76,12 @@ pub(super) const CASES: &[Case] = &[
         empty_message,
     )
     .quick(),
+    Case::must(
+        "frame/every-pair",
+        "FRAME-3",
+        "empty messages, the shortest and the longest arrive in every order, one right behind the other",
+        every_pair,
+    ),
     Case::must(
         "frame/byte-at-a-time",
         "FRAME-4",

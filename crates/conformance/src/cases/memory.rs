@@ -159,8 +159,8 @@ fn size(bytes: u64) -> String {
     if bytes < 10 << 20 { format!("{} KiB", bytes >> 10) } else { format!("{} MiB", bytes >> 20) }
 }
 
-fn flood_part(room: &mut Room, senders: &[ClientIndex], length: usize) -> Result<u64, Stop> {
-    let flood = Flood { senders: senders.to_vec(), steady: false, bytes: PART_BYTES, length };
+fn flood_part(room: &mut Room, senders: &[ClientIndex]) -> Result<u64, Stop> {
+    let flood = Flood { senders: senders.to_vec(), steady: false, bytes: PART_BYTES, length: 200 };
     Ok(room.flood(&flood, PART_TIME)?.bytes)
 }
 
@@ -170,7 +170,7 @@ fn beside_stalled(room: &mut Room, count: usize) -> Outcome {
         room.connect_with("stalled client", ConnectOptions::STALLED)?;
     }
     room.settle(sender, &[sender])?;
-    until_steady(room, |room| flood_part(room, &[sender], 200))
+    until_steady(room, |room| flood_part(room, &[sender]))
 }
 
 fn stalled_reader(room: &mut Room) -> Outcome {
@@ -181,10 +181,10 @@ fn many_stalled(room: &mut Room) -> Outcome {
     beside_stalled(room, 20)
 }
 
-/// So many senders, and eight more who read, all served.
-fn flooders(room: &mut Room, count: usize) -> Result<Vec<ClientIndex>, Stop> {
+/// Four senders and eight more who read, all served.
+fn flooders(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
     let mut senders = Vec::new();
-    for _ in 0..count {
+    for _ in 0..4 {
         senders.push(room.connect_with("sender", ConnectOptions::FLOODER)?);
     }
     for _ in 0..8 {
@@ -196,12 +196,12 @@ fn flooders(room: &mut Room, count: usize) -> Result<Vec<ClientIndex>, Stop> {
 }
 
 fn flood(room: &mut Room) -> Outcome {
-    let senders = flooders(room, 4)?;
-    until_steady(room, |room| flood_part(room, &senders, 200))
+    let senders = flooders(room)?;
+    until_steady(room, |room| flood_part(room, &senders))
 }
 
 fn flood_of_empty_messages(room: &mut Room) -> Outcome {
-    let senders = flooders(room, 4)?;
+    let senders = flooders(room)?;
     room.recorder.ignore_plain();
     let block = vec![0; EMPTY_BLOCK];
     until_steady(room, |room| {

@@ -45,13 +45,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::must(
         "slow/reads-on-later",
-        "DROP-2",
+        "ORDER-1",
         "a client that reads on after megabytes have gone past it gets whole messages as they were sent",
         reads_on_later,
     ),
     Case::must(
         "slow/reads-on-after-seconds",
-        "DROP-2",
+        "FRAME-5",
         "a client that reads on after eleven seconds gets whole messages, each once",
         reads_on_after_seconds,
     )
@@ -135,14 +135,18 @@ fn talk(
     Ok(started.elapsed())
 }
 
-/// [`talk`] in not much more than the time that it took in `calm`.
+/// [`talk`] in not much more than the time that it took in `calm`, once what
+/// was under way has come.
 fn talk_on(
     room: &mut Room,
     clients: &[ClientIndex],
     when: &str,
     calm: Duration,
 ) -> Result<(), Stop> {
-    let time = room.trial.patience() + calm * TALK_SLOWER_MAX;
+    for &client in clients {
+        room.insist(client, clients, &format!("a message of client #{client} {when}"))?;
+    }
+    let time = room.trial.patience() * 2 + calm * TALK_SLOWER_MAX;
     talk(room, clients, when, time).map(|_| ())
 }
 

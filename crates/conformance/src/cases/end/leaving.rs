@@ -175,7 +175,7 @@ fn leave(room: &mut Room, stayer: ClientIndex, leaver: ClientIndex, way: Way) ->
 }
 
 /// `slow` stops reading until messages have to wait for it.
-pub(super) fn leave_a_backlog(
+pub(in crate::cases) fn leave_a_backlog(
     room: &mut Room,
     talker: ClientIndex,
     slow: ClientIndex,
