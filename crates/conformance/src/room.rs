@@ -252,9 +252,8 @@ impl Room {
     pub fn pump(&mut self, time: Duration) -> Result<usize, Stop> {
         self.flush()?;
         self.events.clear();
-        let timeout =
-            Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
+        let wait = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&wait)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(Stop::Error(format!("cannot wait for events: {errno}"))),
         }
@@ -352,9 +351,7 @@ impl Room {
             {
                 return Err(self.failure(index, expected, self.describe_end(index)));
             }
-            if let Some(stop) = self.trial.out_of_time(self.opened.elapsed()) {
-                return Err(stop);
-            }
+            self.trial.check_time(self.opened.elapsed())?;
             // Somebody gets something, or one more has got it.
             let arrived: u64 = pending.iter().map(|&i| self.client(i).bytes_received()).sum();
             if (arrived, pending.len()) != progress.0 {

@@ -156,8 +156,11 @@ impl Trial {
         self.shared.waited_in_vain_ms.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Why a case that has taken `time` so far should wait no longer, if that is so.
-    pub(crate) fn out_of_time(&self, time: Duration) -> Option<Stop> {
+    /// Whether a case that has taken `time` so far may go on waiting.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub(crate) fn check_time(&self, time: Duration) -> Result<(), Stop> {
         let shared = &self.shared;
         let case_max = CASE_SECONDS_MAX * u64::from(shared.options.rounds.max(1));
         let failed = shared.a_case_failed.load(Ordering::Relaxed);
@@ -170,9 +173,9 @@ impl Trial {
                  choose it alone with --case"
             )
         } else {
-            return None;
+            return Ok(());
         };
-        Some(Stop::Inconclusive(reason))
+        Err(Stop::Inconclusive(reason))
     }
 
     /// Whether only the quick selection was asked for.

@@ -293,7 +293,9 @@ fn refuses_bad_address(trial: &mut Trial) -> Outcome {
     // The port with letters behind it is one that nobody uses.
     let lease = trial.lease()?;
     let lettered = format!("{}x", lease.address());
-    for bad in ["nonsense", "127.0.0.1", "127.0.0.1:http!", "127.0.0.1:65536", &lettered] {
+    let negative = "127.0.0.1:-20000";
+    let too_large = "127.0.0.1:65536";
+    for bad in ["nonsense", "127.0.0.1", "127.0.0.1:http!", too_large, negative, &lettered] {
         let attempt = attempt(trial.launch()?, &[bad], REFUSAL_SECONDS_MAX)?;
         refused(&attempt, &format!("with the argument '{bad}'"))?;
     }
