@@ -281,3 +281,118 @@ fn new_socket(address: SocketAddr, options: ConnectOptions) -> io::Result<Socket
     }
     Ok(socket)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A client and the other side of its connection.
+    fn pair(options: ConnectOptions) -> (Client, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let client = Client::connect(address, options, PATIENCE).expect("a connection");
+        let (server, peer) = listener.accept().expect("the other side");
+        assert_eq!(client.local(), Some(peer));
+        (client, server)
+    }
+
+    /// Reads until so many bytes have come in all, or the connection has ended.
+    fn read_until(client: &mut Client, bytes: u64) {
+        let until = Instant::now() + PATIENCE;
+        let mut buffer = [0; 1024];
+        while client.bytes_received() < bytes && client.end().is_none() {
+            client.read_some(&mut buffer);
+            assert!(Instant::now() < until, "{} of {bytes} bytes came", client.bytes_received());
+        }
+    }
+
+    fn resets(stream: TcpStream) {
+        let socket = Socket::from(stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("a socket that resets");
+    }
+
+    #[test]
+    fn bytes_go_both_ways_and_are_counted() {
+        let (mut client, mut server) = pair(ConnectOptions::default());
+        client.queue(b"question");
+        assert_eq!((client.has_unsent(), client.unsent_bytes()), (true, 8));
+        client.write_some();
+        assert!(!client.has_unsent());
+        let mut came = [0; 8];
+        server.read_exact(&mut came).expect("what was sent");
+        assert_eq!(&came, b"question");
+        server.write_all(b"an answer").expect("a client that reads");
+        read_until(&mut client, 9);
+        assert_eq!(client.excerpt().offset, 0);
+        assert_eq!(client.excerpt().bytes, b"an answer");
+        assert_eq!(client.end(), None, "nothing to read is no end");
+    }
+
+    #[test]
+    fn the_last_bytes_are_kept_with_their_place() {
+        let (mut client, _server) = pair(ConnectOptions::default());
+        client.remember(&[1; RECENT_BYTES_MAX]);
+        client.remember(&[2; 3]);
+        let excerpt = client.excerpt();
+        assert_eq!((excerpt.offset, excerpt.bytes.len()), (3, RECENT_BYTES_MAX));
+        assert_eq!(excerpt.bytes[RECENT_BYTES_MAX - 4..], [1, 2, 2, 2]);
+        client.remember(&[3; RECENT_BYTES_MAX + 10]);
+        assert_eq!(client.bytes_received(), 2 * RECENT_BYTES_MAX as u64 + 13);
+        assert_eq!(client.excerpt().bytes, [3; RECENT_BYTES_MAX]);
+    }
+
+    #[test]
+    fn what_the_system_does_not_take_waits_and_is_not_lost() {
+        let (mut client, mut server) = pair(ConnectOptions::FLOODER);
+        let sent: Vec<u8> = (0..UNSENT_BYTES_MAX * 3).map(|place| place as u8).collect();
+        client.queue(&sent);
+        client.write_some();
+        assert!(client.unsent_bytes() > 0, "nobody reads yet");
+        server.set_nonblocking(true).expect("a socket");
+        let until = Instant::now() + PATIENCE;
+        let (mut came, mut buffer) = (Vec::new(), vec![0_u8; 64 * 1024]);
+        while came.len() < sent.len() {
+            // In turns: neither side waits for what only the other can do.
+            let count = server.read(&mut buffer).unwrap_or(0);
+            came.extend_from_slice(&buffer[..count]);
+            client.write_some();
+            assert!(Instant::now() < until, "{} of {} bytes came", came.len(), sent.len());
+        }
+        assert!(came == sent, "the bytes as they were sent");
+        assert_eq!((client.unsent_bytes(), client.end()), (0, None));
+    }
+
+    #[test]
+    fn an_end_a_reset_and_our_own_closing_are_told_apart() {
+        let (mut client, server) = pair(ConnectOptions::default());
+        drop(server);
+        read_until(&mut client, 1);
+        assert_eq!(client.end(), Some(&End::EndOfFile));
+        let (mut client, server) = pair(ConnectOptions::default());
+        resets(server);
+        read_until(&mut client, 1);
+        assert!(matches!(client.end(), Some(End::Broken(_))), "{:?}", client.end());
+        let (mut client, _server) = pair(ConnectOptions::default());
+        client.close();
+        assert_eq!(client.end(), Some(&End::Ours));
+    }
+
+    #[test]
+    fn one_that_does_not_read_learns_of_a_reset_when_it_writes() {
+        let (mut client, server) = pair(ConnectOptions::STALLED);
+        resets(server);
+        let until = Instant::now() + PATIENCE;
+        while client.end().is_none() {
+            client.queue(b"anybody there?");
+            client.write_some();
+            assert!(Instant::now() < until, "a write to nobody succeeds for ever");
+        }
+        assert!(matches!(client.end(), Some(End::Broken(_))), "{:?}", client.end());
+        assert!(!client.has_unsent());
+    }
+}

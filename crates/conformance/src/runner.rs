@@ -197,3 +197,26 @@ fn text(panic: &(dyn Any + Send)) -> &str {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("without a message")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases;
+
+    #[test]
+    fn a_panic_is_told_in_its_own_words() {
+        assert_eq!(text(&"a literal"), "a literal");
+        assert_eq!(text(&"a text".to_owned()), "a text");
+        assert_eq!(text(&7), "without a message");
+    }
+
+    #[test]
+    fn cases_that_start_servers_are_skipped_where_one_runs() {
+        let address = "127.0.0.1:1".parse().expect("an address");
+        let shared = Shared::new(Subject::connect(address), Options::default());
+        for case in cases::all() {
+            let skipped = matches!(obstacle(&shared, case), Some(Stop::Skip(_)));
+            assert_eq!(skipped, case.traits.launches, "{}", case.id);
+        }
+    }
+}

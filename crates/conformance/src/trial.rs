@@ -367,3 +367,100 @@ impl Trial {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn shared(options: Options) -> Shared {
+        let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 1);
+        Shared::new(Subject::connect(address), options)
+    }
+
+    fn trial(options: Options) -> Trial {
+        Trial::new(Arc::new(shared(options)), &cases::all()[0])
+    }
+
+    /// What all cases share, begun so many seconds ago.
+    fn begun(seconds: u64, a_case_failed: bool) -> Shared {
+        let began = Instant::now().checked_sub(Duration::from_secs(seconds)).expect("a time");
+        let shared = Shared { began, ..shared(Options::default()) };
+        shared.a_case_failed.store(a_case_failed, Ordering::Relaxed);
+        shared
+    }
+
+    #[test]
+    fn each_case_and_each_seed_has_a_chance_of_its_own() {
+        let of_one: HashSet<u64> =
+            (0..256).map(|seed| trial(Options { seed, ..Options::default() }).seed()).collect();
+        assert_eq!(of_one.len(), 256);
+        let shared = Arc::new(shared(Options::default()));
+        let of_all: HashSet<u64> =
+            cases::all().iter().map(|case| Trial::new(Arc::clone(&shared), case).seed()).collect();
+        assert_eq!(of_all.len(), cases::all().len());
+    }
+
+    #[test]
+    fn patience_is_worn_after_three_vain_waits() {
+        let trial = trial(Options::default());
+        trial.waited_in_vain(Duration::from_millis(29_999));
+        assert_eq!(trial.patience(), Duration::from_secs(10));
+        trial.waited_in_vain(Duration::from_millis(1));
+        assert_eq!(trial.patience(), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_volume_grows_with_rounds_and_is_a_quarter_in_the_quick_selection() {
+        let volume = |quick, rounds| {
+            let volume = trial(Options { quick, rounds, ..Options::default() }).volume(4000, 2.0);
+            (volume.deliveries, volume.time.as_millis())
+        };
+        assert_eq!(volume(false, 1), (4000, 2000));
+        assert_eq!(volume(true, 1), (1000, 500));
+        assert_eq!(volume(false, 3), (12_000, 6000));
+        assert_eq!(volume(false, 0), (4000, 2000), "no round at all is one");
+    }
+
+    #[test]
+    fn nothing_is_begun_once_the_time_for_a_target_is_over() {
+        let (failed, flawless) = (SUITE_SECONDS_MAX, SUITE_SECONDS_MAX_FLAWLESS);
+        assert!(begun(failed - 5, true).over().is_none());
+        assert!(matches!(begun(failed + 1, true).over(), Some(Stop::Inconclusive(_))));
+        assert!(begun(failed + 1, false).over().is_none());
+        assert!(matches!(begun(flawless + 1, false).over(), Some(Stop::Inconclusive(_))));
+    }
+
+    #[test]
+    fn nothing_is_begun_when_no_server_starts_or_one_failure_is_enough() {
+        let shared = shared(Options { fail_fast: true, ..Options::default() });
+        assert!(shared.over().is_none());
+        shared.a_case_failed.store(true, Ordering::Relaxed);
+        assert!(matches!(shared.over(), Some(Stop::Skip(_))));
+        let shared = begun(0, true);
+        shared.starts_failed.store(FAILED_STARTS_MAX, Ordering::Relaxed);
+        assert!(matches!(shared.over(), Some(Stop::Skip(_))));
+        shared.starts.store(1, Ordering::Relaxed);
+        assert!(shared.over().is_none());
+    }
+
+    #[test]
+    fn a_case_that_waits_for_minutes_is_broken_off() {
+        let all_time = Duration::from_secs(CASE_SECONDS_MAX);
+        let longer = all_time + Duration::from_millis(1);
+        let usual = trial(Options::default());
+        assert!(usual.check_time(all_time).is_ok());
+        assert!(matches!(usual.check_time(longer), Err(Stop::Inconclusive(_))));
+        let longer_rounds = trial(Options { rounds: 2, ..Options::default() });
+        assert!(longer_rounds.check_time(longer).is_ok());
+        assert!(longer_rounds.check_time(longer * 2).is_err());
+        let waiting = |seconds, failed| {
+            let shared = Arc::new(begun(seconds, failed));
+            Trial::new(shared, &cases::all()[0]).check_time(Duration::from_secs(1))
+        };
+        assert!(waiting(SUITE_SECONDS_MAX_WAITING + 1, false).is_ok());
+        assert!(waiting(SUITE_SECONDS_MAX_WAITING - 5, true).is_ok());
+        assert!(waiting(SUITE_SECONDS_MAX_WAITING + 1, true).is_err());
+    }
+}

@@ -263,3 +263,39 @@ fn difference(sent: &[Vec<u8>], received: &[Vec<u8>], complete: bool) -> String 
     let then = if complete { "" } else { ", and then not the message after" };
     format!("message {} of {}: {what}{then}", place + 1, sent.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bodies(texts: &[&str]) -> Vec<Vec<u8>> {
+        texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn few_bodies_are_shown_and_many_are_counted() {
+        assert_eq!(show_bodies(&[]), "no message");
+        let one = show_body(b"a");
+        assert_eq!(show_bodies(&bodies(&["a"])), one);
+        assert_eq!(show_bodies(&bodies(&["a"; 4])), [&*one; 4].join(", "));
+        assert!(show_bodies(&bodies(&["a"; 6])).ends_with(", 2 more"));
+    }
+
+    #[test]
+    fn a_difference_is_told_by_its_first_message_and_byte() {
+        let sent = bodies(&["same", "abcd", "last"]);
+        let differing = difference(&sent, &bodies(&["same", "abXd", "last"]), true);
+        let changed = show_body(b"abXd");
+        assert_eq!(differing, format!("message 2 of 3: {changed} (they differ from byte 2 on)"));
+        let shorter = difference(&sent, &bodies(&["same", "ab"]), true);
+        assert!(shorter.ends_with("(they differ from byte 2 on)"), "{shorter}");
+        let missing = difference(&sent, &bodies(&["same", "abcd"]), false);
+        let last = show_body(b"last");
+        let expected = format!(
+            "message 3 of 3: nothing in the place of {last}, and then not the message after"
+        );
+        assert_eq!(missing, expected);
+        let more = difference(&sent[..1], &sent[..2], true);
+        assert_eq!(more, format!("message 2 of 1: one more: {}", show_body(b"abcd")));
+    }
+}
