@@ -115,6 +115,8 @@ fn end_with_their_cause(room: &mut Room) -> Outcome {
             if pressure == Pressure::Disconnected {
                 break;
             }
+            // What was repeated for the slow one may still be under way to others.
+            room.settle(clients[0], &everyone)?;
             room.deliver(&[(clients[0], 40); 40], &everyone)?;
             room.deliver(&[(slow, 40), (clients[1], 40)], &everyone)?;
             if !matches!(pressure, Pressure::Dropped(_)) {

@@ -32,7 +32,7 @@ const IDLE_CPU_MAX: f64 = 0.05;
 /// of a watch; one that spins, more than the second of all of them. (The system
 /// counts waiting only when it is over, hence all of them.)
 const IDLE_WANTED: f64 = 0.25;
-const SPINNING_WANTED: f64 = 0.6;
+const SPINNING_WANTED: f64 = 0.8;
 /// How long an idle server is watched at once.
 const IDLE_WATCH: Duration = Duration::from_millis(1000);
 /// How often, until one watch finds it idle: a runtime may tidy up first.
