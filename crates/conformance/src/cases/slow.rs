@@ -16,6 +16,8 @@ const FLOOD_TIME: Duration = Duration::from_millis(1500);
 /// What is sent past one that reads on later, in bytes: more than a ring of
 /// eight MiB holds.
 const LONG_FLOOD_BYTES: u64 = 10 << 20;
+/// Time for what has to fill all buffers of one that reads on later.
+const LONG_FLOOD_TIME: Duration = Duration::from_secs(5);
 /// How long one does not read: longer than the time-outs of five and ten
 /// seconds that libraries suggest for writing.
 const STALLED_FOR: Duration = Duration::from_secs(11);
@@ -205,7 +207,7 @@ fn reads_on_later(room: &mut Room) -> Outcome {
     room.settle(client, &[client, stalled])?;
     room.set_reading(stalled, false)?;
     let flood = Flood { senders: vec![client], steady: true, bytes: LONG_FLOOD_BYTES, length: 250 };
-    let flooded = room.flood(&flood, FLOOD_TIME)?;
+    let flooded = room.flood(&flood, LONG_FLOOD_TIME)?;
     room.insist(client, &[client], "a message beside a client that does not read")?;
     read_on(room, client, stalled)?;
     nothing_but_the_line(room)?;
@@ -219,7 +221,7 @@ fn reads_on_after_seconds(room: &mut Room) -> Outcome {
     room.set_reading(stalled, false)?;
     // A prime number of bytes a frame: wherever a write is cut, it cuts a frame.
     let flood = Flood { senders: vec![client], steady: true, bytes: FLOOD_BYTES, length: 96 };
-    room.flood(&flood, FLOOD_TIME)?;
+    room.flood(&flood, LONG_FLOOD_TIME)?;
     room.pump_until(STALLED_FOR, |_| false)?;
     room.insist(client, &[client], "a message beside a client that does not read")?;
     read_on(room, client, stalled)

@@ -126,8 +126,8 @@ const FAILS_ON: &[(&str, &str)] = &[
     ("memory/past-clients", "memory-leak-per-connection"),
 ];
 
-/// A case that can fail may still need more than one go to meet a fault that is rare.
-const SEEDS: RangeInclusive<u64> = 1..=3;
+/// A case that can fail, and a fault that can be caught, may still need more than one go to meet a fault that is rare.
+pub(super) const SEEDS: RangeInclusive<u64> = 1..=3;
 
 pub(super) fn trials() -> impl Iterator<Item = Trial> {
     let complete = trial("every case has a fault that it fails on", every_case_is_here);
