@@ -216,6 +216,18 @@ impl Trial {
             .map_err(|error: PortError| Stop::Error(error.to_string()))
     }
 
+    /// A free port on `ip`; `None` where this machine has no such address.
+    ///
+    /// # Errors
+    /// A harness error when there is none.
+    pub fn lease_on(&self, ip: IpAddr) -> Result<Option<PortLease>, Stop> {
+        match PortLease::take(ip) {
+            Ok(lease) => Ok(Some(lease)),
+            Err(PortError::Unusable { .. }) => Ok(None),
+            Err(error) => Err(Stop::Error(error.to_string())),
+        }
+    }
+
     /// Starts `launch` on a free port of the IPv4 loopback address. The port
     /// is the server's as long as the lease is held.
     ///

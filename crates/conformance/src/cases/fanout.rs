@@ -2,11 +2,10 @@
 
 mod leaving;
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
-use zillions_harness::{PortError, PortLease};
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
@@ -256,12 +255,8 @@ fn many_messages(room: &mut Room) -> Outcome {
 }
 
 fn over_ipv6(trial: &mut Trial) -> Outcome {
-    let lease = match PortLease::take(IpAddr::V6(Ipv6Addr::LOCALHOST)) {
-        Ok(lease) => lease,
-        Err(PortError::Unusable { .. }) => {
-            return Err(Stop::Skip("this machine has no IPv6 loopback address".to_owned()));
-        }
-        Err(error) => return Err(Stop::Error(error.to_string())),
+    let Some(lease) = trial.lease_on(Ipv6Addr::LOCALHOST.into())? else {
+        return Err(Stop::Skip("this machine has no IPv6 loopback address".to_owned()));
     };
     let server = match trial.start_on(trial.launch()?, &lease, false) {
         Ok(server) => server,

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use zillions_harness::{PortError, PortLease, Server, Signal};
+use zillions_harness::{PortLease, Server, Signal};
 
 use super::end::leave_a_backlog;
 use crate::attempt::{Attempt, attempt};
@@ -154,11 +154,7 @@ fn names(server: &Server, address: SocketAddr) -> Outcome {
 /// The server on the IPv6 loopback address; `None` where there is no such address or
 /// it does not start there, which is another case's question.
 fn on_ipv6(trial: &Trial) -> Result<Option<(Server, PortLease)>, Stop> {
-    let lease = match PortLease::take(IpAddr::V6(Ipv6Addr::LOCALHOST)) {
-        Ok(lease) => lease,
-        Err(PortError::Unusable { .. }) => return Ok(None),
-        Err(error) => return Err(Stop::Error(error.to_string())),
-    };
+    let Some(lease) = trial.lease_on(Ipv6Addr::LOCALHOST.into())? else { return Ok(None) };
     match trial.start_on(trial.launch()?, &lease, false) {
         Ok(server) => Ok(Some((server, lease))),
         Err(Stop::Fail(_)) => Ok(None),
@@ -231,12 +227,8 @@ fn listens_elsewhere(room: &Room) -> Outcome {
 }
 
 fn another_address(trial: &mut Trial) -> Outcome {
-    let lease = match PortLease::take(IpAddr::V4(SECOND_LOOPBACK)) {
-        Ok(lease) => lease,
-        Err(PortError::Unusable { .. }) => {
-            return Err(Stop::Skip(format!("this machine has no address {SECOND_LOOPBACK}")));
-        }
-        Err(error) => return Err(Stop::Error(error.to_string())),
+    let Some(lease) = trial.lease_on(SECOND_LOOPBACK.into())? else {
+        return Err(Stop::Skip(format!("this machine has no address {SECOND_LOOPBACK}")));
     };
     let address = lease.address();
     let server = trial.start_on(trial.launch()?, &lease, false)?;
@@ -331,16 +323,13 @@ fn refuses_second_instance(trial: &mut Trial) -> Outcome {
 
 /// The address of another machine; `None` where the system would let a server
 /// listen there.
-fn foreign_address() -> Result<Option<String>, Stop> {
-    match PortLease::take(IpAddr::V4(FOREIGN)) {
-        Err(PortError::Unusable { .. }) => Ok(Some(format!("{FOREIGN}:28080"))),
-        Ok(_) => Ok(None),
-        Err(error) => Err(Stop::Error(error.to_string())),
-    }
+fn foreign_address(trial: &Trial) -> Result<Option<String>, Stop> {
+    let ours = trial.lease_on(FOREIGN.into())?.is_some();
+    Ok((!ours).then(|| format!("{FOREIGN}:28080")))
 }
 
 fn refuses_foreign_address(trial: &mut Trial) -> Outcome {
-    let Some(foreign) = foreign_address()? else {
+    let Some(foreign) = foreign_address(trial)? else {
         return Err(Stop::Skip(
             "this machine lets programs listen on foreign addresses (net.ipv4.ip_nonlocal_bind)"
                 .to_owned(),
@@ -358,7 +347,7 @@ fn says_why(trial: &mut Trial) -> Outcome {
         ("with the argument 'nonsense'", attempt(launch, &["nonsense"], REFUSAL_SECONDS_MAX)?),
         ("with a port that is in use", attempt_in_use(trial)?),
     ];
-    if let Some(foreign) = foreign_address()? {
+    if let Some(foreign) = foreign_address(trial)? {
         attempts.push((
             "with the address of another machine",
             attempt(launch, &[&foreign], REFUSAL_SECONDS_MAX)?,
@@ -373,12 +362,8 @@ fn says_why(trial: &mut Trial) -> Outcome {
 }
 
 fn ipv6(trial: &mut Trial) -> Outcome {
-    let lease = match PortLease::take(IpAddr::V6(Ipv6Addr::LOCALHOST)) {
-        Ok(lease) => lease,
-        Err(PortError::Unusable { .. }) => {
-            return Err(Stop::Skip("this machine has no IPv6 loopback address".to_owned()));
-        }
-        Err(error) => return Err(Stop::Error(error.to_string())),
+    let Some(lease) = trial.lease_on(Ipv6Addr::LOCALHOST.into())? else {
+        return Err(Stop::Skip("this machine has no IPv6 loopback address".to_owned()));
     };
     let server = trial.start_on(trial.launch()?, &lease, false).map_err(Stop::breaking_its_own)?;
     trial.in_room_at(server, lease.address(), |room| {
