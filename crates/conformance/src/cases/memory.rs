@@ -7,6 +7,8 @@
 //! rubbish that they have not collected yet. So the load goes on until a part
 //! adds next to nothing, and only a server that never stops growing fails.
 
+mod growth;
+
 use std::time::{Duration, Instant};
 
 use crate::case::Case;
@@ -14,29 +16,12 @@ use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, Flood, Room};
 use crate::verdict::{Outcome, Stop};
 
+use growth::{Finding, Growth};
+
 /// What each part of a load sends, in bytes.
 const PART_BYTES: u64 = 6 << 20;
 /// Time for a part. Slow servers end it by time.
 const PART_TIME: Duration = Duration::from_millis(700);
-/// Parts after which a server that still grows counts as unbounded. One that is
-/// large from the beginning has more: a collector may let a heap double.
-const PARTS_MAX: u64 = 16;
-const PARTS_MAX_LARGE: u64 = 120;
-/// A part in which a server takes less than this part of the average shows
-/// nothing: it was busy, or held the senders back.
-const IDLE_PART: u64 = 4;
-/// So many of those in a row, and the server takes no more.
-const IDLE_PARTS_MAX: usize = 4;
-/// A part that adds less than this, in bytes, adds next to nothing: heaps
-/// grow in steps.
-const NOISE_BYTES: u64 = 512 * 1024;
-/// A part that adds less than this part of what it sent does, too.
-const GROWTH_MAX: f64 = 0.25;
-/// Parts that have to add next to nothing, one after the other.
-const STEADY_PARTS: usize = 2;
-/// Memory that no server needs for this, in bytes: what a virtual machine
-/// takes by default, and room to spare.
-const RESIDENT_BYTES_MAX: u64 = 2 << 30;
 /// Empty messages that a sender sends in one go.
 const EMPTY_BLOCK: usize = 12 * 1024;
 /// How often each does so in a part: more than can be passed on meanwhile.
@@ -108,55 +93,28 @@ fn resident(room: &Room) -> Result<u64, Stop> {
 /// Repeats `part`, which returns how many bytes it made the server handle,
 /// until memory stands still.
 fn until_steady(room: &mut Room, mut part: impl FnMut(&mut Room) -> Result<u64, Stop>) -> Outcome {
-    let begun = resident(room)?;
-    let mut before = begun;
-    let mut handled = 0;
-    let (mut steady, mut idle) = (0, 0);
-    let mut parts = Vec::new();
-    let parts_max = (PARTS_MAX + begun / PART_BYTES).min(PARTS_MAX_LARGE);
-    for number in 1..=parts_max {
+    let started = Instant::now();
+    let mut growth = Growth::begin(resident(room)?);
+    loop {
         let bytes = part(room)?;
-        handled += bytes;
-        let after = resident(room)?;
-        let growth = after.saturating_sub(before);
-        before = after;
-        parts.push(format!("{} for {}", size(growth), size(bytes)));
-        if after > RESIDENT_BYTES_MAX {
-            break;
-        }
-        if bytes * IDLE_PART < handled / number {
-            // Hardly anything was taken, so not growing shows nothing. A
-            // server that never takes more keeps nothing either.
-            idle += 1;
-        } else {
-            let allowed = NOISE_BYTES.max((bytes as f64 * GROWTH_MAX) as u64);
-            // The first part fills the queues.
-            steady = if number > 1 && growth <= allowed { steady + 1 } else { 0 };
-            idle = 0;
-        }
-        if steady == STEADY_PARTS || idle == IDLE_PARTS_MAX {
-            return Ok(format!(
-                "{} at first, {} in the end, after {} sent",
-                size(begun),
-                size(after),
-                size(handled)
-            ));
+        let still_growing = |growth: &Growth| {
+            format!("{}, and still growing (part by part: {})", growth.summary(), growth.course())
+        };
+        match growth.part(bytes, resident(room)?, started.elapsed()) {
+            Finding::GoOn => {}
+            Finding::Steady => return Ok(growth.summary()),
+            Finding::Unbounded => {
+                let expected = "memory that stops growing while the same load goes on";
+                return Err(Stop::fail(expected, still_growing(&growth)));
+            }
+            Finding::Unknown => {
+                return Err(Stop::Inconclusive(format!(
+                    "{}: a collector may let so large a heap double, and that takes longer than a case may",
+                    still_growing(&growth)
+                )));
+            }
         }
     }
-    Err(Stop::fail(
-        "memory that stops growing while the same load goes on",
-        format!(
-            "{} at first, {} after {} sent, and still growing (part by part: {})",
-            size(begun),
-            size(before),
-            size(handled),
-            parts.join(", ")
-        ),
-    ))
-}
-
-fn size(bytes: u64) -> String {
-    if bytes < 10 << 20 { format!("{} KiB", bytes >> 10) } else { format!("{} MiB", bytes >> 20) }
 }
 
 fn flood_part(room: &mut Room, senders: &[ClientIndex]) -> Result<u64, Stop> {

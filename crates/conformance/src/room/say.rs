@@ -72,7 +72,8 @@ impl Room {
     }
 
     /// Sends fences until one has reached all of `to`, however much is under
-    /// way and whoever has joined only now. Afterwards nothing of it is.
+    /// way and whoever has joined only now. Afterwards nothing of it is, unless
+    /// somebody else who reads is so late that patience does not last.
     ///
     /// # Errors
     /// A failure when patience ends.
@@ -96,12 +97,38 @@ impl Room {
             })?;
             if arrived || self.server_ended() {
                 // Settles at once, one way or the other.
-                return self.await_message(from, sequence, to, expected);
+                self.await_message(from, sequence, to, expected)?;
+                if !waited.is_zero() {
+                    self.await_others(from, sequence, patience - waited)?;
+                }
+                return Ok(());
             }
             waited += wait;
             wait *= 2;
         }
         self.fence(from, to, expected)
+    }
+
+    /// Waits at most `time` for those who read and have heard `from` before:
+    /// what was repeated for somebody may still be under way to them.
+    fn await_others(
+        &mut self,
+        from: ClientIndex,
+        sequence: u32,
+        time: Duration,
+    ) -> Result<(), Stop> {
+        let mut late = self.everyone();
+        self.pump_until(time, |room| {
+            late.retain(|&other| {
+                let client = room.client(other);
+                let latest = room.recorder.tally(other, from).latest;
+                client.is_reading()
+                    && client.end().is_none()
+                    && latest.is_some_and(|l| l < sequence)
+            });
+            late.is_empty()
+        })?;
+        Ok(())
     }
 
     /// Connects `count` clients and makes sure that all are served.
