@@ -31,7 +31,7 @@ impl Stretch {
     pub(crate) fn was_leisurely(&self, start: Duration, pid: u32) -> bool {
         let elapsed = self.began.elapsed() + start;
         let own = own_time().saturating_sub(self.own);
-        is_leisurely(elapsed, own + server_time(pid).unwrap_or(elapsed))
+        is_leisurely(elapsed, own + Demand::look(pid).map_or(elapsed, Demand::wanted))
     }
 }
 
@@ -42,31 +42,67 @@ fn is_leisurely(elapsed: Duration, busy: Duration) -> bool {
 fn own_time() -> Duration {
     fs::read_to_string("/proc/thread-self/schedstat")
         .ok()
-        .and_then(|text| worked_and_waited(&text))
+        .and_then(|text| Demand::read(&text))
         .unwrap_or_default()
+        .wanted()
 }
 
-/// What the threads of a process have worked and waited for a processor since
-/// they began; nothing where the system does not tell.
-pub(crate) fn wanted(pid: u32) -> Duration {
-    server_time(pid).unwrap_or_default()
+/// What threads have had of processors since they began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Demand {
+    worked: Duration,
+    waited: Duration,
+    turns: u64,
 }
 
-/// What the threads of a process have worked and waited for a processor.
-fn server_time(pid: u32) -> Option<Duration> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    // A thread that ends meanwhile has done what it had to do.
-    let texts =
-        threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("schedstat")).ok());
-    texts.map(|text| worked_and_waited(&text)).sum()
-}
+impl Demand {
+    /// That of the threads of a process; nothing where the system does not tell.
+    pub(crate) fn of(pid: u32) -> Self {
+        Self::look(pid).unwrap_or_default()
+    }
 
-/// From the scheduler's line: nanoseconds on a processor, and nanoseconds ready
-/// to run.
-fn worked_and_waited(line: &str) -> Option<Duration> {
-    let mut numbers = line.split_whitespace().map(str::parse::<u64>);
-    let (worked, waited) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-    Some(Duration::from_nanos(worked + waited))
+    fn look(pid: u32) -> Option<Self> {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        // A thread that ends meanwhile has done what it had to do.
+        let texts = threads
+            .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("schedstat")).ok());
+        let mut sum = Self::default();
+        for text in texts {
+            let thread = Self::read(&text)?;
+            sum.worked += thread.worked;
+            sum.waited += thread.waited;
+            sum.turns += thread.turns;
+        }
+        Some(sum)
+    }
+
+    /// From the scheduler's line: nanoseconds on a processor, nanoseconds ready to
+    /// run, and how often it was given one.
+    fn read(line: &str) -> Option<Self> {
+        let mut numbers = line.split_whitespace().map(str::parse::<u64>);
+        let mut number = || numbers.next()?.ok();
+        let (worked, waited) = (Duration::from_nanos(number()?), Duration::from_nanos(number()?));
+        Some(Self { worked, waited, turns: number()? })
+    }
+
+    /// What has come since `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            worked: self.worked.saturating_sub(earlier.worked),
+            waited: self.waited.saturating_sub(earlier.waited),
+            turns: self.turns.saturating_sub(earlier.turns),
+        }
+    }
+
+    /// How long they worked or waited for a processor.
+    pub(crate) fn wanted(self) -> Duration {
+        self.worked + self.waited
+    }
+
+    /// How long they worked each time that they were given a processor.
+    pub(crate) fn turn(self) -> Duration {
+        Duration::from_nanos((self.worked.as_nanos() as u64).checked_div(self.turns).unwrap_or(0))
+    }
 }
 
 #[cfg(test)]
@@ -75,17 +111,29 @@ mod tests {
 
     #[test]
     fn work_and_waiting_for_a_processor_are_added_up() {
-        assert_eq!(worked_and_waited("1500 2500 7\n"), Some(Duration::from_nanos(4000)));
-        assert_eq!(worked_and_waited("1500\n"), None);
-        assert_eq!(worked_and_waited("no numbers here"), None);
+        let demand = Demand::read("1500 2500 3\n").expect("three numbers");
+        assert_eq!(demand.wanted(), Duration::from_nanos(4000));
+        assert_eq!(demand.turn(), Duration::from_nanos(500));
+        assert_eq!(Demand::read("1500 2500\n"), None);
+        assert_eq!(Demand::read("no numbers here"), None);
+        assert_eq!(Demand::default().turn(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_stretch_has_what_came_in_it() {
+        let [before, after] = ["1000 50 1", "4000 70 4"].map(|line| Demand::read(line).unwrap());
+        let since = after.since(before);
+        assert_eq!(since.wanted(), Duration::from_nanos(3020));
+        assert_eq!(since.turn(), Duration::from_nanos(1000));
+        // Threads that have ended are gone from the sum.
+        assert_eq!(before.since(after), Demand::default());
     }
 
     #[test]
     fn the_system_tells_about_this_process() {
-        assert!(server_time(std::process::id()).is_some_and(|time| !time.is_zero()));
-        assert_eq!(server_time(u32::MAX), None);
-        assert!(!wanted(std::process::id()).is_zero());
-        assert_eq!(wanted(u32::MAX), Duration::ZERO);
+        assert!(!Demand::of(std::process::id()).wanted().is_zero());
+        assert_eq!(Demand::look(u32::MAX), None);
+        assert_eq!(Demand::of(u32::MAX), Demand::default());
         // The kernel enters a thread's time when it next looks, at a tick at the latest.
         let until = Instant::now() + Duration::from_secs(60);
         while own_time().is_zero() {

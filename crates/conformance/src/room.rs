@@ -4,6 +4,7 @@
 //! here waits without a bound: [`Room::await_each`] is the only way to wait
 //! for something, and it fails the case when that does not come.
 
+mod door;
 mod flood;
 mod recorder;
 mod say;
@@ -29,6 +30,8 @@ pub(crate) use {say::frame, storm::QUIET};
 use crate::client::{Client, ConnectOptions, End};
 use crate::trial::Trial;
 use crate::verdict::{Failure, Level, Outcome, Stop, harness};
+
+use door::Door;
 
 /// Read at once from one client, in bytes.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -66,6 +69,7 @@ pub struct Room {
     pub rng: ChaCha8Rng,
     server: Option<Server>,
     address: SocketAddr,
+    door: Door,
     seats: Vec<Seat>,
     epoll: OwnedFd,
     events: Vec<Event>,
@@ -91,6 +95,7 @@ impl Room {
             rng,
             server,
             address,
+            door: Door::at(address.port()),
             seats: Vec::new(),
             epoll,
             events: Vec::with_capacity(EVENTS_MAX),
@@ -156,6 +161,7 @@ impl Room {
         role: &'static str,
         options: ConnectOptions,
     ) -> Result<ClientIndex, Stop> {
+        self.await_place()?;
         let patience = self.trial.patience();
         match Client::connect(self.address, options, patience) {
             Ok(client) => self.seat(client, role),
@@ -168,6 +174,7 @@ impl Room {
     /// # Errors
     /// A failure when the server refuses at once.
     pub fn connect_without_waiting(&mut self, role: &'static str) -> Result<ClientIndex, Stop> {
+        self.await_place()?;
         match Client::connect_without_waiting(self.address, ConnectOptions::default()) {
             Ok(client) => self.seat(client, role),
             Err(error) => Err(self.refused(role, &error)),

@@ -11,6 +11,7 @@
 //! and builds its entries, [`limits`] and [`machine`] tell what this machine
 //! allows and is.
 
+pub mod accept_queue;
 pub mod address;
 pub mod broker;
 pub mod group;
@@ -27,6 +28,7 @@ mod sockets;
 pub mod start_error;
 pub mod toolchain;
 
+pub use accept_queue::AcceptQueues;
 pub use address::AddressError;
 pub use broker::Broker;
 pub use group::Signal;

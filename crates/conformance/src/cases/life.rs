@@ -7,7 +7,7 @@ use zillions_harness::{Signal, StopReport};
 use super::scale::{use_up_descriptors, with_few_descriptors};
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::leisure;
+use crate::leisure::Demand;
 use crate::room::{ClientIndex, Flood, Room};
 use crate::trial::Trial;
 use crate::verdict::{Note, Outcome, Stop};
@@ -30,9 +30,12 @@ const IDLE_CPU_MAX: f64 = 0.05;
 /// On a busy machine a server that spins gets little of a core, too, but it
 /// wants one all the time. One that is idle wants one less than the first part
 /// of a watch; one that spins, more than the second of all of them. (The system
-/// counts waiting only when it is over, hence all of them.)
+/// counts waiting only when it is over, hence all of them.) And one that spins keeps
+/// a processor until it is taken away, while one that looks after something every now
+/// and then has done so in less than the third figure, however long it waited for it.
 const IDLE_WANTED: f64 = 0.25;
 const SPINNING_WANTED: f64 = 0.8;
+const SPINNING_TURN: Duration = Duration::from_micros(300);
 /// How long an idle server is watched at once.
 const IDLE_WATCH: Duration = Duration::from_millis(1000);
 /// How often, until one watch finds it idle: a runtime may tidy up first.
@@ -334,19 +337,22 @@ fn idle_cpu_without_descriptors(trial: &mut Trial) -> Outcome {
 
 fn next_to_no_cpu(room: &mut Room) -> Outcome {
     let mut least = f64::INFINITY;
-    let (started, wanted_at_first) = (Instant::now(), leisure::wanted(room.server()?.pid()));
+    let pid = room.server()?.pid();
+    let (started, at_first) = (Instant::now(), Demand::of(pid));
     for _ in 0..IDLE_WATCHES {
-        let (before, wanted_before) = (cpu_seconds(room)?, leisure::wanted(room.server()?.pid()));
+        let (used_before, before) = (cpu_seconds(room)?, Demand::of(pid));
         let watched = Instant::now();
         room.pump_until(IDLE_WATCH, |_| false)?;
-        let used = cpu_seconds(room)? - before;
+        let used = cpu_seconds(room)? - used_before;
         least = least.min(used / watched.elapsed().as_secs_f64());
-        if least < IDLE_CPU_MAX && part_wanted(room, wanted_before, watched)? < IDLE_WANTED {
+        let wanted = part_wanted(Demand::of(pid).since(before), watched);
+        if least < IDLE_CPU_MAX && wanted < IDLE_WANTED {
             return Ok(format!("{:.1} % of one core", least * 100.0));
         }
     }
-    let wanted = part_wanted(room, wanted_at_first, started)?;
-    if least < IDLE_CPU_MAX && wanted < SPINNING_WANTED {
+    let demand = Demand::of(pid).since(at_first);
+    let wanted = part_wanted(demand, started);
+    if least < IDLE_CPU_MAX && (wanted < SPINNING_WANTED || demand.turn() < SPINNING_TURN) {
         return Ok(format!("{:.1} % of one core of a busy machine", least * 100.0));
     }
     Err(Stop::fail(
@@ -360,10 +366,9 @@ fn next_to_no_cpu(room: &mut Room) -> Outcome {
 }
 
 /// For which part of the time since `began` the server worked or waited for a
-/// processor, where it had done so for `before` until then.
-fn part_wanted(room: &Room, before: Duration, began: Instant) -> Result<f64, Stop> {
-    let wanted = leisure::wanted(room.server()?.pid()).saturating_sub(before);
-    Ok(wanted.as_secs_f64() / began.elapsed().as_secs_f64())
+/// processor.
+fn part_wanted(demand: Demand, began: Instant) -> f64 {
+    demand.wanted().as_secs_f64() / began.elapsed().as_secs_f64()
 }
 
 fn cpu_seconds(room: &Room) -> Result<f64, Stop> {
