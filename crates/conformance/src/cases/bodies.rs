@@ -33,7 +33,7 @@ pub(super) fn every_pair(room: &mut Room) -> Outcome {
 
 /// What programs that look into bodies take for a command, a mark, a format or an
 /// escape.
-const TAKEN_FOR_MORE: [&[u8]; 18] = [
+const TAKEN_FOR_MORE: [&[u8]; 20] = [
     b"/quit",
     b"/nick somebody",
     b"/",
@@ -52,7 +52,15 @@ const TAKEN_FOR_MORE: [&[u8]; 18] = [
     b"\t",
     b"\x03",
     b"\x04",
+    // An e and an accent, which some turn into one letter.
+    b"e\xcc\x81",
+    b"GET / HTTP/1.1\r\n\r\n",
 ];
+
+/// How other protocols begin: here each is the header of a frame and its body's
+/// first bytes.
+const BEGINNINGS: [&[u8]; 4] =
+    [b"GET / HTTP/1.1\r\n", b"HELO there\r\n", b"\x16\x03\x01", b"PROXY TCP4 "];
 
 pub(super) fn every_byte(room: &mut Room) -> Outcome {
     let clients = room.join(2, "client")?;
@@ -67,6 +75,14 @@ pub(super) fn every_byte(room: &mut Room) -> Outcome {
     bodies.extend([&b"\r\n"[..], b"\n\n\n", b"\0\0\0\0", b"end\n", b"\x01\x01\x01"].map(Vec::from));
     bodies.extend(TAKEN_FOR_MORE.map(Vec::from));
     room.exchange(clients[0], &bodies, &clients)?;
+    for beginning in BEGINNINGS {
+        let mut body = beginning[1..].to_vec();
+        body.resize(usize::from(beginning[0]), b' ');
+        let newcomer = room.connect("client whose first bytes look like another protocol")?;
+        room.exchange(newcomer, &[body], &[newcomer])?;
+        room.close(newcomer);
+        clients.iter().for_each(|&client| drop(room.recorder.take_plain(client)));
+    }
     Ok(Note::new())
 }
 

@@ -4,11 +4,31 @@ use std::time::{Duration, Instant};
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, IN_FLIGHT_MAX, Pressure, Room};
+use crate::room::{ClientIndex, FENCE_BYTES, Flood, IN_FLIGHT_MAX, Pressure, Room};
 use crate::verdict::{Note, Outcome, Stop};
 
 /// Time after which drops are not forced on a further client.
 const REPEAT_TIME: Duration = Duration::from_secs(3);
+
+/// Messages of one client: more than sixteen bits can number.
+const MANY_OF_ONE: u64 = 70_000;
+/// Bytes that it gets one message after the other, more than twice round a ring of two
+/// MiB, and the time for them.
+const LOCK_STEP_BYTES: u64 = 5 << 20;
+const LOCK_STEP_TIME: Duration = Duration::from_secs(2);
+
+/// How often clients stop reading and recover, if the first message after that does not
+/// come, and how often it has to be late: on a loaded machine what seems to be over may
+/// not be, once.
+const RECOVERIES: u32 = 4;
+const LATE_RECOVERIES: u32 = 3;
+/// Nothing has come for so long: the backlog is through.
+const RECOVERED_AFTER: Duration = Duration::from_millis(300);
+/// What is sent past those who do not read, in bytes, and the time for it.
+const BACKLOG_BYTES: u64 = 4 << 20;
+const BACKLOG_TIME: Duration = Duration::from_millis(1500);
+/// Clients that stop reading together.
+const MANY_STALLED: usize = 60;
 
 /// How long nobody says anything.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -42,10 +62,22 @@ pub(super) const CASES: &[Case] = &[
     )
     .idling(),
     Case::must(
+        "drops/none-after-recovery",
+        "DROP-3",
+        "the first message after a client has caught up with what it had missed arrives there",
+        none_after_recovery,
+    ),
+    Case::must(
         "drops/end-with-their-cause",
         "DROP-4",
         "a client that has lost messages and drains again gets all new ones, again and again",
         end_with_their_cause,
+    ),
+    Case::must(
+        "drops/end-for-each-of-many",
+        "DROP-4",
+        "sixty clients that did not read and drain again get new messages again, each of them",
+        end_for_each_of_many,
     ),
 ];
 
@@ -79,7 +111,16 @@ fn low_load(
 
 fn none_alone(room: &mut Room) -> Outcome {
     let client = room.join(1, "sole client")?;
-    low_load(room, &client, &client, (20_000, 1.0))
+    let note = low_load(room, &client, &client, (MANY_OF_ONE, 2.0))?;
+    // One after the other, so that nothing comes behind it that could push it on.
+    let started = Instant::now();
+    let begun = room.client(client[0]).bytes_received();
+    while room.client(client[0]).bytes_received() - begun < LOCK_STEP_BYTES
+        && started.elapsed() < LOCK_STEP_TIME
+    {
+        room.deliver(&[(client[0], 250)], &client)?;
+    }
+    Ok(note)
 }
 
 fn none_at_low_load(room: &mut Room) -> Outcome {
@@ -94,6 +135,120 @@ fn none_after_silence(room: &mut Room) -> Outcome {
         room.deliver(&[(clients[turn], 30); IN_FLIGHT_MAX], &clients)?;
     }
     Ok(Note::new())
+}
+
+fn none_after_recovery(room: &mut Room) -> Outcome {
+    let client = room.join(1, "client")?[0];
+    let slow = room.connect_with("client that stops reading", ConnectOptions::SMALL)?;
+    let mut late = 0;
+    for _ in 0..RECOVERIES {
+        room.settle(client, &[client, slow])?;
+        let missing = |room: &Room| room.recorder.tally(slow, client).missing();
+        let before = missing(room);
+        past_those_who_stall(room, client, &[slow])?;
+        room.insist(client, &[client], "a message beside a client that does not read")?;
+        let first = first_after_recovery(room, client, &[slow])?;
+        if room.client(slow).end().is_some() {
+            return Ok("the slow client was disconnected".to_owned());
+        }
+        room.insist(client, &[slow], "a message for a client that drains again")?;
+        let dropped = missing(room) - before;
+        if first.is_none() && dropped > 0 {
+            return Ok(format!("{dropped} messages dropped before"));
+        }
+        late += u32::from(first.is_some());
+    }
+    if late < LATE_RECOVERIES {
+        return Ok("it lost none before".to_owned());
+    }
+    let expected = "the first message after a client has caught up";
+    Err(room.failure(slow, expected, format!("only later ones, {late} times in a row")))
+}
+
+/// Those who stalled read on until nothing comes any more. Then a message is sent, and
+/// who of them has not got it when again nothing comes is returned, if there is one.
+fn first_after_recovery(
+    room: &mut Room,
+    sender: ClientIndex,
+    stalled: &[ClientIndex],
+) -> Result<Option<ClientIndex>, Stop> {
+    for &client in stalled {
+        room.set_reading(client, true)?;
+    }
+    until_quiet(room, stalled)?;
+    let first = room.say(sender, FENCE_BYTES);
+    room.flush()?;
+    until_quiet(room, stalled)?;
+    let without = |&client: &ClientIndex| {
+        room.client(client).end().is_none() && !room.recorder.tally(client, sender).has(first)
+    };
+    Ok(stalled.iter().copied().find(without))
+}
+
+/// A flood goes past clients that do not read.
+fn past_those_who_stall(
+    room: &mut Room,
+    sender: ClientIndex,
+    stalled: &[ClientIndex],
+) -> Result<(), Stop> {
+    for &client in stalled {
+        room.set_reading(client, false)?;
+    }
+    let flood = Flood { senders: vec![sender], steady: true, bytes: BACKLOG_BYTES, length: 200 };
+    room.flood(&flood, BACKLOG_TIME).map(|_| ())
+}
+
+/// Waits until nothing comes any more.
+fn until_quiet(room: &mut Room, clients: &[ClientIndex]) -> Result<(), Stop> {
+    let received = |room: &Room| -> u64 {
+        clients.iter().map(|&client| room.client(client).bytes_received()).sum()
+    };
+    loop {
+        let before = received(room);
+        if !room.pump_until(RECOVERED_AFTER, |room| received(room) > before)? {
+            return Ok(());
+        }
+    }
+}
+
+fn end_for_each_of_many(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    let mut stalled = Vec::with_capacity(MANY_STALLED);
+    for _ in 0..MANY_STALLED {
+        stalled.push(room.connect_with("client that stops reading", ConnectOptions::SMALL)?);
+    }
+    room.settle(clients[0], &room.everyone())?;
+    for late in 1.. {
+        past_those_who_stall(room, clients[0], &stalled)?;
+        room.insist(clients[0], &clients, "a message beside clients that do not read")?;
+        let without = first_after_recovery(room, clients[0], &stalled)?;
+        stalled.retain(|&client| room.client(client).end().is_none());
+        let Some(without) = without else { break };
+        all_drain_again(room, clients[0], &mut stalled)?;
+        if late == LATE_RECOVERIES {
+            let expected = "a new message, once a client and many others drain again";
+            let came = format!("only when another was sent behind it, {late} times in a row");
+            return Err(room.failure(without, expected, came));
+        }
+    }
+    all_drain_again(room, clients[0], &mut stalled)?;
+    Ok(format!("{} of {MANY_STALLED} were not disconnected", stalled.len()))
+}
+
+/// Each of `clients` gets a message, unless it is disconnected meanwhile (DROP-5).
+fn all_drain_again(
+    room: &mut Room,
+    sender: ClientIndex,
+    clients: &mut Vec<ClientIndex>,
+) -> Result<(), Stop> {
+    loop {
+        let served = room.insist(sender, clients, "a message for a client that drains again");
+        let asked = clients.len();
+        clients.retain(|&client| room.client(client).end().is_none());
+        if served.is_ok() || clients.len() == asked {
+            return served;
+        }
+    }
 }
 
 fn end_with_their_cause(room: &mut Room) -> Outcome {

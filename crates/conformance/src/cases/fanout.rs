@@ -7,22 +7,29 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
+use super::end::END_SEEN;
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, Flood, Room, Storm};
 use crate::trial::Trial;
 use crate::verdict::{Note, Outcome, Stop};
-use leaving::{comings_and_goings, leavers, leavers_at_once, passers_by};
+use leaving::{
+    comings_and_goings, leavers, leavers_at_once, leavers_in_a_flood, leavers_of_a_large_room,
+    passers_by,
+};
 
 /// How long clients stay silent: longer than the time-outs of five and ten
 /// seconds that libraries suggest.
 const QUIET_FOR: Duration = Duration::from_secs(11);
 
-/// Messages after which a number of 16 bits has begun again.
+/// Messages after which a number of 16 bits has begun again, and one of 18 bits; and
+/// the times for them, by which slow servers end.
 const MANY_MESSAGES: u64 = 66_000;
-/// How many of them go out at once, and the time for all: a slow server ends by it.
-const MANY_AT_ONCE: u64 = 250;
 const MANY_TIME: Duration = Duration::from_secs(6);
+const VERY_MANY_MESSAGES: u64 = 265_000;
+const VERY_MANY_TIME: Duration = Duration::from_secs(2);
+/// How many of them go out at once.
+const MANY_AT_ONCE: u64 = 250;
 
 /// What is sent at once while others join, in bytes, and the time for it.
 const FLOOD_BYTES: u64 = 64 * 1024;
@@ -56,7 +63,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "fanout/many-messages",
         "FANOUT-1",
-        "after 66,000 messages, more than 16 bits can number, further ones arrive like the first",
+        "after more messages than 16 bits can number, or 18, further ones arrive like the first",
         many_messages,
     ),
     Case::must_launching(
@@ -134,6 +141,18 @@ pub(super) const CASES: &[Case] = &[
         "FANOUT-4",
         "many who leave in the same moment cost the others no message",
         leavers_at_once,
+    ),
+    Case::must(
+        "fanout/leavers-of-a-large-room",
+        "FANOUT-4",
+        "one who leaves among three hundred in the moment of a message costs nobody that message",
+        leavers_of_a_large_room,
+    ),
+    Case::must(
+        "fanout/leavers-in-a-flood",
+        "FANOUT-4",
+        "clients who leave while more is said than they are sent disturb nobody",
+        leavers_in_a_flood,
     ),
     Case::must(
         "fanout/comings-and-goings",
@@ -245,7 +264,9 @@ fn many_messages(room: &mut Room) -> Outcome {
     let block = vec![0; MANY_AT_ONCE as usize];
     let started = Instant::now();
     let mut sent = 0;
-    while sent < MANY_MESSAGES && started.elapsed() < MANY_TIME {
+    while (sent < MANY_MESSAGES && started.elapsed() < MANY_TIME)
+        || (sent < VERY_MANY_MESSAGES && started.elapsed() < VERY_MANY_TIME)
+    {
         room.queue_bytes(clients[0], &block);
         sent += MANY_AT_ONCE;
         room.insist(clients[0], &clients, "a message behind many empty ones")?;
@@ -385,7 +406,7 @@ fn joiners_mid_stream(room: &mut Room) -> Outcome {
         receivers: talkers.clone(),
         burst_max: 24,
         lengths: (11, 255),
-        gently: false,
+        moment: Duration::ZERO,
     };
     let mut joiners: Vec<(ClientIndex, Sequenced)> = Vec::new();
     for turn in 0..JOINERS {
@@ -456,17 +477,23 @@ fn nothing_of_a_soliloquy(room: &mut Room) -> Result<(), Stop> {
 
 fn no_legacy(room: &mut Room) -> Outcome {
     let talker = room.join(1, "talker")?[0];
-    for turn in 0..4 {
+    for turn in 0..6 {
         let stalled = room.connect_with("client that never reads", ConnectOptions::STALLED)?;
         room.insist(talker, &[talker], "a message beside a client that does not read")?;
         let flood = Flood { senders: vec![talker], steady: true, bytes: 512 * 1024, length: 200 };
         room.flood(&flood, LEGACY_TIME)?;
         room.insist(talker, &[talker], "a message behind many")?;
         let before = sequenced(room, &[talker]);
-        if turn % 2 == 0 {
-            room.reset(stalled);
-        } else {
-            room.close(stalled);
+        match turn % 3 {
+            0 => room.reset(stalled),
+            1 => room.close(stalled),
+            _ => {
+                room.finish_sending(stalled);
+                room.insist(talker, &[talker], "a message beside one that has ended its stream")?;
+                room.reset(stalled);
+                // The server sees it before it can write again.
+                room.pump_until(END_SEEN, |_| false)?;
+            }
         }
         // By then the server has seen it go: who comes gets its place.
         room.insist(talker, &[talker], "a message after a client has left")?;

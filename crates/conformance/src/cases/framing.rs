@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 use super::bodies::{empty_message, every_byte, every_length, every_pair, random_body};
+use super::scale::room_for;
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, FENCE_BYTES, Pressure, Room, Storm};
 use crate::spec;
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
-use buffers::filled_buffers;
+use buffers::{empties_at_once, filled_buffers};
 
 /// How long to wait for a server to close a connection whose other side is
 /// closed. It need not (END-2 is a SHOULD); when it does, it has seen the end.
@@ -129,6 +130,12 @@ pub(super) const CASES: &[Case] = &[
         filled_buffers,
     ),
     Case::must(
+        "frame/empties-at-once",
+        "FRAME-4",
+        "of tens of thousands of empty messages in one go none waits for what comes later",
+        empties_at_once,
+    ),
+    Case::must(
         "frame/pipelined-64k",
         "FRAME-4",
         "frames of two clients, up to 256 KiB of each in one go, arrive unharmed; some may be dropped",
@@ -168,7 +175,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "frame/many-held-open",
         "FRAME-7",
-        "while three hundred clients hold a frame open, others are served, newcomers too",
+        "while seven hundred clients hold a frame open, others are served, newcomers too",
         many_held_open,
     ),
 ];
@@ -388,7 +395,7 @@ fn whole_and_uninterrupted(room: &mut Room) -> Outcome {
         receivers: clients.clone(),
         burst_max: 24,
         lengths: (TAG_BYTES, 255),
-        gently: false,
+        moment: Duration::ZERO,
     };
     let volume = room.trial.volume(200_000, 2.0);
     room.storm(&storm, volume)?;
@@ -477,8 +484,9 @@ fn held_open(room: &mut Room) -> Outcome {
 }
 
 fn many_held_open(room: &mut Room) -> Outcome {
-    /// More than pools of threads or tasks usually have.
-    const HOLDERS: usize = 300;
+    /// More than pools of threads or tasks have, and than such tables hold.
+    const HOLDERS: usize = 700;
+    room_for(HOLDERS as u64)?;
     let clients = room.join(2, "client")?;
     for _ in 0..HOLDERS {
         let holder = room.connect("client that holds a frame open")?;

@@ -25,6 +25,7 @@ const BACKLOG_TIME: Duration = Duration::from_secs(3);
 const QUIET_CLIENTS: usize = 200;
 /// How long a room stays empty.
 const EMPTY_FOR: Duration = Duration::from_millis(50);
+const LONG_EMPTY_FOR: Duration = Duration::from_secs(11);
 /// LIFE-4's figure: part of one core.
 const IDLE_CPU_MAX: f64 = 0.05;
 /// On a busy machine a server that spins gets little of a core, too, but it
@@ -55,6 +56,13 @@ pub(super) const CASES: &[Case] = &[
         "after the last client has left, time and again, the server is there for the next",
         empty_room,
     ),
+    Case::must(
+        "life/empty-for-seconds",
+        "LIFE-1",
+        "after a room has been empty for eleven seconds, the server is there for the next",
+        empty_for_seconds,
+    )
+    .idling(),
     Case::must(
         "life/stops-on-sigterm",
         "LIFE-2",
@@ -160,6 +168,15 @@ fn empty_room(room: &mut Room) -> Outcome {
     }
     let client = room.join(1, "newcomer")?;
     room.deliver(&[(client[0], 20)], &client)?;
+    Ok(Note::new())
+}
+
+fn empty_for_seconds(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    clients.into_iter().for_each(|client| room.close(client));
+    room.pump_until(LONG_EMPTY_FOR, |_| false)?;
+    let newcomers = room.join(2, "newcomer")?;
+    room.deliver(&[(newcomers[0], 20), (newcomers[1], 20)], &newcomers)?;
     Ok(Note::new())
 }
 
@@ -343,7 +360,8 @@ fn next_to_no_cpu(room: &mut Room) -> Outcome {
         let (used_before, before) = (cpu_seconds(room)?, Demand::of(pid));
         let watched = Instant::now();
         room.pump_until(IDLE_WATCH, |_| false)?;
-        let used = cpu_seconds(room)? - used_before;
+        // What a process had that has ended meanwhile is gone from the sum.
+        let used = (cpu_seconds(room)? - used_before).max(0.0);
         least = least.min(used / watched.elapsed().as_secs_f64());
         let wanted = part_wanted(Demand::of(pid).since(before), watched);
         if least < IDLE_CPU_MAX && wanted < IDLE_WANTED {

@@ -52,6 +52,14 @@ pub(super) const CASES: &[Case] = &[
     .launching()
     .alone(),
     Case::must(
+        "memory/sender-never-reads",
+        "MEM-1",
+        "memory stops growing while a client sends and reads nothing, its own messages neither",
+        sender_never_reads,
+    )
+    .launching()
+    .alone(),
+    Case::must(
         "memory/flood",
         "MEM-1",
         "memory stops growing while messages come faster than they can be passed on",
@@ -137,6 +145,17 @@ fn stalled_reader(room: &mut Room) -> Outcome {
 
 fn many_stalled(room: &mut Room) -> Outcome {
     beside_stalled(room, 20)
+}
+
+fn sender_never_reads(room: &mut Room) -> Outcome {
+    let reader = room.join(1, "client that reads")?[0];
+    let options = ConnectOptions {
+        send_buffer_bytes: ConnectOptions::FLOODER.send_buffer_bytes,
+        ..ConnectOptions::STALLED
+    };
+    let never = room.connect_with("client that sends and never reads", options)?;
+    room.settle(reader, &[reader])?;
+    until_steady(room, |room| flood_part(room, &[never]))
 }
 
 /// Four senders and eight more who read, all served.

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
+use rand::seq::SliceRandom;
 use zillions_ordering::{Rule, check};
 
 use crate::case::Case;
@@ -114,7 +115,14 @@ pub(super) const CASES: &[Case] = &[
 const SHORT: (usize, usize) = (TAG_BYTES, 32);
 
 /// How often a storm is repeated in which no two senders got mixed.
-const STORMS_MAX: usize = 8;
+const STORMS_MAX: u32 = 8;
+/// What the first of these leaves the server between two messages of a sender.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// How large a room grows: beyond what servers may treat in another way.
+const ROOM_SIZES: [usize; 4] = [12, 24, 100, 300];
+/// How often the oldest and the youngest talk at the same moment in each size.
+const ROOM_ROUNDS: usize = 12;
 
 /// Joins `count` clients with the history kept, storms, and ends with fences.
 fn storm_of(
@@ -132,7 +140,7 @@ fn storm_of(
         receivers: clients.clone(),
         burst_max,
         lengths,
-        gently: false,
+        moment: Duration::ZERO,
     };
     let volume = room.trial.volume(volume.0, volume.1);
     room.storm(&storm, volume)?;
@@ -140,8 +148,7 @@ fn storm_of(
     Ok(clients)
 }
 
-/// [`storm_of`] again and again until messages of different senders got mixed:
-/// on a busy machine the senders may take turns.
+/// [`storm_of`] again and again until messages of different senders got mixed.
 fn mixed_storm_of(
     room: &mut Room,
     count: usize,
@@ -150,20 +157,33 @@ fn mixed_storm_of(
     volume: (u64, f64),
 ) -> Result<(), Stop> {
     let clients = storm_of(room, count, senders, burst_max, SHORT, volume)?;
-    let again = Storm {
-        senders: clients[..senders].to_vec(),
-        receivers: clients.clone(),
-        burst_max,
-        lengths: SHORT,
-        gently: true,
-    };
-    for _ in 0..STORMS_MAX {
+    until_mixed(room, &clients[..senders], &clients, burst_max, volume)
+}
+
+/// Storms until messages of different senders got mixed: on a busy machine, or in a
+/// server that gathers what it gets for a while, the senders may take turns. So there is
+/// more and more time between their messages.
+fn until_mixed(
+    room: &mut Room,
+    senders: &[ClientIndex],
+    clients: &[ClientIndex],
+    burst_max: usize,
+    volume: (u64, f64),
+) -> Result<(), Stop> {
+    for storm in 0..STORMS_MAX {
         if room.recorder.mixed() > 0 {
             break;
         }
+        let again = Storm {
+            senders: senders.to_vec(),
+            receivers: clients.to_vec(),
+            burst_max,
+            lengths: SHORT,
+            moment: MOMENT * (1 << storm),
+        };
         let volume = room.trial.volume(volume.0, volume.1);
         room.storm(&again, volume)?;
-        finish(room, &again.senders, &clients)?;
+        finish(room, senders, clients)?;
     }
     Ok(())
 }
@@ -260,8 +280,40 @@ fn many_receivers_agree(room: &mut Room) -> Outcome {
 }
 
 fn large_room(room: &mut Room) -> Outcome {
-    mixed_storm_of(room, 100, 4, 8, (150_000, 2.0))?;
+    room.recorder.keep_history();
+    for size in ROOM_SIZES {
+        while room.clients() < size {
+            room.connect("one of many")?;
+        }
+        let everyone = room.everyone();
+        room.settle(everyone[0], &everyone)?;
+        for _ in 0..ROOM_ROUNDS {
+            // What comes in one turn of the server may be passed on in several ways.
+            let mut talks = both_ends(&everyone).map(|client| (client, TAG_BYTES));
+            talks.shuffle(&mut room.rng);
+            room.deliver(&talks, &everyone)?;
+        }
+    }
+    let everyone = room.everyone();
+    let senders = both_ends(&everyone);
+    let storm = Storm {
+        senders: senders.to_vec(),
+        receivers: everyone.clone(),
+        burst_max: 8,
+        lengths: SHORT,
+        moment: Duration::ZERO,
+    };
+    let volume = (150_000, 2.0);
+    room.storm(&storm, room.trial.volume(volume.0, volume.1))?;
+    finish(room, &senders, &everyone)?;
+    until_mixed(room, &senders, &everyone, storm.burst_max, volume)?;
     judge_mixed(room, Rule::Total)
+}
+
+/// The oldest two and the youngest two: no more than may talk at once without loss.
+fn both_ends(clients: &[ClientIndex]) -> [ClientIndex; IN_FLIGHT_MAX] {
+    let last = clients.len() - 1;
+    [clients[0], clients[1], clients[last - 1], clients[last]]
 }
 
 fn own_echo(room: &mut Room) -> Outcome {
@@ -335,9 +387,11 @@ fn with_churn(room: &mut Room) -> Outcome {
     let volume = room.trial.volume(80_000, 2.0);
     let started = Instant::now();
     while (room.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time)
-        || (room.recorder.mixed() == 0 && started.elapsed() < volume.time * STORMS_MAX as u32)
+        || (room.recorder.mixed() == 0 && started.elapsed() < volume.time * STORMS_MAX)
     {
         guests.push(room.connect_without_waiting("guest")?);
+        // Long enough without a mixture, and there is time between their messages.
+        let late = started.elapsed().div_duration_f64(volume.time) as u32;
         let mut senders = residents.clone();
         senders.extend(&guests);
         let storm = Storm {
@@ -345,7 +399,7 @@ fn with_churn(room: &mut Room) -> Outcome {
             receivers: residents.clone(),
             burst_max: 8,
             lengths: SHORT,
-            gently: false,
+            moment: MOMENT * ((1 << late) - 1),
         };
         room.storm_round(&storm)?;
         if guests.len() > 4 {

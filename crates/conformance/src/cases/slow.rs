@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use rand::RngExt;
+
 use super::start::nothing_but_the_line;
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, Flood, Room};
+use crate::tagged::TAG_BYTES;
 use crate::verdict::{Outcome, Stop};
 
 /// How much is sent past clients that do not read, in bytes: more than the
@@ -22,11 +25,14 @@ const LONG_FLOOD_TIME: Duration = Duration::from_secs(5);
 /// seconds that libraries suggest for writing.
 const STALLED_FOR: Duration = Duration::from_secs(11);
 /// Clients that do not read: more than a small pool of threads.
-const MANY_STALLED: usize = 40;
+const MANY_STALLED: usize = 60;
 /// Messages by which one sees whether others are served, and how much longer
 /// than before they may take.
 const TALK_ROUNDS: usize = 10;
 const TALK_SLOWER_MAX: u32 = 20;
+
+/// Time for one that reads in gulps: where its socket cuts what is written is chance.
+const GULPS_TIME: Duration = Duration::from_secs(2);
 
 /// What those are called.
 const STALLED: &str = "stalled client";
@@ -42,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "slow/many-stalled",
         "SLOW-1",
-        "while forty of forty-two clients do not read, the others send and receive",
+        "while sixty of sixty-two clients do not read, the others send and receive, newcomers too",
         many_stalled,
     ),
     Case::must(
@@ -103,11 +109,13 @@ fn beside_stalled(room: &mut Room, count: usize) -> Outcome {
         room.pump(Duration::from_millis(10))?;
     }
     talk_on(room, &clients, "while another client does not read", calm)?;
-    Ok(format!(
-        "{} of {} messages sent past the stalled reached the other reader",
-        received(room) - before,
-        flooded.bytes / 201
-    ))
+    let received = received(room) - before;
+    let newcomers = room.join(2, "newcomer")?;
+    talk_on(room, &newcomers, "while clients do not read that came earlier", calm)?;
+    // The talk that follows the flood is counted, too.
+    let sent = flooded.bytes / 201;
+    let past = u64::from(received).min(sent);
+    Ok(format!("{past} of {sent} messages sent past the stalled reached the other reader"))
 }
 
 /// Both directions, several times; messages may be lost under load, so they
@@ -188,6 +196,7 @@ fn drip_reader(room: &mut Room) -> Outcome {
             room.sip(drip, bytes);
         }
     }
+    in_gulps(room, clients[0], drip)?;
     room.set_reading(drip, true)?;
     room.insist(clients[0], &clients, "a message beside a drip reader")?;
     if room.client(drip).end().is_none() {
@@ -199,6 +208,32 @@ fn drip_reader(room: &mut Room) -> Outcome {
     room.check_violations()?;
     let lost = room.recorder.tally(drip, clients[0]).missing();
     Ok(format!("{lost} messages dropped"))
+}
+
+/// Short and long messages for one that reads a little, a lot, or nothing: its socket
+/// takes a part of what is written to it again and again, cut at any place.
+fn in_gulps(room: &mut Room, sender: ClientIndex, drip: ClientIndex) -> Result<(), Stop> {
+    const GULPS: [usize; 6] = [1, 7, 100, 3_000, 20_000, 60_000];
+    /// Messages at once, and looks for something to read after them.
+    const SPURT: u32 = 16;
+    let started = Instant::now();
+    while started.elapsed() < GULPS_TIME && room.client(drip).end().is_none() {
+        for _ in 0..room.pace(sender).min(SPURT) {
+            let short = room.rng.random::<bool>();
+            let lengths = if short { TAG_BYTES..=TAG_BYTES } else { 60..=255 };
+            let length = room.rng.random_range(lengths);
+            room.say(sender, length);
+        }
+        room.pump(Duration::from_millis(1))?;
+        if room.rng.random_ratio(1, 4) {
+            let gulp = GULPS[room.rng.random_range(0..GULPS.len())];
+            room.sip(drip, gulp);
+        }
+        if !room.recorder.violations().is_empty() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn reads_on_later(room: &mut Room) -> Outcome {

@@ -22,6 +22,9 @@ const FOREIGN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// An address of the loopback device besides the usual one; all of 127.0.0.0/8 is.
 const SECOND_LOOPBACK: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
+/// How long a room stays empty: by then the server has seen it.
+const EMPTY_FOR: Duration = Duration::from_millis(50);
+
 pub(super) const CASES: &[Case] = &[
     Case::must_launching(
         "start/runs-on-an-address",
@@ -177,9 +180,19 @@ fn stdout_stays_quiet(room: &mut Room) -> Outcome {
     room.flush()?;
     room.reset(clients[1]);
     room.finish_sending(clients[2]);
+    let passer_by = room.connect("client that is reset between frames")?;
+    room.settle(passer_by, &[clients[0], passer_by])?;
+    room.reset(passer_by);
+    // Nobody says anything in which the server could see it first.
+    room.pump_until(EMPTY_FOR, |_| false)?;
     let slow = room.connect_with("client that does not read", ConnectOptions::SMALL)?;
     leave_a_backlog(room, clients[0], slow)?;
     room.fence(clients[0], &[clients[0]], "the remaining client is served")?;
+    // The room is empty, and somebody comes again.
+    room.close(clients[0]);
+    room.reset(slow);
+    room.pump_until(EMPTY_FOR, |_| false)?;
+    room.join(1, "newcomer")?;
     let server = room.take_server()?;
     server.signal(Signal::TERM);
     // Whether it ends in time is another case's question.

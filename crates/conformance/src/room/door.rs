@@ -31,6 +31,14 @@ impl Room {
     }
 }
 
+impl Room {
+    /// How many may connect now before one of them is accepted.
+    pub(crate) fn places_at_door(&mut self) -> usize {
+        self.door.places = self.door.look();
+        self.door.places as usize
+    }
+}
+
 /// The queue of connections of one server.
 #[derive(Debug)]
 pub(super) struct Door {

@@ -12,8 +12,6 @@ use crate::verdict::Stop;
 /// A round is over when nothing arrives for so long. This decides only how
 /// hard the load is, never a verdict.
 pub(crate) const QUIET: Duration = Duration::from_millis(4);
-/// What a gentle storm leaves the server between two messages of a sender.
-const MOMENT: Duration = Duration::from_millis(1);
 /// Messages of one sender that may be on their way to its own echo: enough to
 /// overflow any queue, few enough to be worked off soon by a slow server.
 const UNECHOED_MAX: u32 = 256;
@@ -47,9 +45,9 @@ pub struct Storm {
     pub burst_max: usize,
     /// Length of the messages in bytes, least and most.
     pub lengths: (usize, usize),
-    /// Whether all go message by message, with a moment for the server after each
-    /// turn: on a busy machine it finds nothing but whole bursts otherwise.
-    pub gently: bool,
+    /// If it is not zero all go message by message, with so long for the server after
+    /// each turn: on a busy machine it finds nothing but whole bursts otherwise.
+    pub moment: Duration,
 }
 
 impl Room {
@@ -90,7 +88,7 @@ impl Room {
         // Small bursts are as frequent as large ones: some faults need a queue
         // that overflows, others one that never does.
         let burst_max = storm.burst_max >> self.rng.random_range(0..=storm.burst_max.ilog2());
-        let in_turns = self.rng.random::<bool>() || storm.gently;
+        let in_turns = self.rng.random::<bool>() || !storm.moment.is_zero();
         for _ in 0..burst_max {
             for &sender in &senders {
                 let length = self.rng.random_range(storm.lengths.0..=storm.lengths.1);
@@ -99,8 +97,8 @@ impl Room {
             if in_turns {
                 self.flush()?;
             }
-            if storm.gently {
-                self.pump(MOMENT)?;
+            if !storm.moment.is_zero() {
+                self.pump_until(storm.moment, |_| false)?;
             }
         }
         self.flush()?;

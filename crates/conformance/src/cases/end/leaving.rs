@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use super::END_SEEN;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, Flood, Room};
 use crate::verdict::{Outcome, Stop};
@@ -20,7 +21,7 @@ const LEAVING_TIME: Duration = Duration::from_secs(8);
 const PAST_CLIENTS: u64 = 300;
 
 /// Every so-manieth client that leaves does so with messages queued for it.
-const STALLED_EVERY: usize = 42;
+const STALLED_EVERY: usize = 24;
 /// What is sent past it, in bytes: more than the system keeps for it. And the
 /// time for it, by which slow servers end it.
 const BACKLOG_BYTES: u64 = 4 << 20;
@@ -187,19 +188,25 @@ pub(in crate::cases) fn leave_a_backlog(
     room.insist(talker, &[talker], "a message beside a client that does not read")
 }
 
-/// `leaver` goes while messages wait for it.
+/// `leaver` goes while messages wait for it: with a reset, or after its stream has
+/// ended, and then with a reset or without.
 fn leave_with_a_backlog(
     room: &mut Room,
     stayer: ClientIndex,
     leaver: ClientIndex,
-    resets: bool,
+    way: usize,
 ) -> Result<(), Stop> {
     leave_a_backlog(room, stayer, leaver)?;
-    if resets {
-        room.reset(leaver);
-    } else {
+    let (ends, resets) = [(false, true), (true, false), (true, true)][way % 3];
+    if ends {
         room.finish_sending(leaver);
         room.insist(stayer, &[stayer], "a message beside a client that has ended its stream")?;
+    }
+    if resets {
+        room.reset(leaver);
+        // The server sees it before it can write again.
+        room.pump_until(END_SEEN, |_| false)?;
+    } else {
         room.close(leaver);
     }
     Ok(())
@@ -214,7 +221,7 @@ fn leave_in_every_way(room: &mut Room, stayer: ClientIndex, count: usize) -> Res
         left += 1;
         if turn == 0 {
             let leaver = room.connect_with("stalled leaver", ConnectOptions::SMALL)?;
-            leave_with_a_backlog(room, stayer, leaver, round % 2 == 0)?;
+            leave_with_a_backlog(room, stayer, leaver, round)?;
         } else {
             let leaver = room.connect("leaver")?;
             leave(room, stayer, leaver, WAYS[(round + turn) % WAYS.len()])?;

@@ -2,15 +2,32 @@
 
 use std::time::{Duration, Instant};
 
-use crate::room::{ClientIndex, Room};
+use rand::RngExt;
+
+use crate::client::ConnectOptions;
+use crate::room::{ClientIndex, Flood, Room};
 use crate::verdict::{Note, Outcome};
 
 /// Time for clients that come and leave; a server that takes long for each
 /// message ends it by time.
 const LEAVERS_TIME: Duration = Duration::from_secs(6);
 
-/// Clients that connect and leave at once: more than twelve bits can number.
-const PASSERS_BY: usize = 4_200;
+/// A large room, and how many leave it one after the other.
+const LARGE_ROOM: usize = 300;
+const LEAVERS_OF_A_LARGE_ROOM: usize = 20;
+
+/// Who leaves while the others talk without end, how many of them at once, and the
+/// time for all.
+const LEAVERS_IN_A_FLOOD: usize = 400;
+const LEAVERS_IN_A_FLOOD_AT_ONCE: usize = 8;
+const FLOOD_TIME: Duration = Duration::from_secs(2);
+/// What is said while some come, and while they leave, in bytes.
+const FLOOD_BYTES: u64 = 96 * 1024;
+const FLOOD_MOMENT: Duration = Duration::from_millis(15);
+
+/// Clients that connect and leave at once: more than thirteen bits can number, and a
+/// table of ten thousand can hold. Every other one leaves in mid-frame.
+const PASSERS_BY: usize = 12_000;
 /// How many of them come before the others look whether all is well, and the
 /// time for all.
 const PASSERS_BY_AT_ONCE: usize = 60;
@@ -90,19 +107,82 @@ pub(super) fn leavers_at_once(room: &mut Room) -> Outcome {
     Ok(Note::new())
 }
 
+pub(super) fn leavers_of_a_large_room(room: &mut Room) -> Outcome {
+    let mut present = room.join(LARGE_ROOM, "one of many")?;
+    for turn in 0..LEAVERS_OF_A_LARGE_ROOM {
+        let place = room.rng.random_range(1..present.len() - 1);
+        let leaver = present.remove(place);
+        // The oldest or the youngest says something in that moment.
+        let talker = if turn % 2 == 0 { present[0] } else { present[present.len() - 1] };
+        let sequence = room.say(talker, 30);
+        if turn % 3 == 0 {
+            room.reset(leaver);
+            room.flush()?;
+        } else {
+            room.flush()?;
+            room.reset(leaver);
+        }
+        let expected = "a message sent in the moment in which somebody else leaves";
+        room.await_message(talker, sequence, &present, expected)?;
+        room.deliver(&[(present[0], 30)], &present)?;
+    }
+    Ok(Note::new())
+}
+
+pub(super) fn leavers_in_a_flood(room: &mut Room) -> Outcome {
+    let mut talkers = Vec::new();
+    for _ in 0..4 {
+        talkers.push(room.connect_with("client that talks without end", ConnectOptions::FLOODER)?);
+    }
+    room.settle(talkers[0], &talkers)?;
+    let flood = Flood { senders: talkers.clone(), steady: false, bytes: FLOOD_BYTES, length: 60 };
+    let started = Instant::now();
+    let mut left = 0;
+    while left < LEAVERS_IN_A_FLOOD && started.elapsed() < FLOOD_TIME {
+        let mut leavers = Vec::with_capacity(LEAVERS_IN_A_FLOOD_AT_ONCE);
+        for _ in 0..LEAVERS_IN_A_FLOOD_AT_ONCE {
+            leavers.push(room.connect_with("client that does not stay", ConnectOptions::SMALL)?);
+        }
+        room.flood(&flood, FLOOD_MOMENT)?;
+        for (place, leaver) in leavers.into_iter().enumerate() {
+            match place % 3 {
+                0 => room.close(leaver),
+                1 => room.reset(leaver),
+                _ => room.finish_sending(leaver),
+            }
+            left += 1;
+            room.flood(&flood, Duration::ZERO)?;
+        }
+    }
+    room.insist(talkers[0], &talkers, "a message once nobody leaves any more")?;
+    room.deliver(&[(talkers[1], 30), (talkers[2], 30)], &talkers)?;
+    Ok(format!("{left} left"))
+}
+
 pub(super) fn passers_by(room: &mut Room) -> Outcome {
     let stayers = room.join(2, "stayer")?;
     let started = Instant::now();
     let mut passed = 0;
     while passed < PASSERS_BY && started.elapsed() < PASSERS_BY_TIME {
-        for _ in 0..PASSERS_BY_AT_ONCE {
+        let mut in_mid_frame = Vec::with_capacity(PASSERS_BY_AT_ONCE / 2);
+        for place in 0..PASSERS_BY_AT_ONCE {
             let client = room.connect("passer-by")?;
-            // A reset leaves no port of ours waiting.
-            room.reset(client);
+            if place % 2 == 0 {
+                room.queue_bytes(client, &[9, 1]);
+                room.flush()?;
+                in_mid_frame.push(client);
+            } else {
+                // A reset leaves no port of ours waiting.
+                room.reset(client);
+            }
         }
         passed += PASSERS_BY_AT_ONCE;
+        // By then the server has seen the parts.
         room.insist(stayers[0], &stayers, "a message beside many who come and leave")?;
+        in_mid_frame.into_iter().for_each(|client| room.reset(client));
     }
+    let newcomer = room.connect("newcomer")?;
+    room.settle(newcomer, &[newcomer, stayers[0], stayers[1]])?;
     room.deliver(&[(stayers[0], 30), (stayers[1], 30)], &stayers)?;
     Ok(format!("{passed} came and left"))
 }

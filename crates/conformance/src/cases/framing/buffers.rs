@@ -12,6 +12,9 @@ const SMALL: [usize; 5] = [64, 128, 256, 512, 1024];
 const SMALL_ROUNDS: usize = 4;
 /// Sizes that take more messages than may be under way without loss.
 const LARGE: [usize; 6] = [2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
+/// Empty messages in one go: at first, to see how fast the server is, and at most.
+const EMPTIES_FIRST: usize = 500;
+const EMPTIES_MAX: usize = 64 << 10;
 /// How often a large one has to be held back: a loaded machine does so once.
 const HELD_TIMES: usize = 3;
 /// Nothing has come for so long: either nothing will come, or it is held back.
@@ -37,6 +40,34 @@ pub(super) fn filled_buffers(room: &mut Room) -> Outcome {
         fill_large(room, &clients, size)?;
     }
     Ok(Note::new())
+}
+
+pub(super) fn empties_at_once(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    let (sender, receiver) = (clients[0], clients[1]);
+    room.recorder.ignore_plain();
+    // As many as the server passes on in about a second.
+    let started = Instant::now();
+    room.queue_bytes(sender, &[0; EMPTIES_FIRST]);
+    room.insist(sender, &clients, "a message behind empty ones")?;
+    let first = started.elapsed().as_secs_f64().max(1e-3);
+    let count = ((EMPTIES_FIRST as f64 / first) as usize).clamp(EMPTIES_FIRST, EMPTIES_MAX);
+    for _ in 0..HELD_TIMES {
+        room.queue_bytes(sender, &vec![0; count]);
+        let last = room.say(sender, TAG_BYTES);
+        if came_or_silence(room, receiver, sender, last)? {
+            return Ok(format!("{count} in one go"));
+        }
+        room.insist(sender, &clients, "a message behind many empty ones")?;
+        if !room.recorder.tally(receiver, sender).has(last) {
+            return Ok(format!("{count} in one go, and the one behind them dropped"));
+        }
+    }
+    Err(room.failure(
+        receiver,
+        format!("the message behind {count} empty ones, sent in one go"),
+        format!("it came only when another was sent behind it, {HELD_TIMES} times in a row"),
+    ))
 }
 
 /// Of so many messages some may be lost. But one that comes as soon as another
