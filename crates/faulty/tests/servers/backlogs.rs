@@ -106,26 +106,27 @@ pub(crate) fn a_leave_with_a_backlog_disturbs_nobody(probe: &Probe) -> Seen {
     sender.round_trip(b"after")
 }
 
-/// How many pairs of short messages are sent together, and how often: far more than
-/// small buffers hold.
-const SHORT_PAIRS: usize = 100;
-const SHORT_WINDOWS: usize = 500;
+/// How many messages of up to 30 bytes are sent together, how often before they are
+/// read, and how often all that: more than small buffers hold, each time.
+const SHORT_WINDOW: usize = 200;
+const SHORT_WINDOWS: usize = 25;
+const SHORT_BACKLOGS: usize = 60;
 
-pub(crate) fn a_backlog_of_short_messages_is_whole(probe: &Probe) -> Seen {
-    let server = probe.start_with(&["--send-buffer-bytes=4096", "--queue-messages=200000"])?;
+pub(crate) fn backlogs_of_short_messages_are_whole(probe: &Probe) -> Seen {
+    let server = probe.start_with(&["--send-buffer-bytes=4096", "--queue-messages=20000"])?;
     let mut stalled = server.connect_small()?;
     let mut sender = server.connect()?;
-    // Five bytes that may be cut after a header in two places: sooner or later they are.
-    let pair: [&[u8]; 2] = [b"x", b"yy"];
-    let window = pair.map(frame).concat().repeat(SHORT_PAIRS);
-    for _ in 0..SHORT_WINDOWS {
-        sender.send(&window)?;
-        for body in pair.repeat(SHORT_PAIRS) {
-            sender.expect(body)?;
+    // Of many lengths: a cut at any place comes after a header sooner or later.
+    let window: Vec<_> = (0..SHORT_WINDOW).map(|n| vec![n as u8; n * 7 % 31]).collect();
+    let bytes: Vec<u8> = window.iter().flat_map(|body| frame(body)).collect();
+    for _ in 0..SHORT_BACKLOGS {
+        for _ in 0..SHORT_WINDOWS {
+            sender.send(&bytes)?;
+            window.iter().try_for_each(|body| sender.expect(body))?;
         }
-    }
-    for body in pair.repeat(SHORT_PAIRS * SHORT_WINDOWS) {
-        stalled.expect(body)?;
+        for _ in 0..SHORT_WINDOWS {
+            window.iter().try_for_each(|body| stalled.expect(body))?;
+        }
     }
     Ok(())
 }

@@ -136,7 +136,7 @@ probes! {
     a_backlog_is_whole_after_seconds in backlogs shows ["frame-restarted-after-seconds"];
     a_backlog_is_whole_after_a_half_close in backlogs shows ["frame-restarted-at-half-close"];
     short_messages_overtake_no_backlog in backlogs shows ["short-overtakes-in-backlog"];
-    a_backlog_of_short_messages_is_whole in backlogs shows ["header-written-twice"];
+    backlogs_of_short_messages_are_whole in backlogs shows ["header-written-twice"];
     who_has_caught_up_misses_nothing in backlogs shows ["first-after-recovery-lost"];
     a_leave_with_a_backlog_disturbs_nobody in backlogs shows [
         "dies-when-one-leaves-with-a-queue",
