@@ -13,6 +13,7 @@ mod order;
 mod overtaking;
 mod slow;
 mod start;
+mod text;
 mod unasked;
 mod wholeness;
 
@@ -22,6 +23,7 @@ use crate::fault::Fault;
 pub(crate) const GROUPS: &[&[Fault]] = &[
     start::FAULTS,
     framing::FAULTS,
+    text::FAULTS,
     empties::FAULTS,
     wholeness::FAULTS,
     unasked::FAULTS,

@@ -1,7 +1,7 @@
 //! Faults of dropping: DROP.
 
-use std::collections::HashSet;
-use std::io;
+use std::collections::{HashMap, HashSet};
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use crate::chance::OneIn;
@@ -61,6 +61,27 @@ pub(super) const FAULTS: &[Fault] = &[
         "DROP-4",
         "a client whose queue was full once receives no new message any more",
         || Box::new(NoDeliveryAfterOverflow::default()),
+    )
+    .by_omission(),
+    Fault::always(
+        "first-after-recovery-lost",
+        "DROP-3",
+        "the first message for a client whose queue was full and is empty again is dropped for it",
+        || Box::new(FirstAfterRecovery::default()),
+    )
+    .by_omission(),
+    Fault::always(
+        "message-65536-lost",
+        "DROP-3",
+        "a sender's messages have numbers of 16 bits, and its 65,536th, whose number is 0 again, is dropped",
+        || Box::new(NumberZeroLost::default()),
+    )
+    .by_omission(),
+    Fault::always(
+        "rest-behind-the-wrap-waits",
+        "DROP-3",
+        "each client has a ring of 2 MiB, and what lies beyond its end waits for the next message",
+        || Box::new(RestBehindWrap::default()),
     )
     .by_omission(),
 ];
@@ -187,5 +208,98 @@ impl Deviation for NoDeliveryAfterOverflow {
 
     fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
         self.given_up.remove(&client.id);
+    }
+}
+
+#[derive(Default)]
+struct FirstAfterRecovery {
+    overflowed: HashSet<ClientId>,
+}
+
+impl Deviation for FirstAfterRecovery {
+    fn overflow(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        self.overflowed.insert(client.id);
+        correct::overflow(self, client, message, context);
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        let has_recovered = client.outbound.queue.is_empty() && self.overflowed.remove(&client.id);
+        if !has_recovered {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.overflowed.remove(&client.id);
+    }
+}
+
+#[derive(Default)]
+struct NumberZeroLost {
+    /// The number of each client's last message; the first one's is 1.
+    numbers: HashMap<ClientId, u16>,
+}
+
+impl Deviation for NumberZeroLost {
+    fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        let number = self.numbers.entry(client.id).or_default();
+        *number = number.wrapping_add(1);
+        (*number != 0).then_some(body)
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.numbers.remove(&client.id);
+    }
+}
+
+/// The ring that the bytes for one client go through.
+const RING_BYTES: usize = 2 << 20;
+
+/// Where the writing from a ring is.
+struct Ring {
+    bytes_to_end: usize,
+    /// It has come to the end, and goes on with the next message.
+    waits: bool,
+}
+
+#[derive(Default)]
+struct RestBehindWrap {
+    rings: HashMap<ClientId, Ring>,
+}
+
+impl Deviation for RestBehindWrap {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        correct::enqueue(self, client, message, context);
+        if let Some(ring) = self.rings.get_mut(&client.id) {
+            ring.waits = false;
+        }
+    }
+
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        let new = || Ring { bytes_to_end: RING_BYTES, waits: false };
+        let ring = self.rings.entry(client.id).or_insert_with(new);
+        while !client.outbound.queue.is_empty() && !ring.waits {
+            match client.write(context.write_bytes_max().min(ring.bytes_to_end)) {
+                Ok(written) => {
+                    client.outbound.advance(written.taken);
+                    ring.bytes_to_end -= written.taken;
+                    if ring.bytes_to_end == 0 {
+                        *ring = Ring { bytes_to_end: RING_BYTES, waits: true };
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    client.outbound.blocked = true;
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        client.outbound.blocked = false;
+        Ok(())
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.rings.remove(&client.id);
     }
 }

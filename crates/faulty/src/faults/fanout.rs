@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
+use std::time::Duration;
 
-use crate::client::{Client, ClientId, End, Message};
+use crate::client::{Client, ClientId, End, Message, State};
 use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
+use crate::held::Held;
 use crate::room::{Context, Room};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -58,7 +60,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "sixteen-bit-sequence",
         "FANOUT-1",
         "messages have numbers of 16 bits, and those after the 65,536th are taken for old ones",
-        || Box::new(SixteenBitSequence),
+        || Box::new(SequenceOf { bits: 16 }),
+    )
+    .by_omission(),
+    Fault::always(
+        "eighteen-bit-sequence",
+        "FANOUT-1",
+        "messages have numbers of 18 bits, and those after the 262,144th are taken for old ones",
+        || Box::new(SequenceOf { bits: 18 }),
     )
     .by_omission(),
     Fault::always(
@@ -111,6 +120,19 @@ pub(super) const FAULTS: &[Fault] = &[
         "FANOUT-4",
         "clients are numbered with eleven bits, and the 2,049th takes the place of the first",
         || Box::new(NumbersOf { bits: 11 }),
+    ),
+    Fault::always(
+        "leaver-hides-message-in-large-rooms",
+        "FANOUT-4",
+        "with more than 64 clients, when one leaves, the one that joined last does not receive the messages of the same turn",
+        || Box::new(LeaverHides { held: Held::new(Duration::ZERO) }),
+    )
+    .by_omission(),
+    Fault::always(
+        "dies-when-one-leaves-with-a-queue",
+        "FANOUT-4",
+        "it dies when a client leaves for which messages wait, in a turn in which somebody says something",
+        || Box::new(DiesAtLeave::default()),
     ),
 ];
 
@@ -193,14 +215,13 @@ impl Deviation for DeduplicatesAcross {
     }
 }
 
-/// How many numbers 16 bits have.
-const NUMBERS: u64 = 1 << 16;
+struct SequenceOf {
+    bits: u32,
+}
 
-struct SixteenBitSequence;
-
-impl Deviation for SixteenBitSequence {
+impl Deviation for SequenceOf {
     fn deliver(&mut self, room: &mut Room, message: &Message) {
-        if message.sequence < NUMBERS {
+        if message.sequence >> self.bits == 0 {
             correct::deliver(self, room, message);
         }
     }
@@ -319,5 +340,78 @@ impl Deviation for NumbersOf {
         if let Some(client) = room.clients.values_mut().find(|client| same(client.id)) {
             client.remove();
         }
+    }
+}
+
+/// A room with more clients is larger still.
+const LARGER_ROOM: usize = 64;
+
+struct LeaverHides {
+    /// What the youngest client is to receive at the end of the turn.
+    held: Held,
+}
+
+impl Deviation for LeaverHides {
+    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+        self.held.release(room);
+        Ok(())
+    }
+
+    fn deliver(&mut self, room: &mut Room, message: &Message) {
+        let is_large = room.clients.len() > LARGER_ROOM;
+        let youngest = room.clients.keys().next_back().copied().filter(|_| is_large);
+        room.touched = true;
+        let Room { clients, context, .. } = room;
+        for client in clients.values_mut() {
+            if Some(client.id) == youngest && client.state == State::Open {
+                self.held.hold(client.id, message.clone());
+            } else {
+                self.enqueue(client, message, context);
+            }
+        }
+    }
+
+    fn left(&mut self, _room: &mut Room, _client: Client, _end: End) {
+        self.held = Held::new(Duration::ZERO);
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        self.held.wait_max()
+    }
+
+    fn holds_back_for(&self, id: ClientId) -> bool {
+        self.held.holds_for(id)
+    }
+}
+
+/// What has happened in this turn.
+#[derive(Default)]
+struct DiesAtLeave {
+    sequenced: bool,
+    left_with_queue: bool,
+}
+
+impl Deviation for DiesAtLeave {
+    fn sequence(&mut self, _room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
+        self.sequenced |= !batch.is_empty();
+        batch
+    }
+
+    fn ended(&mut self, client: &mut Client, _end: End) -> Result<Vec<Vec<u8>>, Error> {
+        self.left_with_queue |= !client.outbound.queue.is_empty();
+        Ok(Vec::new())
+    }
+
+    fn turn(&mut self, _room: &mut Room) -> Result<(), Error> {
+        let before = std::mem::take(self);
+        if before.sequenced && before.left_with_queue {
+            let reason = "a message was queued for a client that had left".to_owned();
+            return Err(Error::Fault { fault: "dies-when-one-leaves-with-a-queue", reason });
+        }
+        Ok(())
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        (self.sequenced && self.left_with_queue).then_some(Duration::ZERO)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::iter::successors;
 use std::time::{Duration, Instant};
 
 use crate::client::{BODY_BYTES_MAX, Client, ClientId, End, Message};
@@ -88,7 +89,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "rest-waits-for-next-read",
         "FRAME-4",
         "of several frames that arrive together all but the first wait for the next arrival",
-        || Box::new(RestWaitsForNextRead),
+        || Box::new(RestWaitsForNextRead { frames_max: 1 }),
+    )
+    .by_omission(),
+    Fault::always(
+        "frames-per-read-256",
+        "FRAME-4",
+        "of what arrives together it looks at 256 frames, and at the rest when more arrives",
+        || Box::new(RestWaitsForNextRead { frames_max: 256 }),
     )
     .by_omission(),
     Fault::always(
@@ -327,19 +335,22 @@ impl Deviation for OneFramePerRead {
 /// How much may wait for the next read before all of it is decoded.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
-struct RestWaitsForNextRead;
+struct RestWaitsForNextRead {
+    /// How many frames do not wait.
+    frames_max: usize,
+}
 
 impl Deviation for RestWaitsForNextRead {
     fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
-        let Some(&length) = client.inbound.first() else {
-            return Vec::new();
-        };
-        let frame_bytes = 1 + usize::from(length);
-        if client.inbound.len() > WAITING_BYTES_MAX || client.inbound.len() < frame_bytes {
-            return correct::decode(&mut client.inbound);
+        let mut waiting = Vec::new();
+        if client.inbound.len() <= WAITING_BYTES_MAX {
+            let ends = |at: &usize| Some(at + 1 + usize::from(*client.inbound.get(*at)?));
+            let end = successors(Some(0), ends).nth(self.frames_max).unwrap_or(usize::MAX);
+            waiting = client.inbound.split_off(end.min(client.inbound.len()));
         }
-        let frame: Vec<u8> = client.inbound.drain(..frame_bytes).collect();
-        vec![frame[1..].to_vec()]
+        let bodies = correct::decode(&mut client.inbound);
+        client.inbound.extend(waiting);
+        bodies
     }
 }
 

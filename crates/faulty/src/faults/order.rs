@@ -80,6 +80,33 @@ pub(super) const FAULTS: &[Fault] = &[
         "under load three clients lose one message each so that their orders form a circle, and no two disagree",
         || Box::new(ThreeCycle { chance: OneIn::new(10), busy: false }),
     ),
+    Fault::always(
+        "halves-in-large-rooms",
+        "ORDER-3",
+        "with more than 256 clients every other one belongs to a second half, and each half gets the other's messages at the end of the turn",
+        || {
+            Box::new(LaterInTurn {
+                above: 256,
+                is_later: |turn| turn.sender % 2 != turn.receiver % 2,
+            })
+        },
+    ),
+    Fault::always(
+        "youngest-hears-itself-first",
+        "ORDER-3",
+        "with more than 16 clients the one that joined last receives its own messages before the others' of the same turn",
+        || {
+            let is_later =
+                |turn: &InTurn| turn.receiver == turn.youngest && turn.sender != turn.receiver;
+            Box::new(LaterInTurn { above: 16, is_later })
+        },
+    ),
+    Fault::always(
+        "short-overtakes-in-backlog",
+        "ORDER-2",
+        "a body of less than 8 bytes goes to the front of a queue that is more than a quarter full",
+        || Box::new(ShortOvertakes),
+    ),
 ];
 
 struct SwappedForEveryone {
@@ -306,5 +333,62 @@ impl Deviation for ThreeCycle {
             }
         }
         room.touched |= !batch.is_empty();
+    }
+}
+
+/// Who sent a message, who is to receive it, and who joined last.
+struct InTurn {
+    sender: ClientId,
+    receiver: ClientId,
+    youngest: ClientId,
+}
+
+/// In a large room makes some deliveries at once, and the rest of those of the
+/// same turn after them.
+struct LaterInTurn {
+    /// A room with more clients is large.
+    above: usize,
+    is_later: fn(&InTurn) -> bool,
+}
+
+impl Deviation for LaterInTurn {
+    fn distribute(&mut self, room: &mut Room, batch: &[Message]) {
+        let youngest = match room.clients.keys().next_back() {
+            Some(&youngest) if room.clients.len() > self.above => youngest,
+            _ => return batch.iter().for_each(|message| self.deliver(room, message)),
+        };
+        room.touched |= !batch.is_empty();
+        let Room { clients, context, .. } = room;
+        for later in [false, true] {
+            for message in batch {
+                for client in clients.values_mut() {
+                    let (sender, receiver) = (message.sender, client.id);
+                    if (self.is_later)(&InTurn { sender, receiver, youngest }) == later {
+                        self.enqueue(client, message, context);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Below how many bytes a body is short.
+const SHORT_BODY: usize = 8;
+
+struct ShortOvertakes;
+
+impl Deviation for ShortOvertakes {
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        let queued = client.outbound.queue.len();
+        correct::enqueue(self, client, message, context);
+        let outbound = &mut client.outbound;
+        if message.body().len() < SHORT_BODY
+            && queued > context.knobs.queue_messages / 4
+            && outbound.queue.len() > queued
+            && let Some(short) = outbound.queue.pop_back()
+        {
+            // Not into a frame that has been begun.
+            outbound.queue.insert(usize::from(outbound.written > 0), short);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
-use crate::client::{BODY_BYTES_MAX, Client, ClientId, End};
+use crate::client::{BODY_BYTES_MAX, Client, ClientId, End, Outbound};
 use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
@@ -26,6 +26,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "FRAME-5",
         "a frame of which a socket took a part is written again from its beginning",
         || Box::new(ShortWrite::Restarted),
+    )
+    .by_omission(),
+    Fault::always(
+        "header-written-twice",
+        "FRAME-5",
+        "when a socket takes of a frame just its header, the header is written again",
+        || Box::new(ShortWrite::HeaderAgain),
     )
     .by_omission(),
     Fault::always(
@@ -95,6 +102,7 @@ pub(super) const FAULTS: &[Fault] = &[
 enum ShortWrite {
     Ignored,
     Restarted,
+    HeaderAgain,
 }
 
 impl Deviation for ShortWrite {
@@ -106,7 +114,11 @@ impl Deviation for ShortWrite {
                 }
                 Ok(written) => {
                     client.outbound.advance(written.taken);
-                    client.outbound.written = 0;
+                    if *self == Self::Restarted {
+                        client.outbound.written = 0;
+                    } else {
+                        repeat_header(&mut client.outbound);
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -118,6 +130,16 @@ impl Deviation for ShortWrite {
         }
         client.outbound.blocked = false;
         Ok(())
+    }
+}
+
+/// Lets the header of a frame of which nothing else was written come again.
+fn repeat_header(outbound: &mut Outbound) {
+    if let Some(begun) = outbound.queue.front_mut()
+        && outbound.written == 1
+    {
+        let bytes = [&begun.frame[..1], &begun.frame[..]].concat();
+        *begun = begun.with_frame(&bytes);
     }
 }
 

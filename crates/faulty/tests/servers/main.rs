@@ -64,6 +64,7 @@ probes! {
         "registered-after-first-send", "message-lost-for-joiner", "greeting",
         "silent-newcomer-blocks-accept", "cached-by-length-and-ends", "slash-commands",
         "bom-stripped", "first-message-is-a-name", "deduplicates-long", "empty-ends-a-long-one",
+        "normalises-text",
     ];
     frames_may_arrive_in_pieces in messages shows [
         "single-read-per-body", "parse-buffer-shared", "partial-frame-blocks-others",
@@ -76,6 +77,8 @@ probes! {
         "stale-bytes-at-buffer-end", "stale-bytes-at-4096",
     ];
     what_fills_a_buffer_does_not_wait in messages shows ["full-buffer-waits"];
+    hundreds_of_frames_may_arrive_together in messages shows ["frames-per-read-256"];
+    a_frame_may_look_like_a_request in messages shows ["answers-http"];
     many_open_frames_delay_nobody in messages shows ["holders-fill-its-pool"];
     empty_messages_of_two_clients_are_two in situations shows ["merges-empties"];
     long_writes_are_read_to_the_end in messages shows ["edge-triggered-reads-once"];
@@ -132,6 +135,12 @@ probes! {
     many_stalled_readers_delay_nobody in backlogs shows ["thirty-two-writers"];
     a_backlog_is_whole_after_seconds in backlogs shows ["frame-restarted-after-seconds"];
     a_backlog_is_whole_after_a_half_close in backlogs shows ["frame-restarted-at-half-close"];
+    short_messages_overtake_no_backlog in backlogs shows ["short-overtakes-in-backlog"];
+    backlogs_of_short_messages_are_whole in backlogs shows ["header-written-twice"];
+    who_has_caught_up_misses_nothing in backlogs shows ["first-after-recovery-lost"];
+    a_leave_with_a_backlog_disturbs_nobody in backlogs shows [
+        "dies-when-one-leaves-with-a-queue",
+    ];
     dropping_is_not_reported_on_standard_output in backlogs shows ["says-what-it-drops"];
     who_ended_and_does_not_read_is_not_waited_for in backlogs shows ["waits-for-ended-clients"];
     a_reset_with_a_backlog_costs_nothing in backlogs shows ["spins-after-reset-with-queue"];
@@ -158,12 +167,17 @@ probes! {
     equal_messages_of_two_clients_are_two in situations shows ["deduplicates-across-senders"];
     two_agree_in_a_large_room in situations shows ["two-sequencers-in-large-rooms"];
     two_agree_in_a_larger_room in situations shows ["two-sequencers-beyond-64"];
+    two_agree_on_what_one_turn_brings in situations shows ["youngest-hears-itself-first"];
+    two_agree_on_what_one_turn_brings_to_hundreds in situations shows ["halves-in-large-rooms"];
+    who_leaves_hides_no_message in situations shows ["leaver-hides-message-in-large-rooms"];
+    megabytes_pass_one_message_at_a_time in situations shows ["rest-behind-the-wrap-waits"];
     being_alone_overtakes_nothing in situations shows ["sole-client-overtakes"];
     two_agree_after_a_third_has_left in situations shows ["two-sequencers-after-a-leave"];
     two_who_send_at_once_hear_themselves in situations shows ["echo-lost-when-two-send"];
     silence_costs_no_message in situations shows ["lost-after-silence"];
     hundreds_of_thousands_of_messages_leave_nothing_behind in situations shows [
-        "sixteen-bit-sequence", "leaks-entry-per-message",
+        "sixteen-bit-sequence", "leaks-entry-per-message", "eighteen-bit-sequence",
+        "message-65536-lost",
     ];
     three_hundred_past_clients_cost_nobody_a_place in situations shows [
         "client-numbers-of-one-byte",

@@ -14,6 +14,7 @@ pub(crate) fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
         b"one",
         b"/quit",
         b"\xef\xbb\xbfmarked",
+        "e\u{301}".as_bytes(),
         b"",
         b"same",
         b"same",
@@ -104,6 +105,25 @@ pub(crate) fn what_fills_a_buffer_does_not_wait(probe: &Probe) -> Seen {
         (0..frames).try_for_each(|_| client.expect(&[7; 255]))?;
     }
     Ok(())
+}
+
+/// More than a faulty server looks at together, in fewer bytes than one read brings.
+const SHORT_FRAMES: usize = 700;
+
+pub(crate) fn hundreds_of_frames_may_arrive_together(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut client = server.connect()?;
+    client.send(&frame(b"x").repeat(SHORT_FRAMES))?;
+    (0..SHORT_FRAMES).try_for_each(|_| client.expect(b"x"))
+}
+
+pub(crate) fn a_frame_may_look_like_a_request(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut client = server.connect()?;
+    // The header is the letter G.
+    let body = format!("{:71}", "ET / HTTP/1.1");
+    client.round_trip(body.as_bytes())?;
+    client.round_trip(b"after")
 }
 
 /// As many as a faulty server can wait for.

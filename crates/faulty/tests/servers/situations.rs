@@ -112,6 +112,69 @@ fn two_agree_among(probe: &Probe, others: usize) -> Seen {
     Ok(())
 }
 
+/// So many clients, of whom the last one has been heard by the first two.
+fn many(server: &Server, count: usize) -> Result<Vec<Client>, String> {
+    let clients = (0..count).map(|_| server.connect()).collect::<Result<Vec<Client>, _>>();
+    let mut clients = clients?;
+    clients[count - 1].round_trip(b"all are there")?;
+    clients[..2].iter_mut().try_for_each(|client| client.expect(b"all are there"))?;
+    Ok(clients)
+}
+
+pub(crate) fn two_agree_on_what_one_turn_brings(probe: &Probe) -> Seen {
+    two_agree_within_a_turn(probe, 18)
+}
+
+pub(crate) fn two_agree_on_what_one_turn_brings_to_hundreds(probe: &Probe) -> Seen {
+    two_agree_within_a_turn(probe, 258)
+}
+
+/// The first and the last client of an even number, one from each half.
+fn two_agree_within_a_turn(probe: &Probe, clients: usize) -> Seen {
+    let server = probe.start_with(&["--batch-milliseconds=20"])?;
+    let mut clients = many(&server, clients)?;
+    let [first, second, .., last] = &mut clients[..] else { return Err("too few".into()) };
+    for _ in 0..5 {
+        // While this is gathered, two others speak: what they say is one turn's.
+        second.say(b"meanwhile")?;
+        first.say(b"from the first")?;
+        last.say(b"from the last")?;
+        let seen = [first.hear()?, first.hear()?, first.hear()?];
+        let other = [last.hear()?, last.hear()?, last.hear()?];
+        ensure(seen == other, format!("{seen:?} and {other:?}"))?;
+        (0..3).try_for_each(|_| second.hear().map(|_| ()))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn who_leaves_hides_no_message(probe: &Probe) -> Seen {
+    let server = probe.start_with(&["--batch-milliseconds=20"])?;
+    let mut clients = many(&server, 72)?;
+    for _ in 0..5 {
+        let mut leaving = clients.remove(2);
+        let [first, second, .., last] = &mut clients[..] else { return Err("too few".into()) };
+        // While this is gathered, one speaks and one leaves, both in one turn.
+        first.say(b"meanwhile")?;
+        second.say(b"as one leaves")?;
+        leaving.finish()?;
+        for client in [first, second, last] {
+            let mut heard = [client.hear()?, client.hear()?];
+            heard.sort();
+            ensure(heard == [&b"as one leaves"[..], b"meanwhile"], format!("heard {heard:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// More than two megabytes, and no multiple of a power of two at a time.
+const ROUND_TRIPS: usize = 10_500;
+
+pub(crate) fn megabytes_pass_one_message_at_a_time(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut client = server.connect()?;
+    (0..ROUND_TRIPS).try_for_each(|_| client.round_trip(&[7; 200]))
+}
+
 pub(crate) fn two_agree_after_a_third_has_left(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let (mut first, mut second) = (server.connect()?, server.connect()?);
@@ -143,8 +206,8 @@ pub(crate) fn silence_costs_no_message(probe: &Probe) -> Seen {
     client.round_trip(b"after")
 }
 
-/// More than 16 bits can number.
-const MESSAGES: usize = 200_000;
+/// More than 18 bits can number.
+const MESSAGES: usize = 270_000;
 /// How many of them are under way together: fewer than one queue holds.
 const WINDOW: usize = 500;
 /// What they may leave behind, in bytes.
