@@ -1,5 +1,6 @@
 //! The table of faults, one file per area.
 
+mod accepting;
 mod causal;
 mod drops;
 mod empties;
@@ -25,6 +26,7 @@ pub(crate) const GROUPS: &[&[Fault]] = &[
     empties::FAULTS,
     wholeness::FAULTS,
     unasked::FAULTS,
+    accepting::FAULTS,
     joining::FAULTS,
     fanout::FAULTS,
     integrity::FAULTS,

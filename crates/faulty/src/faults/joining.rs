@@ -37,7 +37,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "accepts-one-per-event",
         "START-5",
         "of connections that come together it accepts one, and the next when another comes",
-        || Box::new(AcceptsOnePerEvent::default()),
+        || AcceptsPerEvent::make(1),
+    )
+    .by_omission(),
+    Fault::always(
+        "accepts-256-per-event",
+        "START-5",
+        "of connections that come together it accepts 256, and the rest when another comes",
+        || AcceptsPerEvent::make(256),
     )
     .by_omission(),
     Fault::always(
@@ -168,15 +175,22 @@ impl Deviation for SilentBlocksAccept {
     }
 }
 
-#[derive(Default)]
-struct AcceptsOnePerEvent {
+struct AcceptsPerEvent {
+    per_event: usize,
     edges: bool,
-    accepted: bool,
+    /// How many in this turn.
+    accepted: usize,
 }
 
-impl Deviation for AcceptsOnePerEvent {
+impl AcceptsPerEvent {
+    fn make(per_event: usize) -> Box<dyn Deviation> {
+        Box::new(Self { per_event, edges: false, accepted: 0 })
+    }
+}
+
+impl Deviation for AcceptsPerEvent {
     fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
-        self.accepted = false;
+        self.accepted = 0;
         if !self.edges {
             self.edges = true;
             room.accept_at_edges().map_err(Error::system("wait for connections"))?;
@@ -185,10 +199,12 @@ impl Deviation for AcceptsOnePerEvent {
     }
 
     fn accept(&mut self, room: &mut Room) -> io::Result<TcpStream> {
-        if std::mem::replace(&mut self.accepted, true) {
+        if self.accepted == self.per_event {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        room.listener.accept().map(|(stream, _)| stream)
+        let (stream, _) = room.listener.accept()?;
+        self.accepted += 1;
+        Ok(stream)
     }
 }
 

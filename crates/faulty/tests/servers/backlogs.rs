@@ -1,10 +1,10 @@
 //! What becomes of a backlog in the end: SLOW-1, FRAME-5, and the end of its client or server.
 
-use std::io::Read;
 use std::time::Duration;
 
 use crate::life::costs_nothing;
 use crate::slow::{BACKLOG_IS_OVER, fill, fill_backlog, number_of};
+use crate::starts::has_said_nothing_more;
 use crate::support::{Client, Probe, Seen, Server, ensure};
 
 /// As many as a faulty server can write to at the same time.
@@ -60,13 +60,8 @@ pub(crate) fn a_backlog_is_whole_after_a_half_close(probe: &Probe) -> Seen {
 }
 
 pub(crate) fn dropping_is_not_reported_on_standard_output(probe: &Probe) -> Seen {
-    let (mut server, _stalled, _sender) = with_backlog(probe)?;
-    server.terminate();
-    server.wait()?;
-    let mut rest = String::new();
-    let mut output = server.output.take().ok_or("no output")?;
-    output.read_to_string(&mut rest).map_err(|error| error.to_string())?;
-    ensure(rest.is_empty(), rest)
+    let (server, _stalled, _sender) = with_backlog(probe)?;
+    has_said_nothing_more(server)
 }
 
 pub(crate) fn who_ended_and_does_not_read_is_not_waited_for(probe: &Probe) -> Seen {

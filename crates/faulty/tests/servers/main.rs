@@ -39,6 +39,10 @@ probes! {
         "goodbye-on-stdout",
         "ignores-address", "ignores-sigterm", "waits-for-clients-at-sigterm",
     ];
+    leaving_is_not_reported_on_standard_output in starts shows ["says-who-resets"];
+    an_empty_room_is_not_reported_on_standard_output in starts shows [
+        "says-that-the-room-is-empty",
+    ];
     no_other_address_is_listened_on in starts shows ["all-interfaces"];
     one_socket_listens_and_no_more in starts shows [
         "all-interfaces-on-ipv6", "listens-elsewhere-too",
@@ -95,6 +99,10 @@ probes! {
     three_may_leave_at_once in joins shows ["leaving-together-disconnects-another"];
     who_joins_while_another_leaves_is_entered in joins shows ["join-lost-among-leaves"];
     who_come_together_are_all_accepted in joins shows ["accepts-one-per-event"];
+    hundreds_who_come_together_are_all_accepted in joins shows ["accepts-256-per-event"];
+    who_joins_in_a_flood_is_accepted in joins shows ["accepts-in-quiet-turns-only"];
+    two_thousand_may_leave_in_mid_frame in joins shows ["counts-leavers-in-mid-frame"];
+    ten_thousand_may_come_and_go in joins shows ["ten-thousand-ever"];
     an_empty_server_goes_on in joins shows ["exits-when-empty"];
 
     frames_before_the_end_are_delivered in endings shows [
