@@ -106,7 +106,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "slot-reuse-leaks-queue",
         "FANOUT-3",
         "what could not be written to a client that left goes to the next that joins",
-        || Box::new(SlotLeaksQueue { queue: VecDeque::new() }),
+        || SlotLeaksQueue::make(|_| true),
+    ),
+    Fault::always(
+        "queue-kept-at-reset-after-half-close",
+        "FANOUT-3",
+        "what could not be written to a client that ended its stream and then reset goes to the next that joins",
+        || SlotLeaksQueue::make(|ends| ends == [End::Finished, End::Reset]),
     ),
 ];
 
@@ -408,13 +414,30 @@ impl Deviation for JoinerMidFrame {
 }
 
 struct SlotLeaksQueue {
+    /// Whether it does so for a client that came to these ends one after the other.
+    leaks: fn(&[End]) -> bool,
+    ends: HashMap<ClientId, Vec<End>>,
     queue: VecDeque<Message>,
 }
 
+impl SlotLeaksQueue {
+    fn make(leaks: fn(&[End]) -> bool) -> Box<dyn Deviation> {
+        Box::new(Self { leaks, ends: HashMap::new(), queue: VecDeque::new() })
+    }
+}
+
 impl Deviation for SlotLeaksQueue {
+    fn ended(&mut self, client: &mut Client, end: End) -> Result<Vec<Vec<u8>>, Error> {
+        self.ends.entry(client.id).or_default().push(end);
+        Ok(Vec::new())
+    }
+
     fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
-        let begun = usize::from(client.outbound.written > 0);
-        self.queue = client.outbound.queue.iter().skip(begun).cloned().collect();
+        let ends = self.ends.remove(&client.id).unwrap_or_default();
+        if (self.leaks)(&ends) {
+            let begun = usize::from(client.outbound.written > 0);
+            self.queue = client.outbound.queue.iter().skip(begun).cloned().collect();
+        }
     }
 
     fn joined(&mut self, room: &mut Room, id: ClientId) {

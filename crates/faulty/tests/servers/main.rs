@@ -81,6 +81,7 @@ probes! {
     ];
     what_fills_a_buffer_does_not_wait in messages shows ["full-buffer-waits"];
     many_open_frames_delay_nobody in messages shows ["holders-fill-its-pool"];
+    five_hundred_open_frames_delay_nobody in messages shows ["500-holders-fill-its-pool"];
     empty_messages_of_two_clients_are_two in situations shows ["merges-empties"];
     long_writes_are_read_to_the_end in messages shows ["edge-triggered-reads-once"];
     nothing_comes_unasked in messages shows ["heartbeat"];
@@ -108,6 +109,7 @@ probes! {
     frames_before_the_end_are_delivered in endings shows [
         "frames-lost-at-fin", "drops-echo-at-half-close", "never-closes",
     ];
+    much_before_the_end_is_delivered in endings shows ["last-read-of-512"];
     a_partial_frame_at_the_end_is_discarded in endings shows [
         "partial-frame-delivered-short", "partial-frame-padded",
         "slot-reuse-keeps-partial-frame",
@@ -138,6 +140,10 @@ probes! {
         "waits-a-second-for-stalled", "ring-overrun",
     ];
     many_stalled_readers_delay_nobody in backlogs shows ["thirty-two-writers"];
+    all_who_waited_for_room_are_written_to_again in backlogs shows ["eight-can-wait"];
+    a_reset_after_a_half_close_leaves_nothing_behind in backlogs shows [
+        "descriptor-lost-at-reset-after-half-close", "queue-kept-at-reset-after-half-close",
+    ];
     a_backlog_is_whole_after_seconds in backlogs shows ["frame-restarted-after-seconds"];
     a_backlog_is_whole_after_a_half_close in backlogs shows ["frame-restarted-at-half-close"];
     dropping_is_not_reported_on_standard_output in backlogs shows ["says-what-it-drops"];
