@@ -16,6 +16,7 @@ mod slow;
 mod start;
 mod unasked;
 mod wholeness;
+mod witnesses;
 
 use crate::fault::Fault;
 
@@ -35,6 +36,7 @@ pub(crate) const GROUPS: &[&[Fault]] = &[
     causal::FAULTS,
     drops::FAULTS,
     slow::FAULTS,
+    witnesses::FAULTS,
     ending::FAULTS,
     life::FAULTS,
 ];

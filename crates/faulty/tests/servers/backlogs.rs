@@ -8,7 +8,7 @@ use crate::starts::has_said_nothing_more;
 use crate::support::{Client, Probe, Seen, Server, ensure};
 
 /// As many as a faulty server can write to at the same time.
-const STALLED: usize = 32;
+const STALLED: usize = 50;
 
 /// More messages than small buffers hold, and fewer than the queue of a client.
 const SMALL_FLOOD: u32 = 800;
@@ -19,6 +19,8 @@ pub(crate) fn many_stalled_readers_delay_nobody(probe: &Probe) -> Seen {
     let mut sender = server.connect()?;
     fill(&mut sender, SMALL_FLOOD)?;
     sender.round_trip(b"that is all")?;
+    server.connect()?.round_trip(b"late")?;
+    sender.expect(b"late")?;
     drop(stalled);
     sender.round_trip(b"after")
 }

@@ -139,7 +139,9 @@ probes! {
         "full-queue-drops-for-all", "full-queue-disconnects-another",
         "waits-a-second-for-stalled", "ring-overrun",
     ];
-    many_stalled_readers_delay_nobody in backlogs shows ["thirty-two-writers"];
+    many_stalled_readers_delay_nobody in backlogs shows [
+        "thirty-two-writers", "fifty-stalled-stop-everybody", "late-witnesses-starve",
+    ];
     all_who_waited_for_room_are_written_to_again in backlogs shows ["eight-can-wait"];
     a_reset_after_a_half_close_leaves_nothing_behind in backlogs shows [
         "descriptor-lost-at-reset-after-half-close", "queue-kept-at-reset-after-half-close",
@@ -152,6 +154,7 @@ probes! {
     a_flood_from_one_who_never_reads_is_survived in slow shows [
         "sender-that-never-reads-blocks", "unbounded-inbound-queue",
     ];
+    echoes_that_nobody_reads_cost_little_memory in slow shows ["echoes-without-bound"];
     the_backlog_of_one_who_left_is_forgotten in slow shows ["slot-reuse-leaks-queue"];
 
     thousands_arrive_once_and_in_order in volume shows [
@@ -191,6 +194,7 @@ probes! {
 
     talking_does_not_keep_it_from_stopping in life shows ["stops-once-all-is-quiet"];
     many_clients_do_not_keep_it_from_stopping in life shows ["stops-client-by-client"];
+    seconds_without_a_client_are_survived in life shows ["ends-after-three-empty-seconds"];
     nothing_is_left_behind in life shows ["leaves-child-behind"];
     it_starts_again_on_the_same_address in life shows ["no-reuse-address"];
     idle_clients_cost_nothing in life shows ["busy-loop"];
