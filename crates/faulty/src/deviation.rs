@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::client::{Client, ClientId, End, Message};
 use crate::correct;
 use crate::error::Error;
-use crate::room::{Context, REST_AFTER_EXHAUSTION, Room};
+use crate::room::{Context, Happened, REST_AFTER_EXHAUSTION, Room};
 use crate::start;
 
 /// One way to be a chat server.
@@ -43,6 +43,11 @@ pub(crate) trait Deviation {
     }
 
     // Clients come.
+
+    /// Whether anybody is accepted in this turn, in which this happened.
+    fn may_accept(&mut self, _happened: &[Happened]) -> bool {
+        true
+    }
 
     /// Accepts one connection, or fails with `WouldBlock` if there is none.
     fn accept(&mut self, room: &mut Room) -> io::Result<TcpStream> {

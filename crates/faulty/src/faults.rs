@@ -1,5 +1,6 @@
 //! The table of faults, one file per area.
 
+mod accepting;
 mod causal;
 mod drops;
 mod empties;
@@ -16,6 +17,7 @@ mod start;
 mod text;
 mod unasked;
 mod wholeness;
+mod witnesses;
 
 use crate::fault::Fault;
 
@@ -27,6 +29,7 @@ pub(crate) const GROUPS: &[&[Fault]] = &[
     empties::FAULTS,
     wholeness::FAULTS,
     unasked::FAULTS,
+    accepting::FAULTS,
     joining::FAULTS,
     fanout::FAULTS,
     integrity::FAULTS,
@@ -35,6 +38,7 @@ pub(crate) const GROUPS: &[&[Fault]] = &[
     causal::FAULTS,
     drops::FAULTS,
     slow::FAULTS,
+    witnesses::FAULTS,
     ending::FAULTS,
     life::FAULTS,
 ];

@@ -55,7 +55,9 @@ impl Server {
             }
             self.deviation.turn(&mut self.room)?;
             // Who connected before a message was sent shall receive it.
-            if happened.iter().any(|event| event.id == LISTENER) {
+            if happened.iter().any(|event| event.id == LISTENER)
+                && self.deviation.may_accept(&happened)
+            {
                 self.accept()?;
             }
             self.write_where_possible(&happened)?;

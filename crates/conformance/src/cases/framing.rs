@@ -10,11 +10,11 @@ use super::bodies::{empty_message, every_byte, every_length, every_pair, random_
 use super::scale::room_for;
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, FENCE_BYTES, Pressure, Room, Storm};
+use crate::room::{ClientIndex, FENCE_BYTES, Room, Storm};
 use crate::spec;
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
-use buffers::{empties_at_once, filled_buffers};
+use buffers::{empties_at_once, filled_buffers, short_writes};
 
 /// How long to wait for a server to close a connection whose other side is
 /// closed. It need not (END-2 is a SHOULD); when it does, it has seen the end.
@@ -32,9 +32,6 @@ const PIPELINED_MOMENT: Duration = Duration::from_millis(250);
 /// How often and how long: read buffers are only filled by chance.
 const PIPELINED_ROUNDS: usize = 10;
 const PIPELINED_TIME: Duration = Duration::from_millis(1500);
-
-/// Time after which the search for cut frames is not repeated.
-const SHORT_WRITES_TIME: Duration = Duration::from_secs(2);
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -401,23 +398,6 @@ fn whole_and_uninterrupted(room: &mut Room) -> Outcome {
     room.storm(&storm, volume)?;
     room.insist(clients[0], &clients, "a message after the load")?;
     Ok(format!("{} deliveries", room.recorder.deliveries()))
-}
-
-fn short_writes(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
-    let slow = room.connect_with("client that stops reading", ConnectOptions::SMALL)?;
-    room.settle(clients[0], &[clients[0], clients[1], slow])?;
-    let mut note = Note::new();
-    let started = Instant::now();
-    for _ in 0..3 {
-        let pressure = room.press(&clients[..1], slow, &clients)?;
-        room.check_violations()?;
-        note = pressure.to_string();
-        if !matches!(pressure, Pressure::Dropped(_)) || started.elapsed() > SHORT_WRITES_TIME {
-            break;
-        }
-    }
-    Ok(note)
 }
 
 /// Incomplete frames: the header alone, part of a body, all but one byte.

@@ -196,7 +196,6 @@ fn drip_reader(room: &mut Room) -> Outcome {
             room.sip(drip, bytes);
         }
     }
-    in_gulps(room, clients[0], drip)?;
     room.set_reading(drip, true)?;
     room.insist(clients[0], &clients, "a message beside a drip reader")?;
     if room.client(drip).end().is_none() {
@@ -212,7 +211,11 @@ fn drip_reader(room: &mut Room) -> Outcome {
 
 /// Short and long messages for one that reads a little, a lot, or nothing: its socket
 /// takes a part of what is written to it again and again, cut at any place.
-fn in_gulps(room: &mut Room, sender: ClientIndex, drip: ClientIndex) -> Result<(), Stop> {
+pub(super) fn in_gulps(
+    room: &mut Room,
+    sender: ClientIndex,
+    drip: ClientIndex,
+) -> Result<(), Stop> {
     const GULPS: [usize; 6] = [1, 7, 100, 3_000, 20_000, 60_000];
     /// Messages at once, and looks for something to read after them.
     const SPURT: u32 = 16;

@@ -84,6 +84,13 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(RestBehindWrap::default()),
     )
     .by_omission(),
+    Fault::always(
+        "eight-can-wait",
+        "DROP-4",
+        "eight clients can wait for room in their sockets, and another one that has to is never written to again",
+        || Box::new(EightCanWait::default()),
+    )
+    .by_omission(),
 ];
 
 struct CutsMidFrame;
@@ -301,5 +308,37 @@ impl Deviation for RestBehindWrap {
 
     fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
         self.rings.remove(&client.id);
+    }
+}
+
+/// How many clients can wait for room in their sockets at the same time.
+const CAN_WAIT: usize = 8;
+
+#[derive(Default)]
+struct EightCanWait {
+    waiting: HashSet<ClientId>,
+    forgotten: HashSet<ClientId>,
+}
+
+impl Deviation for EightCanWait {
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        if self.forgotten.contains(&client.id) {
+            return Ok(());
+        }
+        correct::flush(client, context)?;
+        if !client.outbound.blocked {
+            self.waiting.remove(&client.id);
+        } else if self.waiting.len() < CAN_WAIT || self.waiting.contains(&client.id) {
+            self.waiting.insert(client.id);
+        } else {
+            self.forgotten.insert(client.id);
+            client.outbound.blocked = false;
+        }
+        Ok(())
+    }
+
+    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+        self.waiting.remove(&client.id);
+        self.forgotten.remove(&client.id);
     }
 }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -23,6 +24,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "END-1",
         "frames that arrive together with the end of the stream are thrown away",
         || Box::new(AtFin { keeps_frames: false }),
+    )
+    .by_omission(),
+    Fault::always(
+        "last-read-of-512",
+        "END-1",
+        "once the end of a stream has arrived, 512 bytes of what comes before it are read, and the rest is thrown away",
+        || Box::new(LastRead),
     )
     .by_omission(),
     Fault::always(
@@ -84,6 +92,12 @@ pub(super) const FAULTS: &[Fault] = &[
         || DescriptorLeak::make(|leave| leave.had_queue),
     ),
     Fault::always(
+        "descriptor-lost-at-reset-after-half-close",
+        "END-4",
+        "it keeps the descriptor of a client that ended its stream, had messages queued for it, and then reset",
+        || DescriptorLeak::make(|l| l.end == End::Reset && l.had_finished && l.had_queue),
+    ),
+    Fault::always(
         "never-closes",
         "END-4",
         "it never closes the connection of a client that closed its side",
@@ -139,6 +153,38 @@ impl Deviation for AtFin {
                 Err(_) => break,
             }
         }
+        Ok(count)
+    }
+}
+
+/// How much of a stream that has ended is read.
+const LAST_READ_BYTES: usize = 512;
+
+struct LastRead;
+
+/// Whether the end of the stream has arrived, by itself and not by a reset.
+fn has_finished(client: &Client) -> bool {
+    let mut descriptors = [PollFd::new(&client.stream, PollFlags::RDHUP)];
+    let polled = poll(&mut descriptors, Some(&Timespec::default()));
+    let flags = descriptors[0].revents();
+    polled.is_ok() && flags.contains(PollFlags::RDHUP) && !flags.contains(PollFlags::ERR)
+}
+
+impl Deviation for LastRead {
+    fn read(
+        &mut self,
+        client: &mut Client,
+        buffer: &mut [u8],
+        _context: &Context,
+    ) -> io::Result<usize> {
+        if !has_finished(client) {
+            return client.read(buffer);
+        }
+        let length = buffer.len().min(LAST_READ_BYTES);
+        let (last, rest) = buffer.split_at_mut(length);
+        let count = client.read(last)?;
+        // An error will be told by the next read.
+        while client.read(rest).is_ok_and(|thrown_away| thrown_away > 0) {}
         Ok(count)
     }
 }
@@ -213,21 +259,23 @@ struct Leave {
     end: End,
     was_heard: bool,
     was_in_mid_frame: bool,
+    had_finished: bool,
     had_queue: bool,
 }
 
 struct DescriptorLeak {
     leaks: fn(&Leave) -> bool,
-    /// Who has sent a byte, and who had begun a frame when it left.
+    /// Who has sent a byte, who had begun a frame when it left, and who has ended its stream.
     heard: HashSet<ClientId>,
     in_mid_frame: HashSet<ClientId>,
+    finished: HashSet<ClientId>,
     kept: Vec<TcpStream>,
 }
 
 impl DescriptorLeak {
     fn make(leaks: fn(&Leave) -> bool) -> Box<dyn Deviation> {
-        let (heard, in_mid_frame) = (HashSet::new(), HashSet::new());
-        Box::new(Self { leaks, heard, in_mid_frame, kept: Vec::new() })
+        let (heard, in_mid_frame, finished) = Default::default();
+        Box::new(Self { leaks, heard, in_mid_frame, finished, kept: Vec::new() })
     }
 }
 
@@ -237,9 +285,12 @@ impl Deviation for DescriptorLeak {
         correct::decode(&mut client.inbound)
     }
 
-    fn ended(&mut self, client: &mut Client, _end: End) -> Result<Vec<Vec<u8>>, Error> {
+    fn ended(&mut self, client: &mut Client, end: End) -> Result<Vec<Vec<u8>>, Error> {
         if !client.inbound.is_empty() {
             self.in_mid_frame.insert(client.id);
+        }
+        if end == End::Finished {
+            self.finished.insert(client.id);
         }
         Ok(Vec::new())
     }
@@ -249,6 +300,7 @@ impl Deviation for DescriptorLeak {
             end,
             was_heard: self.heard.remove(&client.id),
             was_in_mid_frame: self.in_mid_frame.remove(&client.id),
+            had_finished: self.finished.remove(&client.id),
             had_queue: !client.outbound.queue.is_empty(),
         };
         if (self.leaks)(&leave) {

@@ -37,7 +37,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "accepts-one-per-event",
         "START-5",
         "of connections that come together it accepts one, and the next when another comes",
-        || Box::new(AcceptsOnePerEvent::default()),
+        || AcceptsPerEvent::make(1),
+    )
+    .by_omission(),
+    Fault::always(
+        "accepts-256-per-event",
+        "START-5",
+        "of connections that come together it accepts 256, and the rest when another comes",
+        || AcceptsPerEvent::make(256),
     )
     .by_omission(),
     Fault::always(
@@ -99,7 +106,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "slot-reuse-leaks-queue",
         "FANOUT-3",
         "what could not be written to a client that left goes to the next that joins",
-        || Box::new(SlotLeaksQueue { queue: VecDeque::new() }),
+        || SlotLeaksQueue::make(|_| true),
+    ),
+    Fault::always(
+        "queue-kept-at-reset-after-half-close",
+        "FANOUT-3",
+        "what could not be written to a client that ended its stream and then reset goes to the next that joins",
+        || SlotLeaksQueue::make(|ends| ends == [End::Finished, End::Reset]),
     ),
 ];
 
@@ -168,15 +181,22 @@ impl Deviation for SilentBlocksAccept {
     }
 }
 
-#[derive(Default)]
-struct AcceptsOnePerEvent {
+struct AcceptsPerEvent {
+    per_event: usize,
     edges: bool,
-    accepted: bool,
+    /// How many in this turn.
+    accepted: usize,
 }
 
-impl Deviation for AcceptsOnePerEvent {
+impl AcceptsPerEvent {
+    fn make(per_event: usize) -> Box<dyn Deviation> {
+        Box::new(Self { per_event, edges: false, accepted: 0 })
+    }
+}
+
+impl Deviation for AcceptsPerEvent {
     fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
-        self.accepted = false;
+        self.accepted = 0;
         if !self.edges {
             self.edges = true;
             room.accept_at_edges().map_err(Error::system("wait for connections"))?;
@@ -185,10 +205,12 @@ impl Deviation for AcceptsOnePerEvent {
     }
 
     fn accept(&mut self, room: &mut Room) -> io::Result<TcpStream> {
-        if std::mem::replace(&mut self.accepted, true) {
+        if self.accepted == self.per_event {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        room.listener.accept().map(|(stream, _)| stream)
+        let (stream, _) = room.listener.accept()?;
+        self.accepted += 1;
+        Ok(stream)
     }
 }
 
@@ -392,13 +414,30 @@ impl Deviation for JoinerMidFrame {
 }
 
 struct SlotLeaksQueue {
+    /// Whether it does so for a client that came to these ends one after the other.
+    leaks: fn(&[End]) -> bool,
+    ends: HashMap<ClientId, Vec<End>>,
     queue: VecDeque<Message>,
 }
 
+impl SlotLeaksQueue {
+    fn make(leaks: fn(&[End]) -> bool) -> Box<dyn Deviation> {
+        Box::new(Self { leaks, ends: HashMap::new(), queue: VecDeque::new() })
+    }
+}
+
 impl Deviation for SlotLeaksQueue {
+    fn ended(&mut self, client: &mut Client, end: End) -> Result<Vec<Vec<u8>>, Error> {
+        self.ends.entry(client.id).or_default().push(end);
+        Ok(Vec::new())
+    }
+
     fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
-        let begun = usize::from(client.outbound.written > 0);
-        self.queue = client.outbound.queue.iter().skip(begun).cloned().collect();
+        let ends = self.ends.remove(&client.id).unwrap_or_default();
+        if (self.leaks)(&ends) {
+            let begun = usize::from(client.outbound.written > 0);
+            self.queue = client.outbound.queue.iter().skip(begun).cloned().collect();
+        }
     }
 
     fn joined(&mut self, room: &mut Room, id: ClientId) {

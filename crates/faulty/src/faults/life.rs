@@ -2,10 +2,10 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Stdio};
+use std::process::{Command, Stdio, exit};
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, End, Message, State};
+use crate::client::{Client, ClientId, End, Message, State};
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
@@ -20,6 +20,12 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::always("exits-when-empty", "LIFE-1", "it ends when its last client leaves", || {
         Box::new(ExitsWhenEmpty { was_last: false })
     }),
+    Fault::always(
+        "ends-after-three-empty-seconds",
+        "LIFE-1",
+        "it ends with status 0 when nobody has been connected for three seconds after the last client left",
+        || Box::new(EndsAfterEmptySeconds { empty_since: None }),
+    ),
     Fault::always("ignores-sigterm", "LIFE-2", "it goes on after SIGTERM", || {
         Stops::make(|_| false)
     })
@@ -170,6 +176,34 @@ impl Deviation for ExitsWhenEmpty {
 
     fn wait_max(&self) -> Option<Duration> {
         self.was_last.then_some(Duration::ZERO)
+    }
+}
+
+/// How long it goes on without a client.
+const EMPTY_MAX: Duration = Duration::from_secs(3);
+
+struct EndsAfterEmptySeconds {
+    empty_since: Option<Instant>,
+}
+
+impl Deviation for EndsAfterEmptySeconds {
+    fn joined(&mut self, _room: &mut Room, _id: ClientId) {
+        self.empty_since = None;
+    }
+
+    fn left(&mut self, room: &mut Room, _client: Client, _end: End) {
+        self.empty_since = room.clients.is_empty().then(Instant::now);
+    }
+
+    fn turn(&mut self, _room: &mut Room) -> Result<(), Error> {
+        if self.empty_since.is_some_and(|since| since.elapsed() >= EMPTY_MAX) {
+            exit(0);
+        }
+        Ok(())
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        self.empty_since.map(|since| EMPTY_MAX.saturating_sub(since.elapsed()))
     }
 }
 

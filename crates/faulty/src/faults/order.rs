@@ -104,7 +104,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::always(
         "short-overtakes-in-backlog",
         "ORDER-2",
-        "a body of less than 8 bytes goes to the front of a queue that is more than a quarter full",
+        "a body of less than 12 bytes goes to the front of a queue that is more than a quarter full",
         || Box::new(ShortOvertakes),
     ),
 ];
@@ -373,7 +373,7 @@ impl Deviation for LaterInTurn {
 }
 
 /// Below how many bytes a body is short.
-const SHORT_BODY: usize = 8;
+const SHORT_BODY: usize = 12;
 
 struct ShortOvertakes;
 

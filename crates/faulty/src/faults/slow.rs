@@ -40,7 +40,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "thirty-two-writers",
         "SLOW-1",
         "while 32 clients do not read it writes to nobody",
-        || Box::new(Writers::default()),
+        || Writers::make(32),
+    )
+    .by_omission(),
+    Fault::always(
+        "fifty-stalled-stop-everybody",
+        "SLOW-1",
+        "while 50 clients do not read it writes to nobody",
+        || Writers::make(50),
     )
     .by_omission(),
     Fault::always(
@@ -78,8 +85,14 @@ pub(super) const FAULTS: &[Fault] = &[
     )
     .by_omission(),
     Fault::always("unbounded-client-queue", "MEM-1", "a client's queue has no bound", || {
-        Box::new(UnboundedClientQueue { entries: 0 })
+        UnboundedClientQueue::make(|_, _| true)
     }),
+    Fault::always(
+        "echoes-without-bound",
+        "MEM-1",
+        "a client's queue has no bound for its own messages",
+        || UnboundedClientQueue::make(|client, message| message.sender == client.id),
+    ),
     Fault::always(
         "unbounded-inbound-queue",
         "MEM-1",
@@ -138,11 +151,9 @@ impl Deviation for WaitsForStalled {
     }
 }
 
-/// How many clients it can write to at the same time.
-const WRITERS: usize = 32;
-
-#[derive(Default)]
 struct Writers {
+    /// How many clients it can write to at the same time.
+    writers: usize,
     /// Whose writer waits for the socket.
     blocked: HashSet<ClientId>,
     /// Somebody was not written to as there was no writer.
@@ -150,8 +161,12 @@ struct Writers {
 }
 
 impl Writers {
+    fn make(writers: usize) -> Box<dyn Deviation> {
+        Box::new(Self { writers, blocked: HashSet::new(), somebody_waits: false })
+    }
+
     fn all_blocked(&self) -> bool {
-        self.blocked.len() >= WRITERS
+        self.blocked.len() >= self.writers
     }
 }
 
@@ -282,8 +297,16 @@ const MESSAGE_BYTES: usize = 320;
 const ENTRY_BYTES: usize = size_of::<Message>();
 
 struct UnboundedClientQueue {
+    /// Which messages are queued without a bound.
+    applies_to: fn(&Client, &Message) -> bool,
     /// Places in all queues together, counted once a turn.
     entries: usize,
+}
+
+impl UnboundedClientQueue {
+    fn make(applies_to: fn(&Client, &Message) -> bool) -> Box<dyn Deviation> {
+        Box::new(Self { applies_to, entries: 0 })
+    }
 }
 
 impl Deviation for UnboundedClientQueue {
@@ -297,7 +320,8 @@ impl Deviation for UnboundedClientQueue {
         // growing queue has up to twice the places that it needs.
         let messages = client.outbound.queue.len() * MESSAGE_BYTES;
         let places = self.entries * 2 * ENTRY_BYTES;
-        if client.state == State::Open && messages + places < UNBOUNDED_BYTES_MAX {
+        let has_space = messages + places < UNBOUNDED_BYTES_MAX;
+        if has_space && client.state == State::Open && (self.applies_to)(client, message) {
             client.outbound.queue.push_back(message.clone());
             self.entries += 1;
         } else {

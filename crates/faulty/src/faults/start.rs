@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::exit;
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, ClientId, Message};
+use crate::client::{Client, ClientId, End, Message};
 use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
@@ -75,6 +75,18 @@ pub(super) const FAULTS: &[Fault] = &[
         "START-4",
         "it reports on standard output that it has dropped a message",
         || Box::new(SaysWhatItDrops { said: None }),
+    ),
+    Fault::always(
+        "says-who-resets",
+        "START-4",
+        "it reports on standard output that a client was reset, unless that was in mid-frame or had messages queued",
+        || Box::new(SaysWhoResets),
+    ),
+    Fault::always(
+        "says-that-the-room-is-empty",
+        "START-4",
+        "it reports on standard output that the last client has left",
+        || Box::new(SaysEmpty),
     ),
     Fault::always(
         "ignores-address",
@@ -237,6 +249,27 @@ impl Deviation for SaysWhatItDrops {
             let _ = start::say(&format!("client {} is slow, dropped a message\n", client.id));
         }
         correct::overflow(self, client, message, context);
+    }
+}
+
+struct SaysWhoResets;
+
+impl Deviation for SaysWhoResets {
+    fn ended(&mut self, client: &mut Client, end: End) -> Result<Vec<Vec<u8>>, Error> {
+        if end == End::Reset && client.inbound.is_empty() && client.outbound.queue.is_empty() {
+            let _ = start::say(&format!("client {} was reset\n", client.id));
+        }
+        Ok(Vec::new())
+    }
+}
+
+struct SaysEmpty;
+
+impl Deviation for SaysEmpty {
+    fn left(&mut self, room: &mut Room, _client: Client, _end: End) {
+        if room.clients.is_empty() {
+            let _ = start::say("nobody is left\n");
+        }
     }
 }
 

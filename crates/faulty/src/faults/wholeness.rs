@@ -92,7 +92,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "holders-fill-its-pool",
         "FRAME-7",
         "while 64 clients hold a frame open it reads from nobody else",
-        || Box::new(HoldersFillPool::default()),
+        || HoldersFillPool::make(64),
+    )
+    .by_omission(),
+    Fault::always(
+        "500-holders-fill-its-pool",
+        "FRAME-7",
+        "while 500 clients hold a frame open it reads from nobody else",
+        || HoldersFillPool::make(500),
     )
     .by_omission(),
 ];
@@ -270,20 +277,24 @@ impl Deviation for PartialBlocks {
     }
 }
 
-/// How many clients it can read frames of at the same time.
-const POOL: usize = 64;
-
 /// How long it waits before it looks for a free place in the pool again.
 const POOL_WAIT: Duration = Duration::from_millis(2);
 
-#[derive(Default)]
 struct HoldersFillPool {
+    /// How many clients it can read frames of at the same time.
+    pool: usize,
     holders: HashSet<ClientId>,
+}
+
+impl HoldersFillPool {
+    fn make(pool: usize) -> Box<dyn Deviation> {
+        Box::new(Self { pool, holders: HashSet::new() })
+    }
 }
 
 impl Deviation for HoldersFillPool {
     fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
-        if self.holders.len() >= POOL {
+        if self.holders.len() >= self.pool {
             // Who is not read from stays readable: without a pause it would spin.
             room.context.pause(POOL_WAIT);
         }
@@ -296,7 +307,7 @@ impl Deviation for HoldersFillPool {
         buffer: &mut [u8],
         _context: &Context,
     ) -> io::Result<usize> {
-        if self.holders.len() >= POOL && !self.holders.contains(&client.id) {
+        if self.holders.len() >= self.pool && !self.holders.contains(&client.id) {
             return Err(ErrorKind::WouldBlock.into());
         }
         client.read(buffer)

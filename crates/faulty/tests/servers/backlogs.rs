@@ -1,14 +1,14 @@
 //! What becomes of a backlog in the end: SLOW-1, FRAME-5, and the end of its client or server.
 
-use std::io::Read;
 use std::time::Duration;
 
 use crate::life::costs_nothing;
 use crate::slow::{BACKLOG_IS_OVER, fill, fill_backlog, number_of, numbered};
+use crate::starts::has_said_nothing_more;
 use crate::support::{Client, Probe, Seen, Server, ensure, frame};
 
 /// As many as a faulty server can write to at the same time.
-const STALLED: usize = 32;
+const STALLED: usize = 50;
 
 /// More messages than small buffers hold, and fewer than the queue of a client.
 const SMALL_FLOOD: u32 = 800;
@@ -19,8 +19,44 @@ pub(crate) fn many_stalled_readers_delay_nobody(probe: &Probe) -> Seen {
     let mut sender = server.connect()?;
     fill(&mut sender, SMALL_FLOOD)?;
     sender.round_trip(b"that is all")?;
+    server.connect()?.round_trip(b"late")?;
+    sender.expect(b"late")?;
     drop(stalled);
     sender.round_trip(b"after")
+}
+
+/// More than wait for room in their sockets at the same time in a faulty server.
+const WAITING: usize = 9;
+
+pub(crate) fn all_who_waited_for_room_are_written_to_again(probe: &Probe) -> Seen {
+    let server = probe.start_with(&["--send-buffer-bytes=4096"])?;
+    let waiting = (0..WAITING).map(|_| server.connect_small()).collect::<Result<Vec<_>, _>>();
+    let mut sender = server.connect()?;
+    fill(&mut sender, SMALL_FLOOD)?;
+    for mut client in waiting? {
+        (0..SMALL_FLOOD).try_for_each(|number| client.expect(&numbered(number)))?;
+        sender.round_trip(b"new")?;
+        while client.hear()? != b"new" {}
+    }
+    Ok(())
+}
+
+pub(crate) fn a_reset_after_a_half_close_leaves_nothing_behind(probe: &Probe) -> Seen {
+    let server = probe.start_with(&["--send-buffer-bytes=4096"])?;
+    let mut sender = server.connect()?;
+    sender.round_trip(b"before")?;
+    let before = server.descriptors();
+    let mut stalled = server.connect_small()?;
+    fill(&mut sender, SMALL_FLOOD)?;
+    stalled.finish()?;
+    sender.round_trip(b"it is seen")?;
+    sender.round_trip(b"it is seen for certain")?;
+    stalled.reset();
+    sender.round_trip(b"it is gone")?;
+    sender.round_trip(b"it is long gone")?;
+    let after = server.descriptors();
+    ensure(after <= before, format!("{before} descriptors before, {after} after"))?;
+    server.connect()?.round_trip(b"new")
 }
 
 /// A server with one client that reads nothing of what another one has sent.
@@ -132,13 +168,8 @@ pub(crate) fn backlogs_of_short_messages_are_whole(probe: &Probe) -> Seen {
 }
 
 pub(crate) fn dropping_is_not_reported_on_standard_output(probe: &Probe) -> Seen {
-    let (mut server, _stalled, _sender) = with_backlog(probe)?;
-    server.terminate();
-    server.wait()?;
-    let mut rest = String::new();
-    let mut output = server.output.take().ok_or("no output")?;
-    output.read_to_string(&mut rest).map_err(|error| error.to_string())?;
-    ensure(rest.is_empty(), rest)
+    let (server, _stalled, _sender) = with_backlog(probe)?;
+    has_said_nothing_more(server)
 }
 
 pub(crate) fn who_ended_and_does_not_read_is_not_waited_for(probe: &Probe) -> Seen {

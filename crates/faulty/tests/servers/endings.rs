@@ -1,7 +1,7 @@
 //! END and FRAME-6.
 
 use crate::slow;
-use crate::support::{Probe, Seen, Server, ensure};
+use crate::support::{Probe, Seen, Server, ensure, frame};
 
 pub(crate) fn frames_before_the_end_are_delivered(probe: &Probe) -> Seen {
     let server = probe.start()?;
@@ -17,6 +17,26 @@ pub(crate) fn frames_before_the_end_are_delivered(probe: &Probe) -> Seen {
         ending.expect_end()?;
     }
     Ok(())
+}
+
+/// Several times what a faulty server still reads when the end has arrived.
+const LAST_MESSAGES: u8 = 30;
+
+pub(crate) fn much_before_the_end_is_delivered(probe: &Probe) -> Seen {
+    // So that what arrives within twenty milliseconds arrives together.
+    let server = probe.start_with(&["--batch-milliseconds=20"])?;
+    let mut other = server.connect()?;
+    let mut ending = server.connect()?;
+    ending.round_trip(b"both are there")?;
+    other.expect(b"both are there")?;
+    let bodies = (0..LAST_MESSAGES).map(|number| vec![number; 100]);
+    ending.send(&bodies.clone().flat_map(|body| frame(&body)).collect::<Vec<u8>>())?;
+    ending.finish()?;
+    for body in bodies {
+        other.expect(&body)?;
+        ending.expect(&body)?;
+    }
+    ending.expect_end()
 }
 
 pub(crate) fn a_partial_frame_at_the_end_is_discarded(probe: &Probe) -> Seen {

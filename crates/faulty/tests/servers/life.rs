@@ -27,6 +27,20 @@ pub(crate) fn talking_does_not_keep_it_from_stopping(probe: &Probe) -> Seen {
     })
 }
 
+/// Longer than a faulty server goes on without a client.
+const EMPTY: Duration = Duration::from_millis(3_200);
+
+pub(crate) fn seconds_without_a_client_are_survived(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut only = server.connect()?;
+    only.round_trip(b"alone")?;
+    only.finish()?;
+    only.expect_end()?;
+    // There is nobody to hear anything meanwhile.
+    std::thread::sleep(EMPTY);
+    server.connect()?.round_trip(b"after")
+}
+
 /// More than a faulty server ends in the time that it is given.
 const TO_BE_ENDED: usize = 40;
 

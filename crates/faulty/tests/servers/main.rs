@@ -39,6 +39,10 @@ probes! {
         "goodbye-on-stdout",
         "ignores-address", "ignores-sigterm", "waits-for-clients-at-sigterm",
     ];
+    leaving_is_not_reported_on_standard_output in starts shows ["says-who-resets"];
+    an_empty_room_is_not_reported_on_standard_output in starts shows [
+        "says-that-the-room-is-empty",
+    ];
     no_other_address_is_listened_on in starts shows ["all-interfaces"];
     one_socket_listens_and_no_more in starts shows [
         "all-interfaces-on-ipv6", "listens-elsewhere-too",
@@ -80,6 +84,7 @@ probes! {
     hundreds_of_frames_may_arrive_together in messages shows ["frames-per-read-256"];
     a_frame_may_look_like_a_request in messages shows ["answers-http"];
     many_open_frames_delay_nobody in messages shows ["holders-fill-its-pool"];
+    five_hundred_open_frames_delay_nobody in messages shows ["500-holders-fill-its-pool"];
     empty_messages_of_two_clients_are_two in situations shows ["merges-empties"];
     long_writes_are_read_to_the_end in messages shows ["edge-triggered-reads-once"];
     nothing_comes_unasked in messages shows ["heartbeat"];
@@ -98,11 +103,16 @@ probes! {
     three_may_leave_at_once in joins shows ["leaving-together-disconnects-another"];
     who_joins_while_another_leaves_is_entered in joins shows ["join-lost-among-leaves"];
     who_come_together_are_all_accepted in joins shows ["accepts-one-per-event"];
+    hundreds_who_come_together_are_all_accepted in joins shows ["accepts-256-per-event"];
+    who_joins_in_a_flood_is_accepted in joins shows ["accepts-in-quiet-turns-only"];
+    two_thousand_may_leave_in_mid_frame in joins shows ["counts-leavers-in-mid-frame"];
+    ten_thousand_may_come_and_go in joins shows ["ten-thousand-ever"];
     an_empty_server_goes_on in joins shows ["exits-when-empty"];
 
     frames_before_the_end_are_delivered in endings shows [
         "frames-lost-at-fin", "drops-echo-at-half-close", "never-closes",
     ];
+    much_before_the_end_is_delivered in endings shows ["last-read-of-512"];
     a_partial_frame_at_the_end_is_discarded in endings shows [
         "partial-frame-delivered-short", "partial-frame-padded",
         "slot-reuse-keeps-partial-frame",
@@ -132,7 +142,13 @@ probes! {
         "full-queue-drops-for-all", "full-queue-disconnects-another",
         "waits-a-second-for-stalled", "ring-overrun",
     ];
-    many_stalled_readers_delay_nobody in backlogs shows ["thirty-two-writers"];
+    many_stalled_readers_delay_nobody in backlogs shows [
+        "thirty-two-writers", "fifty-stalled-stop-everybody", "late-witnesses-starve",
+    ];
+    all_who_waited_for_room_are_written_to_again in backlogs shows ["eight-can-wait"];
+    a_reset_after_a_half_close_leaves_nothing_behind in backlogs shows [
+        "descriptor-lost-at-reset-after-half-close", "queue-kept-at-reset-after-half-close",
+    ];
     a_backlog_is_whole_after_seconds in backlogs shows ["frame-restarted-after-seconds"];
     a_backlog_is_whole_after_a_half_close in backlogs shows ["frame-restarted-at-half-close"];
     short_messages_overtake_no_backlog in backlogs shows ["short-overtakes-in-backlog"];
@@ -147,6 +163,7 @@ probes! {
     a_flood_from_one_who_never_reads_is_survived in slow shows [
         "sender-that-never-reads-blocks", "unbounded-inbound-queue",
     ];
+    echoes_that_nobody_reads_cost_little_memory in slow shows ["echoes-without-bound"];
     the_backlog_of_one_who_left_is_forgotten in slow shows ["slot-reuse-leaks-queue"];
 
     thousands_arrive_once_and_in_order in volume shows [
@@ -191,6 +208,7 @@ probes! {
 
     talking_does_not_keep_it_from_stopping in life shows ["stops-once-all-is-quiet"];
     many_clients_do_not_keep_it_from_stopping in life shows ["stops-client-by-client"];
+    seconds_without_a_client_are_survived in life shows ["ends-after-three-empty-seconds"];
     nothing_is_left_behind in life shows ["leaves-child-behind"];
     it_starts_again_on_the_same_address in life shows ["no-reuse-address"];
     idle_clients_cost_nothing in life shows ["busy-loop"];

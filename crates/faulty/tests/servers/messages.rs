@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Probe, Seen, ensure, frame};
+use crate::support::{Probe, Seen, ensure, frame, raise_descriptor_limit};
 
 pub(crate) fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
     let server = probe.start()?;
@@ -126,12 +126,18 @@ pub(crate) fn a_frame_may_look_like_a_request(probe: &Probe) -> Seen {
     client.round_trip(b"after")
 }
 
-/// As many as a faulty server can wait for.
-const OPEN_FRAMES: usize = 64;
-
 pub(crate) fn many_open_frames_delay_nobody(probe: &Probe) -> Seen {
+    open_frames_delay_nobody(probe, 64)
+}
+
+pub(crate) fn five_hundred_open_frames_delay_nobody(probe: &Probe) -> Seen {
+    raise_descriptor_limit();
+    open_frames_delay_nobody(probe, 500)
+}
+
+fn open_frames_delay_nobody(probe: &Probe, open_frames: usize) -> Seen {
     let server = probe.start()?;
-    let holders = (0..OPEN_FRAMES).map(|_| server.connect()).collect::<Result<Vec<_>, _>>();
+    let holders = (0..open_frames).map(|_| server.connect()).collect::<Result<Vec<_>, _>>();
     let mut holders = holders?;
     holders.iter_mut().try_for_each(|holder| holder.send(b"\x05half"))?;
     let mut other = server.connect()?;

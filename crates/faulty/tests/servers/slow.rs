@@ -44,12 +44,17 @@ pub(crate) fn fill_backlog(sender: &mut Client) -> Seen {
 
 /// Sends so many messages, and reads its own echoes.
 pub(crate) fn fill(sender: &mut Client, messages: u32) -> Seen {
+    in_windows(messages, |bytes, bodies| {
+        sender.send(bytes)?;
+        bodies.iter().try_for_each(|body| sender.expect(body))
+    })
+}
+
+/// Takes so many messages through `pass`, a window at a time: frames and bodies.
+fn in_windows(messages: u32, mut pass: impl FnMut(&[u8], &[Vec<u8>]) -> Seen) -> Seen {
     for first in (0..messages).step_by(WINDOW as usize) {
-        let window = || (first..first + WINDOW).map(numbered);
-        sender.send(&window().flat_map(|body| frame(&body)).collect::<Vec<u8>>())?;
-        for body in window() {
-            sender.expect(&body)?;
-        }
+        let bodies: Vec<_> = (first..first + WINDOW).map(numbered).collect();
+        pass(&bodies.iter().flat_map(|body| frame(body)).collect::<Vec<u8>>(), &bodies)?;
     }
     Ok(())
 }
@@ -98,6 +103,18 @@ pub(crate) fn a_flood_from_one_who_never_reads_is_survived(probe: &Probe) -> See
     drop(flooding);
     other.say_until_heard(b"fence", probe.patience)?;
     Ok(())
+}
+
+pub(crate) fn echoes_that_nobody_reads_cost_little_memory(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut sender = server.connect_small()?;
+    let mut other = server.connect()?;
+    in_windows(FLOOD, |bytes, bodies| {
+        sender.send(bytes)?;
+        bodies.iter().try_for_each(|body| other.expect(body))
+    })?;
+    let resident = server.resident_bytes();
+    ensure(resident < RESIDENT_BYTES_MAX, format!("{resident} bytes of memory"))
 }
 
 pub(crate) fn the_backlog_of_one_who_left_is_forgotten(probe: &Probe) -> Seen {

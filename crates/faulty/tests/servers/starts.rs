@@ -22,10 +22,15 @@ fn start_at(probe: &Probe, address: &str) -> Result<Server, String> {
 
 pub(crate) fn the_line_is_exact_and_the_only_output(probe: &Probe) -> Seen {
     let address = free_address("127.0.0.1")?;
-    let mut server = start_at(probe, &address.to_string())?;
+    let server = start_at(probe, &address.to_string())?;
     ensure(server.line == format!("listening on {address}\n"), format!("{:?}", server.line))?;
     let mut client = Client::connect(address, None, probe.patience)?;
     client.round_trip(b"hello")?;
+    has_said_nothing_more(server)
+}
+
+/// Stopped now, it has written nothing to standard output after its line.
+pub(crate) fn has_said_nothing_more(mut server: Server) -> Seen {
     server.terminate();
     let status = server.wait()?;
     ensure(status.success(), status.to_string())?;
@@ -33,6 +38,28 @@ pub(crate) fn the_line_is_exact_and_the_only_output(probe: &Probe) -> Seen {
     let mut output = server.output.take().ok_or("no output")?;
     output.read_to_string(&mut rest).map_err(|error| error.to_string())?;
     ensure(rest.is_empty(), rest)
+}
+
+pub(crate) fn leaving_is_not_reported_on_standard_output(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut staying = server.connect()?;
+    let mut resetting = server.connect()?;
+    resetting.round_trip(b"both are there")?;
+    staying.expect(b"both are there")?;
+    resetting.reset();
+    // The first may be read together with the reset, and before it.
+    staying.round_trip(b"it is gone")?;
+    staying.round_trip(b"it is long gone")?;
+    has_said_nothing_more(server)
+}
+
+pub(crate) fn an_empty_room_is_not_reported_on_standard_output(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut only = server.connect()?;
+    only.round_trip(b"alone")?;
+    only.finish()?;
+    only.expect_end()?;
+    has_said_nothing_more(server)
 }
 
 pub(crate) fn no_other_address_is_listened_on(probe: &Probe) -> Seen {

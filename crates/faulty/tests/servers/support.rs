@@ -158,7 +158,11 @@ impl Server {
     }
 
     pub(crate) fn terminate(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits for its end.
@@ -311,7 +315,13 @@ impl Client {
         if self.reader.buffer().is_empty() {
             let patience = self.stream.read_timeout().unwrap();
             self.stream.set_read_timeout(Some(wait.max(Duration::from_micros(1)))).unwrap();
-            let filled = self.reader.fill_buf().map(<[u8]>::len);
+            let filled = loop {
+                // A machine that is halted for a moment interrupts a read with a time limit.
+                match self.reader.fill_buf().map(<[u8]>::len) {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    filled => break filled,
+                }
+            };
             self.stream.set_read_timeout(patience).unwrap();
             match filled {
                 Ok(0) => return Err("the end of the stream".into()),

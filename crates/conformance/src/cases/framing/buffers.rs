@@ -1,8 +1,11 @@
-//! FRAME-4: bytes that fill a buffer exactly.
+//! FRAME-4 and FRAME-5: bytes that fill a buffer, and sockets that take a part of what
+//! is written to them.
 
 use std::time::{Duration, Instant};
 
-use crate::room::{ClientIndex, IN_FLIGHT_MAX, Room};
+use crate::cases::slow::in_gulps;
+use crate::client::ConnectOptions;
+use crate::room::{ClientIndex, IN_FLIGHT_MAX, Pressure, Room};
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
 
@@ -19,6 +22,8 @@ const EMPTIES_MAX: usize = 64 << 10;
 const HELD_TIMES: usize = 3;
 /// Nothing has come for so long: either nothing will come, or it is held back.
 const SILENCE: Duration = Duration::from_secs(2);
+/// Time after which the search for cut frames is not repeated.
+const SHORT_WRITES_TIME: Duration = Duration::from_secs(2);
 /// The longest frame, in bytes.
 const FRAME_BYTES_MAX: usize = 256;
 
@@ -111,4 +116,30 @@ fn came_or_silence(
         room.pump_until(SILENCE / 8, came)?;
     }
     Ok(came(room))
+}
+
+pub(super) fn short_writes(room: &mut Room) -> Outcome {
+    let clients = room.join(2, "client")?;
+    let slow = room.connect_with("client that stops reading", ConnectOptions::SMALL)?;
+    room.settle(clients[0], &[clients[0], clients[1], slow])?;
+    let mut note = Note::new();
+    let started = Instant::now();
+    for _ in 0..3 {
+        let pressure = room.press(&clients[..1], slow, &clients)?;
+        room.check_violations()?;
+        note = pressure.to_string();
+        if !matches!(pressure, Pressure::Dropped(_)) || started.elapsed() > SHORT_WRITES_TIME {
+            break;
+        }
+    }
+    room.set_reading(slow, false)?;
+    in_gulps(room, clients[0], slow)?;
+    room.set_reading(slow, true)?;
+    room.insist(clients[0], &clients, "a message beside one that reads in gulps")?;
+    // It may be disconnected (DROP-5), and then its stream may end inside a frame.
+    let served = room.insist(clients[0], &[slow], "a message, once it reads on");
+    if room.client(slow).end().is_none() {
+        served?;
+    }
+    Ok(note)
 }
