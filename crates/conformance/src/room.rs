@@ -27,7 +27,7 @@ pub use say::{FENCE_BYTES, IN_FLIGHT_MAX};
 pub use storm::{Storm, Volume};
 pub(crate) use {say::frame, storm::QUIET};
 
-use crate::client::{Client, ConnectOptions, End};
+use crate::client::{Client, End};
 use crate::trial::Trial;
 use crate::verdict::{Failure, Level, Outcome, Stop, harness};
 
@@ -141,62 +141,6 @@ impl Room {
     /// The indices of all clients so far.
     pub fn everyone(&self) -> Vec<ClientIndex> {
         (0..self.seats.len()).collect()
-    }
-
-    /// Connects a client. It is not certain to be served before
-    /// [`settle`](Self::settle).
-    ///
-    /// # Errors
-    /// A failure when the server refuses.
-    pub fn connect(&mut self, role: &'static str) -> Result<ClientIndex, Stop> {
-        self.connect_with(role, ConnectOptions::default())
-    }
-
-    /// [`connect`](Self::connect) with options.
-    ///
-    /// # Errors
-    /// A failure when the server refuses.
-    pub fn connect_with(
-        &mut self,
-        role: &'static str,
-        options: ConnectOptions,
-    ) -> Result<ClientIndex, Stop> {
-        self.await_place()?;
-        let patience = self.trial.patience();
-        match Client::connect(self.address, options, patience) {
-            Ok(client) => self.seat(client, role),
-            Err(error) => Err(self.refused(role, &error)),
-        }
-    }
-
-    /// Begins to connect a client and goes on at once.
-    ///
-    /// # Errors
-    /// A failure when the server refuses at once.
-    pub fn connect_without_waiting(&mut self, role: &'static str) -> Result<ClientIndex, Stop> {
-        self.await_place()?;
-        match Client::connect_without_waiting(self.address, ConnectOptions::default()) {
-            Ok(client) => self.seat(client, role),
-            Err(error) => Err(self.refused(role, &error)),
-        }
-    }
-
-    fn refused(&self, role: &str, error: &std::io::Error) -> Stop {
-        if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {
-            return Stop::Error(format!("connection {}: {error}", self.seats.len()));
-        }
-        Stop::fail(
-            format!("connection #{} ({role}) to {} is accepted", self.seats.len(), self.address),
-            format!("connect failed: {error}"),
-        )
-    }
-
-    fn seat(&mut self, client: Client, role: &'static str) -> Result<ClientIndex, Stop> {
-        let index = self.seats.len();
-        self.recorder.join();
-        self.seats.push(Seat { client, decoder: Decoder::new(), registered: None, role });
-        self.refresh_interest(index)?;
-        Ok(index)
     }
 
     /// Stops or resumes reading what arrives at a client.

@@ -1,5 +1,8 @@
 //! Many clients at once, and more than there are descriptors for.
 
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use zillions_harness::Signal;
@@ -9,7 +12,7 @@ use super::start::nothing_but_the_line;
 use crate::case::Case;
 use crate::room::{ClientIndex, Room};
 use crate::trial::Trial;
-use crate::verdict::{Outcome, Stop};
+use crate::verdict::{Note, Outcome, Stop, harness};
 
 /// Clients of the large room: a little more than a thousand, because `select`
 /// knows no descriptors beyond 1023.
@@ -25,6 +28,9 @@ const LET_IN_LOOK: Duration = Duration::from_millis(50);
 /// Clients that connect beyond the limit.
 const BEYOND: u64 = 24;
 
+/// Empty messages that one who sends without end sends at once.
+static FLOOD: [u8; 64 << 10] = [0; 64 << 10];
+
 pub(super) const CASES: &[Case] = &[
     Case::must(
         "scale/thousand-clients",
@@ -37,6 +43,12 @@ pub(super) const CASES: &[Case] = &[
         "START-5",
         "six hundred who connect in the same moment, or as many as may wait, are all served",
         burst_of_connections,
+    ),
+    Case::must(
+        "scale/let-in-amid-a-flood",
+        "START-5",
+        "who connects while somebody else sends without end is let in",
+        let_in_amid_a_flood,
     ),
     Case::must_launching(
         "scale/descriptors-run-out",
@@ -89,6 +101,35 @@ fn connect_at_once(room: &mut Room, places: usize) -> Result<(), Stop> {
         room.connect_without_waiting("one of a burst")?;
     }
     Ok(())
+}
+
+fn let_in_amid_a_flood(room: &mut Room) -> Outcome {
+    let witness = room.join(1, "witness")?[0];
+    room.recorder.ignore_plain();
+    let flooder = TcpStream::connect(room.address()).map_err(harness("cannot connect"))?;
+    let end = flooder.try_clone().map_err(harness("cannot share a connection"))?;
+    thread::scope(|scope| {
+        // It reads nothing, so that it has time to outrun any server.
+        scope.spawn(move || while (&flooder).write_all(&FLOOD).is_ok() {});
+        let outcome = join_beside(room, witness);
+        // Then the other one cannot write any more.
+        let _ = end.shutdown(Shutdown::Both);
+        outcome
+    })
+}
+
+/// Joins once `witness` gets something of a flood, and waits until the newcomer does.
+fn join_beside(room: &mut Room, witness: ClientIndex) -> Outcome {
+    let received = |room: &Room, client: ClientIndex| room.client(client).bytes_received();
+    let before = received(room, witness);
+    room.await_each(&[witness], "something of a flood", |room, client| {
+        received(room, client) > before
+    })?;
+    let newcomer = room.connect_without_waiting("newcomer amid a flood")?;
+    room.await_each(&[newcomer], "something of a flood that goes on", |room, client| {
+        received(room, client) > 0
+    })?;
+    Ok(Note::new())
 }
 
 fn descriptors_run_out(trial: &mut Trial) -> Outcome {

@@ -32,7 +32,7 @@ const TALK_ROUNDS: usize = 10;
 const TALK_SLOWER_MAX: u32 = 20;
 
 /// Time for one that reads in gulps: where its socket cuts what is written is chance.
-const GULPS_TIME: Duration = Duration::from_secs(2);
+const GULPS_TIME: Duration = Duration::from_millis(1500);
 
 /// What those are called.
 const STALLED: &str = "stalled client";
@@ -219,16 +219,27 @@ pub(super) fn in_gulps(
     const GULPS: [usize; 6] = [1, 7, 100, 3_000, 20_000, 60_000];
     /// Messages at once, and looks for something to read after them.
     const SPURT: u32 = 16;
+    /// How long it reads hardly, and then how long as fast as it gets something.
+    const PHASE: Duration = Duration::from_millis(100);
+    /// How often it does in the first of these.
+    const HARDLY: Duration = Duration::from_millis(5);
     let started = Instant::now();
+    let mut gulped = started;
     while started.elapsed() < GULPS_TIME && room.client(drip).end().is_none() {
+        // Where many frames are short, many cuts come right behind a header.
+        let long = room.rng.random::<bool>();
         for _ in 0..room.pace(sender).min(SPURT) {
-            let short = room.rng.random::<bool>();
-            let lengths = if short { TAG_BYTES..=TAG_BYTES } else { 60..=255 };
+            let lengths =
+                if long && room.rng.random() { 60..=255 } else { TAG_BYTES..=TAG_BYTES + 4 };
             let length = room.rng.random_range(lengths);
             room.say(sender, length);
         }
         room.pump(Duration::from_millis(1))?;
-        if room.rng.random_ratio(1, 4) {
+        // Its queue is full in one phase, and empty now and then in the other.
+        let hardly = (started.elapsed().as_millis() / PHASE.as_millis()).is_multiple_of(2);
+        let gulps = if hardly { gulped.elapsed() > HARDLY } else { room.rng.random_ratio(1, 4) };
+        if gulps {
+            gulped = Instant::now();
             let gulp = GULPS[room.rng.random_range(0..GULPS.len())];
             room.sip(drip, gulp);
         }

@@ -1,12 +1,14 @@
-//! Connecting no faster than the kernel can queue: what comes beyond the limit that a
-//! server has given to `listen` is dropped, and tried again seconds later. A limit of
-//! five is legal, and no clause says how many may come in the same moment.
+//! How clients come in: no faster than the kernel can queue. What comes beyond the limit
+//! that a server has given to `listen` is dropped, and tried again seconds later. A limit
+//! of five is legal, and no clause says how many may come in the same moment.
 
 use std::time::{Duration, Instant};
 
 use zillions_harness::AcceptQueues;
+use zillions_protocol::Decoder;
 
-use super::Room;
+use super::{ClientIndex, Room, Seat};
+use crate::client::{Client, ConnectOptions};
 use crate::verdict::Stop;
 
 /// How long to wait before one looks again whether there is a place.
@@ -21,8 +23,64 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 const UNKNOWN_PLACES: u32 = 32;
 
 impl Room {
+    /// Connects a client. It is not certain to be served before
+    /// [`settle`](Self::settle).
+    ///
+    /// # Errors
+    /// A failure when the server refuses.
+    pub fn connect(&mut self, role: &'static str) -> Result<ClientIndex, Stop> {
+        self.connect_with(role, ConnectOptions::default())
+    }
+
+    /// [`connect`](Self::connect) with options.
+    ///
+    /// # Errors
+    /// A failure when the server refuses.
+    pub fn connect_with(
+        &mut self,
+        role: &'static str,
+        options: ConnectOptions,
+    ) -> Result<ClientIndex, Stop> {
+        self.await_place()?;
+        let patience = self.trial.patience();
+        match Client::connect(self.address, options, patience) {
+            Ok(client) => self.seat(client, role),
+            Err(error) => Err(self.refused(role, &error)),
+        }
+    }
+
+    /// Begins to connect a client and goes on at once.
+    ///
+    /// # Errors
+    /// A failure when the server refuses at once.
+    pub fn connect_without_waiting(&mut self, role: &'static str) -> Result<ClientIndex, Stop> {
+        self.await_place()?;
+        match Client::connect_without_waiting(self.address, ConnectOptions::default()) {
+            Ok(client) => self.seat(client, role),
+            Err(error) => Err(self.refused(role, &error)),
+        }
+    }
+
+    fn refused(&self, role: &str, error: &std::io::Error) -> Stop {
+        if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {
+            return Stop::Error(format!("connection {}: {error}", self.seats.len()));
+        }
+        Stop::fail(
+            format!("connection #{} ({role}) to {} is accepted", self.seats.len(), self.address),
+            format!("connect failed: {error}"),
+        )
+    }
+
+    fn seat(&mut self, client: Client, role: &'static str) -> Result<ClientIndex, Stop> {
+        let index = self.seats.len();
+        self.recorder.join();
+        self.seats.push(Seat { client, decoder: Decoder::new(), registered: None, role });
+        self.refresh_interest(index)?;
+        Ok(index)
+    }
+
     /// Waits until one more connection fits into the kernel's queue.
-    pub(super) fn await_place(&mut self) -> Result<(), Stop> {
+    fn await_place(&mut self) -> Result<(), Stop> {
         self.trial.check_time(self.opened.elapsed())?;
         while let Err(wait) = self.door.enter() {
             self.pump(wait)?;

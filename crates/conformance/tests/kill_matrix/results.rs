@@ -139,7 +139,7 @@ fn does_not_start() -> Result<(), Failed> {
     demand(report.seconds < 5.0, format!("took {} s", report.seconds))?;
     let failed = report.count(Verdict::Fail);
     // The first, and those that begin beside one another before it is known.
-    demand(failed <= 10, format!("{failed} cases failed where one says it all"))
+    demand(failed <= 20, format!("{failed} cases failed where one says it all"))
 }
 
 fn known_failures() -> Result<(), Failed> {

@@ -1,4 +1,4 @@
-//! Faults of accepting under load, and of counting who was accepted: START-5.
+//! Faults of accepting under load (START-5), and of counting who was accepted (FANOUT-4).
 
 use std::collections::HashSet;
 
@@ -18,13 +18,13 @@ pub(super) const FAULTS: &[Fault] = &[
     .by_omission(),
     Fault::always(
         "counts-leavers-in-mid-frame",
-        "START-5",
+        "FANOUT-4",
         "it closes every connection beyond 2,000, and counts clients that left in the middle of a frame for ever",
         || Box::new(CountsLeavers::default()),
     ),
     Fault::always(
         "ten-thousand-ever",
-        "START-5",
+        "FANOUT-4",
         "it closes every connection after its 10,000th, though those before have left",
         || Box::new(TenThousandEver { joined: 0 }),
     ),

@@ -31,7 +31,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::always(
         "header-written-twice",
         "FRAME-5",
-        "when a socket takes of a frame just its header, the header is written again",
+        "before the rest of a frame of which a socket took a part, its header is written again",
         || Box::new(ShortWrite::HeaderAgain),
     )
     .by_omission(),
@@ -140,12 +140,14 @@ impl Deviation for ShortWrite {
     }
 }
 
-/// Lets the header of a frame of which nothing else was written come again.
+/// Lets the header of a frame of which a part was written come again.
 fn repeat_header(outbound: &mut Outbound) {
+    let written = outbound.written;
     if let Some(begun) = outbound.queue.front_mut()
-        && outbound.written == 1
+        && written > 0
     {
-        let bytes = [&begun.frame[..1], &begun.frame[..]].concat();
+        let (taken, rest) = begun.frame.split_at(written);
+        let bytes = [taken, &taken[..1], rest].concat();
         *begun = begun.with_frame(&bytes);
     }
 }
