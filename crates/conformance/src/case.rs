@@ -33,9 +33,9 @@ pub struct Traits {
     /// Starts, stops or measures the server, so it cannot be run on a server
     /// that somebody else has started.
     pub launches: bool,
-    /// Measures time or memory, so nothing runs beside it.
+    /// Measures time or memory, so nothing runs beside it but what idles.
     pub alone: bool,
-    /// Mostly lets time pass, so it takes no other case's place.
+    /// Mostly lets time pass, so it runs beside all others.
     pub idles: bool,
     /// Part of the quick selection.
     pub quick: bool,
@@ -85,13 +85,13 @@ impl Case {
         self
     }
 
-    /// The same, with nothing beside it.
+    /// The same, with nothing beside it but what waits.
     pub(crate) const fn alone(mut self) -> Self {
         self.traits.alone = true;
         self
     }
 
-    /// The same, beside as many others as otherwise run at once.
+    /// The same, beside all others: it does nothing for seconds.
     pub(crate) const fn idling(mut self) -> Self {
         self.traits.idles = true;
         self

@@ -1,6 +1,7 @@
 //! All cases, one file per group of clauses, in the order in which they run.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use crate::case::Case;
 
@@ -15,6 +16,11 @@ mod order;
 mod scale;
 mod slow;
 mod start;
+
+/// How long clients are silent, pause inside a frame, do not read, or are not there:
+/// longer than the time-outs of five, ten and fifteen seconds that libraries suggest. It
+/// costs no time: the other cases take as long beside it.
+const LONG_PAUSE: Duration = Duration::from_secs(16);
 
 /// All cases of the suite.
 pub fn all() -> &'static [Case] {

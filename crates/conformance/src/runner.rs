@@ -62,7 +62,8 @@ const JOBS_FACTOR_LEISURELY: usize = 4;
 /// Runs the cases that `options` choose on `subject`.
 ///
 /// The first case runs alone, so that a server that does not start at all is
-/// found out at once; those that measure time or memory run alone at the end.
+/// found out at once; those that measure time or memory run at the end, with none beside
+/// them but those that wait.
 ///
 /// # Errors
 /// When the patterns for cases choose nothing.
@@ -88,19 +89,15 @@ pub fn run(
         // All cases share the one server that runs there.
         Reach::Connect(_) => 1,
     };
-    let mut run = |lanes: &[Lane<'_>]| run_lanes(&shared, &cases, lanes, &mut reports, observer);
-    run(&[(first, 1)]);
+    let mut run = |plan: Plan<'_>| run_plan(&shared, &cases, &plan, &mut reports, observer);
+    run(Plan { beside: &[], phases: &[Phase::of(first, 1)] });
+    let alone = Phase { starts_ahead: true, ..Phase::of(&alone, 1) };
     if jobs == 1 {
-        run(&[(&busy, 1)]);
-        run(&[(&idling, 1)]);
+        run(Plan { beside: &[], phases: &[Phase::of(&busy, 1), Phase::of(&idling, 1), alone] });
     } else {
         let jobs = if shared.is_leisurely() { jobs * JOBS_FACTOR_LEISURELY } else { jobs };
-        run(&[(&busy, jobs), (&idling, idling.len())]);
+        run(Plan { beside: &idling, phases: &[Phase::of(&busy, jobs), alone] });
     }
-    if shared.is_leisurely() && shared.over().is_none() {
-        shared.start_ahead(alone.len());
-    }
-    run(&[(&alone, 1)]);
     shared.end_those_ahead();
 
     let reports: Vec<CaseReport> = reports.into_iter().flatten().collect();
@@ -113,33 +110,68 @@ pub fn run(
     })
 }
 
-/// Cases, by index, and how many of them run side by side.
-type Lane<'a> = (&'a [usize], usize);
+/// Cases, by index: those that mostly wait, all at once, beside one phase after the other.
+struct Plan<'a> {
+    beside: &'a [usize],
+    phases: &'a [Phase<'a>],
+}
 
-fn run_lanes(
-    shared: &Arc<Shared>,
-    cases: &[&'static Case],
-    lanes: &[Lane<'_>],
-    reports: &mut [Option<CaseReport>],
-    observer: &mut dyn Observer,
-) {
-    let next: Vec<AtomicUsize> = lanes.iter().map(|_| AtomicUsize::new(0)).collect();
-    let (sender, receiver) = mpsc::channel();
-    thread::scope(|scope| {
-        for (&(lane, jobs), next) in lanes.iter().zip(&next) {
-            for _ in 0..jobs.min(lane.len()) {
-                let sender = sender.clone();
-                scope.spawn(move || {
-                    while let Some(&index) = lane.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        // The receiver outlives this scope's threads.
-                        let _ = sender.send(Message::Started(cases[index]));
-                        let report = run_case(shared, cases[index]);
-                        let _ = sender.send(Message::Finished(index, Box::new(report)));
+/// Cases, by index, and how many of them run side by side.
+struct Phase<'a> {
+    cases: &'a [usize],
+    jobs: usize,
+    /// Whether servers that take their time to start are started for all of them at once.
+    starts_ahead: bool,
+}
+
+impl<'a> Phase<'a> {
+    const fn of(cases: &'a [usize], jobs: usize) -> Self {
+        Self { cases, jobs, starts_ahead: false }
+    }
+
+    fn run(&self, shared: &Arc<Shared>, run_one: &(dyn Fn(usize) + Sync)) {
+        if self.starts_ahead && shared.is_leisurely() && shared.over().is_none() {
+            shared.start_ahead(self.cases.len());
+        }
+        let next = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..self.jobs.min(self.cases.len()) {
+                scope.spawn(|| {
+                    while let Some(&index) = self.cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        run_one(index);
                     }
                 });
             }
-        }
-        drop(sender);
+        });
+    }
+}
+
+fn run_plan(
+    shared: &Arc<Shared>,
+    cases: &[&'static Case],
+    plan: &Plan<'_>,
+    reports: &mut [Option<CaseReport>],
+    observer: &mut dyn Observer,
+) {
+    let (sender, receiver) = mpsc::channel();
+    let run_one = move |index: usize| {
+        // The receiver outlives the threads of the scope below.
+        let _ = sender.send(Message::Started(cases[index]));
+        let report = run_case(shared, cases[index]);
+        let _ = sender.send(Message::Finished(index, Box::new(report)));
+    };
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let run_one = &run_one;
+            thread::scope(|scope| {
+                for &index in plan.beside {
+                    scope.spawn(move || run_one(index));
+                }
+                for phase in plan.phases {
+                    phase.run(shared, run_one);
+                }
+            });
+        });
         for message in receiver {
             match message {
                 Message::Started(case) => observer.event(Event::CaseStarted { case }),

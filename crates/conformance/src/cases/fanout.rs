@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
+use super::LONG_PAUSE;
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, Flood, Room};
@@ -18,10 +19,6 @@ use leaving::{
     comings_and_goings, leavers, leavers_at_once, leavers_in_a_flood, leavers_of_a_large_room,
     passers_by,
 };
-
-/// How long clients stay silent: longer than the time-outs of five and ten
-/// seconds that libraries suggest.
-const QUIET_FOR: Duration = Duration::from_secs(11);
 
 /// Messages after which a number of 16 bits has begun again, and one of 18 bits; and
 /// the times for them, by which slow servers end.
@@ -93,7 +90,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "fanout/quiet-for-seconds",
         "FANOUT-2",
-        "a client that has been silent for eleven seconds still receives",
+        "a client that has been silent for sixteen seconds still receives",
         quiet_for_seconds,
     )
     .idling(),
@@ -347,7 +344,7 @@ fn quiet_for_seconds(room: &mut Room) -> Outcome {
     let clients = room.join(2, "client")?;
     let everyone = room.everyone();
     room.insist(clients[0], &everyone, "a message for all")?;
-    room.pump_until(QUIET_FOR, |_| false)?;
+    room.pump_until(LONG_PAUSE, |_| false)?;
     room.deliver(&[(clients[0], 30), (clients[1], 30)], &everyone)?;
     Ok(Note::new())
 }

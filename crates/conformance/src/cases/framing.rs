@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
+use super::LONG_PAUSE;
 use super::bodies::{empty_message, every_byte, every_length, every_pair, random_body};
 use super::scale::room_for;
 use crate::case::Case;
@@ -20,9 +21,6 @@ use buffers::{empties_at_once, filled_buffers, short_writes};
 /// closed. It need not (END-2 is a SHOULD); when it does, it has seen the end.
 const CLOSE_WAIT: Duration = Duration::from_millis(300);
 
-/// How long a sender pauses inside a frame: longer than the time-outs of five
-/// and ten seconds that libraries suggest for reading.
-const PAUSE: Duration = Duration::from_secs(11);
 /// What two clients send in one go each, in bytes, at first and at most: more
 /// than a read buffer holds. It is doubled as long as the server is through
 /// with it in a moment.
@@ -50,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "frame/nothing-unasked",
         "FRAME-1",
-        "clients to whom nobody says anything receive nothing, for eleven seconds",
+        "clients to whom nobody says anything receive nothing, for sixteen seconds",
         nothing_unasked,
     )
     .idling(),
@@ -102,7 +100,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "frame/pause-of-seconds",
         "FRAME-4",
-        "a frame whose sender pauses for eleven seconds inside it arrives whole",
+        "a frame whose sender pauses for sixteen seconds inside it arrives whole",
         pause_of_seconds,
     )
     .idling(),
@@ -193,8 +191,8 @@ fn nothing_unasked(room: &mut Room) -> Outcome {
     let before: Vec<u64> =
         clients.iter().map(|&client| room.client(client).bytes_received()).collect();
     // The pause is the stimulus: what answers it stands before the fence.
-    room.pump_until(PAUSE, |_| false)?;
-    room.fence(clients[0], &clients, "the first message after eleven seconds")?;
+    room.pump_until(LONG_PAUSE, |_| false)?;
+    room.fence(clients[0], &clients, "the first message after sixteen seconds")?;
     let fence = 1 + FENCE_BYTES as u64;
     for (&client, before) in clients.iter().zip(before) {
         let came = room.client(client).bytes_received() - before;
@@ -302,7 +300,7 @@ fn pause_of_seconds(room: &mut Room) -> Outcome {
     room.queue_bytes(clients[0], &frames[0][..1]);
     room.queue_bytes(clients[1], &frames[1][..150]);
     room.flush()?;
-    room.pump_until(PAUSE, |_| false)?;
+    room.pump_until(LONG_PAUSE, |_| false)?;
     room.queue_bytes(clients[0], &frames[0][1..]);
     room.await_plain(clients[0], &bodies[..1], &clients)?;
     room.queue_bytes(clients[1], &frames[1][150..]);

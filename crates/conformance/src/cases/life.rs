@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use zillions_harness::{Signal, StopReport};
 
+use super::LONG_PAUSE;
 use super::scale::{use_up_descriptors, with_few_descriptors};
 use crate::case::Case;
 use crate::client::ConnectOptions;
@@ -22,10 +23,9 @@ const AFTERLIFE: Duration = Duration::from_secs(1);
 const BACKLOG_BYTES: u64 = 6 << 20;
 const BACKLOG_TIME: Duration = Duration::from_secs(3);
 /// Idle clients that are there when it is told to stop.
-const QUIET_CLIENTS: usize = 200;
+const QUIET_CLIENTS: usize = 700;
 /// How long a room stays empty.
 const EMPTY_FOR: Duration = Duration::from_millis(50);
-const LONG_EMPTY_FOR: Duration = Duration::from_secs(11);
 /// LIFE-4's figure: part of one core.
 const IDLE_CPU_MAX: f64 = 0.05;
 /// On a busy machine a server that spins gets little of a core, too, but it
@@ -59,7 +59,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "life/empty-for-seconds",
         "LIFE-1",
-        "after a room has been empty for eleven seconds, the server is there for the next",
+        "after a room has been empty for sixteen seconds, the server is there for the next",
         empty_for_seconds,
     )
     .idling(),
@@ -174,7 +174,7 @@ fn empty_room(room: &mut Room) -> Outcome {
 fn empty_for_seconds(room: &mut Room) -> Outcome {
     let clients = room.join(2, "client")?;
     clients.into_iter().for_each(|client| room.close(client));
-    room.pump_until(LONG_EMPTY_FOR, |_| false)?;
+    room.pump_until(LONG_PAUSE, |_| false)?;
     let newcomers = room.join(2, "newcomer")?;
     room.deliver(&[(newcomers[0], 20), (newcomers[1], 20)], &newcomers)?;
     Ok(Note::new())
@@ -249,8 +249,12 @@ fn stops_in_quiet(trial: &mut Trial) -> Outcome {
 }
 
 fn leaves_no_process(room: &mut Room) -> Outcome {
-    let clients = room.join(5, "client")?;
-    room.deliver(&[(clients[0], 20)], &clients)?;
+    let clients = all_kinds(room)?;
+    let cut = room.connect("client that resets in mid-frame")?;
+    room.queue_bytes(cut, &[255, 1, 2, 3]);
+    room.insist(clients[0], &[clients[0], cut], "a message for one that is about to reset")?;
+    room.reset(cut);
+    room.insist(clients[0], &clients, "a message after a reset")?;
     let server = room.take_server()?;
     // Only the server itself is told, not the processes that it has started.
     server.signal(Signal::TERM);

@@ -1,7 +1,8 @@
 //! Many clients at once, and more than there are descriptors for.
 
-use std::io::Write;
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::start::nothing_but_the_line;
 use crate::case::Case;
 use crate::room::{ClientIndex, Room};
 use crate::trial::Trial;
-use crate::verdict::{Note, Outcome, Stop, harness};
+use crate::verdict::{Note, Outcome, Stop};
 
 /// Clients of the large room: a little more than a thousand, because `select`
 /// knows no descriptors beyond 1023.
@@ -30,6 +31,8 @@ const BEYOND: u64 = 24;
 
 /// Empty messages that one who sends without end sends at once.
 static FLOOD: [u8; 64 << 10] = [0; 64 << 10];
+/// How long one who sends without end waits before it looks whether it is over.
+const FLOODER_PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -106,16 +109,35 @@ fn connect_at_once(room: &mut Room, places: usize) -> Result<(), Stop> {
 fn let_in_amid_a_flood(room: &mut Room) -> Outcome {
     let witness = room.join(1, "witness")?[0];
     room.recorder.ignore_plain();
-    let flooder = TcpStream::connect(room.address()).map_err(harness("cannot connect"))?;
-    let end = flooder.try_clone().map_err(harness("cannot share a connection"))?;
+    let (address, over) = (room.address(), AtomicBool::new(false));
     thread::scope(|scope| {
-        // It reads nothing, so that it has time to outrun any server.
-        scope.spawn(move || while (&flooder).write_all(&FLOOD).is_ok() {});
+        scope.spawn(|| flood_until(&over, address));
         let outcome = join_beside(room, witness);
-        // Then the other one cannot write any more.
-        let _ = end.shutdown(Shutdown::Both);
+        over.store(true, Relaxed);
         outcome
     })
+}
+
+/// Sends all that a server takes. It reads nothing, so that it has time to outrun any
+/// server; one that disconnects it for that (DROP-5) is flooded anew.
+fn flood_until(over: &AtomicBool, address: SocketAddr) {
+    while !over.load(Relaxed) {
+        let mut flooder = match TcpStream::connect_timeout(&address, FLOODER_PATIENCE) {
+            Ok(flooder) => flooder,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => continue,
+            Err(_) => return,
+        };
+        if flooder.set_write_timeout(Some(FLOODER_PATIENCE)).is_err() {
+            return;
+        }
+        while !over.load(Relaxed) {
+            match flooder.write(&FLOOD) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+    }
 }
 
 /// Joins once `witness` gets something of a flood, and waits until the newcomer does.
@@ -165,12 +187,19 @@ pub(super) fn use_up_descriptors(room: &mut Room, limit: u64) -> Result<Vec<Clie
 
 fn beyond_the_limit(room: &mut Room, limit: u64) -> Outcome {
     let inside = room.join(8, "client from before")?;
+    beyond_once(room, limit, &inside)?;
+    let note = beyond_once(room, limit, &inside)?;
+    nothing_but_the_line(room)?;
+    Ok(note)
+}
+
+fn beyond_once(room: &mut Room, limit: u64, inside: &[ClientIndex]) -> Outcome {
     let beyond = use_up_descriptors(room, limit)?;
     // Many rounds of messages give the server time to run into its limit.
     for turn in 0..20 {
         let client = inside[turn % inside.len()];
         let expected = "while descriptors are used up, those inside are served";
-        room.insist(client, &inside, expected)?;
+        room.insist(client, inside, expected)?;
     }
     let served: Vec<ClientIndex> = beyond
         .iter()
@@ -199,7 +228,7 @@ fn beyond_the_limit(room: &mut Room, limit: u64) -> Outcome {
     let everyone: Vec<ClientIndex> = inside.iter().copied().chain(newcomers).collect();
     room.insist(inside[0], &everyone, "once descriptors are free, newcomers are served")?;
     room.deliver(&[(newcomers[0], 30), (inside[0], 30)], &everyone)?;
-    nothing_but_the_line(room)?;
+    newcomers.into_iter().for_each(|newcomer| room.close(newcomer));
     Ok(format!("limit {limit}, {} of {} beyond it were let in", served.len(), limit + BEYOND))
 }
 

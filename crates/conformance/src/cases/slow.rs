@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
+use super::LONG_PAUSE;
 use super::start::nothing_but_the_line;
 use crate::case::Case;
 use crate::client::ConnectOptions;
@@ -21,9 +22,6 @@ const FLOOD_TIME: Duration = Duration::from_millis(1500);
 const LONG_FLOOD_BYTES: u64 = 10 << 20;
 /// Time for what has to fill all buffers of one that reads on later.
 const LONG_FLOOD_TIME: Duration = Duration::from_secs(5);
-/// How long one does not read: longer than the time-outs of five and ten
-/// seconds that libraries suggest for writing.
-const STALLED_FOR: Duration = Duration::from_secs(11);
 /// Clients that do not read: more than a small pool of threads.
 const MANY_STALLED: usize = 60;
 /// Messages by which one sees whether others are served, and how much longer
@@ -60,7 +58,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "slow/reads-on-after-seconds",
         "FRAME-5",
-        "a client that reads on after eleven seconds gets whole messages, each once",
+        "a client that reads on after sixteen seconds gets whole messages, each once",
         reads_on_after_seconds,
     )
     .idling(),
@@ -271,7 +269,7 @@ fn reads_on_after_seconds(room: &mut Room) -> Outcome {
     // A prime number of bytes a frame: wherever a write is cut, it cuts a frame.
     let flood = Flood { senders: vec![client], steady: true, bytes: FLOOD_BYTES, length: 96 };
     room.flood(&flood, LONG_FLOOD_TIME)?;
-    room.pump_until(STALLED_FOR, |_| false)?;
+    room.pump_until(LONG_PAUSE, |_| false)?;
     room.insist(client, &[client], "a message beside a client that does not read")?;
     read_on(room, client, stalled)
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use zillions_harness::{PortLease, Server, Signal};
+use zillions_harness::{Launch, PortLease, Server, Signal};
 
 use super::end::leave_a_backlog;
 use crate::attempt::{Attempt, attempt};
@@ -323,15 +323,28 @@ fn refuses_port_in_use(trial: &mut Trial) -> Outcome {
 
 fn refuses_second_instance(trial: &mut Trial) -> Outcome {
     let launch = trial.launch()?.clone();
-    trial.in_room(|room| {
-        let clients = room.join(2, "client")?;
-        let second = attempt(&launch, &[&room.address().to_string()], REFUSAL_SECONDS_MAX)?;
-        refused(&second, "on the port of another instance")?;
-        room.fence(clients[0], &clients, "the first instance still serves its clients")?;
-        let newcomer = room.connect_with("newcomer", ConnectOptions::default())?;
-        room.settle(newcomer, &[newcomer])?;
-        Ok(Note::new())
-    })
+    trial.in_room(|room| refuses_instance_beside(room, &launch))?;
+    let Some(lease) = trial.lease_on(Ipv6Addr::LOCALHOST.into())? else {
+        return Ok("this machine has no IPv6 loopback address".to_owned());
+    };
+    match trial.start_on(&launch, &lease, false) {
+        Ok(server) => {
+            trial.in_room_at(server, lease.address(), |room| refuses_instance_beside(room, &launch))
+        }
+        // It need not serve IPv6 (START-8), and another case says so.
+        Err(Stop::Fail(_)) => Ok(Note::new()),
+        Err(stop) => Err(stop),
+    }
+}
+
+fn refuses_instance_beside(room: &mut Room, launch: &Launch) -> Outcome {
+    let clients = room.join(2, "client")?;
+    let second = attempt(launch, &[&room.address().to_string()], REFUSAL_SECONDS_MAX)?;
+    refused(&second, "on the port of another instance")?;
+    room.fence(clients[0], &clients, "the first instance still serves its clients")?;
+    let newcomer = room.connect_with("newcomer", ConnectOptions::default())?;
+    room.settle(newcomer, &[newcomer])?;
+    Ok(Note::new())
 }
 
 /// The address of another machine; `None` where the system would let a server

@@ -72,6 +72,12 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(LeavesChildBehind),
     ),
     Fault::always(
+        "leaves-child-of-a-reset",
+        "LIFE-2",
+        "when a client is reset it starts a process that goes on for a minute, once",
+        || Box::new(LeavesChildOfReset { started: false }),
+    ),
+    Fault::always(
         "no-reuse-address",
         "LIFE-3",
         "it cannot listen on an address while old connections to it die down",
@@ -122,6 +128,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "LIFE-5",
         "it never accepts again once descriptors ran out",
         || Box::new(Exhausted(|room| room.stop_accepting().map_err(resting()))),
+    )
+    .by_omission(),
+    Fault::always(
+        "stops-accepting-after-second-exhaustion",
+        "LIFE-5",
+        "it never accepts again once descriptors ran out, were free again, and ran out again",
+        || Box::new(ExhaustedTwice::default()),
     )
     .by_omission(),
     Fault::always(
@@ -277,13 +290,26 @@ struct LeavesChildBehind;
 
 impl Deviation for LeavesChildBehind {
     fn announce(&mut self, address: &str) -> io::Result<()> {
-        Command::new("sleep")
-            .arg(CHILD_SECONDS)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+        start_child()?;
         start::say(&format!("listening on {address}\n"))
+    }
+}
+
+fn start_child() -> io::Result<()> {
+    let mut command = Command::new("sleep");
+    command.arg(CHILD_SECONDS).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map(|_| ())
+}
+
+struct LeavesChildOfReset {
+    started: bool,
+}
+
+impl Deviation for LeavesChildOfReset {
+    fn left(&mut self, _room: &mut Room, _client: Client, end: End) {
+        if end == End::Reset && !self.started {
+            self.started = start_child().is_ok();
+        }
     }
 }
 
@@ -340,6 +366,29 @@ struct Exhausted(fn(&mut Room) -> Result<(), Error>);
 impl Deviation for Exhausted {
     fn descriptors_exhausted(&mut self, room: &mut Room) -> Result<(), Error> {
         self.0(room)
+    }
+}
+
+/// Stops accepting the second time that descriptors run out.
+#[derive(Default)]
+struct ExhaustedTwice {
+    now: bool,
+    times: u32,
+}
+
+impl Deviation for ExhaustedTwice {
+    fn joined(&mut self, _room: &mut Room, _id: ClientId) {
+        self.now = false;
+    }
+
+    fn descriptors_exhausted(&mut self, room: &mut Room) -> Result<(), Error> {
+        self.times += u32::from(!self.now);
+        self.now = true;
+        if self.times < 2 {
+            room.rest(REST_AFTER_EXHAUSTION).map_err(resting())
+        } else {
+            room.stop_accepting().map_err(resting())
+        }
     }
 }
 

@@ -162,7 +162,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "shares-port",
         "START-6",
         "it listens on a port where another instance of it listens already",
-        || Box::new(SharesPort),
+        || Box::new(SharesPort { applies_to: |_| true }),
+    )
+    .by_omission(),
+    Fault::always(
+        "shares-port-on-ipv6",
+        "START-6",
+        "it listens on an IPv6 address where another instance of it listens already",
+        || Box::new(SharesPort { applies_to: SocketAddr::is_ipv6 }),
     )
     .by_omission(),
     Fault::always("silent-on-failure", "START-7", "it does not say why it cannot start", || {
@@ -313,11 +320,14 @@ impl Deviation for FirstLoopbackOnly {
     }
 }
 
-struct SharesPort;
+struct SharesPort {
+    applies_to: fn(&SocketAddr) -> bool,
+}
 
 impl Deviation for SharesPort {
     fn listen(&mut self, candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
-        let options = ListenOptions { reuse_port: true, ..ListenOptions::default() };
+        let reuse_port = candidates.iter().all(self.applies_to);
+        let options = ListenOptions { reuse_port, ..ListenOptions::default() };
         start::listen_on_any_with(candidates, options)
     }
 }

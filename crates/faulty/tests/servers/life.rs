@@ -38,7 +38,8 @@ pub(crate) fn seconds_without_a_client_are_survived(probe: &Probe) -> Seen {
     only.expect_end()?;
     // There is nobody to hear anything meanwhile.
     std::thread::sleep(EMPTY);
-    server.connect()?.round_trip(b"after")
+    server.connect()?.round_trip(b"after")?;
+    first.expect(b"after")
 }
 
 /// More than a faulty server ends in the time that it is given.
@@ -54,7 +55,23 @@ pub(crate) fn many_clients_do_not_keep_it_from_stopping(probe: &Probe) -> Seen {
 }
 
 pub(crate) fn nothing_is_left_behind(probe: &Probe) -> Seen {
-    let mut server = probe.start()?;
+    leaves_nothing_behind(probe.start()?)
+}
+
+pub(crate) fn nothing_is_left_behind_after_a_reset(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut witness = server.connect()?;
+    let mut short = server.connect()?;
+    short.round_trip(b"here")?;
+    witness.expect(b"here")?;
+    short.reset();
+    // By the second of these it has seen the first.
+    witness.round_trip(b"one")?;
+    witness.round_trip(b"two")?;
+    leaves_nothing_behind(server)
+}
+
+fn leaves_nothing_behind(mut server: Server) -> Seen {
     let pid = server.pid();
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     let children = children.map_err(|error| error.to_string())?;
@@ -157,10 +174,22 @@ pub(crate) fn running_out_of_descriptors_costs_nothing(probe: &Probe) -> Seen {
 }
 
 pub(crate) fn running_out_of_descriptors_is_survived(probe: &Probe) -> Seen {
+    survives_crowds(probe, 1)
+}
+
+pub(crate) fn running_out_of_descriptors_twice_is_survived(probe: &Probe) -> Seen {
+    survives_crowds(probe, 2)
+}
+
+fn survives_crowds(probe: &Probe, crowds: usize) -> Seen {
     let server = start_with_few_descriptors(probe)?;
     let mut first = server.connect()?;
+    (0..crowds).try_for_each(|_| survives_a_crowd(&server, &mut first))
+}
+
+fn survives_a_crowd(server: &Server, first: &mut Client) -> Seen {
     first.round_trip(b"before")?;
-    let crowd = connect_too_many(&server)?;
+    let crowd = connect_too_many(server)?;
     for _ in 0..3 {
         first.round_trip(b"exhausted")?;
     }

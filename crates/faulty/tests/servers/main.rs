@@ -49,6 +49,7 @@ probes! {
     ];
     another_loopback_address_is_listened_on in starts shows ["first-loopback-only"];
     a_second_instance_is_refused in starts shows ["shares-port"];
+    a_second_instance_is_refused_on_ipv6 in starts shows ["shares-port-on-ipv6"];
     a_missing_argument_is_refused in starts shows [
         "starts-without-argument", "exit-zero-on-failure", "silent-on-failure",
     ];
@@ -210,6 +211,7 @@ probes! {
     many_clients_do_not_keep_it_from_stopping in life shows ["stops-client-by-client"];
     seconds_without_a_client_are_survived in life shows ["ends-after-three-empty-seconds"];
     nothing_is_left_behind in life shows ["leaves-child-behind"];
+    nothing_is_left_behind_after_a_reset in life shows ["leaves-child-of-a-reset"];
     it_starts_again_on_the_same_address in life shows ["no-reuse-address"];
     idle_clients_cost_nothing in life shows ["busy-loop"];
     odd_clients_that_idle_cost_nothing in life shows [
@@ -218,6 +220,9 @@ probes! {
     running_out_of_descriptors_is_survived in life shows [
         "dies-on-exhaustion", "stops-accepting-after-exhaustion",
         "exhaustion-disconnects-the-oldest",
+    ];
+    running_out_of_descriptors_twice_is_survived in life shows [
+        "stops-accepting-after-second-exhaustion",
     ];
     running_out_of_descriptors_costs_nothing in life shows ["spins-without-descriptors"];
 }

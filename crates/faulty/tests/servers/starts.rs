@@ -113,7 +113,14 @@ pub(crate) fn another_loopback_address_is_listened_on(probe: &Probe) -> Seen {
 }
 
 pub(crate) fn a_second_instance_is_refused(probe: &Probe) -> Seen {
-    let server = probe.start()?;
+    is_refused_beside(probe, &probe.start()?)
+}
+
+pub(crate) fn a_second_instance_is_refused_on_ipv6(probe: &Probe) -> Seen {
+    is_refused_beside(probe, &start_at(probe, "[::1]:0")?)
+}
+
+fn is_refused_beside(probe: &Probe, server: &Server) -> Seen {
     let mut command = probe.command();
     command.arg(server.address()?.to_string());
     is_refused(probe, command)
