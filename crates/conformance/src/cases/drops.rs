@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use rand::RngExt;
+
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, FENCE_BYTES, Flood, IN_FLIGHT_MAX, Pressure, Room};
+use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
 
 /// Time after which drops are not forced on a further client.
@@ -29,8 +32,11 @@ const RECOVERED_AFTER: Duration = Duration::from_millis(500);
 /// What is sent past those who do not read, in bytes, and the time for it.
 const BACKLOG_BYTES: u64 = 4 << 20;
 const BACKLOG_TIME: Duration = Duration::from_millis(1500);
+/// Bodies of which it consists, in bytes.
+const BACKLOG_LENGTH: usize = 200;
 /// Clients that stop reading together.
 const MANY_STALLED: usize = 60;
+const MANY_CUT: usize = 24;
 
 /// How long nobody says anything.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -89,7 +95,30 @@ fn whole_messages_only(room: &mut Room) -> Outcome {
     room.settle(clients[0], &[clients[0], clients[1], slow])?;
     let pressure = room.press(&clients[..1], slow, &clients)?;
     room.check_violations()?;
+    whole_short_messages(room, clients[0])?;
     Ok(pressure.to_string())
+}
+
+/// A socket cuts what is written to it once, when it is full: many sockets, and frames so
+/// short that some of the cuts come right behind a header.
+fn whole_short_messages(room: &mut Room, sender: ClientIndex) -> Result<(), Stop> {
+    let mut stalled = Vec::with_capacity(MANY_CUT);
+    for _ in 0..MANY_CUT {
+        let client = room.connect_with("one of many that stop reading", ConnectOptions::SMALL)?;
+        room.settle(sender, &[client])?;
+        room.set_reading(client, false)?;
+        // Each is at another place of a frame when its socket is full.
+        let length = room.rng.random_range(TAG_BYTES..=3 * TAG_BYTES);
+        room.deliver(&[(sender, length)], &[sender])?;
+        stalled.push(client);
+    }
+    past_those_who_stall(room, sender, &stalled, TAG_BYTES)?;
+    for &client in &stalled {
+        room.set_reading(client, true)?;
+    }
+    room.insist(sender, &[sender], "a message beside clients that read on")?;
+    all_drain_again(room, sender, &mut stalled)?;
+    room.check_violations()
 }
 
 /// Delivers with four under way until the volume is reached.
@@ -147,7 +176,7 @@ fn none_after_recovery(room: &mut Room) -> Outcome {
         room.settle(client, &[client, slow])?;
         let missing = |room: &Room| room.recorder.tally(slow, client).missing();
         let before = missing(room);
-        past_those_who_stall(room, client, &[slow])?;
+        past_those_who_stall(room, client, &[slow], BACKLOG_LENGTH)?;
         room.insist(client, &[client], "a message beside a client that does not read")?;
         let first = first_after_recovery(room, client, &[slow])?;
         if room.client(slow).end().is_some() {
@@ -193,11 +222,12 @@ fn past_those_who_stall(
     room: &mut Room,
     sender: ClientIndex,
     stalled: &[ClientIndex],
+    length: usize,
 ) -> Result<(), Stop> {
     for &client in stalled {
         room.set_reading(client, false)?;
     }
-    let flood = Flood { senders: vec![sender], steady: true, bytes: BACKLOG_BYTES, length: 200 };
+    let flood = Flood { senders: vec![sender], steady: true, bytes: BACKLOG_BYTES, length };
     room.flood(&flood, BACKLOG_TIME).map(|_| ())
 }
 
@@ -222,7 +252,7 @@ fn end_for_each_of_many(room: &mut Room) -> Outcome {
     }
     room.settle(clients[0], &room.everyone())?;
     for late in 1.. {
-        past_those_who_stall(room, clients[0], &stalled)?;
+        past_those_who_stall(room, clients[0], &stalled, BACKLOG_LENGTH)?;
         room.insist(clients[0], &clients, "a message beside clients that do not read")?;
         let without = first_after_recovery(room, clients[0], &stalled)?;
         stalled.retain(|&client| room.client(client).end().is_none());
