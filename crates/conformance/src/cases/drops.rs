@@ -227,7 +227,8 @@ fn past_those_who_stall(
     for &client in stalled {
         room.set_reading(client, false)?;
     }
-    let flood = Flood { senders: vec![sender], steady: true, bytes: BACKLOG_BYTES, length };
+    let flood =
+        Flood { senders: vec![sender], steady: true, bytes: BACKLOG_BYTES, lengths: [length; 2] };
     room.flood(&flood, BACKLOG_TIME).map(|_| ())
 }
 

@@ -267,7 +267,7 @@ fn reset_while_written_to(room: &mut Room) -> Outcome {
     for turn in 0..20 {
         let client = room.connect_with("client that does not read", ConnectOptions::STALLED)?;
         let flood =
-            Flood { senders: vec![stayers[0]], steady: true, bytes: 96 * 1024, length: 250 };
+            Flood { senders: vec![stayers[0]], steady: true, bytes: 96 * 1024, lengths: [250; 2] };
         room.flood(&flood, Duration::from_millis(100))?;
         if turn % 2 == 0 {
             for _ in 0..50 {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 use super::LONG_PAUSE;
+use super::start::nothing_but_the_line;
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, Flood, Room};
@@ -346,7 +347,7 @@ fn quiet_for_seconds(room: &mut Room) -> Outcome {
     room.insist(clients[0], &everyone, "a message for all")?;
     room.pump_until(LONG_PAUSE, |_| false)?;
     room.deliver(&[(clients[0], 30), (clients[1], 30)], &everyone)?;
-    Ok(Note::new())
+    nothing_but_the_line(room)
 }
 
 fn joiners_at_once(room: &mut Room) -> Outcome {
@@ -371,7 +372,7 @@ fn joiners_in_a_flood(room: &mut Room) -> Outcome {
     }
     let flooders: Vec<ClientIndex> = room.everyone().split_off(1);
     room.settle(resident, &room.everyone())?;
-    let flood = Flood { senders: flooders, steady: false, bytes: FLOOD_BYTES, length: 60 };
+    let flood = Flood { senders: flooders, steady: false, bytes: FLOOD_BYTES, lengths: [60; 2] };
     let mut joiners = vec![resident];
     for _ in 0..JOINERS {
         room.flood(&flood, FLOOD_TIME)?;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use zillions_harness::{Signal, StopReport};
 
 use super::LONG_PAUSE;
+use super::end::END_SEEN;
 use super::scale::{use_up_descriptors, with_few_descriptors};
 use crate::case::Case;
 use crate::client::ConnectOptions;
@@ -132,8 +133,12 @@ fn survives_everything(room: &mut Room) -> Outcome {
         room.flush()?;
         room.finish_sending(half);
         room.reset(cut);
-        let flood =
-            Flood { senders: vec![stayers[turn % 2]], steady: true, bytes: 64 * 1024, length: 120 };
+        let flood = Flood {
+            senders: vec![stayers[turn % 2]],
+            steady: true,
+            bytes: 64 * 1024,
+            lengths: [120; 2],
+        };
         room.flood(&flood, Duration::from_millis(60))?;
         room.insist(stayers[0], &stayers, "a message amid all kinds of clients")?;
         match turn % 3 {
@@ -189,8 +194,12 @@ fn all_kinds(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
         let holder = room.connect("client that holds a frame open")?;
         room.queue_bytes(holder, &[200, 1]);
     }
-    let flood =
-        Flood { senders: clients[..2].to_vec(), steady: true, bytes: BACKLOG_BYTES, length: 200 };
+    let flood = Flood {
+        senders: clients[..2].to_vec(),
+        steady: true,
+        bytes: BACKLOG_BYTES,
+        lengths: [200; 2],
+    };
     room.flood(&flood, BACKLOG_TIME)?;
     room.finish_sending(clients[4]);
     // The server sees the end of one that has messages waiting for it.
@@ -252,8 +261,12 @@ fn leaves_no_process(room: &mut Room) -> Outcome {
     let clients = all_kinds(room)?;
     let cut = room.connect("client that resets in mid-frame")?;
     room.queue_bytes(cut, &[255, 1, 2, 3]);
-    room.insist(clients[0], &[clients[0], cut], "a message for one that is about to reset")?;
+    let short = room.connect("client that resets")?;
+    room.insist(clients[0], &[clients[0], cut, short], "a message for who is about to reset")?;
     room.reset(cut);
+    room.reset(short);
+    // By then a server that is not busy has seen it.
+    room.pump_until(END_SEEN, |_| false)?;
     room.insist(clients[0], &clients, "a message after a reset")?;
     let server = room.take_server()?;
     // Only the server itself is told, not the processes that it has started.
@@ -329,7 +342,7 @@ fn idle_cpu_of_odd_clients(room: &mut Room) -> Outcome {
         room.set_reading(index, false)?;
     }
     let flood =
-        Flood { senders: vec![clients[0]], steady: true, bytes: BACKLOG_BYTES, length: 200 };
+        Flood { senders: vec![clients[0]], steady: true, bytes: BACKLOG_BYTES, lengths: [200; 2] };
     room.flood(&flood, BACKLOG_TIME)?;
     room.finish_sending(ended);
     room.insist(clients[0], &clients, "a message beside odd clients")?;

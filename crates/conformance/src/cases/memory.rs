@@ -126,7 +126,8 @@ fn until_steady(room: &mut Room, mut part: impl FnMut(&mut Room) -> Result<u64, 
 }
 
 fn flood_part(room: &mut Room, senders: &[ClientIndex]) -> Result<u64, Stop> {
-    let flood = Flood { senders: senders.to_vec(), steady: false, bytes: PART_BYTES, length: 200 };
+    let flood =
+        Flood { senders: senders.to_vec(), steady: false, bytes: PART_BYTES, lengths: [200; 2] };
     Ok(room.flood(&flood, PART_TIME)?.bytes)
 }
 

@@ -7,7 +7,6 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use zillions_ordering::{Rule, check};
 
-use super::slow::in_gulps;
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::room::{ClientIndex, IN_FLIGHT_MAX, Pressure, QUIET, Room, Storm};
@@ -357,15 +356,6 @@ fn integrity_with_drops(room: &mut Room) -> Outcome {
 
 fn one_sender_with_drops(room: &mut Room) -> Outcome {
     let pressure = lose(room, &[&[0], &[0]])?;
-    let clients = room.everyone();
-    let (sender, slow) = (clients[0], clients[clients.len() - 1]);
-    if room.client(slow).end().is_none() {
-        // A queue that is never empty and hardly ever full: what is in it may change places.
-        room.set_reading(slow, false)?;
-        in_gulps(room, sender, slow)?;
-        room.set_reading(slow, true)?;
-        room.insist(sender, &[sender], "a message beside one that reads in gulps")?;
-    }
     judge(room, Rule::Fifo).map(|note| format!("{note}; {pressure}"))
 }
 

@@ -100,7 +100,8 @@ fn beside_stalled(room: &mut Room, count: usize) -> Outcome {
     }
     let received = |room: &Room| room.recorder.tally(clients[1], clients[0]).received;
     let before = received(room);
-    let flood = Flood { senders: vec![clients[0]], steady: true, bytes: FLOOD_BYTES, length: 200 };
+    let flood =
+        Flood { senders: vec![clients[0]], steady: true, bytes: FLOOD_BYTES, lengths: [200; 2] };
     let flooded = room.flood(&flood, FLOOD_TIME)?;
     if flooded.blocked {
         // Held up for good? Then what comes next fails; here nothing is decided.
@@ -166,7 +167,8 @@ fn sender_never_reads(room: &mut Room) -> Outcome {
     };
     let calm = talk(room, &clients, "while everybody reads", Duration::MAX)?;
     let never = room.connect_with("client that sends and never reads", options)?;
-    let flood = Flood { senders: vec![never], steady: false, bytes: FLOOD_BYTES, length: 200 };
+    let flood =
+        Flood { senders: vec![never], steady: false, bytes: FLOOD_BYTES, lengths: [200; 2] };
     let flooded = room.flood(&flood, FLOOD_TIME)?;
     talk_on(room, &clients, "while another client sends and never reads", calm)?;
     let how = if room.client(never).end().is_some() {
@@ -253,7 +255,8 @@ fn reads_on_later(room: &mut Room) -> Outcome {
     let stalled = room.connect_with("client that reads on later", ConnectOptions::SMALL)?;
     room.settle(client, &[client, stalled])?;
     room.set_reading(stalled, false)?;
-    let flood = Flood { senders: vec![client], steady: true, bytes: LONG_FLOOD_BYTES, length: 250 };
+    let flood =
+        Flood { senders: vec![client], steady: true, bytes: LONG_FLOOD_BYTES, lengths: [250; 2] };
     let flooded = room.flood(&flood, LONG_FLOOD_TIME)?;
     room.insist(client, &[client], "a message beside a client that does not read")?;
     read_on(room, client, stalled)?;
@@ -267,7 +270,7 @@ fn reads_on_after_seconds(room: &mut Room) -> Outcome {
     room.settle(client, &[client, stalled])?;
     room.set_reading(stalled, false)?;
     // A prime number of bytes a frame: wherever a write is cut, it cuts a frame.
-    let flood = Flood { senders: vec![client], steady: true, bytes: FLOOD_BYTES, length: 96 };
+    let flood = Flood { senders: vec![client], steady: true, bytes: FLOOD_BYTES, lengths: [96; 2] };
     room.flood(&flood, LONG_FLOOD_TIME)?;
     room.pump_until(LONG_PAUSE, |_| false)?;
     room.insist(client, &[client], "a message beside a client that does not read")?;

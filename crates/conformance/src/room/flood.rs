@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use rand::RngExt;
+
 use super::storm::BACKLOG_BYTES_MAX;
 use super::{ClientIndex, GLANCE, Room};
+use crate::tagged::TAG_BYTES;
 use crate::verdict::Stop;
 
 /// How long a sender may be unable to send before the flood counts as held
@@ -18,6 +21,8 @@ const FLOOD_STEPS: [(u64, Duration); 4] = [
     (4 << 20, Duration::from_millis(2000)),
     (16 << 20, Duration::from_millis(3000)),
 ];
+/// Long messages and short ones: some servers have two ways for them.
+const PRESS_LENGTHS: [usize; 2] = [200, TAG_BYTES];
 /// Steps that may end by time: a slow server gets no more in a further one.
 const SLOW_STEPS_MAX: u32 = 2;
 
@@ -31,8 +36,8 @@ pub struct Flood {
     pub steady: bool,
     /// How much, all together, in bytes.
     pub bytes: u64,
-    /// Length of each message, in bytes.
-    pub length: usize,
+    /// Each message has one of these lengths, in bytes, by chance.
+    pub lengths: [usize; 2],
 }
 
 /// How far a flood came.
@@ -93,8 +98,9 @@ impl Room {
             for &sender in &flood.senders {
                 for _ in 0..self.turn_of(sender, flood.steady) {
                     if queued < flood.bytes {
-                        self.say(sender, flood.length);
-                        queued += 1 + flood.length as u64;
+                        let length = flood.lengths[self.rng.random_range(0..2)];
+                        self.say(sender, length);
+                        queued += 1 + length as u64;
                         unsent_before = u64::MAX;
                     }
                 }
@@ -151,7 +157,8 @@ impl Room {
         for (bytes, time) in FLOOD_STEPS {
             let missing = self.missing(senders, stalled);
             self.set_reading(stalled, false)?;
-            let flood = Flood { senders: senders.to_vec(), steady: true, bytes, length: 200 };
+            let flood =
+                Flood { senders: senders.to_vec(), steady: true, bytes, lengths: PRESS_LENGTHS };
             let flooded = self.flood(&flood, time)?;
             offered += flooded.bytes;
             self.set_reading(stalled, true)?;

@@ -185,7 +185,7 @@ pub(in crate::cases) fn leave_a_backlog(
     room.set_reading(slow, false)?;
     // The second time the system's buffers have grown as far as they do.
     for bytes in [BACKLOG_BYTES, BACKLOG_BYTES / 4] {
-        let flood = Flood { senders: vec![talker], steady: true, bytes, length: 250 };
+        let flood = Flood { senders: vec![talker], steady: true, bytes, lengths: [250; 2] };
         room.flood(&flood, BACKLOG_TIME)?;
         room.insist(talker, &[talker], "a message beside a client that does not read")?;
     }

@@ -104,7 +104,8 @@ pub(super) fn no_legacy(room: &mut Room) -> Outcome {
     for turn in 0..6 {
         let stalled = room.connect_with("client that never reads", ConnectOptions::STALLED)?;
         room.insist(talker, &[talker], "a message beside a client that does not read")?;
-        let flood = Flood { senders: vec![talker], steady: true, bytes: 512 * 1024, length: 200 };
+        let flood =
+            Flood { senders: vec![talker], steady: true, bytes: 512 * 1024, lengths: [200; 2] };
         room.flood(&flood, LEGACY_TIME)?;
         room.insist(talker, &[talker], "a message behind many")?;
         let before = sequenced(room, &[talker]);
