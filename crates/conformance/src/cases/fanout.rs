@@ -268,6 +268,7 @@ fn many_messages(room: &mut Room) -> Outcome {
         room.insist(clients[0], &clients, "a message behind many empty ones")?;
     }
     everyone_talks(room, &clients, 20)?;
+    nothing_but_the_line(room)?;
     Ok(format!("{sent} messages"))
 }
 
