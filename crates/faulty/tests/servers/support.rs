@@ -33,10 +33,6 @@ pub(crate) struct Probe {
 
 /// Asserts that `probe` passes on the correct server and fails on each fault.
 pub(crate) fn prove(probe: fn(&Probe) -> Seen, faults: &[&str]) {
-    let correct = Probe { arguments: Vec::new(), patience: PATIENCE_CORRECT };
-    if let Err(seen) = probe(&correct) {
-        panic!("the correct server: {seen}");
-    }
     let shows = |fault: &str| {
         let _place = Place::take();
         let arguments = vec![format!("--fault={fault}")];
@@ -46,6 +42,10 @@ pub(crate) fn prove(probe: fn(&Probe) -> Seen, faults: &[&str]) {
     std::thread::scope(|scope| {
         let probes: Vec<_> =
             faults.iter().map(|fault| (fault, scope.spawn(move || shows(fault)))).collect();
+        let correct = Probe { arguments: Vec::new(), patience: PATIENCE_CORRECT };
+        if let Err(seen) = probe(&correct) {
+            panic!("the correct server: {seen}");
+        }
         for (fault, probe) in probes {
             assert!(probe.join().unwrap(), "the fault {fault} did not show");
         }
@@ -54,7 +54,7 @@ pub(crate) fn prove(probe: fn(&Probe) -> Seen, faults: &[&str]) {
 
 /// How many servers are looked at at the same time, by all tests together: mostly
 /// they are waited for.
-const SERVERS_AT_ONCE: usize = 6;
+const SERVERS_AT_ONCE: usize = 8;
 
 static TAKEN: Mutex<usize> = Mutex::new(0);
 static FREED: Condvar = Condvar::new();
