@@ -217,7 +217,9 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let written = examples::results();
+        let mut written = examples::results();
+        // A number that a parser which rounds in between reads as another one.
+        written.trials[0].offered_rate = Some(423.209_170_871_272_7);
         examples::write(&written, folder.path()).unwrap();
         assert_eq!(Results::read(folder.path()).unwrap(), written);
     }
