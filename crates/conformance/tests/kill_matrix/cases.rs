@@ -148,6 +148,13 @@ pub(super) fn trials() -> impl Iterator<Item = Trial> {
     std::iter::once(complete).chain(passing).chain(failing)
 }
 
+/// Whether one of these cases, all by itself, proves that `fault` is caught by a case of
+/// the clause that it breaks.
+pub(super) fn catch(fault: Fault) -> bool {
+    let clause = |id: &str| all_cases().iter().find(|case| case.id == id).map(|case| case.clause);
+    FAILS_ON.iter().any(|(case, on)| *on == fault.name && clause(case) == Some(fault.breaks))
+}
+
 fn every_case_is_here() -> Result<(), Failed> {
     let listed: BTreeSet<&str> = FAILS_ON.iter().map(|(case, _)| *case).collect();
     let all: BTreeSet<&str> = all_cases().iter().map(|case| case.id).collect();
