@@ -1,7 +1,7 @@
 //! One client: its socket, the bytes that came in, the messages to go out.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::rc::Rc;
 
@@ -159,5 +159,21 @@ impl Client {
         }
         let taken = (&self.stream).write_vectored(&slices)?;
         Ok(Written { offered, taken })
+    }
+
+    /// The same, again after an interruption. `None` if the socket takes nothing now:
+    /// then the client is blocked.
+    pub(crate) fn write_or_block(&mut self, bytes_max: usize) -> io::Result<Option<Written>> {
+        loop {
+            match self.write(bytes_max) {
+                Ok(written) => return Ok(Some(written)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.outbound.blocked = true;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Apart from the trait whose default methods call it, so that a fault that
 //! does the same with a difference can call it too.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::time::Duration;
 
 use crate::client::{BODY_BYTES_MAX, Client, Message, State};
@@ -105,18 +105,9 @@ pub(crate) fn flush(client: &mut Client, context: &Context) -> io::Result<()> {
             (true, _) => client.outbound.rest_bytes(),
             (false, _) => context.write_bytes_max(),
         };
-        match client.write(bytes_max) {
-            Ok(written) => {
-                let finished = client.outbound.advance(written.taken);
-                pause_for(finished, context);
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                client.outbound.blocked = true;
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        }
+        let Some(written) = client.write_or_block(bytes_max)? else { return Ok(()) };
+        let finished = client.outbound.advance(written.taken);
+        pause_for(finished, context);
     }
     client.outbound.blocked = false;
     Ok(())

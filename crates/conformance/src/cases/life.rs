@@ -6,7 +6,7 @@ use zillions_harness::{Signal, StopReport};
 
 use super::LONG_PAUSE;
 use super::end::END_SEEN;
-use super::scale::{use_up_descriptors, with_few_descriptors};
+use super::scale::{room_for, use_up_descriptors, with_few_descriptors};
 use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::leisure::Demand;
@@ -240,6 +240,7 @@ fn stops_while_they_talk(room: &mut Room, talkers: &[ClientIndex]) -> Outcome {
 }
 
 fn stops_in_quiet(trial: &mut Trial) -> Outcome {
+    room_for(QUIET_CLIENTS as u64)?;
     // Before anybody has come.
     trial.in_room(|room| stops_while_they_talk(room, &[]))?;
     // While many are there who say nothing, and after one has left.

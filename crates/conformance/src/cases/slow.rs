@@ -198,12 +198,7 @@ fn drip_reader(room: &mut Room) -> Outcome {
     }
     room.set_reading(drip, true)?;
     room.insist(clients[0], &clients, "a message beside a drip reader")?;
-    if room.client(drip).end().is_none() {
-        let settled = room.insist(clients[0], &[drip], "a message, once the drip reader reads on");
-        if settled.is_err() && room.client(drip).end().is_none() {
-            settled?;
-        }
-    }
+    room.drain(clients[0], drip)?;
     room.check_violations()?;
     let lost = room.recorder.tally(drip, clients[0]).missing();
     Ok(format!("{lost} messages dropped"))
@@ -282,11 +277,10 @@ fn reads_on_after_seconds(room: &mut Room) -> Outcome {
 /// `stalled` reads again, unless it was disconnected, which is legal (DROP-5).
 fn read_on(room: &mut Room, talker: ClientIndex, stalled: ClientIndex) -> Outcome {
     room.set_reading(stalled, true)?;
-    let served = room.insist(talker, &[stalled], "a message, once the client reads on");
+    let disconnected = room.drain(talker, stalled);
     room.check_violations()?;
-    if room.client(stalled).end().is_some() {
+    if disconnected? {
         return Ok("it was disconnected".to_owned());
     }
-    served?;
     Ok(format!("{} messages dropped", room.recorder.tally(stalled, talker).missing()))
 }

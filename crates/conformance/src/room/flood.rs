@@ -187,9 +187,12 @@ impl Room {
         senders.iter().map(|&sender| self.recorder.tally(receiver, sender).missing()).sum()
     }
 
-    /// Lets `stalled` catch up with `sender`. Returns whether its connection
-    /// ended on the way, which is legal for one whose backlog was full.
-    fn drain(&mut self, sender: ClientIndex, stalled: ClientIndex) -> Result<bool, Stop> {
+    /// Lets `stalled`, which reads again, catch up with `sender`. Returns whether its
+    /// connection ended on the way, which is legal for one whose backlog was full (DROP-5).
+    ///
+    /// # Errors
+    /// A failure when it is still connected and nothing new reaches it.
+    pub fn drain(&mut self, sender: ClientIndex, stalled: ClientIndex) -> Result<bool, Stop> {
         let expected = "a client that reads again receives new messages again";
         match self.insist(sender, &[stalled], expected) {
             Err(_) if self.client(stalled).end().is_some() && !self.server_ended() => Ok(true),

@@ -1,7 +1,7 @@
 //! Faults of dropping: DROP.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::chance::OneIn;
@@ -286,20 +286,12 @@ impl Deviation for RestBehindWrap {
         let new = || Ring { bytes_to_end: RING_BYTES, waits: false };
         let ring = self.rings.entry(client.id).or_insert_with(new);
         while !client.outbound.queue.is_empty() && !ring.waits {
-            match client.write(context.write_bytes_max().min(ring.bytes_to_end)) {
-                Ok(written) => {
-                    client.outbound.advance(written.taken);
-                    ring.bytes_to_end -= written.taken;
-                    if ring.bytes_to_end == 0 {
-                        *ring = Ring { bytes_to_end: RING_BYTES, waits: true };
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    client.outbound.blocked = true;
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
+            let bytes_max = context.write_bytes_max().min(ring.bytes_to_end);
+            let Some(written) = client.write_or_block(bytes_max)? else { return Ok(()) };
+            client.outbound.advance(written.taken);
+            ring.bytes_to_end -= written.taken;
+            if ring.bytes_to_end == 0 {
+                *ring = Ring { bytes_to_end: RING_BYTES, waits: true };
             }
         }
         client.outbound.blocked = false;

@@ -115,24 +115,15 @@ enum ShortWrite {
 impl Deviation for ShortWrite {
     fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
         while !client.outbound.queue.is_empty() {
-            match client.write(context.write_bytes_max()) {
-                Ok(written) if *self == Self::Ignored => {
-                    client.outbound.advance(written.offered);
-                }
-                Ok(written) => {
-                    client.outbound.advance(written.taken);
-                    if *self == Self::Restarted {
-                        client.outbound.written = 0;
-                    } else {
-                        repeat_header(&mut client.outbound);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    client.outbound.blocked = true;
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
+            let Some(written) = client.write_or_block(context.write_bytes_max())? else {
+                return Ok(());
+            };
+            let gone = if *self == Self::Ignored { written.offered } else { written.taken };
+            client.outbound.advance(gone);
+            match self {
+                Self::Ignored => {}
+                Self::Restarted => client.outbound.written = 0,
+                Self::HeaderAgain => repeat_header(&mut client.outbound),
             }
         }
         client.outbound.blocked = false;
