@@ -9,10 +9,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use zillions_conformance::render::{human, junit};
-use zillions_conformance::runner::{Event, Observer};
 use zillions_conformance::{
-    CheckReport, Expectations, KnownFailure, Options, Subject, TargetReport, Verdict, all_cases,
-    exit_code, select,
+    CheckReport, Expectations, KnownFailure, Observer, Options, SuiteEvent, Target, TargetReport,
+    Verdict, all_cases, exit_code, select,
 };
 use zillions_harness::address;
 use zillions_harness::manifest::Entry;
@@ -21,7 +20,7 @@ use super::build::{self, State};
 use crate::cli::Global;
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
 use crate::output::{self, BAD, DOUBTFUL, paint};
-use crate::targets::{self, Target};
+use crate::targets::{self, Target as Named};
 
 /// How long the build of an entry may take before it is checked.
 const BUILD_SECONDS_MAX: f64 = 1800.0;
@@ -86,7 +85,7 @@ pub struct Arguments {
 pub enum CheckFormat {
     /// For people.
     Human,
-    /// `zillions.check/1`, see docs/schema.
+    /// `zillions.check/2`, see docs/schema.
     Json,
     /// For CI servers.
     Junit,
@@ -128,61 +127,61 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         Some(path) => Expectations::read(path).map_err(Failure::usage)?,
         None => Expectations::default(),
     };
-    let (subjects, unchecked) = subjects(arguments, global)?;
+    let (checkable, unchecked) = checkable(arguments, global)?;
     let mut reports = Vec::new();
-    for subject in subjects {
-        let expectations = subject.expectations.clone().with(extra.clone());
-        reports.push(check(&subject.expecting(expectations), &options)?);
+    for target in checkable {
+        let expectations = target.expectations.clone().with(extra.clone());
+        reports.push(check(&target.expecting(expectations), &options)?);
     }
     let report = CheckReport::new(options.seed, options.strict, reports);
     print(arguments, &report)?;
     conclude(&report, &unchecked)
 }
 
-/// Runs the suite on one subject, with its progress on standard error.
-pub(crate) fn check(subject: &Subject, options: &Options) -> Result<TargetReport, Failure> {
-    let mut display = Display::new(&subject.name);
-    let report = zillions_conformance::run(subject, options, &mut display);
+/// Runs the suite on one target, with its progress on standard error.
+pub(crate) fn check(target: &Target, options: &Options) -> Result<TargetReport, Failure> {
+    let mut display = Display::new(&target.name);
+    let report = zillions_conformance::run(target, options, &mut display);
     display.bar.finish_and_clear();
     report.map_err(Failure::usage)
 }
 
 /// What can be checked, built where it has to be; and what cannot.
-fn subjects(
+fn checkable(
     arguments: &Arguments,
     global: &Global,
-) -> Result<(Vec<Subject>, Vec<Unchecked>), Failure> {
+) -> Result<(Vec<Target>, Vec<Unchecked>), Failure> {
     if let Some(text) = &arguments.connect {
         let address = address::parse(text).map_err(Failure::usage)?;
         somebody_listens(address)?;
-        return Ok((vec![Subject::connect(address)], Vec::new()));
+        return Ok((vec![Target::connect(address)], Vec::new()));
     }
     let targets = targets::select(&arguments.targets, &global.impls)?;
     let entries: Vec<Entry> = targets
         .iter()
         .filter_map(|target| match target {
-            Target::Entry(entry) => Some((**entry).clone()),
-            Target::Executable { .. } => None,
+            Named::Entry(entry) => Some((**entry).clone()),
+            Named::Executable { .. } => None,
         })
         .collect();
     let all_of_them = arguments.targets.is_empty();
     let mut built =
         build::build_all(&entries, global, build::default_jobs(), BUILD_SECONDS_MAX)?.into_iter();
-    let (mut subjects, mut unchecked) = (Vec::new(), Vec::new());
+    let (mut checkable, mut unchecked) = (Vec::new(), Vec::new());
     for target in targets {
         let entry = match target {
-            Target::Executable { name, launch } => {
-                subjects.push(Subject::launch(name, launch));
+            Named::Executable { name, launch } => {
+                checkable.push(Target::launch(name, launch));
                 continue;
             }
-            Target::Entry(entry) => entry,
+            Named::Entry(entry) => entry,
         };
         let name = entry.name.clone();
         let mut cannot =
             |reason, may_skip| unchecked.push(Unchecked { name: name.clone(), reason, may_skip });
         match built.next().map(|built| built.state) {
-            Some(State::Built { .. }) => match subject(&entry) {
-                Ok(subject) => subjects.push(subject),
+            Some(State::Built { .. }) => match target_of(&entry) {
+                Ok(target) => checkable.push(target),
                 Err(reason) => cannot(reason, false),
             },
             Some(State::Skipped { reason, install }) => {
@@ -195,7 +194,7 @@ fn subjects(
             None => {}
         }
     }
-    Ok((subjects, unchecked))
+    Ok((checkable, unchecked))
 }
 
 /// One line instead of a report in which every case was skipped.
@@ -209,14 +208,14 @@ fn somebody_listens(address: SocketAddr) -> Outcome {
     }
 }
 
-/// An entry of the gallery as a subject, with its known failures.
-pub(crate) fn subject(entry: &Entry) -> Result<Subject, String> {
+/// An entry of the gallery as a target, with its known failures.
+pub(crate) fn target_of(entry: &Entry) -> Result<Target, String> {
     let launch = entry.launch().map_err(|error| error.to_string())?;
     let known = entry.manifest.known_failures.iter();
     let known = known.map(|it| KnownFailure { case: it.case.clone(), reason: it.reason.clone() });
     let expectations = Expectations::new(known.collect())
         .map_err(|error| format!("{}/impl.toml: {error}", entry.directory.display()))?;
-    Ok(Subject::launch(&entry.name, launch).expecting(expectations))
+    Ok(Target::launch(&entry.name, launch).expecting(expectations))
 }
 
 fn print(arguments: &Arguments, report: &CheckReport) -> Outcome {
@@ -308,11 +307,11 @@ impl Display {
 }
 
 impl Observer for Display {
-    fn event(&mut self, event: Event<'_>) {
+    fn event(&mut self, event: SuiteEvent<'_>) {
         match event {
-            Event::Started { cases, .. } => self.bar.set_length(cases.len() as u64),
-            Event::CaseStarted { case } => self.running.push(case.id),
-            Event::CaseFinished { report } => {
+            SuiteEvent::Started { cases, .. } => self.bar.set_length(cases.len() as u64),
+            SuiteEvent::CaseStarted { case } => self.running.push(case.id),
+            SuiteEvent::CaseFinished { report } => {
                 self.running.retain(|id| *id != report.id);
                 self.bar.inc(1);
                 if report.verdict == Verdict::Fail && report.known_failure.is_none() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use zillions_conformance::{Options, Subject, Unobserved, Verdict, run as run_suite};
+use zillions_conformance::{Options, Target, Unobserved, Verdict, run as run_suite};
 use zillions_faulty::{Fault, Oddity, Shows};
 use zillions_harness::Launch;
 
@@ -194,32 +194,29 @@ fn prove(server: &Known, executable: &Path) -> Proven {
         quick: breaks.is_none(),
         ..usual
     };
-    let (proven, detail) =
-        match run_suite(&Subject::launch(name, launch), &options, &mut Unobserved) {
-            Err(error) => (false, error.to_string()),
-            Ok(report) if breaks.is_some() => {
-                let caught = report
-                    .cases
-                    .iter()
-                    .find(|case| matches!(case.verdict, Verdict::Fail | Verdict::Nonstrict));
-                caught
-                    .map_or((false, "no case caught it".to_owned()), |case| (true, case.id.clone()))
-            }
-            Ok(report) => {
-                let may_be_nonstrict = report.verdict == Verdict::Pass;
-                let wrong = report.cases.iter().find(|case| match case.verdict {
-                    Verdict::Pass | Verdict::Info | Verdict::Skip => false,
-                    Verdict::Nonstrict => !may_be_nonstrict,
-                    Verdict::Fail | Verdict::Inconclusive | Verdict::Error => true,
-                });
-                wrong.map_or_else(
-                    || (true, format!("{} cases passed", report.count(Verdict::Pass))),
-                    |case| {
-                        (false, format!("{} {}: {}", case.verdict.as_str(), case.id, case.detail))
-                    },
-                )
-            }
-        };
+    let (proven, detail) = match run_suite(&Target::launch(name, launch), &options, &mut Unobserved)
+    {
+        Err(error) => (false, error.to_string()),
+        Ok(report) if breaks.is_some() => {
+            let caught = report
+                .cases
+                .iter()
+                .find(|case| matches!(case.verdict, Verdict::Fail | Verdict::Nonstrict));
+            caught.map_or((false, "no case caught it".to_owned()), |case| (true, case.id.clone()))
+        }
+        Ok(report) => {
+            let may_be_nonstrict = report.verdict == Verdict::Pass;
+            let wrong = report.cases.iter().find(|case| match case.verdict {
+                Verdict::Pass | Verdict::Info | Verdict::Skip => false,
+                Verdict::Nonstrict => !may_be_nonstrict,
+                Verdict::Fail | Verdict::Inconclusive | Verdict::Error => true,
+            });
+            wrong.map_or_else(
+                || (true, format!("{} cases passed", report.count(Verdict::Pass))),
+                |case| (false, format!("{} {}: {}", case.verdict.as_str(), case.id, case.detail)),
+            )
+        }
+    };
     let seconds = began.elapsed().as_secs_f64();
     let kind = if breaks.is_some() { Kind::Fault } else { Kind::Correct };
     Proven { name: name.to_owned(), kind, breaks, what: what.to_owned(), proven, detail, seconds }

@@ -24,7 +24,7 @@ fn json_has_the_published_form() {
     let script = Script::server("");
     let ended = check(&script, &["--case", "frame/*", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
-    assert_eq!(report["schema"], "zillions.check/1");
+    assert_eq!(report["schema"], "zillions.check/2");
     let target = &report["targets"][0];
     assert_eq!(target["verdict"], "pass");
     assert_eq!(target["name"], script.name());

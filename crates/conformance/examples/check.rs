@@ -5,15 +5,15 @@
 use std::process::ExitCode;
 
 use zillions_conformance::render::human::{Look, case_line, render};
-use zillions_conformance::{CheckReport, Event, Observer, Options, Subject, run};
+use zillions_conformance::{CheckReport, Observer, Options, SuiteEvent, Target, run};
 use zillions_harness::{Launch, interrupt};
 
 /// Prints each case as it ends.
 struct Lines(Look);
 
 impl Observer for Lines {
-    fn event(&mut self, event: Event<'_>) {
-        if let Event::CaseFinished { report } = event {
+    fn event(&mut self, event: SuiteEvent<'_>) {
+        if let SuiteEvent::CaseFinished { report } = event {
             eprintln!("{}", case_line(report, self.0));
         }
     }
@@ -29,7 +29,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     launch.arguments = words.map(Into::into).collect();
     let options = Options { case_globs: arguments.collect(), ..Options::default() };
     let look = Look { colours: false, every_case: false };
-    let report = run(&Subject::launch(path, launch), &options, &mut Lines(look))?;
+    let report = run(&Target::launch(path, launch), &options, &mut Lines(look))?;
     let report = CheckReport::new(options.seed, options.strict, vec![report]);
     print!("{}", render(&report, look));
     Ok(ExitCode::from(report.exit_code()))

@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use globset::{Glob, GlobSetBuilder};
 
 use crate::cases;
-use crate::room::Room;
+use crate::context::CaseContext;
+use crate::fixture::Fixture;
 use crate::spec::{self, Clause};
-use crate::trial::Trial;
 use crate::verdict::{Level, Outcome};
 
 /// One thing that a server has to do, and how that is found out.
@@ -45,9 +45,9 @@ pub struct Traits {
 #[derive(Debug, Clone, Copy)]
 pub enum Run {
     /// Runs in one room with a fresh server.
-    InRoom(fn(&mut Room) -> Outcome),
+    WithFixture(fn(&mut Fixture) -> Outcome),
     /// Starts servers as it pleases.
-    WithTrial(fn(&mut Trial) -> Outcome),
+    WithContext(fn(&mut CaseContext) -> Outcome),
 }
 
 impl Case {
@@ -56,10 +56,10 @@ impl Case {
         id: &'static str,
         clause: &'static str,
         summary: &'static str,
-        run: fn(&mut Room) -> Outcome,
+        run: fn(&mut Fixture) -> Outcome,
     ) -> Self {
         let traits = Traits { launches: false, alone: false, idles: false, quick: false };
-        Self { id, clause, level: Level::Must, summary, traits, run: Run::InRoom(run) }
+        Self { id, clause, level: Level::Must, summary, traits, run: Run::WithFixture(run) }
     }
 
     /// A MUST case that starts, stops or measures servers itself.
@@ -67,10 +67,10 @@ impl Case {
         id: &'static str,
         clause: &'static str,
         summary: &'static str,
-        run: fn(&mut Trial) -> Outcome,
+        run: fn(&mut CaseContext) -> Outcome,
     ) -> Self {
         let traits = Traits { launches: true, alone: false, idles: false, quick: false };
-        Self { id, clause, level: Level::Must, summary, traits, run: Run::WithTrial(run) }
+        Self { id, clause, level: Level::Must, summary, traits, run: Run::WithContext(run) }
     }
 
     /// The same, weighing only as a SHOULD.

@@ -44,7 +44,7 @@ pub enum ExpectationError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// What the system sent.
         source: io::Error,
     },
     /// The file is not in the form of expectations.

@@ -28,14 +28,14 @@ impl Stretch {
     /// and this stretch together took long, and neither the server nor this
     /// thread had much to do or had to wait for a processor. If the system does
     /// not tell, the server counts as busy.
-    pub(crate) fn was_leisurely(&self, start: Duration, pid: u32) -> bool {
+    pub(crate) fn was_mostly_waiting(&self, start: Duration, pid: u32) -> bool {
         let elapsed = self.began.elapsed() + start;
         let own = own_time().saturating_sub(self.own);
-        is_leisurely(elapsed, own + Demand::look(pid).map_or(elapsed, Demand::wanted))
+        waits_mostly(elapsed, own + Demand::look(pid).map_or(elapsed, Demand::wanted))
     }
 }
 
-fn is_leisurely(elapsed: Duration, busy: Duration) -> bool {
+fn waits_mostly(elapsed: Duration, busy: Duration) -> bool {
     elapsed >= SLOW && busy < elapsed / BUSY_PART
 }
 
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn what_took_long_and_did_little_was_leisurely() {
         let leisurely = |elapsed, busy| {
-            is_leisurely(Duration::from_millis(elapsed), Duration::from_millis(busy))
+            waits_mostly(Duration::from_millis(elapsed), Duration::from_millis(busy))
         };
         assert!(leisurely(100, 24) && leisurely(1000, 0));
         assert!(!leisurely(100, 25) && !leisurely(99, 0));
@@ -154,9 +154,9 @@ mod tests {
     fn starting_belongs_to_the_stretch() {
         let (own, hour) = (std::process::id(), Duration::from_secs(3600));
         let stretch = Stretch::begin();
-        assert!(stretch.was_leisurely(hour, own));
+        assert!(stretch.was_mostly_waiting(hour, own));
         // One of which the system does not tell counts as busy.
-        assert!(!stretch.was_leisurely(hour, u32::MAX));
-        assert!(!Stretch::begin().was_leisurely(Duration::ZERO, own), "it took no time");
+        assert!(!stretch.was_mostly_waiting(hour, u32::MAX));
+        assert!(!Stretch::begin().was_mostly_waiting(Duration::ZERO, own), "it took no time");
     }
 }

@@ -1,18 +1,18 @@
 //! The cases that decide whether a chat server keeps `docs/spec.md`.
 //!
 //! ```no_run
-//! use zillions_conformance::{Options, Subject, Unobserved, run};
+//! use zillions_conformance::{Options, Target, Unobserved, run};
 //! use zillions_harness::Launch;
 //!
 //! let launch = Launch::executable("./impls/std-mpsc/target/release/server")?;
-//! let report = run(&Subject::launch("std-mpsc", launch), &Options::default(), &mut Unobserved)?;
+//! let report = run(&Target::launch("std-mpsc", launch), &Options::default(), &mut Unobserved)?;
 //! println!("{}: {}", report.name, report.verdict.as_str());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Rooms: [`spec`] reads the clauses, [`case`] says what a case is and
 //! `cases/` holds them, one file per group; [`client`] is one connection,
-//! [`room`] a server with its clients in one loop, [`trial`] what one case may
+//! [`fixture`] a server with its clients in one loop, [`trial`] what one case may
 //! use; [`runner`] runs cases, [`report`] holds what they found, [`render`]
 //! writes it. Measuring never formats, and formatting never measures.
 //!
@@ -22,17 +22,17 @@ mod attempt;
 pub mod case;
 mod cases;
 pub mod client;
+pub mod context;
 pub mod expectations;
+pub mod fixture;
 mod leisure;
 pub mod options;
 pub mod render;
 pub mod report;
-pub mod room;
 pub mod runner;
 pub mod spec;
-pub mod subject;
 mod tagged;
-pub mod trial;
+pub mod target;
 pub mod verdict;
 
 pub use case::{Case, SelectionError, select};
@@ -40,6 +40,6 @@ pub use cases::all as all_cases;
 pub use expectations::{ExpectationError, Expectations, KnownFailure};
 pub use options::Options;
 pub use report::{CaseReport, CheckReport, FailureReport, TargetReport, exit_code};
-pub use runner::{Event, Observer, Unobserved, run};
-pub use subject::{Reach, Subject};
+pub use runner::{Observer, SuiteEvent, Unobserved, run};
+pub use target::{Access, Target};
 pub use verdict::{Level, Verdict};

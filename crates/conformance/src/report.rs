@@ -1,6 +1,6 @@
 //! What a run of the suite has found out, in the form that is written as JSON.
 //!
-//! `docs/schema/check-1.json` is this form as a JSON Schema; a test keeps it fresh.
+//! `docs/schema/check-2.json` is this form as a JSON Schema; a test keeps it fresh.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -12,7 +12,7 @@ use crate::spec::{self, Obligation};
 use crate::verdict::{Excerpt, Level, Outcome, Stop, Verdict};
 
 /// Name and version of the form.
-pub const SCHEMA: &str = "zillions.check/1";
+pub const SCHEMA: &str = "zillions.check/2";
 
 /// The JSON Schema of [`CheckReport`], as it is published in `docs/schema/`.
 ///
@@ -26,9 +26,9 @@ pub fn json_schema() -> String {
 
 /// The results of `zillions check`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(title = "zillions.check/1")]
+#[schemars(title = "zillions.check/2")]
 pub struct CheckReport {
-    /// Always `zillions.check/1`.
+    /// Always `zillions.check/2`.
     pub schema: String,
     /// Version of the tool.
     pub version: String,
@@ -88,7 +88,7 @@ pub struct FailureReport {
     /// What should have come.
     pub expected: String,
     /// What came.
-    pub came: String,
+    pub actual: String,
     /// The connection that saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
@@ -226,12 +226,12 @@ pub(crate) fn case_report(
         Err(Stop::Fail(failure)) => {
             let clause = failure.clause.and_then(spec::clause).unwrap_or_else(|| case.clause());
             report.verdict = failed(case, failure.clause.is_some(), clause.obligation);
-            report.detail = format!("expected {}; {}", failure.expected, failure.came);
+            report.detail = format!("expected {}; {}", failure.expected, failure.actual);
             report.failure = Some(FailureReport {
                 clause: clause.id.to_owned(),
                 clause_text: clause.text.to_owned(),
                 expected: failure.expected,
-                came: failure.came,
+                actual: failure.actual,
                 connection: failure.connection,
                 bytes: failure.bytes.map(BytesReport::from),
                 log: failure.log,
@@ -366,14 +366,14 @@ mod tests {
 
     #[test]
     fn the_published_schema_is_that_of_the_code() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/check-1.json");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/check-2.json");
         if std::env::var_os("UPDATE_SCHEMA").is_some() {
             fs::create_dir_all(path.parent().expect("a folder")).expect("make the folder");
             fs::write(&path, json_schema()).expect("write the schema");
         }
         assert!(
             fs::read_to_string(&path).unwrap_or_default() == json_schema(),
-            "docs/schema/check-1.json is out of date: \
+            "docs/schema/check-2.json is out of date: \
              run UPDATE_SCHEMA=1 cargo test -p zillions-conformance --lib"
         );
     }

@@ -8,19 +8,19 @@ use std::thread;
 use std::time::Instant;
 
 use crate::case::{Case, Run, SelectionError, select};
+use crate::context::{CaseContext, Shared};
 use crate::options::Options;
 use crate::report::{CaseReport, TargetReport, case_report, target_verdict};
-use crate::subject::{Reach, Subject};
-use crate::trial::{Shared, Trial};
+use crate::target::{Access, Target};
 use crate::verdict::{Outcome, Stop};
 
 /// Something that happened during a run.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum SuiteEvent<'a> {
     /// The cases that will be run.
     Started {
         /// On what.
-        subject: &'a Subject,
+        target: &'a Target,
         /// In the order of the suite.
         cases: &'a [&'static Case],
     },
@@ -39,7 +39,7 @@ pub enum Event<'a> {
 /// Watches a run: a progress display, or a test.
 pub trait Observer {
     /// Called on the thread that called [`run`], in the order of time.
-    fn event(&mut self, event: Event<'_>);
+    fn event(&mut self, event: SuiteEvent<'_>);
 }
 
 /// Watches nothing.
@@ -47,7 +47,7 @@ pub trait Observer {
 pub struct Unobserved;
 
 impl Observer for Unobserved {
-    fn event(&mut self, _event: Event<'_>) {}
+    fn event(&mut self, _event: SuiteEvent<'_>) {}
 }
 
 enum Message {
@@ -57,9 +57,9 @@ enum Message {
 
 /// How many times more cases run side by side if the server takes its time and
 /// does nothing meanwhile: they mostly wait for that.
-const JOBS_FACTOR_LEISURELY: usize = 4;
+const JOBS_FACTOR_WAITING: usize = 4;
 
-/// Runs the cases that `options` choose on `subject`.
+/// Runs the cases that `options` choose on `target`.
 ///
 /// The first case runs alone, so that a server that does not start at all is
 /// found out at once; those that measure time or memory run at the end, with none beside
@@ -68,14 +68,14 @@ const JOBS_FACTOR_LEISURELY: usize = 4;
 /// # Errors
 /// When the patterns for cases choose nothing.
 pub fn run(
-    subject: &Subject,
+    target: &Target,
     options: &Options,
     observer: &mut dyn Observer,
 ) -> Result<TargetReport, SelectionError> {
     let cases = select(&options.case_globs, options.quick)?;
     let began = Instant::now();
-    observer.event(Event::Started { subject, cases: &cases });
-    let shared = Arc::new(Shared::new(subject.clone(), options.clone()));
+    observer.event(SuiteEvent::Started { target, cases: &cases });
+    let shared = Arc::new(Shared::new(target.clone(), options.clone()));
     let mut reports: Vec<Option<CaseReport>> = vec![None; cases.len()];
 
     let indices: Vec<usize> = (0..cases.len()).collect();
@@ -84,10 +84,10 @@ pub fn run(
         rest.iter().partition(|&&index| cases[index].traits.alone);
     let (idling, busy): (Vec<usize>, Vec<usize>) =
         together.iter().partition(|&&index| cases[index].traits.idles);
-    let jobs = match subject.reach {
-        Reach::Launch(_) => options.jobs.max(1),
+    let jobs = match target.access {
+        Access::Launch(_) => options.jobs.max(1),
         // All cases share the one server that runs there.
-        Reach::Connect(_) => 1,
+        Access::Connect(_) => 1,
     };
     let mut run = |plan: Plan<'_>| run_plan(&shared, &cases, &plan, &mut reports, observer);
     run(Plan { beside: &[], phases: &[Phase::of(first, 1)] });
@@ -95,15 +95,15 @@ pub fn run(
     if jobs == 1 {
         run(Plan { beside: &[], phases: &[Phase::of(&busy, 1), Phase::of(&idling, 1), alone] });
     } else {
-        let jobs = if shared.is_leisurely() { jobs * JOBS_FACTOR_LEISURELY } else { jobs };
+        let jobs = if shared.waits_mostly() { jobs * JOBS_FACTOR_WAITING } else { jobs };
         run(Plan { beside: &idling, phases: &[Phase::of(&busy, jobs), alone] });
     }
     shared.end_those_ahead();
 
     let reports: Vec<CaseReport> = reports.into_iter().flatten().collect();
     Ok(TargetReport {
-        name: subject.name.clone(),
-        command: subject.command(),
+        name: target.name.clone(),
+        command: target.command(),
         verdict: target_verdict(&reports, options.strict),
         seconds: began.elapsed().as_secs_f64(),
         cases: reports,
@@ -130,7 +130,7 @@ impl<'a> Phase<'a> {
     }
 
     fn run(&self, shared: &Arc<Shared>, run_one: &(dyn Fn(usize) + Sync)) {
-        if self.starts_ahead && shared.is_leisurely() && shared.over().is_none() {
+        if self.starts_ahead && shared.waits_mostly() && shared.over().is_none() {
             shared.start_ahead(self.cases.len());
         }
         let next = AtomicUsize::new(0);
@@ -174,9 +174,9 @@ fn run_plan(
         });
         for message in receiver {
             match message {
-                Message::Started(case) => observer.event(Event::CaseStarted { case }),
+                Message::Started(case) => observer.event(SuiteEvent::CaseStarted { case }),
                 Message::Finished(index, report) => {
-                    observer.event(Event::CaseFinished { report: &report });
+                    observer.event(SuiteEvent::CaseFinished { report: &report });
                     reports[index] = Some(*report);
                 }
             }
@@ -188,16 +188,16 @@ fn run_case(shared: &Arc<Shared>, case: &'static Case) -> CaseReport {
     let began = Instant::now();
     let outcome = match obstacle(shared, case) {
         Some(stop) => Err(stop),
-        None => play(Trial::new(Arc::clone(shared), case), case),
+        None => play(CaseContext::new(Arc::clone(shared), case), case),
     };
     let options = &shared.options;
     let rounds =
         if options.rounds == 1 { String::new() } else { format!(" --rounds {}", options.rounds) };
     let rerun = format!(
         "zillions check {} --case {} --seed {}{rounds}",
-        shared.subject.argument, case.id, options.seed
+        shared.target.argument, case.id, options.seed
     );
-    let known = shared.subject.expectations.reason(case);
+    let known = shared.target.expectations.reason(case);
     let report = case_report(case, outcome, began.elapsed().as_secs_f64(), known, rerun);
     if report.failure.is_some() {
         shared.a_case_failed.store(true, Ordering::Relaxed);
@@ -206,7 +206,7 @@ fn run_case(shared: &Arc<Shared>, case: &'static Case) -> CaseReport {
 }
 
 fn obstacle(shared: &Shared, case: &Case) -> Option<Stop> {
-    if case.traits.launches && matches!(shared.subject.reach, Reach::Connect(_)) {
+    if case.traits.launches && matches!(shared.target.access, Access::Connect(_)) {
         return Some(Stop::Skip(
             "needs a server that the suite starts itself: give it the executable".to_owned(),
         ));
@@ -214,10 +214,10 @@ fn obstacle(shared: &Shared, case: &Case) -> Option<Stop> {
     shared.over()
 }
 
-fn play(mut trial: Trial, case: &Case) -> Outcome {
+fn play(mut context: CaseContext, case: &Case) -> Outcome {
     let played = catch_unwind(AssertUnwindSafe(|| match case.run {
-        Run::InRoom(act) => trial.in_room(act),
-        Run::WithTrial(act) => act(&mut trial),
+        Run::WithFixture(act) => context.with_fixture(act),
+        Run::WithContext(act) => act(&mut context),
     }));
     played.unwrap_or_else(|panic| Err(Stop::Error(format!("the case panicked: {}", text(&*panic)))))
 }
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn cases_that_start_servers_are_skipped_where_one_runs() {
         let address = "127.0.0.1:1".parse().expect("an address");
-        let shared = Shared::new(Subject::connect(address), Options::default());
+        let shared = Shared::new(Target::connect(address), Options::default());
         for case in cases::all() {
             let skipped = matches!(obstacle(&shared, case), Some(Stop::Skip(_)));
             assert_eq!(skipped, case.traits.launches, "{}", case.id);

@@ -20,7 +20,7 @@ pub(crate) struct Tag {
 /// What the body of a received frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// A tagged message of this room, every byte right.
+    /// A tagged message of this fixture, every byte right.
     Tagged(Tag),
     /// It begins like one and differs from what was sent at this offset.
     Damaged(Tag, usize),

@@ -86,7 +86,7 @@ pub struct Failure {
     /// What should have come.
     pub expected: String,
     /// What came instead.
-    pub came: String,
+    pub actual: String,
     /// The clause that is broken, where it is not the one that the case tests:
     /// a server that dies breaks LIFE-1 whatever was being tested.
     pub clause: Option<&'static str>,
@@ -109,10 +109,10 @@ pub struct Excerpt {
 
 impl Stop {
     /// A failure: `expected` should have come, `came` came.
-    pub fn fail(expected: impl Into<String>, came: impl Into<String>) -> Self {
+    pub fn fail(expected: impl Into<String>, actual: impl Into<String>) -> Self {
         Self::Fail(Box::new(Failure {
             expected: expected.into(),
-            came: came.into(),
+            actual: actual.into(),
             ..Failure::default()
         }))
     }
@@ -198,7 +198,7 @@ mod tests {
     fn a_failure_can_count_against_another_clause_and_back() {
         let clause = |stop: Stop| match stop {
             Stop::Fail(failure) => {
-                assert_eq!((&*failure.expected, &*failure.came), ("a server", "none"));
+                assert_eq!((&*failure.expected, &*failure.actual), ("a server", "none"));
                 failure.clause
             }
             other => panic!("no failure any more: {other:?}"),

@@ -39,7 +39,7 @@ impl Checks {
             // The suite does not speak its protocol. Every delivery is verified in the trials.
             return Gate::default();
         }
-        let Some(subject) = candidate.and_then(|candidate| candidate.subject.as_ref()) else {
+        let Some(target) = candidate.and_then(|candidate| candidate.check_target.as_ref()) else {
             return refused("it cannot be started".to_owned());
         };
         let name = self.file_name(record);
@@ -47,7 +47,7 @@ impl Checks {
             return Gate { conformance: Some(conformance), refusal: None };
         }
         let options = Options { quick: true, ..Options::default() };
-        let report = match zillions_conformance::run(subject, &options, &mut Unobserved) {
+        let report = match zillions_conformance::run(target, &options, &mut Unobserved) {
             Ok(report) => report,
             Err(error) => return refused(error.to_string()),
         };

@@ -13,7 +13,7 @@ use std::process::Command;
 
 use clap::Args;
 use zillions_bench::{Target, program};
-use zillions_conformance::Subject;
+use zillions_conformance::Target as CheckTarget;
 use zillions_harness::broker::Protocol;
 use zillions_harness::{Broker, Launch, PortLease, Server, StartOptions};
 use zillions_report::record::{CostsRecord, TargetRecord, TargetStatus};
@@ -155,7 +155,7 @@ fn candidate(peer: Peer) -> Result<Candidate, Failure> {
             reason: format!("there is no executable '{}'", program.display()),
             remedy: remedy.to_owned(),
         };
-        return Ok(Candidate { target: Target { record, launch: None }, subject: None });
+        return Ok(Candidate { target: Target { record, launch: None }, check_target: None });
     };
     launch.arguments = arguments.into_iter().map(Into::into).collect();
     launch.broker = broker;
@@ -166,11 +166,12 @@ fn candidate(peer: Peer) -> Result<Candidate, Failure> {
         CostsRecord { binary_bytes: program::binary_bytes(&launch), ..CostsRecord::default() };
     if let Err(reason) = try_start(&launch) {
         record.status = TargetStatus::Skipped { reason, remedy: String::new() };
-        return Ok(Candidate { target: Target { record, launch: None }, subject: None });
+        return Ok(Candidate { target: Target { record, launch: None }, check_target: None });
     }
     // The suite speaks the spec's frames; brokers are verified by the trials alone.
-    let subject = broker.is_none().then(|| Subject::launch(record.name.clone(), launch.clone()));
-    Ok(Candidate { target: Target { record, launch: Some(launch) }, subject })
+    let check_target =
+        broker.is_none().then(|| CheckTarget::launch(record.name.clone(), launch.clone()));
+    Ok(Candidate { target: Target { record, launch: Some(launch) }, check_target })
 }
 
 /// Starts it once: an engine that this kernel does not have, or an option that this version does

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use zillions_bench::{Target, program};
-use zillions_conformance::Subject;
+use zillions_conformance::Target as CheckTarget;
 use zillions_harness::Launch;
 use zillions_harness::manifest::{Entry, QueueLimit};
 use zillions_report::record::{CostsRecord, SourceRecord, TargetRecord, TargetStatus};
@@ -22,7 +22,7 @@ const BUILD_SECONDS_MAX: f64 = 1800.0;
 pub(super) struct Candidate {
     pub(super) target: Target,
     /// `None` for what cannot be started.
-    pub(super) subject: Option<Subject>,
+    pub(super) check_target: Option<CheckTarget>,
 }
 
 /// What was named, in that order; what cannot be started is marked as skipped.
@@ -61,8 +61,8 @@ fn executable(name: String, launch: Launch) -> Result<Candidate, Failure> {
         },
         ..TargetRecord::default()
     };
-    let subject = Some(Subject::launch(name, launch.clone()));
-    Ok(Candidate { target: Target { record, launch: Some(launch) }, subject })
+    let check_target = Some(CheckTarget::launch(name, launch.clone()));
+    Ok(Candidate { target: Target { record, launch: Some(launch) }, check_target })
 }
 
 fn of_entry(entry: &Entry, state: Option<State>) -> Result<Candidate, Failure> {
@@ -70,11 +70,11 @@ fn of_entry(entry: &Entry, state: Option<State>) -> Result<Candidate, Failure> {
         Some(State::Built { versions, first_seconds, .. }) => (versions.clone(), *first_seconds),
         _ => (Vec::new(), None),
     };
-    let (subject, status) = match startable(entry, state) {
-        Ok(subject) => (Some(subject), TargetStatus::Measured),
+    let (check_target, status) = match startable(entry, state) {
+        Ok(target) => (Some(target), TargetStatus::Measured),
         Err((reason, remedy)) => (None, TargetStatus::Skipped { reason, remedy }),
     };
-    let launch = subject.as_ref().and_then(|_| entry.launch().ok());
+    let launch = check_target.as_ref().and_then(|_| entry.launch().ok());
     let manifest = &entry.manifest;
     let sources =
         program::sources(&entry.directory, &manifest.sources).map_err(Failure::harness)?;
@@ -105,7 +105,7 @@ fn of_entry(entry: &Entry, state: Option<State>) -> Result<Candidate, Failure> {
         status,
         ..TargetRecord::default()
     };
-    Ok(Candidate { target: Target { record, launch }, subject })
+    Ok(Candidate { target: Target { record, launch }, check_target })
 }
 
 /// Empty for what cannot be started.
@@ -141,11 +141,11 @@ pub(super) fn keep_build_logs(
     Ok(())
 }
 
-/// The entry as a subject, or why it cannot be started and what to do about it.
-fn startable(entry: &Entry, state: Option<State>) -> Result<Subject, (String, String)> {
+/// The entry as a target of the suite, or why it cannot be started and what to do about it.
+fn startable(entry: &Entry, state: Option<State>) -> Result<CheckTarget, (String, String)> {
     match state {
         Some(State::Built { .. }) => {
-            check::subject(entry).map_err(|reason| (reason, String::new()))
+            check::target_of(entry).map_err(|reason| (reason, String::new()))
         }
         Some(State::Skipped { reason, install }) => Err((reason, install.unwrap_or_default())),
         Some(State::Failed { reason, log, .. }) => {

@@ -3,29 +3,29 @@
 use rand::RngExt;
 
 use super::fanout::equal_at_once;
-use crate::room::Room;
+use crate::fixture::Fixture;
 use crate::verdict::{Note, Outcome};
 
-pub(super) fn random_body(room: &mut Room, length: usize) -> Vec<u8> {
-    (0..length).map(|_| room.rng.random()).collect()
+pub(super) fn random_body(fixture: &mut Fixture, length: usize) -> Vec<u8> {
+    (0..length).map(|_| fixture.rng.random()).collect()
 }
 
-pub(super) fn every_length(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
-    let bodies: Vec<Vec<u8>> = (0..=255).map(|length| random_body(room, length)).collect();
-    room.exchange(clients[0], &bodies, &clients)?;
+pub(super) fn every_length(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
+    let bodies: Vec<Vec<u8>> = (0..=255).map(|length| random_body(fixture, length)).collect();
+    fixture.exchange(clients[0], &bodies, &clients)?;
     Ok(Note::new())
 }
 
 /// Lengths at the ends of what one byte can say, signed or not.
 const EDGES: [usize; 6] = [0, 1, 127, 128, 254, 255];
 
-pub(super) fn every_pair(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
+pub(super) fn every_pair(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
     for first in EDGES {
         for second in EDGES {
-            let bodies = [random_body(room, first), random_body(room, second)];
-            room.exchange(clients[0], &bodies, &clients)?;
+            let bodies = [random_body(fixture, first), random_body(fixture, second)];
+            fixture.exchange(clients[0], &bodies, &clients)?;
         }
     }
     Ok(Note::new())
@@ -62,8 +62,8 @@ const TAKEN_FOR_MORE: [&[u8]; 20] = [
 const BEGINNINGS: [&[u8]; 4] =
     [b"GET / HTTP/1.1\r\n", b"HELO there\r\n", b"\x16\x03\x01", b"PROXY TCP4 "];
 
-pub(super) fn every_byte(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
+pub(super) fn every_byte(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
     let mut bodies: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
     // Rotations by 17 and its neighbours put every value near every place.
     bodies.extend(
@@ -74,14 +74,14 @@ pub(super) fn every_byte(room: &mut Room) -> Outcome {
     bodies.extend([0x00, 0x0a, 0x0d, 0x7f, 0x80, 0xff].map(|byte| vec![byte; 255]));
     bodies.extend([&b"\r\n"[..], b"\n\n\n", b"\0\0\0\0", b"end\n", b"\x01\x01\x01"].map(Vec::from));
     bodies.extend(TAKEN_FOR_MORE.map(Vec::from));
-    room.exchange(clients[0], &bodies, &clients)?;
+    fixture.exchange(clients[0], &bodies, &clients)?;
     for beginning in BEGINNINGS {
         let mut body = beginning[1..].to_vec();
         body.resize(usize::from(beginning[0]), b' ');
-        let newcomer = room.connect("client whose first bytes look like another protocol")?;
-        room.exchange(newcomer, &[body], &[newcomer])?;
-        room.close(newcomer);
-        clients.iter().for_each(|&client| drop(room.recorder.take_plain(client)));
+        let newcomer = fixture.connect("client whose first bytes look like another protocol")?;
+        fixture.exchange(newcomer, &[body], &[newcomer])?;
+        fixture.close(newcomer);
+        clients.iter().for_each(|&client| drop(fixture.recorder.take_plain(client)));
     }
     Ok(Note::new())
 }
@@ -90,19 +90,19 @@ pub(super) fn every_byte(room: &mut Room) -> Outcome {
 /// these meet is chance.
 const EMPTIES_AT_ONCE: usize = 40;
 
-pub(super) fn empty_message(room: &mut Room) -> Outcome {
-    let clients = room.join(3, "client")?;
+pub(super) fn empty_message(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(3, "client")?;
     let rows: [&[&[u8]]; 5] =
         [&[b""], &[b"", b"a"], &[b"a", b"", b"b"], &[b"", b"", b""], &[b"", b"b", b""]];
     for _ in 0..10 {
         for row in rows {
             let bodies: Vec<Vec<u8>> = row.iter().map(|body| body.to_vec()).collect();
-            room.exchange(clients[1], &bodies, &clients)?;
+            fixture.exchange(clients[1], &bodies, &clients)?;
         }
     }
     for round in 0..EMPTIES_AT_ONCE {
         let pair = [clients[round % clients.len()], clients[(round + 1) % clients.len()]];
-        equal_at_once(room, &pair, b"", &clients)?;
+        equal_at_once(fixture, &pair, b"", &clients)?;
     }
     Ok(Note::new())
 }

@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, FENCE_BYTES, Flood, IN_FLIGHT_MAX, Pressure, Room};
+use crate::fixture::{ClientIndex, FENCE_BYTES, Fixture, Flood, IN_FLIGHT_MAX, OverloadResponse};
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
 
@@ -89,101 +89,111 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-fn whole_messages_only(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
-    let slow = room.connect_with("client that stops reading", ConnectOptions::SMALL)?;
-    room.settle(clients[0], &[clients[0], clients[1], slow])?;
-    let pressure = room.press(&clients[..1], slow, &clients)?;
-    room.check_violations()?;
-    whole_short_messages(room, clients[0])?;
-    Ok(pressure.to_string())
+fn whole_messages_only(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
+    let slow = fixture.connect_with("client that stops reading", ConnectOptions::SMALL)?;
+    fixture.await_served(clients[0], &[clients[0], clients[1], slow])?;
+    let response = fixture.overload(&clients[..1], slow, &clients)?;
+    fixture.check_violations()?;
+    whole_short_messages(fixture, clients[0])?;
+    Ok(response.to_string())
 }
 
 /// A socket cuts what is written to it once, when it is full: many sockets, and frames so
 /// short that some of the cuts come right behind a header.
-fn whole_short_messages(room: &mut Room, sender: ClientIndex) -> Result<(), Stop> {
+fn whole_short_messages(fixture: &mut Fixture, sender: ClientIndex) -> Result<(), Stop> {
     let mut stalled = Vec::with_capacity(MANY_CUT);
     for _ in 0..MANY_CUT {
-        let client = room.connect_with("one of many that stop reading", ConnectOptions::SMALL)?;
-        room.settle(sender, &[client])?;
-        room.set_reading(client, false)?;
+        let client =
+            fixture.connect_with("one of many that stop reading", ConnectOptions::SMALL)?;
+        fixture.await_served(sender, &[client])?;
+        fixture.set_reading(client, false)?;
         // Each is at another place of a frame when its socket is full.
-        let length = room.rng.random_range(TAG_BYTES..=3 * TAG_BYTES);
-        room.deliver(&[(sender, length)], &[sender])?;
+        let length = fixture.rng.random_range(TAG_BYTES..=3 * TAG_BYTES);
+        fixture.deliver(&[(sender, length)], &[sender])?;
         stalled.push(client);
     }
-    past_those_who_stall(room, sender, &stalled, TAG_BYTES)?;
+    past_those_who_stall(fixture, sender, &stalled, TAG_BYTES)?;
     for &client in &stalled {
-        room.set_reading(client, true)?;
+        fixture.set_reading(client, true)?;
     }
-    room.insist(sender, &[sender], "a message beside clients that read on")?;
-    all_drain_again(room, sender, &mut stalled)?;
-    room.check_violations()
+    fixture.send_until_delivered(sender, &[sender], "a message beside clients that read on")?;
+    all_drain_again(fixture, sender, &mut stalled)?;
+    fixture.check_violations()
 }
 
 /// Delivers with four under way until the volume is reached.
 fn low_load(
-    room: &mut Room,
+    fixture: &mut Fixture,
     senders: &[ClientIndex],
     to: &[ClientIndex],
     volume: (u64, f64),
 ) -> Outcome {
-    let volume = room.trial.volume(volume.0, volume.1);
+    let volume = fixture.context.volume(volume.0, volume.1);
     let started = Instant::now();
-    let begun = room.recorder.deliveries();
+    let begun = fixture.recorder.deliveries();
     let window: Vec<(ClientIndex, usize)> =
         senders.iter().cycle().take(IN_FLIGHT_MAX).map(|&sender| (sender, 24)).collect();
-    while room.recorder.deliveries() - begun < volume.deliveries && started.elapsed() < volume.time
+    while fixture.recorder.deliveries() - begun < volume.deliveries
+        && started.elapsed() < volume.time
     {
-        room.deliver(&window, to)?;
+        fixture.deliver(&window, to)?;
     }
-    Ok(format!("{} deliveries", room.recorder.deliveries() - begun))
+    Ok(format!("{} deliveries", fixture.recorder.deliveries() - begun))
 }
 
-fn none_alone(room: &mut Room) -> Outcome {
-    let client = room.join(1, "sole client")?;
-    let note = low_load(room, &client, &client, (MANY_OF_ONE, 2.0))?;
+fn none_alone(fixture: &mut Fixture) -> Outcome {
+    let client = fixture.join(1, "sole client")?;
+    let note = low_load(fixture, &client, &client, (MANY_OF_ONE, 2.0))?;
     // One after the other, so that nothing comes behind it that could push it on.
     let started = Instant::now();
-    let begun = room.client(client[0]).bytes_received();
-    while room.client(client[0]).bytes_received() - begun < LOCK_STEP_BYTES
+    let begun = fixture.client(client[0]).bytes_received();
+    while fixture.client(client[0]).bytes_received() - begun < LOCK_STEP_BYTES
         && started.elapsed() < LOCK_STEP_TIME
     {
-        room.deliver(&[(client[0], 250)], &client)?;
+        fixture.deliver(&[(client[0], 250)], &client)?;
     }
     Ok(note)
 }
 
-fn none_at_low_load(room: &mut Room) -> Outcome {
-    let clients = room.join(6, "client")?;
-    low_load(room, &clients[..IN_FLIGHT_MAX], &clients, (40_000, 2.0))
+fn none_at_low_load(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(6, "client")?;
+    low_load(fixture, &clients[..IN_FLIGHT_MAX], &clients, (40_000, 2.0))
 }
 
-fn none_after_silence(room: &mut Room) -> Outcome {
-    let clients = room.join(3, "client")?;
+fn none_after_silence(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(3, "client")?;
     for turn in 0..2 {
-        room.pump_until(SILENCE, |_| false)?;
-        room.deliver(&[(clients[turn], 30); IN_FLIGHT_MAX], &clients)?;
+        fixture.pump_until(SILENCE, |_| false)?;
+        fixture.deliver(&[(clients[turn], 30); IN_FLIGHT_MAX], &clients)?;
     }
     Ok(Note::new())
 }
 
-fn none_after_recovery(room: &mut Room) -> Outcome {
-    let client = room.join(1, "client")?[0];
-    let slow = room.connect_with("client that stops reading", ConnectOptions::SMALL)?;
+fn none_after_recovery(fixture: &mut Fixture) -> Outcome {
+    let client = fixture.join(1, "client")?[0];
+    let slow = fixture.connect_with("client that stops reading", ConnectOptions::SMALL)?;
     let (mut late, mut in_time) = (0, 0);
     for _ in 0..RECOVERIES {
-        room.settle(client, &[client, slow])?;
-        let missing = |room: &Room| room.recorder.tally(slow, client).missing();
-        let before = missing(room);
-        past_those_who_stall(room, client, &[slow], BACKLOG_LENGTH)?;
-        room.insist(client, &[client], "a message beside a client that does not read")?;
-        let first = first_after_recovery(room, client, &[slow])?;
-        if room.client(slow).end().is_some() {
+        fixture.await_served(client, &[client, slow])?;
+        let missing = |fixture: &Fixture| fixture.recorder.tally(slow, client).missing();
+        let before = missing(fixture);
+        past_those_who_stall(fixture, client, &[slow], BACKLOG_LENGTH)?;
+        fixture.send_until_delivered(
+            client,
+            &[client],
+            "a message beside a client that does not read",
+        )?;
+        let first = first_after_recovery(fixture, client, &[slow])?;
+        if fixture.client(slow).end().is_some() {
             return Ok("the slow client was disconnected".to_owned());
         }
-        room.insist(client, &[slow], "a message for a client that drains again")?;
-        let dropped = missing(room) - before;
+        fixture.send_until_delivered(
+            client,
+            &[slow],
+            "a message for a client that drains again",
+        )?;
+        let dropped = missing(fixture) - before;
         in_time += u32::from(first.is_none() && dropped > 0);
         if in_time == RECOVERIES_IN_TIME {
             return Ok(format!("{dropped} messages dropped before"));
@@ -191,7 +201,7 @@ fn none_after_recovery(room: &mut Room) -> Outcome {
         late += u32::from(first.is_some());
         if late == LATE_RECOVERIES {
             let expected = "the first message after a client has caught up";
-            return Err(room.failure(slow, expected, format!("only later ones, {late} times")));
+            return Err(fixture.failure(slow, expected, format!("only later ones, {late} times")));
         }
     }
     Ok("it lost none before".to_owned())
@@ -200,134 +210,142 @@ fn none_after_recovery(room: &mut Room) -> Outcome {
 /// Those who stalled read on until nothing comes any more. Then a message is sent, and
 /// who of them has not got it when again nothing comes is returned, if there is one.
 fn first_after_recovery(
-    room: &mut Room,
+    fixture: &mut Fixture,
     sender: ClientIndex,
     stalled: &[ClientIndex],
 ) -> Result<Option<ClientIndex>, Stop> {
     for &client in stalled {
-        room.set_reading(client, true)?;
+        fixture.set_reading(client, true)?;
     }
-    until_quiet(room, stalled)?;
-    let first = room.say(sender, FENCE_BYTES);
-    room.flush()?;
-    until_quiet(room, stalled)?;
+    until_quiet(fixture, stalled)?;
+    let first = fixture.send(sender, FENCE_BYTES);
+    fixture.flush()?;
+    until_quiet(fixture, stalled)?;
     let without = |&client: &ClientIndex| {
-        room.client(client).end().is_none() && !room.recorder.tally(client, sender).has(first)
+        fixture.client(client).end().is_none() && !fixture.recorder.tally(client, sender).has(first)
     };
     Ok(stalled.iter().copied().find(without))
 }
 
 /// A flood goes past clients that do not read.
 fn past_those_who_stall(
-    room: &mut Room,
+    fixture: &mut Fixture,
     sender: ClientIndex,
     stalled: &[ClientIndex],
     length: usize,
 ) -> Result<(), Stop> {
     for &client in stalled {
-        room.set_reading(client, false)?;
+        fixture.set_reading(client, false)?;
     }
     let flood =
         Flood { senders: vec![sender], steady: true, bytes: BACKLOG_BYTES, lengths: [length; 2] };
-    room.flood(&flood, BACKLOG_TIME).map(|_| ())
+    fixture.flood(&flood, BACKLOG_TIME).map(|_| ())
 }
 
 /// Waits until nothing comes any more.
-fn until_quiet(room: &mut Room, clients: &[ClientIndex]) -> Result<(), Stop> {
-    let received = |room: &Room| -> u64 {
-        clients.iter().map(|&client| room.client(client).bytes_received()).sum()
+fn until_quiet(fixture: &mut Fixture, clients: &[ClientIndex]) -> Result<(), Stop> {
+    let received = |fixture: &Fixture| -> u64 {
+        clients.iter().map(|&client| fixture.client(client).bytes_received()).sum()
     };
     loop {
-        let before = received(room);
-        if !room.pump_until(RECOVERED_AFTER, |room| received(room) > before)? {
+        let before = received(fixture);
+        if !fixture.pump_until(RECOVERED_AFTER, |fixture| received(fixture) > before)? {
             return Ok(());
         }
     }
 }
 
-fn end_for_each_of_many(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
+fn end_for_each_of_many(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
     let mut stalled = Vec::with_capacity(MANY_STALLED);
     for _ in 0..MANY_STALLED {
-        stalled.push(room.connect_with("client that stops reading", ConnectOptions::SMALL)?);
+        stalled.push(fixture.connect_with("client that stops reading", ConnectOptions::SMALL)?);
     }
-    room.settle(clients[0], &room.everyone())?;
+    fixture.await_served(clients[0], &fixture.everyone())?;
     for late in 1.. {
-        past_those_who_stall(room, clients[0], &stalled, BACKLOG_LENGTH)?;
-        room.insist(clients[0], &clients, "a message beside clients that do not read")?;
-        let without = first_after_recovery(room, clients[0], &stalled)?;
-        stalled.retain(|&client| room.client(client).end().is_none());
+        past_those_who_stall(fixture, clients[0], &stalled, BACKLOG_LENGTH)?;
+        fixture.send_until_delivered(
+            clients[0],
+            &clients,
+            "a message beside clients that do not read",
+        )?;
+        let without = first_after_recovery(fixture, clients[0], &stalled)?;
+        stalled.retain(|&client| fixture.client(client).end().is_none());
         let Some(without) = without else { break };
-        all_drain_again(room, clients[0], &mut stalled)?;
+        all_drain_again(fixture, clients[0], &mut stalled)?;
         if late == LATE_RECOVERIES {
             let expected = "a new message, once a client and many others drain again";
             let came = format!("only when another was sent behind it, {late} times in a row");
-            return Err(room.failure(without, expected, came));
+            return Err(fixture.failure(without, expected, came));
         }
     }
-    all_drain_again(room, clients[0], &mut stalled)?;
+    all_drain_again(fixture, clients[0], &mut stalled)?;
     Ok(format!("{} of {MANY_STALLED} were not disconnected", stalled.len()))
 }
 
 /// Each of `clients` gets a message, unless it is disconnected meanwhile (DROP-5).
 fn all_drain_again(
-    room: &mut Room,
+    fixture: &mut Fixture,
     sender: ClientIndex,
     clients: &mut Vec<ClientIndex>,
 ) -> Result<(), Stop> {
     loop {
-        let served = room.insist(sender, clients, "a message for a client that drains again");
+        let served = fixture.send_until_delivered(
+            sender,
+            clients,
+            "a message for a client that drains again",
+        );
         let asked = clients.len();
-        clients.retain(|&client| room.client(client).end().is_none());
+        clients.retain(|&client| fixture.client(client).end().is_none());
         if served.is_ok() || clients.len() == asked {
             return served;
         }
     }
 }
 
-fn end_with_their_cause(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
-    let mut notes: Vec<Pressure> = Vec::new();
+fn end_with_their_cause(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
+    let mut notes: Vec<OverloadResponse> = Vec::new();
     let started = Instant::now();
     for turn in 0..2 {
-        let lost = notes.iter().any(|pressure| matches!(pressure, Pressure::Dropped(_)));
+        let lost = notes.iter().any(|response| matches!(response, OverloadResponse::Dropped(_)));
         if turn > 0 && (!lost || started.elapsed() > REPEAT_TIME) {
             // A server that loses nothing will not do so the next time either.
             break;
         }
-        let slow = room.connect_with("client that stops reading", ConnectOptions::SMALL)?;
+        let slow = fixture.connect_with("client that stops reading", ConnectOptions::SMALL)?;
         let everyone = [clients[0], clients[1], slow];
-        room.settle(clients[0], &everyone)?;
+        fixture.await_served(clients[0], &everyone)?;
         for _ in 0..2 {
-            let pressure = room.press(&clients[..1], slow, &clients)?;
-            notes.push(pressure);
-            if pressure == Pressure::Disconnected {
+            let response = fixture.overload(&clients[..1], slow, &clients)?;
+            notes.push(response);
+            if response == OverloadResponse::Disconnected {
                 break;
             }
             // What was repeated for the slow one may still be under way to others.
-            room.settle(clients[0], &everyone)?;
-            room.deliver(&[(clients[0], 40); 40], &everyone)?;
-            room.deliver(&[(slow, 40), (clients[1], 40)], &everyone)?;
-            if !matches!(pressure, Pressure::Dropped(_)) {
+            fixture.await_served(clients[0], &everyone)?;
+            fixture.deliver(&[(clients[0], 40); 40], &everyone)?;
+            fixture.deliver(&[(slow, 40), (clients[1], 40)], &everyone)?;
+            if !matches!(response, OverloadResponse::Dropped(_)) {
                 break;
             }
         }
-        room.close(slow);
+        fixture.close(slow);
     }
-    overrun_those_who_read(room, &clients)?;
-    let notes: Vec<String> = notes.iter().map(Pressure::to_string).collect();
+    overrun_those_who_read(fixture, &clients)?;
+    let notes: Vec<String> = notes.iter().map(OverloadResponse::to_string).collect();
     Ok(notes.join("; "))
 }
 
 /// More at once than any queue holds, to clients that read all the time:
 /// afterwards nothing is lost any more.
-fn overrun_those_who_read(room: &mut Room, clients: &[ClientIndex]) -> Result<Note, Stop> {
+fn overrun_those_who_read(fixture: &mut Fixture, clients: &[ClientIndex]) -> Result<Note, Stop> {
     for _ in 0..3 {
         for _ in 0..400 {
-            room.say(clients[0], 40);
+            fixture.send(clients[0], 40);
         }
-        room.insist(clients[0], clients, "a message behind many")?;
-        room.deliver(&[(clients[0], 40), (clients[1], 40)], clients)?;
+        fixture.send_until_delivered(clients[0], clients, "a message behind many")?;
+        fixture.deliver(&[(clients[0], 40), (clients[1], 40)], clients)?;
     }
     Ok(Note::new())
 }

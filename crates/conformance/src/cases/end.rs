@@ -9,7 +9,7 @@ use leaving::{descriptors_given_back, threads_and_processes_given_back};
 
 use crate::case::Case;
 use crate::client::{ConnectOptions, End};
-use crate::room::{ClientIndex, Flood, IN_FLIGHT_MAX, Room};
+use crate::fixture::{ClientIndex, Fixture, Flood, IN_FLIGHT_MAX};
 use crate::verdict::{Note, Outcome, Stop};
 
 /// How many clients end their stream while messages wait for them.
@@ -96,83 +96,88 @@ pub(super) const CASES: &[Case] = &[
     .launching(),
 ];
 
-fn frames_before_end(room: &mut Room) -> Outcome {
-    let listeners = room.join(2, "listener")?;
+fn frames_before_end(fixture: &mut Fixture) -> Outcome {
+    let listeners = fixture.join(2, "listener")?;
     for turn in 0..50 {
-        let sender = room.connect("client that ends its stream")?;
+        let sender = fixture.connect("client that ends its stream")?;
         // Long ones do not fit into what a last look for what is left may read.
         let length = if turn % 2 == 0 { 100 } else { 255 };
-        send_and_end(room, sender, IN_FLIGHT_MAX as u32, length)?;
-        came_before_end(room, sender, IN_FLIGHT_MAX as u32, &listeners)?;
-        room.close(sender);
+        send_and_end(fixture, sender, IN_FLIGHT_MAX as u32, length)?;
+        came_before_end(fixture, sender, IN_FLIGHT_MAX as u32, &listeners)?;
+        fixture.close(sender);
     }
     Ok(Note::new())
 }
 
 fn send_and_end(
-    room: &mut Room,
+    fixture: &mut Fixture,
     sender: ClientIndex,
     count: u32,
     length: usize,
 ) -> Result<(), Stop> {
     for _ in 0..count {
-        room.say(sender, length);
+        fixture.send(sender, length);
     }
-    room.flush()?;
-    room.finish_sending(sender);
+    fixture.flush()?;
+    fixture.finish_sending(sender);
     Ok(())
 }
 
 fn came_before_end(
-    room: &mut Room,
+    fixture: &mut Fixture,
     sender: ClientIndex,
     count: u32,
     to: &[ClientIndex],
 ) -> Result<(), Stop> {
     let expected = format!("{count} whole messages that a client sent before it ended");
-    room.await_message(sender, count - 1, to, &expected)?;
+    fixture.await_message(sender, count - 1, to, &expected)?;
     for &receiver in to {
-        let received = room.recorder.tally(receiver, sender).received;
+        let received = fixture.recorder.tally(receiver, sender).received;
         if received != count {
-            return Err(room.failure(receiver, expected, format!("{received} of them")));
+            return Err(fixture.failure(receiver, expected, format!("{received} of them")));
         }
     }
     Ok(())
 }
 
-fn frame_before_close(room: &mut Room) -> Outcome {
-    let listeners = room.join(2, "listener")?;
+fn frame_before_close(fixture: &mut Fixture) -> Outcome {
+    let listeners = fixture.join(2, "listener")?;
     for _ in 0..50 {
-        let sender = room.connect("client that closes")?;
+        let sender = fixture.connect("client that closes")?;
         // One message only: the server's echo may meet a closed socket, and
         // the reset that answers it may overtake further ones.
-        room.say(sender, 100);
-        room.flush()?;
-        room.close(sender);
-        came_before_end(room, sender, 1, &listeners)?;
+        fixture.send(sender, 100);
+        fixture.flush()?;
+        fixture.close(sender);
+        came_before_end(fixture, sender, 1, &listeners)?;
     }
     Ok(Note::new())
 }
 
-fn echo_after_end(room: &mut Room) -> Outcome {
-    let listener = room.join(1, "listener")?[0];
+fn echo_after_end(fixture: &mut Fixture) -> Outcome {
+    let listener = fixture.join(1, "listener")?[0];
     for _ in 0..10 {
-        let sender = room.connect("client that ends its stream")?;
-        room.settle(sender, &[sender, listener])?;
-        let last = room.recorder.sent(sender) + IN_FLIGHT_MAX as u32 - 1;
-        send_and_end(room, sender, IN_FLIGHT_MAX as u32, 100)?;
-        room.await_message(sender, last, &[sender], "its own messages, after it ended its stream")?;
-        room.close(sender);
+        let sender = fixture.connect("client that ends its stream")?;
+        fixture.await_served(sender, &[sender, listener])?;
+        let last = fixture.recorder.sent(sender) + IN_FLIGHT_MAX as u32 - 1;
+        send_and_end(fixture, sender, IN_FLIGHT_MAX as u32, 100)?;
+        fixture.await_message(
+            sender,
+            last,
+            &[sender],
+            "its own messages, after it ended its stream",
+        )?;
+        fixture.close(sender);
     }
     Ok(Note::new())
 }
 
-fn close_after_end(room: &mut Room) -> Outcome {
-    let sender = room.join(1, "client that ends its stream")?[0];
-    send_and_end(room, sender, 1, 100)?;
-    let patience = room.trial.patience();
-    let ended = room.pump_until(patience, |room| room.client(sender).end().is_some())?;
-    match room.client(sender).end() {
+fn close_after_end(fixture: &mut Fixture) -> Outcome {
+    let sender = fixture.join(1, "client that ends its stream")?[0];
+    send_and_end(fixture, sender, 1, 100)?;
+    let patience = fixture.context.patience();
+    let ended = fixture.pump_until(patience, |fixture| fixture.client(sender).end().is_some())?;
+    match fixture.client(sender).end() {
         Some(End::EndOfFile) => Ok(Note::new()),
         end => {
             let came = match end {
@@ -180,103 +185,107 @@ fn close_after_end(room: &mut Room) -> Outcome {
                 _ => format!("still open after {:.0} s", patience.as_secs_f64()),
             };
             debug_assert!(ended || end.is_none());
-            Err(room.failure(sender, "the server closes its side, too", came))
+            Err(fixture.failure(sender, "the server closes its side, too", came))
         }
     }
 }
 
-fn backlog_after_end(room: &mut Room) -> Outcome {
-    let stayer = room.join(1, "stayer")?[0];
+fn backlog_after_end(fixture: &mut Fixture) -> Outcome {
+    let stayer = fixture.join(1, "stayer")?[0];
     let mut came = 0;
     for _ in 0..BACKLOG_ENDS {
-        let slow = end_with_a_backlog(room, stayer)?;
-        let before = room.client(slow).bytes_received();
-        room.set_reading(slow, true)?;
-        room.pump_until(BACKLOG_WAIT, |room| room.client(slow).end().is_some())?;
-        came += room.client(slow).bytes_received() - before;
-        room.check_violations()?;
-        room.close(slow);
+        let slow = end_with_a_backlog(fixture, stayer)?;
+        let before = fixture.client(slow).bytes_received();
+        fixture.set_reading(slow, true)?;
+        fixture.pump_until(BACKLOG_WAIT, |fixture| fixture.client(slow).end().is_some())?;
+        came += fixture.client(slow).bytes_received() - before;
+        fixture.check_violations()?;
+        fixture.close(slow);
     }
     Ok(format!("{} KiB came behind the end", came / 1024))
 }
 
-fn close_after_backlog(room: &mut Room) -> Outcome {
-    let stayer = room.join(1, "stayer")?[0];
-    let slow = end_with_a_backlog(room, stayer)?;
-    room.set_reading(slow, true)?;
-    let patience = room.trial.patience();
-    if room.pump_until(patience, |room| room.client(slow).end().is_some())? {
+fn close_after_backlog(fixture: &mut Fixture) -> Outcome {
+    let stayer = fixture.join(1, "stayer")?[0];
+    let slow = end_with_a_backlog(fixture, stayer)?;
+    fixture.set_reading(slow, true)?;
+    let patience = fixture.context.patience();
+    if fixture.pump_until(patience, |fixture| fixture.client(slow).end().is_some())? {
         return Ok(Note::new());
     }
     let came = format!("still open after {:.0} s", patience.as_secs_f64());
-    Err(room.failure(slow, "the server closes its side, too, after what was queued", came))
+    Err(fixture.failure(slow, "the server closes its side, too, after what was queued", came))
 }
 
 /// A client that does not read ends its stream while messages wait for it.
-fn end_with_a_backlog(room: &mut Room, talker: ClientIndex) -> Result<ClientIndex, Stop> {
-    let slow = room.connect_with("client that ends its stream", ConnectOptions::SMALL)?;
-    leave_a_backlog(room, talker, slow)?;
-    room.finish_sending(slow);
+fn end_with_a_backlog(fixture: &mut Fixture, talker: ClientIndex) -> Result<ClientIndex, Stop> {
+    let slow = fixture.connect_with("client that ends its stream", ConnectOptions::SMALL)?;
+    leave_a_backlog(fixture, talker, slow)?;
+    fixture.finish_sending(slow);
     // The server sees the end before it can write again.
-    room.pump_until(END_SEEN, |_| false)?;
-    room.insist(talker, &[talker], "a message beside a client that has ended its stream")?;
+    fixture.pump_until(END_SEEN, |_| false)?;
+    fixture.send_until_delivered(
+        talker,
+        &[talker],
+        "a message beside a client that has ended its stream",
+    )?;
     Ok(slow)
 }
 
-fn reset_after_connect(room: &mut Room) -> Outcome {
-    let stayers = room.join(2, "stayer")?;
+fn reset_after_connect(fixture: &mut Fixture) -> Outcome {
+    let stayers = fixture.join(2, "stayer")?;
     for turn in 0..200 {
-        let client = room.connect("client that resets at once")?;
-        room.reset(client);
+        let client = fixture.connect("client that resets at once")?;
+        fixture.reset(client);
         if turn % 20 == 0 {
-            room.deliver(&[(stayers[0], 30), (stayers[1], 30)], &stayers)?;
+            fixture.deliver(&[(stayers[0], 30), (stayers[1], 30)], &stayers)?;
         }
     }
-    newcomer_is_served(room, &stayers)
+    newcomer_is_served(fixture, &stayers)
 }
 
 /// Those who stayed go on, and somebody new is served.
-fn newcomer_is_served(room: &mut Room, stayers: &[ClientIndex]) -> Outcome {
-    room.insist(stayers[0], stayers, "a message after others were reset")?;
-    let newcomer = room.connect("newcomer")?;
-    room.settle(newcomer, &[newcomer])?;
-    room.deliver(&[(stayers[0], 30), (newcomer, 30)], stayers)?;
+fn newcomer_is_served(fixture: &mut Fixture, stayers: &[ClientIndex]) -> Outcome {
+    fixture.send_until_delivered(stayers[0], stayers, "a message after others were reset")?;
+    let newcomer = fixture.connect("newcomer")?;
+    fixture.await_served(newcomer, &[newcomer])?;
+    fixture.deliver(&[(stayers[0], 30), (newcomer, 30)], stayers)?;
     Ok(Note::new())
 }
 
-fn reset_in_mid_frame(room: &mut Room) -> Outcome {
-    let stayers = room.join(2, "stayer")?;
+fn reset_in_mid_frame(fixture: &mut Fixture) -> Outcome {
+    let stayers = fixture.join(2, "stayer")?;
     for turn in 0..60usize {
-        let client = room.connect("client that resets in mid-frame")?;
-        let (_, frame) = room.frame_of_next(client, 200);
-        room.queue_bytes(client, &frame[..1 + turn * 3]);
-        room.flush()?;
+        let client = fixture.connect("client that resets in mid-frame")?;
+        let (_, frame) = fixture.frame_of_next(client, 200);
+        fixture.queue_bytes(client, &frame[..1 + turn * 3]);
+        fixture.flush()?;
         if turn % 2 == 0 {
             // Every other one only after the server has seen the part.
-            room.fence(stayers[0], &stayers, "a message beside an incomplete frame")?;
+            fixture.fence(stayers[0], &stayers, "a message beside an incomplete frame")?;
         }
-        room.reset(client);
-        room.deliver(&[(stayers[1], 30)], &stayers)?;
+        fixture.reset(client);
+        fixture.deliver(&[(stayers[1], 30)], &stayers)?;
     }
-    room.check_violations()?;
-    newcomer_is_served(room, &stayers)
+    fixture.check_violations()?;
+    newcomer_is_served(fixture, &stayers)
 }
 
-fn reset_while_written_to(room: &mut Room) -> Outcome {
-    let stayers = room.join(2, "stayer")?;
+fn reset_while_written_to(fixture: &mut Fixture) -> Outcome {
+    let stayers = fixture.join(2, "stayer")?;
     for turn in 0..20 {
-        let client = room.connect_with("client that does not read", ConnectOptions::STALLED)?;
+        let client = fixture.connect_with("client that does not read", ConnectOptions::STALLED)?;
         let flood =
             Flood { senders: vec![stayers[0]], steady: true, bytes: 96 * 1024, lengths: [250; 2] };
-        room.flood(&flood, Duration::from_millis(100))?;
+        fixture.flood(&flood, Duration::from_millis(100))?;
         if turn % 2 == 0 {
             for _ in 0..50 {
-                room.say(stayers[0], 250);
+                fixture.send(stayers[0], 250);
             }
-            room.flush()?;
+            fixture.flush()?;
         }
-        room.reset(client);
-        room.insist(stayers[0], &stayers, "a message after a client was reset")?;
+        fixture.reset(client);
+        fixture.send_until_delivered(stayers[0], &stayers, "a message after a client was reset")?;
     }
-    newcomer_is_served(room, &stayers)
+    newcomer_is_served(fixture, &stayers)
 }

@@ -12,8 +12,8 @@ use super::LONG_PAUSE;
 use super::start::nothing_but_the_line;
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, Flood, Room};
-use crate::trial::Trial;
+use crate::context::CaseContext;
+use crate::fixture::{ClientIndex, Fixture, Flood};
 use crate::verdict::{Note, Outcome, Stop};
 use history::{joiners_mid_stream, no_history, no_legacy};
 use leaving::{
@@ -164,81 +164,85 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-fn everyone_talks(room: &mut Room, clients: &[ClientIndex], rounds: usize) -> Result<(), Stop> {
+fn everyone_talks(
+    fixture: &mut Fixture,
+    clients: &[ClientIndex],
+    rounds: usize,
+) -> Result<(), Stop> {
     let talks: Vec<(ClientIndex, usize)> = (0..rounds)
         .flat_map(|_| clients.iter().copied())
-        .map(|client| (client, room.rng.random_range(11..=255)))
+        .map(|client| (client, fixture.rng.random_range(11..=255)))
         .collect();
-    room.deliver(&talks, clients)
+    fixture.deliver(&talks, clients)
 }
 
-fn alone(room: &mut Room) -> Outcome {
-    let client = [room.connect("sole client")?];
+fn alone(fixture: &mut Fixture) -> Outcome {
+    let client = [fixture.connect("sole client")?];
     // Its very first message: whoever reads it has let the client in.
-    room.exchange(client[0], &[b"my first words".to_vec()], &client)?;
-    everyone_talks(room, &client, 20)?;
-    room.exchange(client[0], &[b"to myself".to_vec()], &client)?;
+    fixture.exchange(client[0], &[b"my first words".to_vec()], &client)?;
+    everyone_talks(fixture, &client, 20)?;
+    fixture.exchange(client[0], &[b"to myself".to_vec()], &client)?;
     Ok(Note::new())
 }
 
-fn two(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
-    everyone_talks(room, &clients, 20)?;
+fn two(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
+    everyone_talks(fixture, &clients, 20)?;
     Ok(Note::new())
 }
 
-fn ten(room: &mut Room) -> Outcome {
-    let clients = room.join(10, "client")?;
-    everyone_talks(room, &clients, 4)?;
+fn ten(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(10, "client")?;
+    everyone_talks(fixture, &clients, 4)?;
     Ok(Note::new())
 }
 
-fn hundred(room: &mut Room) -> Outcome {
-    let clients = room.join(100, "client")?;
+fn hundred(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(100, "client")?;
     let talks: Vec<(ClientIndex, usize)> =
         clients.iter().step_by(9).map(|&client| (client, 60)).collect();
-    room.deliver(&talks, &clients)?;
+    fixture.deliver(&talks, &clients)?;
     Ok(Note::new())
 }
 
-fn exactly_once(room: &mut Room) -> Outcome {
-    let clients = room.join(5, "client")?;
-    everyone_talks(room, &clients, 40)?;
+fn exactly_once(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(5, "client")?;
+    everyone_talks(fixture, &clients, 40)?;
     // Equal messages are messages, too.
     for same in [b"the same again".to_vec(), vec![7; 40], vec![7; 128], vec![7; 255]] {
-        room.exchange(clients[0], &vec![same; 6], &clients)?;
+        fixture.exchange(clients[0], &vec![same; 6], &clients)?;
     }
     for pair in clients.windows(2).chain(clients.windows(2)) {
-        equal_at_once(room, pair, b"what the other says", &clients)?;
+        equal_at_once(fixture, pair, b"what the other says", &clients)?;
     }
     // Whatever came a second time stands before the fences of all senders.
     for &client in &clients {
-        room.fence(client, &clients, "a last message of each client")?;
+        fixture.fence(client, &clients, "a last message of each client")?;
     }
-    room.check_violations()?;
+    fixture.check_violations()?;
     Ok(Note::new())
 }
 
 /// Two clients say the same, one right after the other: these are two messages.
 pub(super) fn equal_at_once(
-    room: &mut Room,
+    fixture: &mut Fixture,
     pair: &[ClientIndex],
     body: &[u8],
     to: &[ClientIndex],
 ) -> Result<(), Stop> {
     for &sender in pair {
-        room.queue_frame(sender, body);
+        fixture.queue_frame(sender, body);
     }
-    room.flush()?;
+    fixture.flush()?;
     // A fence that is read together with the first would stand between the two.
-    room.await_each(to, "a message that two clients sent", |room, receiver| {
-        !room.recorder.plain(receiver).is_empty()
+    fixture.await_each(to, "a message that two clients sent", |fixture, receiver| {
+        !fixture.recorder.plain(receiver).is_empty()
     })?;
     for &sender in pair {
-        room.fence(sender, to, "a message behind equal ones of two clients")?;
+        fixture.fence(sender, to, "a message behind equal ones of two clients")?;
     }
     for &receiver in to {
-        let came = room
+        let came = fixture
             .recorder
             .take_plain(receiver)
             .iter()
@@ -246,140 +250,152 @@ pub(super) fn equal_at_once(
             .count();
         if came != pair.len() {
             let expected = "a message of each of two clients, which are equal";
-            return Err(room.failure(receiver, expected, format!("{came} of them")));
+            return Err(fixture.failure(receiver, expected, format!("{came} of them")));
         }
     }
     Ok(())
 }
 
-fn many_messages(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
+fn many_messages(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
     // One byte each on the wire: what counts is how many there are. Those
     // that are dropped were received, and count.
-    room.recorder.ignore_plain();
+    fixture.recorder.ignore_plain();
     let block = vec![0; MANY_AT_ONCE as usize];
     let started = Instant::now();
     let mut sent = 0;
     while (sent < MANY_MESSAGES && started.elapsed() < MANY_TIME)
         || (sent < VERY_MANY_MESSAGES && started.elapsed() < VERY_MANY_TIME)
     {
-        room.queue_bytes(clients[0], &block);
+        fixture.queue_bytes(clients[0], &block);
         sent += MANY_AT_ONCE;
-        room.insist(clients[0], &clients, "a message behind many empty ones")?;
+        fixture.send_until_delivered(clients[0], &clients, "a message behind many empty ones")?;
     }
-    everyone_talks(room, &clients, 20)?;
-    nothing_but_the_line(room)?;
+    everyone_talks(fixture, &clients, 20)?;
+    nothing_but_the_line(fixture)?;
     Ok(format!("{sent} messages"))
 }
 
-fn over_ipv6(trial: &mut Trial) -> Outcome {
-    let Some(lease) = trial.lease_on(Ipv6Addr::LOCALHOST.into())? else {
+fn over_ipv6(context: &mut CaseContext) -> Outcome {
+    let Some(lease) = context.lease_on(Ipv6Addr::LOCALHOST.into())? else {
         return Err(Stop::Skip("this machine has no IPv6 loopback address".to_owned()));
     };
-    let server = match trial.start_on(trial.launch()?, &lease, false) {
+    let server = match context.start_on(context.launch()?, &lease, false) {
         Ok(server) => server,
         // It need not (START-8), and another case says so.
         Err(Stop::Fail(_)) => return Err(Stop::Skip("it does not serve IPv6".to_owned())),
         Err(stop) => return Err(stop),
     };
-    trial.in_room_at(server, lease.address(), |room| {
-        let clients = room.join(3, "client")?;
-        everyone_talks(room, &clients, 10)?;
+    context.with_server(server, lease.address(), |fixture| {
+        let clients = fixture.join(3, "client")?;
+        everyone_talks(fixture, &clients, 10)?;
         let bodies = [Vec::new(), vec![0; 255], b"over IPv6\r\n".to_vec()];
         for &client in &clients {
-            room.exchange(client, &bodies, &clients)?;
+            fixture.exchange(client, &bodies, &clients)?;
         }
         Ok(Note::new())
     })
 }
 
-fn silent_clients(room: &mut Room) -> Outcome {
+fn silent_clients(fixture: &mut Fixture) -> Outcome {
     for _ in 0..10 {
-        room.connect("silent client")?;
+        fixture.connect("silent client")?;
     }
-    let talker = room.connect("talker")?;
-    let everyone = room.everyone();
-    room.insist(talker, &everyone, "a client that never sends receives messages")?;
-    room.deliver(&[(talker, 40); 40], &everyone)?;
+    let talker = fixture.connect("talker")?;
+    let everyone = fixture.everyone();
+    fixture.send_until_delivered(
+        talker,
+        &everyone,
+        "a client that never sends receives messages",
+    )?;
+    fixture.deliver(&[(talker, 40); 40], &everyone)?;
     Ok(Note::new())
 }
 
-fn own_first_message(room: &mut Room) -> Outcome {
-    let resident = room.join(1, "resident")?[0];
+fn own_first_message(fixture: &mut Fixture) -> Outcome {
+    let resident = fixture.join(1, "resident")?[0];
     for _ in 0..50 {
-        let newcomer = room.connect("newcomer")?;
+        let newcomer = fixture.connect("newcomer")?;
         // The server reads it from a connection that it has accepted: from
         // then on the newcomer receives.
-        room.deliver(&[(newcomer, 30)], &[newcomer, resident])?;
-        room.deliver(&[(resident, 30)], &[newcomer, resident])?;
-        room.close(newcomer);
+        fixture.deliver(&[(newcomer, 30)], &[newcomer, resident])?;
+        fixture.deliver(&[(resident, 30)], &[newcomer, resident])?;
+        fixture.close(newcomer);
     }
     Ok(Note::new())
 }
 
-fn first_message_of_others(room: &mut Room) -> Outcome {
-    let resident = room.join(1, "resident")?[0];
+fn first_message_of_others(fixture: &mut Fixture) -> Outcome {
+    let resident = fixture.join(1, "resident")?[0];
     let mut newcomer = resident;
     for attempt in 1..=LET_IN_ATTEMPTS {
-        newcomer = room.connect("newcomer")?;
+        newcomer = fixture.connect("newcomer")?;
         // Nobody can see from outside when the server lets it in; with nothing
         // else to do it has done so by now. On a loaded machine that may be
         // wrong once, but not each time.
-        room.pump_until(LET_IN, |_| false)?;
-        let first = room.say(resident, 30);
-        room.flush()?;
-        room.insist(resident, &[resident, newcomer], "a message after the newcomer was let in")?;
-        if room.recorder.tally(newcomer, resident).has(first) {
+        fixture.pump_until(LET_IN, |_| false)?;
+        let first = fixture.send(resident, 30);
+        fixture.flush()?;
+        fixture.send_until_delivered(
+            resident,
+            &[resident, newcomer],
+            "a message after the newcomer was let in",
+        )?;
+        if fixture.recorder.tally(newcomer, resident).has(first) {
             return Ok(if attempt == 1 { Note::new() } else { format!("attempt {attempt}") });
         }
-        room.close(newcomer);
+        fixture.close(newcomer);
     }
-    Err(room.failure(
+    Err(fixture.failure(
         newcomer,
         format!("the first message sent {} ms after it connected", LET_IN.as_millis()),
         format!("later ones, but not the first, for each of {LET_IN_ATTEMPTS} newcomers"),
     ))
 }
 
-fn quiet_for_seconds(room: &mut Room) -> Outcome {
-    room.connect("silent client")?;
-    let clients = room.join(2, "client")?;
-    let everyone = room.everyone();
-    room.insist(clients[0], &everyone, "a message for all")?;
-    room.pump_until(LONG_PAUSE, |_| false)?;
-    room.deliver(&[(clients[0], 30), (clients[1], 30)], &everyone)?;
-    nothing_but_the_line(room)
+fn quiet_for_seconds(fixture: &mut Fixture) -> Outcome {
+    fixture.connect("silent client")?;
+    let clients = fixture.join(2, "client")?;
+    let everyone = fixture.everyone();
+    fixture.send_until_delivered(clients[0], &everyone, "a message for all")?;
+    fixture.pump_until(LONG_PAUSE, |_| false)?;
+    fixture.deliver(&[(clients[0], 30), (clients[1], 30)], &everyone)?;
+    nothing_but_the_line(fixture)
 }
 
-fn joiners_at_once(room: &mut Room) -> Outcome {
-    let residents = room.join(2, "resident")?;
+fn joiners_at_once(fixture: &mut Fixture) -> Outcome {
+    let residents = fixture.join(2, "resident")?;
     for _ in 0..3 {
         for _ in 0..20 {
-            room.connect_without_waiting("one of many newcomers")?;
+            fixture.connect_without_waiting("one of many newcomers")?;
         }
-        let everyone = room.everyone();
-        room.insist(residents[0], &everyone, "a message after many have connected at once")?;
-        room.deliver(&[(residents[0], 50), (residents[1], 50)], &everyone)?;
+        let everyone = fixture.everyone();
+        fixture.send_until_delivered(
+            residents[0],
+            &everyone,
+            "a message after many have connected at once",
+        )?;
+        fixture.deliver(&[(residents[0], 50), (residents[1], 50)], &everyone)?;
     }
     Ok(Note::new())
 }
 
-fn joiners_in_a_flood(room: &mut Room) -> Outcome {
+fn joiners_in_a_flood(fixture: &mut Fixture) -> Outcome {
     const JOINERS: usize = 12;
     const FLOODERS: usize = 6;
-    let resident = room.join(1, "resident")?[0];
+    let resident = fixture.join(1, "resident")?[0];
     for _ in 0..FLOODERS {
-        room.connect_with("flooder", ConnectOptions::FLOODER)?;
+        fixture.connect_with("flooder", ConnectOptions::FLOODER)?;
     }
-    let flooders: Vec<ClientIndex> = room.everyone().split_off(1);
-    room.settle(resident, &room.everyone())?;
+    let flooders: Vec<ClientIndex> = fixture.everyone().split_off(1);
+    fixture.await_served(resident, &fixture.everyone())?;
     let flood = Flood { senders: flooders, steady: false, bytes: FLOOD_BYTES, lengths: [60; 2] };
     let mut joiners = vec![resident];
     for _ in 0..JOINERS {
-        room.flood(&flood, FLOOD_TIME)?;
-        joiners.push(room.connect_without_waiting("joiner")?);
+        fixture.flood(&flood, FLOOD_TIME)?;
+        joiners.push(fixture.connect_without_waiting("joiner")?);
     }
-    room.insist(resident, &joiners, "messages sent after this client joined")?;
-    room.check_violations()?;
+    fixture.send_until_delivered(resident, &joiners, "messages sent after this client joined")?;
+    fixture.check_violations()?;
     Ok(Note::new())
 }

@@ -8,10 +8,10 @@ use rand::RngExt;
 
 use super::LONG_PAUSE;
 use super::bodies::{empty_message, every_byte, every_length, every_pair, random_body};
-use super::scale::room_for;
+use super::scale::ensure_connections;
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, FENCE_BYTES, Room, Storm};
+use crate::fixture::{Bursts, ClientIndex, FENCE_BYTES, Fixture};
 use crate::spec;
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
@@ -175,304 +175,317 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-fn nothing_but_frames(room: &mut Room) -> Outcome {
-    let talker = room.join(1, "talker")?[0];
+fn nothing_but_frames(fixture: &mut Fixture) -> Outcome {
+    let talker = fixture.join(1, "talker")?[0];
     for _ in 0..5 {
-        let newcomer = room.connect("newcomer")?;
-        room.settle(talker, &[talker, newcomer])?;
-        room.exchange(newcomer, &[b"from the newcomer".to_vec()], &[talker, newcomer])?;
-        room.exchange(talker, &[b"to the newcomer".to_vec()], &[talker, newcomer])?;
+        let newcomer = fixture.connect("newcomer")?;
+        fixture.await_served(talker, &[talker, newcomer])?;
+        fixture.exchange(newcomer, &[b"from the newcomer".to_vec()], &[talker, newcomer])?;
+        fixture.exchange(talker, &[b"to the newcomer".to_vec()], &[talker, newcomer])?;
     }
     Ok(Note::new())
 }
 
-fn nothing_unasked(room: &mut Room) -> Outcome {
-    let clients = room.join(3, "client")?;
+fn nothing_unasked(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(3, "client")?;
     let before: Vec<u64> =
-        clients.iter().map(|&client| room.client(client).bytes_received()).collect();
+        clients.iter().map(|&client| fixture.client(client).bytes_received()).collect();
     // The pause is the stimulus: what answers it stands before the fence.
-    room.pump_until(LONG_PAUSE, |_| false)?;
-    room.fence(clients[0], &clients, "the first message after sixteen seconds")?;
+    fixture.pump_until(LONG_PAUSE, |_| false)?;
+    fixture.fence(clients[0], &clients, "the first message after sixteen seconds")?;
     let fence = 1 + FENCE_BYTES as u64;
     for (&client, before) in clients.iter().zip(before) {
-        let came = room.client(client).bytes_received() - before;
+        let came = fixture.client(client).bytes_received() - before;
         if came != fence {
             let expected = format!("the {fence} bytes of the one message that was sent");
-            return Err(room.failure(client, expected, format!("{came} bytes")));
+            return Err(fixture.failure(client, expected, format!("{came} bytes")));
         }
     }
     Ok(Note::new())
 }
 
-fn spec_vectors(room: &mut Room) -> Outcome {
-    room.expect_plain();
-    let listener = room.join(1, "listener")?[0];
+fn spec_vectors(fixture: &mut Fixture) -> Outcome {
+    fixture.expect_plain();
+    let listener = fixture.join(1, "listener")?[0];
     for vector in spec::vectors() {
-        let sender = room.connect("sender of a vector")?;
-        room.queue_bytes(sender, &vector.stream);
-        room.flush()?;
+        let sender = fixture.connect("sender of a vector")?;
+        fixture.queue_bytes(sender, &vector.stream);
+        fixture.flush()?;
         let expected = format!("the messages of the vector '{}'", vector.name);
         let wanted = vector.messages.len();
-        room.await_each(&[listener], &expected, |room, receiver| {
-            room.recorder.plain(receiver).len() >= wanted
+        fixture.await_each(&[listener], &expected, |fixture, receiver| {
+            fixture.recorder.plain(receiver).len() >= wanted
         })?;
-        end_of_stream(room, sender)?;
-        room.await_plain(listener, &vector.messages, &[listener])?;
+        end_of_stream(fixture, sender)?;
+        fixture.await_plain(listener, &vector.messages, &[listener])?;
     }
     Ok(Note::new())
 }
 
 /// Closes a client's sending side and waits a little for the server to answer
 /// with its own end, so that it has surely seen ours.
-fn end_of_stream(room: &mut Room, client: ClientIndex) -> Result<(), Stop> {
-    room.finish_sending(client);
-    room.pump_until(CLOSE_WAIT, |room| room.client(client).end().is_some())?;
-    room.close(client);
+fn end_of_stream(fixture: &mut Fixture, client: ClientIndex) -> Result<(), Stop> {
+    fixture.finish_sending(client);
+    fixture.pump_until(CLOSE_WAIT, |fixture| fixture.client(client).end().is_some())?;
+    fixture.close(client);
     Ok(())
 }
 
-fn byte_at_a_time(room: &mut Room) -> Outcome {
-    room.expect_plain();
-    let clients = room.join(2, "client")?;
+fn byte_at_a_time(fixture: &mut Fixture) -> Outcome {
+    fixture.expect_plain();
+    let clients = fixture.join(2, "client")?;
     let [sender, talker] = clients[..] else { unreachable!("two clients joined") };
-    let bodies = [b"byte by byte".to_vec(), Vec::new(), vec![0xff], random_body(room, 40)];
+    let bodies = [b"byte by byte".to_vec(), Vec::new(), vec![0xff], random_body(fixture, 40)];
     for body in &bodies {
-        for byte in crate::room::frame(body) {
-            room.queue_bytes(sender, &[byte]);
-            room.flush()?;
-            room.fence(talker, &clients, "a message sent while another client's frame is open")?;
+        for byte in crate::fixture::frame(body) {
+            fixture.queue_bytes(sender, &[byte]);
+            fixture.flush()?;
+            fixture.fence(
+                talker,
+                &clients,
+                "a message sent while another client's frame is open",
+            )?;
         }
-        room.await_plain(sender, std::slice::from_ref(body), &clients)?;
+        fixture.await_plain(sender, std::slice::from_ref(body), &clients)?;
     }
     // The longest frame, as quickly as single bytes can be sent.
-    let body = random_body(room, 255);
-    for byte in crate::room::frame(&body) {
-        room.queue_bytes(sender, &[byte]);
-        room.flush()?;
+    let body = random_body(fixture, 255);
+    for byte in crate::fixture::frame(&body) {
+        fixture.queue_bytes(sender, &[byte]);
+        fixture.flush()?;
     }
-    room.await_plain(sender, &[body], &clients)?;
+    fixture.await_plain(sender, &[body], &clients)?;
     Ok(Note::new())
 }
 
-fn every_split(room: &mut Room) -> Outcome {
-    room.expect_plain();
-    let clients = room.join(2, "client")?;
+fn every_split(fixture: &mut Fixture) -> Outcome {
+    fixture.expect_plain();
+    let clients = fixture.join(2, "client")?;
     let [sender, talker] = clients[..] else { unreachable!("two clients joined") };
     let short = [b"abc".to_vec(), Vec::new(), vec![2, 7, 7]];
-    let long = [random_body(room, 255), random_body(room, 128)];
+    let long = [random_body(fixture, 255), random_body(fixture, 128)];
     for (bodies, step) in [(&short[..], 1), (&long[..], 16)] {
-        let stream: Vec<u8> = bodies.iter().flat_map(|body| crate::room::frame(body)).collect();
+        let stream: Vec<u8> = bodies.iter().flat_map(|body| crate::fixture::frame(body)).collect();
         let near_boundaries = [1, 2, 127, 128, 129, 254, 255, 256, 257, 258];
         let places = (0..=stream.len()).step_by(step).chain(near_boundaries);
         for place in places.filter(|&place| place <= stream.len()) {
-            room.queue_bytes(sender, &stream[..place]);
-            room.flush()?;
-            room.fence(talker, &clients, "a message sent between the parts of another's stream")?;
-            room.queue_bytes(sender, &stream[place..]);
-            room.await_plain(sender, bodies, &clients)?;
+            fixture.queue_bytes(sender, &stream[..place]);
+            fixture.flush()?;
+            fixture.fence(
+                talker,
+                &clients,
+                "a message sent between the parts of another's stream",
+            )?;
+            fixture.queue_bytes(sender, &stream[place..]);
+            fixture.await_plain(sender, bodies, &clients)?;
         }
     }
     Ok(Note::new())
 }
 
-fn pause_after_header(room: &mut Room) -> Outcome {
-    room.expect_plain();
-    let clients = room.join(3, "client")?;
+fn pause_after_header(fixture: &mut Fixture) -> Outcome {
+    fixture.expect_plain();
+    let clients = fixture.join(3, "client")?;
     for length in [1, 2, 100, 255] {
-        let body = random_body(room, length);
-        room.queue_bytes(clients[0], &[length as u8]);
-        room.flush()?;
+        let body = random_body(fixture, length);
+        fixture.queue_bytes(clients[0], &[length as u8]);
+        fixture.flush()?;
         for turn in 0..20 {
             let talker = clients[1 + turn % 2];
-            room.fence(talker, &clients, "a message sent while another client pauses")?;
+            fixture.fence(talker, &clients, "a message sent while another client pauses")?;
         }
-        room.queue_bytes(clients[0], &body);
-        room.await_plain(clients[0], &[body], &clients)?;
+        fixture.queue_bytes(clients[0], &body);
+        fixture.await_plain(clients[0], &[body], &clients)?;
     }
     Ok(Note::new())
 }
 
-fn pause_of_seconds(room: &mut Room) -> Outcome {
-    room.expect_plain();
-    let clients = room.join(3, "client")?;
-    let bodies = [random_body(room, 100), random_body(room, 200)];
-    let frames = bodies.each_ref().map(|body| crate::room::frame(body));
-    room.queue_bytes(clients[0], &frames[0][..1]);
-    room.queue_bytes(clients[1], &frames[1][..150]);
-    room.flush()?;
-    room.pump_until(LONG_PAUSE, |_| false)?;
-    room.queue_bytes(clients[0], &frames[0][1..]);
-    room.await_plain(clients[0], &bodies[..1], &clients)?;
-    room.queue_bytes(clients[1], &frames[1][150..]);
-    room.await_plain(clients[1], &bodies[1..], &clients)?;
+fn pause_of_seconds(fixture: &mut Fixture) -> Outcome {
+    fixture.expect_plain();
+    let clients = fixture.join(3, "client")?;
+    let bodies = [random_body(fixture, 100), random_body(fixture, 200)];
+    let frames = bodies.each_ref().map(|body| crate::fixture::frame(body));
+    fixture.queue_bytes(clients[0], &frames[0][..1]);
+    fixture.queue_bytes(clients[1], &frames[1][..150]);
+    fixture.flush()?;
+    fixture.pump_until(LONG_PAUSE, |_| false)?;
+    fixture.queue_bytes(clients[0], &frames[0][1..]);
+    fixture.await_plain(clients[0], &bodies[..1], &clients)?;
+    fixture.queue_bytes(clients[1], &frames[1][150..]);
+    fixture.await_plain(clients[1], &bodies[1..], &clients)?;
     Ok(Note::new())
 }
 
-fn cut_side_by_side(room: &mut Room) -> Outcome {
+fn cut_side_by_side(fixture: &mut Fixture) -> Outcome {
     const PIECE_BYTES: usize = 7;
-    room.expect_plain();
-    let clients = room.join(4, "client")?;
+    fixture.expect_plain();
+    let clients = fixture.join(4, "client")?;
     let (senders, witness) = clients.split_at(3);
     for length in [9, 60, 255] {
-        let bodies: Vec<Vec<u8>> = senders.iter().map(|_| random_body(room, length)).collect();
-        let frames: Vec<Vec<u8>> = bodies.iter().map(|body| crate::room::frame(body)).collect();
+        let bodies: Vec<Vec<u8>> = senders.iter().map(|_| random_body(fixture, length)).collect();
+        let frames: Vec<Vec<u8>> = bodies.iter().map(|body| crate::fixture::frame(body)).collect();
         // All but the last byte of each, a piece of one after a piece of another.
         for at in (0..length).step_by(PIECE_BYTES) {
             for (&sender, frame) in senders.iter().zip(&frames) {
-                room.queue_bytes(sender, &frame[at..length.min(at + PIECE_BYTES)]);
-                room.flush()?;
+                fixture.queue_bytes(sender, &frame[at..length.min(at + PIECE_BYTES)]);
+                fixture.flush()?;
             }
-            room.fence(witness[0], &clients, "a message beside incomplete frames")?;
+            fixture.fence(witness[0], &clients, "a message beside incomplete frames")?;
         }
         for ((&sender, frame), body) in senders.iter().zip(&frames).zip(bodies) {
-            room.queue_bytes(sender, &frame[length..]);
-            room.await_plain(sender, &[body], &clients)?;
+            fixture.queue_bytes(sender, &frame[length..]);
+            fixture.await_plain(sender, &[body], &clients)?;
         }
     }
     Ok(Note::new())
 }
 
-fn several_in_one_write(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
+fn several_in_one_write(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
     for round in 0..100 {
         let longest = if round % 10 == 0 { 255 } else { 8 };
         let bodies: Vec<Vec<u8>> = (0..3)
             .map(|_| {
-                let length = room.rng.random_range(0..=longest);
-                random_body(room, length)
+                let length = fixture.rng.random_range(0..=longest);
+                random_body(fixture, length)
             })
             .collect();
         // Three bodies and the fence behind them leave in one write.
-        room.exchange(clients[round % 2], &bodies, &clients)?;
+        fixture.exchange(clients[round % 2], &bodies, &clients)?;
     }
     Ok(Note::new())
 }
 
-fn pipelined_64k(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
+fn pipelined_64k(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
     let mut bytes_each = PIPELINED_BYTES;
     let started = Instant::now();
-    let (before, mut sent) = (room.recorder.deliveries(), 0);
+    let (before, mut sent) = (fixture.recorder.deliveries(), 0);
     for _ in 0..PIPELINED_ROUNDS {
         let round = Instant::now();
         for &client in &clients {
             let mut bytes = 0;
             while bytes < bytes_each {
-                let length = room.rng.random_range(TAG_BYTES..=255);
-                room.say(client, length);
+                let length = fixture.rng.random_range(TAG_BYTES..=255);
+                fixture.send(client, length);
                 bytes += 1 + length;
                 sent += clients.len() as u64;
             }
         }
         for &client in &clients {
-            room.insist(client, &clients, "a message sent behind many others")?;
+            fixture.send_until_delivered(client, &clients, "a message sent behind many others")?;
         }
-        room.check_violations()?;
+        fixture.check_violations()?;
         if started.elapsed() > PIPELINED_TIME || round.elapsed() > PIPELINED_MOMENT {
             break;
         }
         bytes_each = PIPELINED_BYTES_MAX.min(bytes_each * 2);
     }
-    let came = (room.recorder.deliveries() - before).min(sent);
-    room.deliver(&[(clients[0], 20), (clients[1], 20)], &clients)?;
+    let came = (fixture.recorder.deliveries() - before).min(sent);
+    fixture.deliver(&[(clients[0], 20), (clients[1], 20)], &clients)?;
     Ok(format!("{came} of {sent} deliveries came"))
 }
 
-fn whole_and_uninterrupted(room: &mut Room) -> Outcome {
-    let mut clients = room.join(4, "client")?;
+fn whole_and_uninterrupted(fixture: &mut Fixture) -> Outcome {
+    let mut clients = fixture.join(4, "client")?;
     for _ in 0..2 {
-        clients
-            .push(room.connect_with("client with a small receive buffer", ConnectOptions::SMALL)?);
+        clients.push(
+            fixture.connect_with("client with a small receive buffer", ConnectOptions::SMALL)?,
+        );
     }
-    room.settle(clients[0], &clients)?;
-    let storm = Storm {
+    fixture.await_served(clients[0], &clients)?;
+    let bursts = Bursts {
         senders: clients.clone(),
         receivers: clients.clone(),
         burst_max: 24,
         lengths: (TAG_BYTES, 255),
         moment: Duration::ZERO,
     };
-    let volume = room.trial.volume(200_000, 2.0);
-    room.storm(&storm, volume)?;
-    room.insist(clients[0], &clients, "a message after the load")?;
-    Ok(format!("{} deliveries", room.recorder.deliveries()))
+    let volume = fixture.context.volume(200_000, 2.0);
+    fixture.send_bursts(&bursts, volume)?;
+    fixture.send_until_delivered(clients[0], &clients, "a message after the load")?;
+    Ok(format!("{} deliveries", fixture.recorder.deliveries()))
 }
 
 /// Incomplete frames: the header alone, part of a body, all but one byte.
 const PARTIAL: [&[u8]; 4] = [&[1], &[5, b'c', b'u', b't'], &[255], &[3, 0, 0]];
 
-fn partial_then_end(room: &mut Room) -> Outcome {
-    let listeners = room.join(2, "listener")?;
+fn partial_then_end(fixture: &mut Fixture) -> Outcome {
+    let listeners = fixture.join(2, "listener")?;
     for partial in PARTIAL {
-        let sender = room.connect("sender of an incomplete frame")?;
-        let whole = room.say(sender, 20);
-        room.queue_bytes(sender, partial);
-        room.await_message(sender, whole, &listeners, "the whole message before the cut one")?;
-        end_of_stream(room, sender)?;
+        let sender = fixture.connect("sender of an incomplete frame")?;
+        let whole = fixture.send(sender, 20);
+        fixture.queue_bytes(sender, partial);
+        fixture.await_message(sender, whole, &listeners, "the whole message before the cut one")?;
+        end_of_stream(fixture, sender)?;
         for _ in 0..10 {
-            room.fence(listeners[0], &listeners, "a message after the cut one")?;
+            fixture.fence(listeners[0], &listeners, "a message after the cut one")?;
         }
     }
-    room.check_violations()?;
+    fixture.check_violations()?;
     Ok(Note::new())
 }
 
-fn partial_then_reset(room: &mut Room) -> Outcome {
-    let listeners = room.join(2, "listener")?;
+fn partial_then_reset(fixture: &mut Fixture) -> Outcome {
+    let listeners = fixture.join(2, "listener")?;
     for partial in PARTIAL {
-        let sender = room.connect("sender of an incomplete frame")?;
-        let whole = room.say(sender, 20);
-        room.queue_bytes(sender, partial);
-        room.await_message(sender, whole, &listeners, "the whole message before the cut one")?;
-        room.reset(sender);
+        let sender = fixture.connect("sender of an incomplete frame")?;
+        let whole = fixture.send(sender, 20);
+        fixture.queue_bytes(sender, partial);
+        fixture.await_message(sender, whole, &listeners, "the whole message before the cut one")?;
+        fixture.reset(sender);
         for _ in 0..10 {
-            room.fence(listeners[0], &listeners, "a message after the cut one")?;
+            fixture.fence(listeners[0], &listeners, "a message after the cut one")?;
         }
         // Whoever gets the place of the one that is gone gets nothing of his.
-        let newcomer = room.connect("newcomer")?;
-        room.settle(newcomer, &[newcomer, listeners[0], listeners[1]])?;
-        room.close(newcomer);
+        let newcomer = fixture.connect("newcomer")?;
+        fixture.await_served(newcomer, &[newcomer, listeners[0], listeners[1]])?;
+        fixture.close(newcomer);
     }
-    room.check_violations()?;
+    fixture.check_violations()?;
     Ok(Note::new())
 }
 
-fn held_open(room: &mut Room) -> Outcome {
-    room.expect_plain();
-    let clients = room.join(3, "client")?;
-    let bodies = [random_body(room, 200), vec![7], random_body(room, 255)];
+fn held_open(fixture: &mut Fixture) -> Outcome {
+    fixture.expect_plain();
+    let clients = fixture.join(3, "client")?;
+    let bodies = [random_body(fixture, 200), vec![7], random_body(fixture, 255)];
     let mut holders = Vec::new();
     for (body, held) in bodies.iter().zip([1, 1, 255]) {
-        let holder = room.connect("client that holds a frame open")?;
-        let frame = crate::room::frame(body);
-        room.queue_bytes(holder, &frame[..held]);
+        let holder = fixture.connect("client that holds a frame open")?;
+        let frame = crate::fixture::frame(body);
+        fixture.queue_bytes(holder, &frame[..held]);
         holders.push((holder, frame[held..].to_vec(), body.clone()));
     }
-    room.flush()?;
+    fixture.flush()?;
     let talks: Vec<(ClientIndex, usize)> =
         (0..60).map(|turn| (clients[turn % clients.len()], 30)).collect();
-    room.deliver(&talks, &clients)?;
-    let newcomer = room.connect("newcomer")?;
-    room.settle(newcomer, &[newcomer])?;
+    fixture.deliver(&talks, &clients)?;
+    let newcomer = fixture.connect("newcomer")?;
+    fixture.await_served(newcomer, &[newcomer])?;
     for (holder, rest, body) in holders {
-        room.queue_bytes(holder, &rest);
-        room.await_plain(holder, &[body], &clients)?;
+        fixture.queue_bytes(holder, &rest);
+        fixture.await_plain(holder, &[body], &clients)?;
     }
     Ok(Note::new())
 }
 
-fn many_held_open(room: &mut Room) -> Outcome {
+fn many_held_open(fixture: &mut Fixture) -> Outcome {
     /// More than pools of threads or tasks have, and than such tables hold.
     const HOLDERS: usize = 700;
-    room_for(HOLDERS as u64)?;
-    let clients = room.join(2, "client")?;
+    ensure_connections(HOLDERS as u64)?;
+    let clients = fixture.join(2, "client")?;
     for _ in 0..HOLDERS {
-        let holder = room.connect("client that holds a frame open")?;
-        room.queue_bytes(holder, &[10, 1]);
+        let holder = fixture.connect("client that holds a frame open")?;
+        fixture.queue_bytes(holder, &[10, 1]);
     }
-    room.insist(clients[0], &clients, "a message beside many incomplete frames")?;
-    room.deliver(&[(clients[0], 30), (clients[1], 30)], &clients)?;
-    let newcomer = room.connect("newcomer")?;
-    room.settle(newcomer, &[newcomer, clients[0]])?;
+    fixture.send_until_delivered(
+        clients[0],
+        &clients,
+        "a message beside many incomplete frames",
+    )?;
+    fixture.deliver(&[(clients[0], 30), (clients[1], 30)], &clients)?;
+    let newcomer = fixture.connect("newcomer")?;
+    fixture.await_served(newcomer, &[newcomer, clients[0]])?;
     Ok(Note::new())
 }

@@ -6,12 +6,12 @@ use zillions_harness::{Signal, StopReport};
 
 use super::LONG_PAUSE;
 use super::end::END_SEEN;
-use super::scale::{room_for, use_up_descriptors, with_few_descriptors};
+use super::scale::{ensure_connections, use_up_descriptors, with_few_descriptors};
 use crate::case::Case;
 use crate::client::ConnectOptions;
+use crate::context::CaseContext;
+use crate::fixture::{ClientIndex, Fixture, Flood};
 use crate::leisure::Demand;
-use crate::room::{ClientIndex, Flood, Room};
-use crate::trial::Trial;
 use crate::verdict::{Note, Outcome, Stop};
 
 /// LIFE-2's figure, and one second for a loaded machine.
@@ -119,80 +119,84 @@ pub(super) const CASES: &[Case] = &[
     .alone(),
 ];
 
-fn survives_everything(room: &mut Room) -> Outcome {
-    let stayers = room.join(2, "stayer")?;
+fn survives_everything(fixture: &mut Fixture) -> Outcome {
+    let stayers = fixture.join(2, "stayer")?;
     for turn in 0..12 {
-        let stalled = room.connect_with("stalled client", ConnectOptions::STALLED)?;
-        let half = room.connect("client that ends its stream")?;
-        let cut = room.connect("client that resets in mid-frame")?;
-        let holder = room.connect("client that holds a frame open")?;
-        room.say(half, 50);
-        room.queue_bytes(cut, &[255, 1, 2, 3]);
-        room.queue_bytes(holder, &[10]);
-        room.say(stalled, 20);
-        room.flush()?;
-        room.finish_sending(half);
-        room.reset(cut);
+        let stalled = fixture.connect_with("stalled client", ConnectOptions::STALLED)?;
+        let half = fixture.connect("client that ends its stream")?;
+        let cut = fixture.connect("client that resets in mid-frame")?;
+        let holder = fixture.connect("client that holds a frame open")?;
+        fixture.send(half, 50);
+        fixture.queue_bytes(cut, &[255, 1, 2, 3]);
+        fixture.queue_bytes(holder, &[10]);
+        fixture.send(stalled, 20);
+        fixture.flush()?;
+        fixture.finish_sending(half);
+        fixture.reset(cut);
         let flood = Flood {
             senders: vec![stayers[turn % 2]],
             steady: true,
             bytes: 64 * 1024,
             lengths: [120; 2],
         };
-        room.flood(&flood, Duration::from_millis(60))?;
-        room.insist(stayers[0], &stayers, "a message amid all kinds of clients")?;
+        fixture.flood(&flood, Duration::from_millis(60))?;
+        fixture.send_until_delivered(
+            stayers[0],
+            &stayers,
+            "a message amid all kinds of clients",
+        )?;
         match turn % 3 {
-            0 => room.reset(stalled),
-            1 => room.close(stalled),
+            0 => fixture.reset(stalled),
+            1 => fixture.close(stalled),
             _ => {}
         }
-        room.close(half);
+        fixture.close(half);
         if turn % 2 == 0 {
-            room.close(holder);
+            fixture.close(holder);
         }
     }
-    room.insist(stayers[1], &stayers, "a message after all kinds of clients")?;
-    let newcomer = room.connect("newcomer")?;
-    room.settle(newcomer, &[newcomer])?;
+    fixture.send_until_delivered(stayers[1], &stayers, "a message after all kinds of clients")?;
+    let newcomer = fixture.connect("newcomer")?;
+    fixture.await_served(newcomer, &[newcomer])?;
     Ok(Note::new())
 }
 
-fn empty_room(room: &mut Room) -> Outcome {
+fn empty_room(fixture: &mut Fixture) -> Outcome {
     for turn in 0..6 {
-        let clients = room.join(2, "client")?;
-        room.deliver(&[(clients[0], 20), (clients[1], 20)], &clients)?;
+        let clients = fixture.join(2, "client")?;
+        fixture.deliver(&[(clients[0], 20), (clients[1], 20)], &clients)?;
         for client in clients {
             if turn % 2 == 0 {
-                room.close(client);
+                fixture.close(client);
             } else {
-                room.finish_sending(client);
+                fixture.finish_sending(client);
             }
         }
         // The next ones come only when the server had time to see these go.
-        room.pump_until(EMPTY_FOR, |_| false)?;
+        fixture.pump_until(EMPTY_FOR, |_| false)?;
     }
-    let client = room.join(1, "newcomer")?;
-    room.deliver(&[(client[0], 20)], &client)?;
+    let client = fixture.join(1, "newcomer")?;
+    fixture.deliver(&[(client[0], 20)], &client)?;
     Ok(Note::new())
 }
 
-fn empty_for_seconds(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
-    clients.into_iter().for_each(|client| room.close(client));
-    room.pump_until(LONG_PAUSE, |_| false)?;
-    let newcomers = room.join(2, "newcomer")?;
-    room.deliver(&[(newcomers[0], 20), (newcomers[1], 20)], &newcomers)?;
+fn empty_for_seconds(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
+    clients.into_iter().for_each(|client| fixture.close(client));
+    fixture.pump_until(LONG_PAUSE, |_| false)?;
+    let newcomers = fixture.join(2, "newcomer")?;
+    fixture.deliver(&[(newcomers[0], 20), (newcomers[1], 20)], &newcomers)?;
     Ok(Note::new())
 }
 
 /// Clients of every kind: they read, stall, hold a frame open, have ended.
-fn all_kinds(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
-    let clients = room.join(5, "client")?;
+fn all_kinds(fixture: &mut Fixture) -> Result<Vec<ClientIndex>, Stop> {
+    let clients = fixture.join(5, "client")?;
     let mut stalled = Vec::new();
     for _ in 0..2 {
-        stalled.push(room.connect_with("stalled client", ConnectOptions::STALLED)?);
-        let holder = room.connect("client that holds a frame open")?;
-        room.queue_bytes(holder, &[200, 1]);
+        stalled.push(fixture.connect_with("stalled client", ConnectOptions::STALLED)?);
+        let holder = fixture.connect("client that holds a frame open")?;
+        fixture.queue_bytes(holder, &[200, 1]);
     }
     let flood = Flood {
         senders: clients[..2].to_vec(),
@@ -200,26 +204,30 @@ fn all_kinds(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
         bytes: BACKLOG_BYTES,
         lengths: [200; 2],
     };
-    room.flood(&flood, BACKLOG_TIME)?;
-    room.finish_sending(clients[4]);
+    fixture.flood(&flood, BACKLOG_TIME)?;
+    fixture.finish_sending(clients[4]);
     // The server sees the end of one that has messages waiting for it.
-    room.finish_sending(stalled[1]);
-    room.insist(clients[0], &clients[..2], "a message amid all kinds of clients")?;
+    fixture.finish_sending(stalled[1]);
+    fixture.send_until_delivered(
+        clients[0],
+        &clients[..2],
+        "a message amid all kinds of clients",
+    )?;
     Ok(clients[..2].to_vec())
 }
 
-fn stop(room: &mut Room) -> Result<StopReport, Stop> {
-    Ok(room.take_server()?.stop(STOP_SECONDS_MAX))
+fn stop(fixture: &mut Fixture) -> Result<StopReport, Stop> {
+    Ok(fixture.take_server()?.stop(STOP_SECONDS_MAX))
 }
 
-fn stops_on_sigterm(room: &mut Room) -> Outcome {
-    let clients = all_kinds(room)?;
-    stops_while_they_talk(room, &clients)
+fn stops_on_sigterm(fixture: &mut Fixture) -> Outcome {
+    let clients = all_kinds(fixture)?;
+    stops_while_they_talk(fixture, &clients)
 }
 
 /// Tells the server to stop and goes on talking, until it has ended.
-fn stops_while_they_talk(room: &mut Room, talkers: &[ClientIndex]) -> Outcome {
-    let server = room.take_server()?;
+fn stops_while_they_talk(fixture: &mut Fixture, talkers: &[ClientIndex]) -> Outcome {
+    let server = fixture.take_server()?;
     server.signal(Signal::TERM);
     let told = Instant::now();
     while server.exited().is_none() {
@@ -230,46 +238,54 @@ fn stops_while_they_talk(room: &mut Room, talkers: &[ClientIndex]) -> Outcome {
             ));
         }
         for &talker in talkers {
-            if room.client(talker).end().is_none() {
-                room.say(talker, 20);
+            if fixture.client(talker).end().is_none() {
+                fixture.send(talker, 20);
             }
         }
-        room.pump_until(Duration::from_millis(20), |_| server.exited().is_some())?;
+        fixture.pump_until(Duration::from_millis(20), |_| server.exited().is_some())?;
     }
     Ok(format!("after {:.0} ms", told.elapsed().as_secs_f64() * 1e3))
 }
 
-fn stops_in_quiet(trial: &mut Trial) -> Outcome {
-    room_for(QUIET_CLIENTS as u64)?;
+fn stops_in_quiet(context: &mut CaseContext) -> Outcome {
+    ensure_connections(QUIET_CLIENTS as u64)?;
     // Before anybody has come.
-    trial.in_room(|room| stops_while_they_talk(room, &[]))?;
+    context.with_fixture(|fixture| stops_while_they_talk(fixture, &[]))?;
     // While many are there who say nothing, and after one has left.
-    trial.in_room(|room| {
-        let clients = room.join(QUIET_CLIENTS, "idle client")?;
-        room.close(clients[0]);
-        stops_while_they_talk(room, &[])
+    context.with_fixture(|fixture| {
+        let clients = fixture.join(QUIET_CLIENTS, "idle client")?;
+        fixture.close(clients[0]);
+        stops_while_they_talk(fixture, &[])
     })?;
     // While more wait than it can accept.
-    with_few_descriptors(trial, |room, limit| {
-        let clients = room.join(2, "idle client")?;
-        use_up_descriptors(room, limit)?;
-        room.insist(clients[0], &clients, "a message while descriptors are used up")?;
-        stops_while_they_talk(room, &[])
+    with_few_descriptors(context, |fixture, limit| {
+        let clients = fixture.join(2, "idle client")?;
+        use_up_descriptors(fixture, limit)?;
+        fixture.send_until_delivered(
+            clients[0],
+            &clients,
+            "a message while descriptors are used up",
+        )?;
+        stops_while_they_talk(fixture, &[])
     })
 }
 
-fn leaves_no_process(room: &mut Room) -> Outcome {
-    let clients = all_kinds(room)?;
-    let cut = room.connect("client that resets in mid-frame")?;
-    room.queue_bytes(cut, &[255, 1, 2, 3]);
-    let short = room.connect("client that resets")?;
-    room.insist(clients[0], &[clients[0], cut, short], "a message for who is about to reset")?;
-    room.reset(cut);
-    room.reset(short);
+fn leaves_no_process(fixture: &mut Fixture) -> Outcome {
+    let clients = all_kinds(fixture)?;
+    let cut = fixture.connect("client that resets in mid-frame")?;
+    fixture.queue_bytes(cut, &[255, 1, 2, 3]);
+    let short = fixture.connect("client that resets")?;
+    fixture.send_until_delivered(
+        clients[0],
+        &[clients[0], cut, short],
+        "a message for who is about to reset",
+    )?;
+    fixture.reset(cut);
+    fixture.reset(short);
     // By then a server that is not busy has seen it.
-    room.pump_until(END_SEEN, |_| false)?;
-    room.insist(clients[0], &clients, "a message after a reset")?;
-    let server = room.take_server()?;
+    fixture.pump_until(END_SEEN, |_| false)?;
+    fixture.send_until_delivered(clients[0], &clients, "a message after a reset")?;
+    let server = fixture.take_server()?;
     // Only the server itself is told, not the processes that it has started.
     server.signal(Signal::TERM);
     if server.wait(STOP_SECONDS_MAX).is_none() {
@@ -283,25 +299,25 @@ fn leaves_no_process(room: &mut Room) -> Outcome {
                 format!("{} still there a second later", sample.processes),
             ));
         }
-        room.pump_until(Duration::from_millis(20), |_| false)?;
+        fixture.pump_until(Duration::from_millis(20), |_| false)?;
     }
     Ok(Note::new())
 }
 
-fn restarts_at_once(trial: &mut Trial) -> Outcome {
-    let lease = trial.lease()?;
-    let launch = trial.launch()?;
+fn restarts_at_once(context: &mut CaseContext) -> Outcome {
+    let lease = context.lease()?;
+    let launch = context.launch()?;
     for number in 0..3 {
-        let started = trial.start_on(launch, &lease, false);
+        let started = context.start_on(launch, &lease, false);
         let server = if number == 0 { started? } else { started.map_err(not_again)? };
         let address = lease.address();
-        trial.in_room_at(server, address, |room| {
-            let clients = room.join(3, "client")?;
-            room.deliver(&[(clients[0], 20)], &clients)?;
+        context.with_server(server, address, |fixture| {
+            let clients = fixture.join(3, "client")?;
+            fixture.deliver(&[(clients[0], 20)], &clients)?;
             // The server closes first: its side of the connections lingers.
-            stop(room)?;
-            room.pump_until(Duration::from_millis(200), |room| {
-                clients.iter().all(|&client| room.client(client).end().is_some())
+            stop(fixture)?;
+            fixture.pump_until(Duration::from_millis(200), |fixture| {
+                clients.iter().all(|&client| fixture.client(client).end().is_some())
             })?;
             Ok(Note::new())
         })?;
@@ -320,66 +336,66 @@ fn not_again(stop: Stop) -> Stop {
     }
 }
 
-fn idle_cpu(room: &mut Room) -> Outcome {
-    let clients = room.join(20, "idle client")?;
-    room.deliver(&[(clients[0], 20)], &clients)?;
-    next_to_no_cpu(room)
+fn idle_cpu(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(20, "idle client")?;
+    fixture.deliver(&[(clients[0], 20)], &clients)?;
+    next_to_no_cpu(fixture)
 }
 
-fn idle_cpu_of_odd_clients(room: &mut Room) -> Outcome {
-    let clients = room.join(3, "idle client")?;
-    let stalled = room.connect_with("stalled client", ConnectOptions::SMALL)?;
-    let ended = room.connect_with("stalled client that has ended", ConnectOptions::SMALL)?;
-    let holder = room.connect("client that holds a frame open")?;
-    let recovered = room.connect_with("client that reads on later", ConnectOptions::SMALL)?;
+fn idle_cpu_of_odd_clients(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(3, "idle client")?;
+    let stalled = fixture.connect_with("stalled client", ConnectOptions::SMALL)?;
+    let ended = fixture.connect_with("stalled client that has ended", ConnectOptions::SMALL)?;
+    let holder = fixture.connect("client that holds a frame open")?;
+    let recovered = fixture.connect_with("client that reads on later", ConnectOptions::SMALL)?;
     let gone = [
-        room.connect_with("stalled client that resets", ConnectOptions::SMALL)?,
-        room.connect("client that resets in mid-frame")?,
+        fixture.connect_with("stalled client that resets", ConnectOptions::SMALL)?,
+        fixture.connect("client that resets in mid-frame")?,
     ];
-    room.settle(clients[0], &[clients[0], stalled, ended, holder, recovered, gone[0]])?;
-    room.queue_bytes(holder, &[200, 1, 2]);
-    room.queue_bytes(gone[1], &[200, 1, 2]);
+    fixture.await_served(clients[0], &[clients[0], stalled, ended, holder, recovered, gone[0]])?;
+    fixture.queue_bytes(holder, &[200, 1, 2]);
+    fixture.queue_bytes(gone[1], &[200, 1, 2]);
     for index in [stalled, ended, recovered, gone[0]] {
-        room.set_reading(index, false)?;
+        fixture.set_reading(index, false)?;
     }
     let flood =
         Flood { senders: vec![clients[0]], steady: true, bytes: BACKLOG_BYTES, lengths: [200; 2] };
-    room.flood(&flood, BACKLOG_TIME)?;
-    room.finish_sending(ended);
-    room.insist(clients[0], &clients, "a message beside odd clients")?;
+    fixture.flood(&flood, BACKLOG_TIME)?;
+    fixture.finish_sending(ended);
+    fixture.send_until_delivered(clients[0], &clients, "a message beside odd clients")?;
     for odd in gone {
-        room.reset(odd);
+        fixture.reset(odd);
     }
-    room.set_reading(recovered, true)?;
-    room.insist(clients[0], &clients, "a message after odd clients have left")?;
-    next_to_no_cpu(room)
+    fixture.set_reading(recovered, true)?;
+    fixture.send_until_delivered(clients[0], &clients, "a message after odd clients have left")?;
+    next_to_no_cpu(fixture)
 }
 
-fn idle_cpu_without_descriptors(trial: &mut Trial) -> Outcome {
-    with_few_descriptors(trial, |room, limit| {
-        let clients = room.join(2, "idle client")?;
-        use_up_descriptors(room, limit)?;
+fn idle_cpu_without_descriptors(context: &mut CaseContext) -> Outcome {
+    with_few_descriptors(context, |fixture, limit| {
+        let clients = fixture.join(2, "idle client")?;
+        use_up_descriptors(fixture, limit)?;
         for _ in 0..4 {
-            room.insist(
+            fixture.send_until_delivered(
                 clients[0],
                 &clients,
                 "while descriptors are used up, those inside are served",
             )?;
         }
-        next_to_no_cpu(room)
+        next_to_no_cpu(fixture)
     })
 }
 
-fn next_to_no_cpu(room: &mut Room) -> Outcome {
+fn next_to_no_cpu(fixture: &mut Fixture) -> Outcome {
     let mut least = f64::INFINITY;
-    let pid = room.server()?.pid();
+    let pid = fixture.server()?.pid();
     let (started, at_first) = (Instant::now(), Demand::of(pid));
     for _ in 0..IDLE_WATCHES {
-        let (used_before, before) = (cpu_seconds(room)?, Demand::of(pid));
+        let (used_before, before) = (cpu_seconds(fixture)?, Demand::of(pid));
         let watched = Instant::now();
-        room.pump_until(IDLE_WATCH, |_| false)?;
+        fixture.pump_until(IDLE_WATCH, |_| false)?;
         // What a process had that has ended meanwhile is gone from the sum.
-        let used = (cpu_seconds(room)? - used_before).max(0.0);
+        let used = (cpu_seconds(fixture)? - used_before).max(0.0);
         least = least.min(used / watched.elapsed().as_secs_f64());
         let wanted = part_wanted(Demand::of(pid).since(before), watched);
         if least < IDLE_CPU_MAX && wanted < IDLE_WANTED {
@@ -407,7 +423,7 @@ fn part_wanted(demand: Demand, began: Instant) -> f64 {
     demand.wanted().as_secs_f64() / began.elapsed().as_secs_f64()
 }
 
-fn cpu_seconds(room: &Room) -> Result<f64, Stop> {
-    let sample = room.sample()?;
+fn cpu_seconds(fixture: &Fixture) -> Result<f64, Stop> {
+    let sample = fixture.sample()?;
     Ok(sample.cpu_seconds)
 }

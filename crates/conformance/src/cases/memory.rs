@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, Flood, Room};
+use crate::fixture::{ClientIndex, Fixture, Flood};
 use crate::verdict::{Outcome, Stop};
 
 use growth::{Finding, Growth};
@@ -93,22 +93,25 @@ pub(super) const CASES: &[Case] = &[
     .alone(),
 ];
 
-fn resident(room: &Room) -> Result<u64, Stop> {
-    let sample = room.sample()?;
+fn resident(fixture: &Fixture) -> Result<u64, Stop> {
+    let sample = fixture.sample()?;
     Ok(sample.resident_bytes)
 }
 
 /// Repeats `part`, which returns how many bytes it made the server handle,
 /// until memory stands still.
-fn until_steady(room: &mut Room, mut part: impl FnMut(&mut Room) -> Result<u64, Stop>) -> Outcome {
+fn until_steady(
+    fixture: &mut Fixture,
+    mut part: impl FnMut(&mut Fixture) -> Result<u64, Stop>,
+) -> Outcome {
     let started = Instant::now();
-    let mut growth = Growth::begin(resident(room)?);
+    let mut growth = Growth::begin(resident(fixture)?);
     loop {
-        let bytes = part(room)?;
+        let bytes = part(fixture)?;
         let still_growing = |growth: &Growth| {
             format!("{}, and still growing (part by part: {})", growth.summary(), growth.course())
         };
-        match growth.part(bytes, resident(room)?, started.elapsed()) {
+        match growth.part(bytes, resident(fixture)?, started.elapsed()) {
             Finding::GoOn => {}
             Finding::Steady => return Ok(growth.summary()),
             Finding::Unbounded => {
@@ -125,77 +128,77 @@ fn until_steady(room: &mut Room, mut part: impl FnMut(&mut Room) -> Result<u64, 
     }
 }
 
-fn flood_part(room: &mut Room, senders: &[ClientIndex]) -> Result<u64, Stop> {
+fn flood_part(fixture: &mut Fixture, senders: &[ClientIndex]) -> Result<u64, Stop> {
     let flood =
         Flood { senders: senders.to_vec(), steady: false, bytes: PART_BYTES, lengths: [200; 2] };
-    Ok(room.flood(&flood, PART_TIME)?.bytes)
+    Ok(fixture.flood(&flood, PART_TIME)?.bytes)
 }
 
-fn beside_stalled(room: &mut Room, count: usize) -> Outcome {
-    let sender = room.connect_with("sender", ConnectOptions::FLOODER)?;
+fn beside_stalled(fixture: &mut Fixture, count: usize) -> Outcome {
+    let sender = fixture.connect_with("sender", ConnectOptions::FLOODER)?;
     for _ in 0..count {
-        room.connect_with("stalled client", ConnectOptions::STALLED)?;
+        fixture.connect_with("stalled client", ConnectOptions::STALLED)?;
     }
-    room.settle(sender, &[sender])?;
-    until_steady(room, |room| flood_part(room, &[sender]))
+    fixture.await_served(sender, &[sender])?;
+    until_steady(fixture, |fixture| flood_part(fixture, &[sender]))
 }
 
-fn stalled_reader(room: &mut Room) -> Outcome {
-    beside_stalled(room, 1)
+fn stalled_reader(fixture: &mut Fixture) -> Outcome {
+    beside_stalled(fixture, 1)
 }
 
-fn many_stalled(room: &mut Room) -> Outcome {
-    beside_stalled(room, 20)
+fn many_stalled(fixture: &mut Fixture) -> Outcome {
+    beside_stalled(fixture, 20)
 }
 
-fn sender_never_reads(room: &mut Room) -> Outcome {
-    let reader = room.join(1, "client that reads")?[0];
+fn sender_never_reads(fixture: &mut Fixture) -> Outcome {
+    let reader = fixture.join(1, "client that reads")?[0];
     let options = ConnectOptions {
         send_buffer_bytes: ConnectOptions::FLOODER.send_buffer_bytes,
         ..ConnectOptions::STALLED
     };
-    let never = room.connect_with("client that sends and never reads", options)?;
-    room.settle(reader, &[reader])?;
-    until_steady(room, |room| flood_part(room, &[never]))
+    let never = fixture.connect_with("client that sends and never reads", options)?;
+    fixture.await_served(reader, &[reader])?;
+    until_steady(fixture, |fixture| flood_part(fixture, &[never]))
 }
 
 /// Four senders and eight more who read, all served.
-fn flooders(room: &mut Room) -> Result<Vec<ClientIndex>, Stop> {
+fn flooders(fixture: &mut Fixture) -> Result<Vec<ClientIndex>, Stop> {
     let mut senders = Vec::new();
     for _ in 0..4 {
-        senders.push(room.connect_with("sender", ConnectOptions::FLOODER)?);
+        senders.push(fixture.connect_with("sender", ConnectOptions::FLOODER)?);
     }
     for _ in 0..8 {
-        room.connect("receiver")?;
+        fixture.connect("receiver")?;
     }
-    let everyone = room.everyone();
-    room.settle(senders[0], &everyone)?;
+    let everyone = fixture.everyone();
+    fixture.await_served(senders[0], &everyone)?;
     Ok(senders)
 }
 
-fn flood(room: &mut Room) -> Outcome {
-    let senders = flooders(room)?;
-    until_steady(room, |room| flood_part(room, &senders))
+fn flood(fixture: &mut Fixture) -> Outcome {
+    let senders = flooders(fixture)?;
+    until_steady(fixture, |fixture| flood_part(fixture, &senders))
 }
 
-fn flood_of_empty_messages(room: &mut Room) -> Outcome {
-    let senders = flooders(room)?;
-    room.recorder.ignore_plain();
+fn flood_of_empty_messages(fixture: &mut Fixture) -> Outcome {
+    let senders = flooders(fixture)?;
+    fixture.recorder.ignore_plain();
     let block = vec![0; EMPTY_BLOCK];
-    until_steady(room, |room| {
+    until_steady(fixture, |fixture| {
         let began = Instant::now();
         let mut blocks_left = EMPTY_BLOCKS * senders.len();
         let mut taken = 0;
         while began.elapsed() < PART_TIME {
             for &sender in &senders {
-                if blocks_left > 0 && !room.client(sender).has_unsent() {
-                    room.queue_bytes(sender, &block);
+                if blocks_left > 0 && !fixture.client(sender).has_unsent() {
+                    fixture.queue_bytes(sender, &block);
                     blocks_left -= 1;
                     taken += block.len() as u64;
                 }
             }
-            room.pump(PART_TIME / 10)?;
-            let all_taken = senders.iter().all(|&sender| !room.client(sender).has_unsent());
+            fixture.pump(PART_TIME / 10)?;
+            let all_taken = senders.iter().all(|&sender| !fixture.client(sender).has_unsent());
             if blocks_left == 0 && all_taken && began.elapsed() > PART_TIME / 2 {
                 break;
             }
@@ -204,42 +207,42 @@ fn flood_of_empty_messages(room: &mut Room) -> Outcome {
     })
 }
 
-fn many_messages(room: &mut Room) -> Outcome {
-    let client = room.join(1, "sole client")?;
-    room.recorder.ignore_plain();
+fn many_messages(fixture: &mut Fixture) -> Outcome {
+    let client = fixture.join(1, "sole client")?;
+    fixture.recorder.ignore_plain();
     let block = vec![0; BLOCK_OF_MANY];
-    until_steady(room, |room| {
+    until_steady(fixture, |fixture| {
         let began = Instant::now();
         let mut sent = 0;
         while sent < MANY_MESSAGES && began.elapsed() < MANY_TIME {
-            room.queue_bytes(client[0], &block);
-            room.insist(client[0], &client, "a message behind many empty ones")?;
+            fixture.queue_bytes(client[0], &block);
+            fixture.send_until_delivered(client[0], &client, "a message behind many empty ones")?;
             sent += block.len();
         }
         Ok(sent as u64)
     })
 }
 
-fn past_clients(room: &mut Room) -> Outcome {
-    let stayer = room.join(1, "stayer")?[0];
-    until_steady(room, |room| {
+fn past_clients(fixture: &mut Fixture) -> Outcome {
+    let stayer = fixture.join(1, "stayer")?[0];
+    until_steady(fixture, |fixture| {
         let started = Instant::now();
         let mut clients = 0;
         while clients < PAST_CLIENTS && started.elapsed() < 3 * PART_TIME {
-            let guest = room.connect_with("guest", ConnectOptions::STALLED)?;
+            let guest = fixture.connect_with("guest", ConnectOptions::STALLED)?;
             for _ in 0..4 {
-                room.say(guest, 200);
-                room.say(stayer, 200);
+                fixture.send(guest, 200);
+                fixture.send(stayer, 200);
             }
-            room.pump(Duration::from_millis(1))?;
+            fixture.pump(Duration::from_millis(1))?;
             if clients % 2 == 0 {
-                room.close(guest)
+                fixture.close(guest)
             } else {
-                room.reset(guest)
+                fixture.reset(guest)
             }
             clients += 1;
         }
-        room.insist(stayer, &[stayer], "a message while clients come and go")?;
+        fixture.send_until_delivered(stayer, &[stayer], "a message while clients come and go")?;
         // What a past client may leave behind unnoticed, in all.
         Ok(clients as u64 * 2048)
     })

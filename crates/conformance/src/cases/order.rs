@@ -9,7 +9,7 @@ use zillions_ordering::{Rule, check};
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, IN_FLIGHT_MAX, Pressure, QUIET, Room, Storm};
+use crate::fixture::{Bursts, ClientIndex, Fixture, IN_FLIGHT_MAX, OverloadResponse, QUIET};
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
 
@@ -115,7 +115,7 @@ pub(super) const CASES: &[Case] = &[
 const SHORT: (usize, usize) = (TAG_BYTES, 32);
 
 /// How often a storm is repeated in which no two senders got mixed.
-const STORMS_MAX: u32 = 8;
+const REPEATS_MAX: u32 = 8;
 /// What the first of these leaves the server between two messages of a sender.
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -125,81 +125,81 @@ const ROOM_SIZES: [usize; 4] = [12, 24, 100, 300];
 const ROOM_ROUNDS: usize = 12;
 
 /// Joins `count` clients with the history kept, storms, and ends with fences.
-fn storm_of(
-    room: &mut Room,
+fn join_and_send(
+    fixture: &mut Fixture,
     count: usize,
     senders: usize,
     burst_max: usize,
     lengths: (usize, usize),
     volume: (u64, f64),
 ) -> Result<Vec<ClientIndex>, Stop> {
-    room.recorder.keep_history();
-    let clients = room.join(count, "client")?;
-    let storm = Storm {
+    fixture.recorder.keep_history();
+    let clients = fixture.join(count, "client")?;
+    let bursts = Bursts {
         senders: clients[..senders].to_vec(),
         receivers: clients.clone(),
         burst_max,
         lengths,
         moment: Duration::ZERO,
     };
-    let volume = room.trial.volume(volume.0, volume.1);
-    room.storm(&storm, volume)?;
-    finish(room, &storm.senders, &clients)?;
+    let volume = fixture.context.volume(volume.0, volume.1);
+    fixture.send_bursts(&bursts, volume)?;
+    finish(fixture, &bursts.senders, &clients)?;
     Ok(clients)
 }
 
-/// [`storm_of`] again and again until messages of different senders got mixed.
-fn mixed_storm_of(
-    room: &mut Room,
+/// [`join_and_send`] again and again until messages of different senders got mixed.
+fn join_and_mix(
+    fixture: &mut Fixture,
     count: usize,
     senders: usize,
     burst_max: usize,
     volume: (u64, f64),
 ) -> Result<(), Stop> {
-    let clients = storm_of(room, count, senders, burst_max, SHORT, volume)?;
-    until_mixed(room, &clients[..senders], &clients, burst_max, volume)
+    let clients = join_and_send(fixture, count, senders, burst_max, SHORT, volume)?;
+    until_mixed(fixture, &clients[..senders], &clients, burst_max, volume)
 }
 
 /// Storms until messages of different senders got mixed: on a busy machine, or in a
 /// server that gathers what it gets for a while, the senders may take turns. So there is
 /// more and more time between their messages.
 fn until_mixed(
-    room: &mut Room,
+    fixture: &mut Fixture,
     senders: &[ClientIndex],
     clients: &[ClientIndex],
     burst_max: usize,
     volume: (u64, f64),
 ) -> Result<(), Stop> {
-    for storm in 0..STORMS_MAX {
-        if room.recorder.mixed() > 0 {
+    for repeat in 0..REPEATS_MAX {
+        if fixture.recorder.mixed() > 0 {
             break;
         }
-        let again = Storm {
+        let again = Bursts {
             senders: senders.to_vec(),
             receivers: clients.to_vec(),
             burst_max,
             lengths: SHORT,
-            moment: MOMENT * (1 << storm),
+            moment: MOMENT * (1 << repeat),
         };
-        let volume = room.trial.volume(volume.0, volume.1);
-        room.storm(&again, volume)?;
-        finish(room, senders, clients)?;
+        let volume = fixture.context.volume(volume.0, volume.1);
+        fixture.send_bursts(&again, volume)?;
+        finish(fixture, senders, clients)?;
     }
     Ok(())
 }
 
 /// A last message of each sender reaches all, so that what is missing is known to be.
-fn finish(room: &mut Room, senders: &[ClientIndex], to: &[ClientIndex]) -> Result<(), Stop> {
+fn finish(fixture: &mut Fixture, senders: &[ClientIndex], to: &[ClientIndex]) -> Result<(), Stop> {
     for &sender in senders {
-        room.insist(sender, to, "a last message of each sender")?;
+        fixture.send_until_delivered(sender, to, "a last message of each sender")?;
     }
     Ok(())
 }
 
 /// Judges the history by `rule`, and then by the others: a broken one is
 /// never passed over.
-fn judge(room: &Room, rule: Rule) -> Outcome {
-    let Some(history) = room.recorder.history() else {
+fn judge(fixture: &Fixture, rule: Rule) -> Outcome {
+    let Some(history) = fixture.recorder.history() else {
         return Err(Stop::Error("this case forgot to keep its history".to_owned()));
     };
     let verdicts = check(history);
@@ -214,9 +214,9 @@ fn judge(room: &Room, rule: Rule) -> Outcome {
 }
 
 /// [`judge`] for runs that prove nothing unless senders' messages got mixed.
-fn judge_mixed(room: &Room, rule: Rule) -> Outcome {
-    let note = judge(room, rule)?;
-    let mixed = room.recorder.mixed();
+fn judge_mixed(fixture: &Fixture, rule: Rule) -> Outcome {
+    let note = judge(fixture, rule)?;
+    let mixed = fixture.recorder.mixed();
     if mixed == 0 {
         return Err(Stop::Inconclusive(format!(
             "no two senders' messages arrived mixed, although they sent at the same time ({note})"
@@ -225,78 +225,82 @@ fn judge_mixed(room: &Room, rule: Rule) -> Outcome {
     Ok(note)
 }
 
-fn integrity(room: &mut Room) -> Outcome {
-    storm_of(room, 5, 4, 24, (TAG_BYTES, 255), (300_000, 2.0))?;
-    judge(room, Rule::Integrity)
+fn integrity(fixture: &mut Fixture) -> Outcome {
+    join_and_send(fixture, 5, 4, 24, (TAG_BYTES, 255), (300_000, 2.0))?;
+    judge(fixture, Rule::Integrity)
 }
 
-fn one_sender(room: &mut Room) -> Outcome {
-    storm_of(room, 4, 1, 64, (TAG_BYTES, 255), (200_000, 1.5))?;
-    judge(room, Rule::Fifo)
+fn one_sender(fixture: &mut Fixture) -> Outcome {
+    join_and_send(fixture, 4, 1, 64, (TAG_BYTES, 255), (200_000, 1.5))?;
+    judge(fixture, Rule::Fifo)
 }
 
-fn down_to_one(room: &mut Room) -> Outcome {
+fn down_to_one(fixture: &mut Fixture) -> Outcome {
     /// Messages of a turn, a few at a time, of which some meet the other's end.
     const SPURTS: usize = 24;
     const SPURT: usize = 3;
-    room.recorder.keep_history();
-    let resident = room.join(1, "resident")?[0];
-    let volume = room.trial.volume(30_000, 1.5);
+    fixture.recorder.keep_history();
+    let resident = fixture.join(1, "resident")?[0];
+    let volume = fixture.context.volume(30_000, 1.5);
     let started = Instant::now();
     let mut guests = 0;
-    while room.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
-        let guest = room.connect("guest")?;
-        room.settle(guest, &[guest, resident])?;
+    while fixture.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
+        let guest = fixture.connect("guest")?;
+        fixture.await_served(guest, &[guest, resident])?;
         for spurt in 0..SPURTS {
             for _ in 0..SPURT {
-                room.say(resident, TAG_BYTES);
+                fixture.send(resident, TAG_BYTES);
             }
             if spurt == SPURTS / 4 {
-                room.say(guest, TAG_BYTES);
-                room.flush()?;
-                room.close(guest);
+                fixture.send(guest, TAG_BYTES);
+                fixture.flush()?;
+                fixture.close(guest);
             }
-            room.pump(Duration::ZERO)?;
+            fixture.pump(Duration::ZERO)?;
         }
-        room.insist(resident, &[resident], "a message after the other has left")?;
+        fixture.send_until_delivered(
+            resident,
+            &[resident],
+            "a message after the other has left",
+        )?;
         guests += 1;
     }
-    judge(room, Rule::Fifo).map(|note| format!("{note}, {guests} guests"))
+    judge(fixture, Rule::Fifo).map(|note| format!("{note}, {guests} guests"))
 }
 
-fn many_senders(room: &mut Room) -> Outcome {
-    storm_of(room, 6, 6, 16, SHORT, (250_000, 1.5))?;
-    judge(room, Rule::Fifo)
+fn many_senders(fixture: &mut Fixture) -> Outcome {
+    join_and_send(fixture, 6, 6, 16, SHORT, (250_000, 1.5))?;
+    judge(fixture, Rule::Fifo)
 }
 
-fn two_receivers_agree(room: &mut Room) -> Outcome {
-    mixed_storm_of(room, 2, 2, 12, (200_000, 2.0))?;
-    judge_mixed(room, Rule::Total)
+fn two_receivers_agree(fixture: &mut Fixture) -> Outcome {
+    join_and_mix(fixture, 2, 2, 12, (200_000, 2.0))?;
+    judge_mixed(fixture, Rule::Total)
 }
 
-fn many_receivers_agree(room: &mut Room) -> Outcome {
-    mixed_storm_of(room, 8, 8, 8, (300_000, 2.5))?;
-    judge_mixed(room, Rule::Total)
+fn many_receivers_agree(fixture: &mut Fixture) -> Outcome {
+    join_and_mix(fixture, 8, 8, 8, (300_000, 2.5))?;
+    judge_mixed(fixture, Rule::Total)
 }
 
-fn large_room(room: &mut Room) -> Outcome {
-    room.recorder.keep_history();
+fn large_room(fixture: &mut Fixture) -> Outcome {
+    fixture.recorder.keep_history();
     for size in ROOM_SIZES {
-        while room.clients() < size {
-            room.connect("one of many")?;
+        while fixture.clients() < size {
+            fixture.connect("one of many")?;
         }
-        let everyone = room.everyone();
-        room.settle(everyone[0], &everyone)?;
+        let everyone = fixture.everyone();
+        fixture.await_served(everyone[0], &everyone)?;
         for _ in 0..ROOM_ROUNDS {
             // What comes in one turn of the server may be passed on in several ways.
             let mut talks = both_ends(&everyone).map(|client| (client, TAG_BYTES));
-            talks.shuffle(&mut room.rng);
-            room.deliver(&talks, &everyone)?;
+            talks.shuffle(&mut fixture.rng);
+            fixture.deliver(&talks, &everyone)?;
         }
     }
-    let everyone = room.everyone();
+    let everyone = fixture.everyone();
     let senders = both_ends(&everyone);
-    let storm = Storm {
+    let bursts = Bursts {
         senders: senders.to_vec(),
         receivers: everyone.clone(),
         burst_max: 8,
@@ -304,10 +308,10 @@ fn large_room(room: &mut Room) -> Outcome {
         moment: Duration::ZERO,
     };
     let volume = (150_000, 2.0);
-    room.storm(&storm, room.trial.volume(volume.0, volume.1))?;
-    finish(room, &senders, &everyone)?;
-    until_mixed(room, &senders, &everyone, storm.burst_max, volume)?;
-    judge_mixed(room, Rule::Total)
+    fixture.send_bursts(&bursts, fixture.context.volume(volume.0, volume.1))?;
+    finish(fixture, &senders, &everyone)?;
+    until_mixed(fixture, &senders, &everyone, bursts.burst_max, volume)?;
+    judge_mixed(fixture, Rule::Total)
 }
 
 /// The oldest two and the youngest two: no more than may talk at once without loss.
@@ -316,57 +320,57 @@ fn both_ends(clients: &[ClientIndex]) -> [ClientIndex; IN_FLIGHT_MAX] {
     [clients[0], clients[1], clients[last - 1], clients[last]]
 }
 
-fn own_echo(room: &mut Room) -> Outcome {
+fn own_echo(fixture: &mut Fixture) -> Outcome {
     // One message of each at a time: the shortest way from a send to its echo.
-    storm_of(room, 4, 4, 1, SHORT, (60_000, 2.0))?;
-    judge(room, Rule::Causal)
+    join_and_send(fixture, 4, 4, 1, SHORT, (60_000, 2.0))?;
+    judge(fixture, Rule::Causal)
 }
 
 /// Two slow clients in turn lose messages, while others read, with the
 /// history kept. `senders` says which of them flood in each turn.
-fn lose(room: &mut Room, senders: &[&[usize]]) -> Result<String, Stop> {
-    room.recorder.keep_history();
-    let clients = room.join(3, "client")?;
+fn lose(fixture: &mut Fixture, senders: &[&[usize]]) -> Result<String, Stop> {
+    fixture.recorder.keep_history();
+    let clients = fixture.join(3, "client")?;
     let slow = [
-        room.connect_with("slow client", ConnectOptions::SMALL)?,
-        room.connect_with("slow client", ConnectOptions::SMALL)?,
+        fixture.connect_with("slow client", ConnectOptions::SMALL)?,
+        fixture.connect_with("slow client", ConnectOptions::SMALL)?,
     ];
-    let everyone = room.everyone();
-    room.settle(clients[0], &everyone)?;
+    let everyone = fixture.everyone();
+    fixture.await_served(clients[0], &everyone)?;
     let mut notes = Vec::new();
     for (&stalled, senders) in slow.iter().zip(senders) {
         let senders: Vec<ClientIndex> = senders.iter().map(|&index| clients[index]).collect();
-        let pressure = room.press(&senders, stalled, &clients)?;
-        notes.push(pressure.to_string());
-        if !matches!(pressure, Pressure::Dropped(_)) {
+        let response = fixture.overload(&senders, stalled, &clients)?;
+        notes.push(response.to_string());
+        if !matches!(response, OverloadResponse::Dropped(_)) {
             // A server that loses nothing will not do so the next time either.
             break;
         }
     }
     let present: Vec<ClientIndex> =
-        everyone.into_iter().filter(|&index| room.client(index).end().is_none()).collect();
-    finish(room, &clients, &present)?;
+        everyone.into_iter().filter(|&index| fixture.client(index).end().is_none()).collect();
+    finish(fixture, &clients, &present)?;
     Ok(notes.join("; "))
 }
 
-fn integrity_with_drops(room: &mut Room) -> Outcome {
-    let pressure = lose(room, &[&[0], &[1, 2]])?;
-    judge(room, Rule::Integrity).map(|note| format!("{note}; {pressure}"))
+fn integrity_with_drops(fixture: &mut Fixture) -> Outcome {
+    let response = lose(fixture, &[&[0], &[1, 2]])?;
+    judge(fixture, Rule::Integrity).map(|note| format!("{note}; {response}"))
 }
 
-fn one_sender_with_drops(room: &mut Room) -> Outcome {
-    let pressure = lose(room, &[&[0], &[0]])?;
-    judge(room, Rule::Fifo).map(|note| format!("{note}; {pressure}"))
+fn one_sender_with_drops(fixture: &mut Fixture) -> Outcome {
+    let response = lose(fixture, &[&[0], &[0]])?;
+    judge(fixture, Rule::Fifo).map(|note| format!("{note}; {response}"))
 }
 
-fn with_drops(room: &mut Room) -> Outcome {
+fn with_drops(fixture: &mut Fixture) -> Outcome {
     // Two senders make the order a matter of more than FIFO.
-    let pressure = lose(room, &[&[0, 2], &[1, 2]])?;
-    judge_mixed(room, Rule::Total).map(|note| format!("{note}; {pressure}"))
+    let response = lose(fixture, &[&[0, 2], &[1, 2]])?;
+    judge_mixed(fixture, Rule::Total).map(|note| format!("{note}; {response}"))
 }
 
-fn empty_messages(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
+fn empty_messages(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
     for round in 0..100usize {
         // Three bodies and the fence behind them leave in one write.
         let bodies: Vec<Vec<u8>> = (0..3)
@@ -375,71 +379,71 @@ fn empty_messages(room: &mut Room) -> Outcome {
                 if empty { Vec::new() } else { vec![round as u8, place] }
             })
             .collect();
-        room.exchange(clients[round % 2], &bodies, &clients)?;
+        fixture.exchange(clients[round % 2], &bodies, &clients)?;
     }
     Ok(Note::new())
 }
 
-fn with_churn(room: &mut Room) -> Outcome {
-    room.recorder.keep_history();
-    let residents = room.join(3, "resident")?;
+fn with_churn(fixture: &mut Fixture) -> Outcome {
+    fixture.recorder.keep_history();
+    let residents = fixture.join(3, "resident")?;
     let mut guests: Vec<ClientIndex> = Vec::new();
-    let volume = room.trial.volume(80_000, 2.0);
+    let volume = fixture.context.volume(80_000, 2.0);
     let started = Instant::now();
-    while (room.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time)
-        || (room.recorder.mixed() == 0 && started.elapsed() < volume.time * STORMS_MAX)
+    while (fixture.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time)
+        || (fixture.recorder.mixed() == 0 && started.elapsed() < volume.time * REPEATS_MAX)
     {
-        guests.push(room.connect_without_waiting("guest")?);
+        guests.push(fixture.connect_without_waiting("guest")?);
         // Long enough without a mixture, and there is time between their messages.
         let late = started.elapsed().div_duration_f64(volume.time) as u32;
         let mut senders = residents.clone();
         senders.extend(&guests);
-        let storm = Storm {
+        let bursts = Bursts {
             senders,
             receivers: residents.clone(),
             burst_max: 8,
             lengths: SHORT,
             moment: MOMENT * ((1 << late) - 1),
         };
-        room.storm_round(&storm)?;
+        fixture.send_burst_round(&bursts)?;
         if guests.len() > 4 {
-            let leaver = guests.remove(room.rng.random_range(0..guests.len()));
-            if room.rng.random() { room.reset(leaver) } else { room.close(leaver) }
+            let leaver = guests.remove(fixture.rng.random_range(0..guests.len()));
+            if fixture.rng.random() { fixture.reset(leaver) } else { fixture.close(leaver) }
         }
     }
     let mut present = residents.clone();
     present.extend(&guests);
-    finish(room, &residents, &present)?;
-    let guests = room.clients() - residents.len();
-    judge_mixed(room, Rule::Total).map(|note| format!("{note}, {guests} guests"))
+    finish(fixture, &residents, &present)?;
+    let guests = fixture.clients() - residents.len();
+    judge_mixed(fixture, Rule::Total).map(|note| format!("{note}, {guests} guests"))
 }
 
-fn relay(room: &mut Room) -> Outcome {
-    room.recorder.keep_history();
-    let clients = room.join(IN_FLIGHT_MAX + 1, "client")?;
+fn relay(fixture: &mut Fixture) -> Outcome {
+    fixture.recorder.keep_history();
+    let clients = fixture.join(IN_FLIGHT_MAX + 1, "client")?;
     // One answers the other; the last client only listens. All messages of a
     // chain may be under way at once, so the chain is as long as that is safe.
     let chain = &clients[..IN_FLIGHT_MAX];
-    let volume = room.trial.volume(20_000, 2.0);
+    let volume = fixture.context.volume(20_000, 2.0);
     let started = Instant::now();
-    while room.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
-        let mut said: Vec<(ClientIndex, u32)> = Vec::with_capacity(chain.len());
+    while fixture.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
+        let mut sent: Vec<(ClientIndex, u32)> = Vec::with_capacity(chain.len());
         for &client in chain {
-            if let Some(&(from, sequence)) = said.last() {
+            if let Some(&(from, sequence)) = sent.last() {
                 // The answer follows as soon as this one client has the question.
-                room.await_message(from, sequence, &[client], "a question")?;
+                fixture.await_message(from, sequence, &[client], "a question")?;
             }
-            said.push((client, room.say(client, 20)));
-            room.flush()?;
+            sent.push((client, fixture.send(client, 20)));
+            fixture.flush()?;
         }
-        for (from, sequence) in said {
-            room.await_message(from, sequence, &clients, "a question or an answer")?;
+        for (from, sequence) in sent {
+            fixture.await_message(from, sequence, &clients, "a question or an answer")?;
         }
     }
-    judge(room, Rule::Causal)
+    judge(fixture, Rule::Causal)
 }
 
-fn replies_under_load(room: &mut Room) -> Outcome {
+fn replies_under_load(fixture: &mut Fixture) -> Outcome {
     /// Messages that begin a round; with more than DROP-3's four under way,
     /// servers take other paths.
     const OPENING: usize = 8;
@@ -449,41 +453,43 @@ fn replies_under_load(room: &mut Room) -> Outcome {
     const THINKING: Duration = Duration::from_micros(500);
     /// Looks for something to reply to in a round.
     const LOOKS: usize = 12;
-    room.recorder.keep_history();
-    let clients = room.join(5, "client")?;
-    let heard = |room: &Room, client: ClientIndex| -> u32 {
+    fixture.recorder.keep_history();
+    let clients = fixture.join(5, "client")?;
+    let heard = |fixture: &Fixture, client: ClientIndex| -> u32 {
         let others = clients.iter().filter(|&&other| other != client);
-        others.map(|&other| room.recorder.tally(client, other).received).sum()
+        others.map(|&other| fixture.recorder.tally(client, other).received).sum()
     };
-    let volume = room.trial.volume(100_000, 2.0);
+    let volume = fixture.context.volume(100_000, 2.0);
     let started = Instant::now();
-    while room.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
-        let opener = clients[room.rng.random_range(0..clients.len())];
-        if room.pace(opener) < OPENING as u32 {
-            room.pump(QUIET)?;
+    while fixture.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
+        let opener = clients[fixture.rng.random_range(0..clients.len())];
+        if fixture.pace(opener) < OPENING as u32 {
+            fixture.pump(QUIET)?;
             continue;
         }
         for _ in 0..OPENING {
-            room.say(opener, TAG_BYTES);
+            fixture.send(opener, TAG_BYTES);
         }
-        room.flush()?;
+        fixture.flush()?;
         for _ in 0..LOOKS {
-            let before: Vec<u32> = clients.iter().map(|&client| heard(room, client)).collect();
-            if room.pump(QUIET)? == 0 {
+            let before: Vec<u32> = clients.iter().map(|&client| heard(fixture, client)).collect();
+            if fixture.pump(QUIET)? == 0 {
                 break;
             }
-            if room.rng.random_ratio(1, 3) {
+            if fixture.rng.random_ratio(1, 3) {
                 // Some take a moment to reply; meanwhile the others hear more.
-                room.pump_until(THINKING, |_| false)?;
+                fixture.pump_until(THINKING, |_| false)?;
             }
             for (&client, before) in clients.iter().zip(before) {
-                if heard(room, client) > before && room.recorder.unechoed(client) < REPLIES_MAX {
-                    room.say(client, TAG_BYTES);
+                if heard(fixture, client) > before
+                    && fixture.recorder.unechoed(client) < REPLIES_MAX
+                {
+                    fixture.send(client, TAG_BYTES);
                 }
             }
-            room.flush()?;
+            fixture.flush()?;
         }
     }
-    finish(room, &clients, &clients)?;
-    judge(room, Rule::Causal)
+    finish(fixture, &clients, &clients)?;
+    judge(fixture, Rule::Causal)
 }

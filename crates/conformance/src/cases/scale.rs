@@ -11,11 +11,11 @@ use zillions_harness::limits::ensure_descriptors;
 
 use super::start::nothing_but_the_line;
 use crate::case::Case;
-use crate::room::{ClientIndex, Room};
-use crate::trial::Trial;
+use crate::context::CaseContext;
+use crate::fixture::{ClientIndex, Fixture};
 use crate::verdict::{Note, Outcome, Stop};
 
-/// Clients of the large room: a little more than a thousand, because `select`
+/// Clients of the large fixture: a little more than a thousand, because `select`
 /// knows no descriptors beyond 1023.
 const MANY: usize = 1_100;
 /// Clients that connect in one burst, or as many as the server has asked the system
@@ -62,57 +62,57 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Skips where this process cannot have so many connections.
-pub(super) fn room_for(clients: u64) -> Result<(), Stop> {
+pub(super) fn ensure_connections(clients: u64) -> Result<(), Stop> {
     ensure_descriptors(clients).map(|_| ()).map_err(|error| Stop::Skip(error.to_string()))
 }
 
-fn thousand_clients(room: &mut Room) -> Outcome {
-    room_for(MANY as u64)?;
+fn thousand_clients(fixture: &mut Fixture) -> Outcome {
+    ensure_connections(MANY as u64)?;
     for _ in 0..MANY {
-        room.connect("one of eleven hundred")?;
+        fixture.connect("one of eleven hundred")?;
     }
-    let everyone = room.everyone();
-    room.insist(0, &everyone, "a message for eleven hundred clients")?;
-    room.deliver(&[(0, 60), (MANY / 2, 60), (MANY - 1, 60)], &everyone)?;
-    nothing_but_the_line(room)
+    let everyone = fixture.everyone();
+    fixture.send_until_delivered(0, &everyone, "a message for eleven hundred clients")?;
+    fixture.deliver(&[(0, 60), (MANY / 2, 60), (MANY - 1, 60)], &everyone)?;
+    nothing_but_the_line(fixture)
 }
 
-fn burst_of_connections(room: &mut Room) -> Outcome {
-    room_for(BURST as u64)?;
+fn burst_of_connections(fixture: &mut Fixture) -> Outcome {
+    ensure_connections(BURST as u64)?;
     // All who fit in are waiting by the time when it looks.
-    let held = room.server().is_ok();
+    let held = fixture.server().is_ok();
     if held {
-        room.server()?.signal(Signal::STOP);
+        fixture.server()?.signal(Signal::STOP);
     }
-    let places = if held { room.places_at_door() } else { BURST };
-    let outcome = connect_at_once(room, places);
+    let places = if held { fixture.accept_backlog_free() } else { BURST };
+    let outcome = connect_at_once(fixture, places);
     if held {
-        room.server()?.signal(Signal::CONT);
+        fixture.server()?.signal(Signal::CONT);
     }
     outcome?;
-    let everyone = room.everyone();
+    let everyone = fixture.everyone();
     // Who did not fit into the queue of connections is let in at his system's
     // next try, a second later or more.
-    room.insist(0, &everyone, "a message for all who connected in one burst")?;
-    room.deliver(&[(0, 60), (everyone.len() - 1, 60)], &everyone)?;
+    fixture.send_until_delivered(0, &everyone, "a message for all who connected in one burst")?;
+    fixture.deliver(&[(0, 60), (everyone.len() - 1, 60)], &everyone)?;
     Ok(format!("{} at once", everyone.len()))
 }
 
 /// As many as there may be, and places for.
-fn connect_at_once(room: &mut Room, places: usize) -> Result<(), Stop> {
+fn connect_at_once(fixture: &mut Fixture, places: usize) -> Result<(), Stop> {
     for _ in 0..places.clamp(1, BURST) {
-        room.connect_without_waiting("one of a burst")?;
+        fixture.connect_without_waiting("one of a burst")?;
     }
     Ok(())
 }
 
-fn let_in_amid_a_flood(room: &mut Room) -> Outcome {
-    let witness = room.join(1, "witness")?[0];
-    room.recorder.ignore_plain();
-    let (address, over) = (room.address(), AtomicBool::new(false));
+fn let_in_amid_a_flood(fixture: &mut Fixture) -> Outcome {
+    let witness = fixture.join(1, "witness")?[0];
+    fixture.recorder.ignore_plain();
+    let (address, over) = (fixture.address(), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| flood_until(&over, address));
-        let outcome = join_beside(room, witness);
+        let outcome = join_beside(fixture, witness);
         over.store(true, Relaxed);
         outcome
     })
@@ -141,37 +141,37 @@ fn flood_until(over: &AtomicBool, address: SocketAddr) {
 }
 
 /// Joins once `witness` gets something of a flood, and waits until the newcomer does.
-fn join_beside(room: &mut Room, witness: ClientIndex) -> Outcome {
-    let received = |room: &Room, client: ClientIndex| room.client(client).bytes_received();
-    let before = received(room, witness);
-    room.await_each(&[witness], "something of a flood", |room, client| {
-        received(room, client) > before
+fn join_beside(fixture: &mut Fixture, witness: ClientIndex) -> Outcome {
+    let received = |fixture: &Fixture, client: ClientIndex| fixture.client(client).bytes_received();
+    let before = received(fixture, witness);
+    fixture.await_each(&[witness], "something of a flood", |fixture, client| {
+        received(fixture, client) > before
     })?;
-    let newcomer = room.connect_without_waiting("newcomer amid a flood")?;
-    room.await_each(&[newcomer], "something of a flood that goes on", |room, client| {
-        received(room, client) > 0
+    let newcomer = fixture.connect_without_waiting("newcomer amid a flood")?;
+    fixture.await_each(&[newcomer], "something of a flood that goes on", |fixture, client| {
+        received(fixture, client) > 0
     })?;
     Ok(Note::new())
 }
 
-fn descriptors_run_out(trial: &mut Trial) -> Outcome {
-    with_few_descriptors(trial, beyond_the_limit)
+fn descriptors_run_out(context: &mut CaseContext) -> Outcome {
+    with_few_descriptors(context, beyond_the_limit)
 }
 
 /// Plays `act` with a server that may have so many descriptors and no more, as
 /// few as it starts with.
 pub(super) fn with_few_descriptors(
-    trial: &Trial,
-    act: impl FnOnce(&mut Room, u64) -> Outcome,
+    context: &CaseContext,
+    act: impl FnOnce(&mut Fixture, u64) -> Outcome,
 ) -> Outcome {
-    let mut launch = trial.launch()?.clone();
+    let mut launch = context.launch()?.clone();
     let mut last = None;
     for limit in LIMITS {
-        room_for(limit + BEYOND)?;
+        ensure_connections(limit + BEYOND)?;
         launch.descriptor_limit = Some(limit);
-        match trial.start(&launch) {
+        match context.start(&launch) {
             Ok((server, lease)) => {
-                return trial.in_room_at(server, lease.address(), |room| act(room, limit));
+                return context.with_server(server, lease.address(), |fixture| act(fixture, limit));
             }
             Err(stop) => last = Some(stop),
         }
@@ -180,31 +180,34 @@ pub(super) fn with_few_descriptors(
 }
 
 /// Connects more clients than a server with this limit can accept.
-pub(super) fn use_up_descriptors(room: &mut Room, limit: u64) -> Result<Vec<ClientIndex>, Stop> {
+pub(super) fn use_up_descriptors(
+    fixture: &mut Fixture,
+    limit: u64,
+) -> Result<Vec<ClientIndex>, Stop> {
     let role = "client beyond the limit";
-    (0..limit + BEYOND).map(|_| room.connect_without_waiting(role)).collect()
+    (0..limit + BEYOND).map(|_| fixture.connect_without_waiting(role)).collect()
 }
 
-fn beyond_the_limit(room: &mut Room, limit: u64) -> Outcome {
-    let inside = room.join(8, "client from before")?;
-    beyond_once(room, limit, &inside)?;
-    let note = beyond_once(room, limit, &inside)?;
-    nothing_but_the_line(room)?;
+fn beyond_the_limit(fixture: &mut Fixture, limit: u64) -> Outcome {
+    let inside = fixture.join(8, "client from before")?;
+    beyond_once(fixture, limit, &inside)?;
+    let note = beyond_once(fixture, limit, &inside)?;
+    nothing_but_the_line(fixture)?;
     Ok(note)
 }
 
-fn beyond_once(room: &mut Room, limit: u64, inside: &[ClientIndex]) -> Outcome {
-    let beyond = use_up_descriptors(room, limit)?;
+fn beyond_once(fixture: &mut Fixture, limit: u64, inside: &[ClientIndex]) -> Outcome {
+    let beyond = use_up_descriptors(fixture, limit)?;
     // Many rounds of messages give the server time to run into its limit.
     for turn in 0..20 {
         let client = inside[turn % inside.len()];
         let expected = "while descriptors are used up, those inside are served";
-        room.insist(client, inside, expected)?;
+        fixture.send_until_delivered(client, inside, expected)?;
     }
     let served: Vec<ClientIndex> = beyond
         .iter()
         .copied()
-        .filter(|&client| room.recorder.tally(client, inside[0]).received > 0)
+        .filter(|&client| fixture.recorder.tally(client, inside[0]).received > 0)
         .collect();
     if served.len() == beyond.len() {
         return Err(Stop::Inconclusive(format!(
@@ -216,19 +219,23 @@ fn beyond_once(room: &mut Room, limit: u64, inside: &[ClientIndex]) -> Outcome {
         beyond.iter().copied().filter(|client| !served.contains(client)).collect();
     // First those leave who were let in: of those who wait somebody gets in then.
     for &client in &served {
-        room.close(client);
+        fixture.close(client);
     }
-    somebody_is_let_in(room, inside[0], &waiting)?;
+    somebody_is_let_in(fixture, inside[0], &waiting)?;
     // Then all others.
     for client in waiting {
-        room.close(client);
+        fixture.close(client);
     }
-    room.pump_until(Duration::from_millis(100), |_| false)?;
-    let newcomers = [room.connect("newcomer")?, room.connect("newcomer")?];
+    fixture.pump_until(Duration::from_millis(100), |_| false)?;
+    let newcomers = [fixture.connect("newcomer")?, fixture.connect("newcomer")?];
     let everyone: Vec<ClientIndex> = inside.iter().copied().chain(newcomers).collect();
-    room.insist(inside[0], &everyone, "once descriptors are free, newcomers are served")?;
-    room.deliver(&[(newcomers[0], 30), (inside[0], 30)], &everyone)?;
-    newcomers.into_iter().for_each(|newcomer| room.close(newcomer));
+    fixture.send_until_delivered(
+        inside[0],
+        &everyone,
+        "once descriptors are free, newcomers are served",
+    )?;
+    fixture.deliver(&[(newcomers[0], 30), (inside[0], 30)], &everyone)?;
+    newcomers.into_iter().for_each(|newcomer| fixture.close(newcomer));
     Ok(format!("limit {limit}, {} of {} beyond it were let in", served.len(), limit + BEYOND))
 }
 
@@ -236,22 +243,22 @@ fn beyond_once(room: &mut Room, limit: u64, inside: &[ClientIndex]) -> Outcome {
 /// runtimes keep nobody waiting: with a descriptor kept for that they accept who is
 /// beyond the limit and close at once.
 fn somebody_is_let_in(
-    room: &mut Room,
+    fixture: &mut Fixture,
     talker: ClientIndex,
     waiting: &[ClientIndex],
 ) -> Result<(), Stop> {
     let started = Instant::now();
-    let let_in = |room: &Room| {
-        waiting.iter().any(|&client| room.recorder.tally(client, talker).received > 0)
+    let let_in = |fixture: &Fixture| {
+        waiting.iter().any(|&client| fixture.recorder.tally(client, talker).received > 0)
     };
     let turned_away =
-        |room: &Room| waiting.iter().all(|&client| room.client(client).end().is_some());
-    while started.elapsed() < room.trial.patience() {
-        room.insist(talker, &[talker], "a message once descriptors are free")?;
-        if room.pump_until(LET_IN_LOOK, |room| let_in(room) || turned_away(room))? {
+        |fixture: &Fixture| waiting.iter().all(|&client| fixture.client(client).end().is_some());
+    while started.elapsed() < fixture.context.patience() {
+        fixture.send_until_delivered(talker, &[talker], "a message once descriptors are free")?;
+        if fixture.pump_until(LET_IN_LOOK, |fixture| let_in(fixture) || turned_away(fixture))? {
             return Ok(());
         }
     }
     let expected = "a client that waited for a descriptor is let in once there are some";
-    Err(room.failure(waiting[0], expected, format!("none of {} was", waiting.len())))
+    Err(fixture.failure(waiting[0], expected, format!("none of {} was", waiting.len())))
 }

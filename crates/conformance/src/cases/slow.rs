@@ -8,7 +8,7 @@ use super::LONG_PAUSE;
 use super::start::nothing_but_the_line;
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, Flood, Room};
+use crate::fixture::{ClientIndex, Fixture, Flood};
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Outcome, Stop};
 
@@ -76,41 +76,42 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-fn stalled_reader(room: &mut Room) -> Outcome {
-    beside_stalled(room, 1)
+fn stalled_reader(fixture: &mut Fixture) -> Outcome {
+    beside_stalled(fixture, 1)
 }
 
-fn many_stalled(room: &mut Room) -> Outcome {
-    beside_stalled(room, MANY_STALLED)
+fn many_stalled(fixture: &mut Fixture) -> Outcome {
+    beside_stalled(fixture, MANY_STALLED)
 }
 
-fn beside_stalled(room: &mut Room, count: usize) -> Outcome {
+fn beside_stalled(fixture: &mut Fixture, count: usize) -> Outcome {
     // Some of them came before those who read, some after.
-    let older = (0..count.div_ceil(2)).map(|_| room.connect_with(STALLED, ConnectOptions::SMALL));
+    let older =
+        (0..count.div_ceil(2)).map(|_| fixture.connect_with(STALLED, ConnectOptions::SMALL));
     let mut stalled = older.collect::<Result<Vec<ClientIndex>, Stop>>()?;
-    let clients = room.join(2, "client that reads")?;
+    let clients = fixture.join(2, "client that reads")?;
     for _ in stalled.len()..count {
-        stalled.push(room.connect_with(STALLED, ConnectOptions::SMALL)?);
+        stalled.push(fixture.connect_with(STALLED, ConnectOptions::SMALL)?);
     }
-    let everyone = room.everyone();
-    room.settle(clients[0], &everyone)?;
-    let calm = talk(room, &clients, "while everybody reads", Duration::MAX)?;
+    let everyone = fixture.everyone();
+    fixture.await_served(clients[0], &everyone)?;
+    let calm = talk(fixture, &clients, "while everybody reads", Duration::MAX)?;
     for &client in &stalled {
-        room.set_reading(client, false)?;
+        fixture.set_reading(client, false)?;
     }
-    let received = |room: &Room| room.recorder.tally(clients[1], clients[0]).received;
-    let before = received(room);
+    let received = |fixture: &Fixture| fixture.recorder.tally(clients[1], clients[0]).received;
+    let before = received(fixture);
     let flood =
         Flood { senders: vec![clients[0]], steady: true, bytes: FLOOD_BYTES, lengths: [200; 2] };
-    let flooded = room.flood(&flood, FLOOD_TIME)?;
+    let flooded = fixture.flood(&flood, FLOOD_TIME)?;
     if flooded.blocked {
         // Held up for good? Then what comes next fails; here nothing is decided.
-        room.pump(Duration::from_millis(10))?;
+        fixture.pump(Duration::from_millis(10))?;
     }
-    talk_on(room, &clients, "while another client does not read", calm)?;
-    let received = received(room) - before;
-    let newcomers = room.join(2, "newcomer")?;
-    talk_on(room, &newcomers, "while clients do not read that came earlier", calm)?;
+    talk_on(fixture, &clients, "while another client does not read", calm)?;
+    let received = received(fixture) - before;
+    let newcomers = fixture.join(2, "newcomer")?;
+    talk_on(fixture, &newcomers, "while clients do not read that came earlier", calm)?;
     // The talk that follows the flood is counted, too.
     let sent = flooded.bytes / 201;
     let past = u64::from(received).min(sent);
@@ -121,7 +122,7 @@ fn beside_stalled(room: &mut Room, count: usize) -> Outcome {
 /// are repeated until one comes. Returns how long it took, which is at most
 /// `time` and the patience with one message.
 fn talk(
-    room: &mut Room,
+    fixture: &mut Fixture,
     clients: &[ClientIndex],
     when: &str,
     time: Duration,
@@ -129,7 +130,11 @@ fn talk(
     let started = Instant::now();
     for round in 0..TALK_ROUNDS {
         for &client in clients {
-            room.insist(client, clients, &format!("a message of client #{client} {when}"))?;
+            fixture.send_until_delivered(
+                client,
+                clients,
+                &format!("a message of client #{client} {when}"),
+            )?;
         }
         if started.elapsed() > time {
             let expected = format!("messages {when} in about the time that they took before");
@@ -138,7 +143,7 @@ fn talk(
                 round + 1,
                 started.elapsed().as_secs_f64()
             );
-            return Err(room.failure(clients[0], expected, came));
+            return Err(fixture.failure(clients[0], expected, came));
         }
     }
     Ok(started.elapsed())
@@ -147,31 +152,35 @@ fn talk(
 /// [`talk`] in not much more than the time that it took in `calm`, once what
 /// was under way has come.
 fn talk_on(
-    room: &mut Room,
+    fixture: &mut Fixture,
     clients: &[ClientIndex],
     when: &str,
     calm: Duration,
 ) -> Result<(), Stop> {
     for &client in clients {
-        room.insist(client, clients, &format!("a message of client #{client} {when}"))?;
+        fixture.send_until_delivered(
+            client,
+            clients,
+            &format!("a message of client #{client} {when}"),
+        )?;
     }
-    let time = room.trial.patience() * 2 + calm * TALK_SLOWER_MAX;
-    talk(room, clients, when, time).map(|_| ())
+    let time = fixture.context.patience() * 2 + calm * TALK_SLOWER_MAX;
+    talk(fixture, clients, when, time).map(|_| ())
 }
 
-fn sender_never_reads(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client that reads")?;
+fn sender_never_reads(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client that reads")?;
     let options = ConnectOptions {
         send_buffer_bytes: ConnectOptions::FLOODER.send_buffer_bytes,
         ..ConnectOptions::STALLED
     };
-    let calm = talk(room, &clients, "while everybody reads", Duration::MAX)?;
-    let never = room.connect_with("client that sends and never reads", options)?;
+    let calm = talk(fixture, &clients, "while everybody reads", Duration::MAX)?;
+    let never = fixture.connect_with("client that sends and never reads", options)?;
     let flood =
         Flood { senders: vec![never], steady: false, bytes: FLOOD_BYTES, lengths: [200; 2] };
-    let flooded = room.flood(&flood, FLOOD_TIME)?;
-    talk_on(room, &clients, "while another client sends and never reads", calm)?;
-    let how = if room.client(never).end().is_some() {
+    let flooded = fixture.flood(&flood, FLOOD_TIME)?;
+    talk_on(fixture, &clients, "while another client sends and never reads", calm)?;
+    let how = if fixture.client(never).end().is_some() {
         ", then it was disconnected"
     } else if flooded.blocked {
         ", then the server read no more of it"
@@ -181,33 +190,33 @@ fn sender_never_reads(room: &mut Room) -> Outcome {
     Ok(format!("{} KiB taken from it{how}", flooded.bytes / 1024))
 }
 
-fn drip_reader(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client that reads")?;
-    let drip = room.connect_with("drip reader", ConnectOptions::SMALL)?;
-    room.settle(clients[0], &[clients[0], clients[1], drip])?;
-    room.set_reading(drip, false)?;
+fn drip_reader(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client that reads")?;
+    let drip = fixture.connect_with("drip reader", ConnectOptions::SMALL)?;
+    fixture.await_served(clients[0], &[clients[0], clients[1], drip])?;
+    fixture.set_reading(drip, false)?;
     for turn in 0..400 {
         // At the server's pace: what piles up would have to be worked off.
-        for _ in 0..room.pace(clients[0]).min(40) {
-            room.say(clients[0], 11 + turn % 245);
+        for _ in 0..fixture.pace(clients[0]).min(40) {
+            fixture.send(clients[0], 11 + turn % 245);
         }
-        room.pump(Duration::from_millis(1))?;
+        fixture.pump(Duration::from_millis(1))?;
         for bytes in [1, 7, 64] {
-            room.sip(drip, bytes);
+            fixture.read_up_to(drip, bytes);
         }
     }
-    room.set_reading(drip, true)?;
-    room.insist(clients[0], &clients, "a message beside a drip reader")?;
-    room.drain(clients[0], drip)?;
-    room.check_violations()?;
-    let lost = room.recorder.tally(drip, clients[0]).missing();
+    fixture.set_reading(drip, true)?;
+    fixture.send_until_delivered(clients[0], &clients, "a message beside a drip reader")?;
+    fixture.drain(clients[0], drip)?;
+    fixture.check_violations()?;
+    let lost = fixture.recorder.tally(drip, clients[0]).missing();
     Ok(format!("{lost} messages dropped"))
 }
 
 /// Short and long messages for one that reads a little, a lot, or nothing: its socket
 /// takes a part of what is written to it again and again, cut at any place.
 pub(super) fn in_gulps(
-    room: &mut Room,
+    fixture: &mut Fixture,
     sender: ClientIndex,
     drip: ClientIndex,
 ) -> Result<(), Stop> {
@@ -220,67 +229,75 @@ pub(super) fn in_gulps(
     const HARDLY: Duration = Duration::from_millis(5);
     let started = Instant::now();
     let mut gulped = started;
-    while started.elapsed() < GULPS_TIME && room.client(drip).end().is_none() {
+    while started.elapsed() < GULPS_TIME && fixture.client(drip).end().is_none() {
         // Where many frames are short, many cuts come right behind a header.
-        let long = room.rng.random::<bool>();
-        for _ in 0..room.pace(sender).min(SPURT) {
+        let long = fixture.rng.random::<bool>();
+        for _ in 0..fixture.pace(sender).min(SPURT) {
             let lengths =
-                if long && room.rng.random() { 60..=255 } else { TAG_BYTES..=TAG_BYTES + 4 };
-            let length = room.rng.random_range(lengths);
-            room.say(sender, length);
+                if long && fixture.rng.random() { 60..=255 } else { TAG_BYTES..=TAG_BYTES + 4 };
+            let length = fixture.rng.random_range(lengths);
+            fixture.send(sender, length);
         }
-        room.pump(Duration::from_millis(1))?;
+        fixture.pump(Duration::from_millis(1))?;
         // Its queue is full in one phase, and empty now and then in the other.
         let hardly = (started.elapsed().as_millis() / PHASE.as_millis()).is_multiple_of(2);
-        let gulps = if hardly { gulped.elapsed() > HARDLY } else { room.rng.random_ratio(1, 4) };
+        let gulps = if hardly { gulped.elapsed() > HARDLY } else { fixture.rng.random_ratio(1, 4) };
         if gulps {
             gulped = Instant::now();
-            let gulp = GULPS[room.rng.random_range(0..GULPS.len())];
-            room.sip(drip, gulp);
+            let gulp = GULPS[fixture.rng.random_range(0..GULPS.len())];
+            fixture.read_up_to(drip, gulp);
         }
-        if !room.recorder.violations().is_empty() {
+        if !fixture.recorder.violations().is_empty() {
             break;
         }
     }
     Ok(())
 }
 
-fn reads_on_later(room: &mut Room) -> Outcome {
-    let client = room.join(1, "client that reads")?[0];
-    let stalled = room.connect_with("client that reads on later", ConnectOptions::SMALL)?;
-    room.settle(client, &[client, stalled])?;
-    room.set_reading(stalled, false)?;
+fn reads_on_later(fixture: &mut Fixture) -> Outcome {
+    let client = fixture.join(1, "client that reads")?[0];
+    let stalled = fixture.connect_with("client that reads on later", ConnectOptions::SMALL)?;
+    fixture.await_served(client, &[client, stalled])?;
+    fixture.set_reading(stalled, false)?;
     let flood =
         Flood { senders: vec![client], steady: true, bytes: LONG_FLOOD_BYTES, lengths: [250; 2] };
-    let flooded = room.flood(&flood, LONG_FLOOD_TIME)?;
-    room.insist(client, &[client], "a message beside a client that does not read")?;
-    read_on(room, client, stalled)?;
-    nothing_but_the_line(room)?;
+    let flooded = fixture.flood(&flood, LONG_FLOOD_TIME)?;
+    fixture.send_until_delivered(
+        client,
+        &[client],
+        "a message beside a client that does not read",
+    )?;
+    read_on(fixture, client, stalled)?;
+    nothing_but_the_line(fixture)?;
     Ok(format!("{} KiB went past it", flooded.bytes / 1024))
 }
 
-fn reads_on_after_seconds(room: &mut Room) -> Outcome {
-    let client = room.join(1, "client that reads")?[0];
-    let stalled = room.connect_with("client that reads on later", ConnectOptions::SMALL)?;
-    room.settle(client, &[client, stalled])?;
-    room.set_reading(stalled, false)?;
+fn reads_on_after_seconds(fixture: &mut Fixture) -> Outcome {
+    let client = fixture.join(1, "client that reads")?[0];
+    let stalled = fixture.connect_with("client that reads on later", ConnectOptions::SMALL)?;
+    fixture.await_served(client, &[client, stalled])?;
+    fixture.set_reading(stalled, false)?;
     // A prime number of bytes a frame: wherever a write is cut, it cuts a frame.
     let flood = Flood { senders: vec![client], steady: true, bytes: FLOOD_BYTES, lengths: [96; 2] };
-    room.flood(&flood, LONG_FLOOD_TIME)?;
-    room.pump_until(LONG_PAUSE, |_| false)?;
+    fixture.flood(&flood, LONG_FLOOD_TIME)?;
+    fixture.pump_until(LONG_PAUSE, |_| false)?;
     // What was full may have got room in buffers of the system by then.
-    room.flood(&flood, LONG_FLOOD_TIME)?;
-    room.insist(client, &[client], "a message beside a client that does not read")?;
-    read_on(room, client, stalled)
+    fixture.flood(&flood, LONG_FLOOD_TIME)?;
+    fixture.send_until_delivered(
+        client,
+        &[client],
+        "a message beside a client that does not read",
+    )?;
+    read_on(fixture, client, stalled)
 }
 
 /// `stalled` reads again, unless it was disconnected, which is legal (DROP-5).
-fn read_on(room: &mut Room, talker: ClientIndex, stalled: ClientIndex) -> Outcome {
-    room.set_reading(stalled, true)?;
-    let disconnected = room.drain(talker, stalled);
-    room.check_violations()?;
+fn read_on(fixture: &mut Fixture, talker: ClientIndex, stalled: ClientIndex) -> Outcome {
+    fixture.set_reading(stalled, true)?;
+    let disconnected = fixture.drain(talker, stalled);
+    fixture.check_violations()?;
     if disconnected? {
         return Ok("it was disconnected".to_owned());
     }
-    Ok(format!("{} messages dropped", room.recorder.tally(stalled, talker).missing()))
+    Ok(format!("{} messages dropped", fixture.recorder.tally(stalled, talker).missing()))
 }

@@ -9,8 +9,8 @@ use super::end::leave_a_backlog;
 use crate::attempt::{Attempt, attempt};
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::room::Room;
-use crate::trial::Trial;
+use crate::context::CaseContext;
+use crate::fixture::Fixture;
 use crate::verdict::{Note, Outcome, Stop};
 
 /// START-6's figure, and one second for a loaded machine.
@@ -112,23 +112,23 @@ pub(super) const CASES: &[Case] = &[
         .should(),
 ];
 
-fn runs_on_an_address(trial: &mut Trial) -> Outcome {
-    trial.in_room(|room| {
-        let clients = room.join(2, "client")?;
-        room.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
+fn runs_on_an_address(context: &mut CaseContext) -> Outcome {
+    context.with_fixture(|fixture| {
+        let clients = fixture.join(2, "client")?;
+        fixture.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
         Ok(Note::new())
     })
 }
 
-fn listening_line(trial: &mut Trial) -> Outcome {
-    let (server, _lease) = trial.start(trial.launch()?)?;
+fn listening_line(context: &mut CaseContext) -> Outcome {
+    let (server, _lease) = context.start(context.launch()?)?;
     let line = server.ready_line();
     if !line.starts_with("listening on ") || line.contains('\r') {
         let expected = "a line 'listening on ADDRESS', ended by a newline alone";
         return Err(Stop::fail(expected, format!("{line:?}")));
     }
     server.signal(Signal::TERM);
-    server.wait(trial.patience().as_secs_f64() / 2.0);
+    server.wait(context.patience().as_secs_f64() / 2.0);
     let rest = String::from_utf8_lossy(&server.stdout_after_ready()).into_owned();
     if rest.lines().any(|line| line.starts_with("listening on")) {
         return Err(Stop::fail("exactly one line 'listening on ADDRESS'", "more than one"));
@@ -136,10 +136,10 @@ fn listening_line(trial: &mut Trial) -> Outcome {
     Ok(format!("after {:.0} ms", server.start_seconds() * 1e3))
 }
 
-fn address_in_line(trial: &mut Trial) -> Outcome {
-    let (server, lease) = trial.start(trial.launch()?)?;
+fn address_in_line(context: &mut CaseContext) -> Outcome {
+    let (server, lease) = context.start(context.launch()?)?;
     names(&server, lease.address())?;
-    if let Some((server, lease)) = on_ipv6(trial)? {
+    if let Some((server, lease)) = on_ipv6(context)? {
         names(&server, lease.address())?;
     }
     Ok(Note::new())
@@ -156,47 +156,47 @@ fn names(server: &Server, address: SocketAddr) -> Outcome {
 
 /// The server on the IPv6 loopback address; `None` where there is no such address or
 /// it does not start there, which is another case's question.
-fn on_ipv6(trial: &Trial) -> Result<Option<(Server, PortLease)>, Stop> {
-    let Some(lease) = trial.lease_on(Ipv6Addr::LOCALHOST.into())? else { return Ok(None) };
-    match trial.start_on(trial.launch()?, &lease, false) {
+fn on_ipv6(context: &CaseContext) -> Result<Option<(Server, PortLease)>, Stop> {
+    let Some(lease) = context.lease_on(Ipv6Addr::LOCALHOST.into())? else { return Ok(None) };
+    match context.start_on(context.launch()?, &lease, false) {
         Ok(server) => Ok(Some((server, lease))),
         Err(Stop::Fail(_)) => Ok(None),
         Err(stop) => Err(stop),
     }
 }
 
-fn accepts_at_once(trial: &mut Trial) -> Outcome {
+fn accepts_at_once(context: &mut CaseContext) -> Outcome {
     for _ in 0..STARTS {
-        let lease = trial.lease()?;
-        trial.start_on(trial.launch()?, &lease, true)?;
+        let lease = context.lease()?;
+        context.start_on(context.launch()?, &lease, true)?;
     }
     Ok(Note::new())
 }
 
-fn stdout_stays_quiet(room: &mut Room) -> Outcome {
-    let clients = room.join(3, "client")?;
-    room.exchange(clients[0], &[b"hello".to_vec(), Vec::new()], &clients)?;
-    room.queue_bytes(clients[1], &[200, 1, 2]);
-    room.flush()?;
-    room.reset(clients[1]);
-    room.finish_sending(clients[2]);
-    let passer_by = room.connect("client that is reset between frames")?;
-    room.settle(passer_by, &[clients[0], passer_by])?;
-    room.reset(passer_by);
+fn stdout_stays_quiet(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(3, "client")?;
+    fixture.exchange(clients[0], &[b"hello".to_vec(), Vec::new()], &clients)?;
+    fixture.queue_bytes(clients[1], &[200, 1, 2]);
+    fixture.flush()?;
+    fixture.reset(clients[1]);
+    fixture.finish_sending(clients[2]);
+    let passer_by = fixture.connect("client that is reset between frames")?;
+    fixture.await_served(passer_by, &[clients[0], passer_by])?;
+    fixture.reset(passer_by);
     // Nobody says anything in which the server could see it first.
-    room.pump_until(EMPTY_FOR, |_| false)?;
-    let slow = room.connect_with("client that does not read", ConnectOptions::SMALL)?;
-    leave_a_backlog(room, clients[0], slow)?;
-    room.fence(clients[0], &[clients[0]], "the remaining client is served")?;
+    fixture.pump_until(EMPTY_FOR, |_| false)?;
+    let slow = fixture.connect_with("client that does not read", ConnectOptions::SMALL)?;
+    leave_a_backlog(fixture, clients[0], slow)?;
+    fixture.fence(clients[0], &[clients[0]], "the remaining client is served")?;
     // The room is empty, and somebody comes again.
-    room.close(clients[0]);
-    room.reset(slow);
-    room.pump_until(EMPTY_FOR, |_| false)?;
-    room.join(1, "newcomer")?;
-    let server = room.take_server()?;
+    fixture.close(clients[0]);
+    fixture.reset(slow);
+    fixture.pump_until(EMPTY_FOR, |_| false)?;
+    fixture.join(1, "newcomer")?;
+    let server = fixture.take_server()?;
     server.signal(Signal::TERM);
     // Whether it ends in time is another case's question.
-    server.wait(room.trial.patience().as_secs_f64() / 2.0);
+    server.wait(fixture.context.patience().as_secs_f64() / 2.0);
     said_nothing_more(&server)
 }
 
@@ -213,23 +213,23 @@ fn said_nothing_more(server: &Server) -> Outcome {
     ))
 }
 
-fn only_the_given_address(room: &mut Room) -> Outcome {
-    let port = room.address().port();
+fn only_the_given_address(fixture: &mut Fixture) -> Outcome {
+    let port = fixture.address().port();
     let others = [
         SocketAddr::new(IpAddr::V4(SECOND_LOOPBACK), port),
         SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port),
     ];
     for other in others {
-        answers_on(other, room.address())?;
+        answers_on(other, fixture.address())?;
     }
-    listens_elsewhere(room)
+    listens_elsewhere(fixture)
 }
 
 /// Fails if the server has a socket that listens anywhere but at its address.
 /// Where the system does not tell, nothing is known, and that is no failure.
-fn listens_elsewhere(room: &Room) -> Outcome {
-    let address = room.address();
-    match room.server()?.listening_on().into_iter().find(|&other| other != address) {
+fn listens_elsewhere(fixture: &Fixture) -> Outcome {
+    let address = fixture.address();
+    match fixture.server()?.listening_on().into_iter().find(|&other| other != address) {
         Some(other) => Err(Stop::fail(
             format!("a server that listens at {address} alone"),
             format!("it listens at {other}, too"),
@@ -239,25 +239,25 @@ fn listens_elsewhere(room: &Room) -> Outcome {
     }
 }
 
-fn another_address(trial: &mut Trial) -> Outcome {
-    let Some(lease) = trial.lease_on(SECOND_LOOPBACK.into())? else {
+fn another_address(context: &mut CaseContext) -> Outcome {
+    let Some(lease) = context.lease_on(SECOND_LOOPBACK.into())? else {
         return Err(Stop::Skip(format!("this machine has no address {SECOND_LOOPBACK}")));
     };
     let address = lease.address();
-    let server = trial.start_on(trial.launch()?, &lease, false)?;
+    let server = context.start_on(context.launch()?, &lease, false)?;
     names(&server, address)?;
-    trial.in_room_at(server, address, |room| {
-        let clients = room.join(2, "client")?;
-        room.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
+    context.with_server(server, address, |fixture| {
+        let clients = fixture.join(2, "client")?;
+        fixture.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
         let first = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port());
         answers_on(first, address)?;
-        listens_elsewhere(room)
+        listens_elsewhere(fixture)
     })?;
-    match on_ipv6(trial)? {
-        Some((server, lease)) => trial.in_room_at(server, lease.address(), |room| {
-            let client = room.join(1, "client")?;
-            room.exchange(client[0], &[b"hello".to_vec()], &client)?;
-            listens_elsewhere(room)
+    match on_ipv6(context)? {
+        Some((server, lease)) => context.with_server(server, lease.address(), |fixture| {
+            let client = fixture.join(1, "client")?;
+            fixture.exchange(client[0], &[b"hello".to_vec()], &client)?;
+            listens_elsewhere(fixture)
         }),
         None => Ok(Note::new()),
     }
@@ -289,91 +289,91 @@ fn refused(attempt: &Attempt, what: &str) -> Result<(), Stop> {
     Err(Stop::fail(expected, came))
 }
 
-fn refuses_no_argument(trial: &mut Trial) -> Outcome {
-    refused(&attempt(trial.launch()?, &[], REFUSAL_SECONDS_MAX)?, "without an argument")?;
+fn refuses_no_argument(context: &mut CaseContext) -> Outcome {
+    refused(&attempt(context.launch()?, &[], REFUSAL_SECONDS_MAX)?, "without an argument")?;
     Ok(Note::new())
 }
 
-fn refuses_bad_address(trial: &mut Trial) -> Outcome {
+fn refuses_bad_address(context: &mut CaseContext) -> Outcome {
     // The port with letters behind it is one that nobody uses.
-    let lease = trial.lease()?;
+    let lease = context.lease()?;
     let lettered = format!("{}x", lease.address());
     let negative = "127.0.0.1:-20000";
     let too_large = "127.0.0.1:65536";
     for bad in ["nonsense", "127.0.0.1", "127.0.0.1:http!", too_large, negative, &lettered] {
-        let attempt = attempt(trial.launch()?, &[bad], REFUSAL_SECONDS_MAX)?;
+        let attempt = attempt(context.launch()?, &[bad], REFUSAL_SECONDS_MAX)?;
         refused(&attempt, &format!("with the argument '{bad}'"))?;
     }
     Ok(Note::new())
 }
 
 /// Runs the server on a port where this process listens.
-fn attempt_in_use(trial: &Trial) -> Result<Attempt, Stop> {
-    let lease = trial.lease()?;
+fn attempt_in_use(context: &CaseContext) -> Result<Attempt, Stop> {
+    let lease = context.lease()?;
     let address = lease.address();
     let _listener = TcpListener::bind(address)
         .map_err(|error| Stop::Error(format!("cannot listen on {address}: {error}")))?;
-    attempt(trial.launch()?, &[&address.to_string()], REFUSAL_SECONDS_MAX)
+    attempt(context.launch()?, &[&address.to_string()], REFUSAL_SECONDS_MAX)
 }
 
-fn refuses_port_in_use(trial: &mut Trial) -> Outcome {
-    refused(&attempt_in_use(trial)?, "with a port that is in use")?;
+fn refuses_port_in_use(context: &mut CaseContext) -> Outcome {
+    refused(&attempt_in_use(context)?, "with a port that is in use")?;
     Ok(Note::new())
 }
 
-fn refuses_second_instance(trial: &mut Trial) -> Outcome {
-    let launch = trial.launch()?.clone();
-    trial.in_room(|room| refuses_instance_beside(room, &launch))?;
-    let Some(lease) = trial.lease_on(Ipv6Addr::LOCALHOST.into())? else {
+fn refuses_second_instance(context: &mut CaseContext) -> Outcome {
+    let launch = context.launch()?.clone();
+    context.with_fixture(|fixture| refuses_instance_beside(fixture, &launch))?;
+    let Some(lease) = context.lease_on(Ipv6Addr::LOCALHOST.into())? else {
         return Ok("this machine has no IPv6 loopback address".to_owned());
     };
-    match trial.start_on(&launch, &lease, false) {
-        Ok(server) => {
-            trial.in_room_at(server, lease.address(), |room| refuses_instance_beside(room, &launch))
-        }
+    match context.start_on(&launch, &lease, false) {
+        Ok(server) => context.with_server(server, lease.address(), |fixture| {
+            refuses_instance_beside(fixture, &launch)
+        }),
         // It need not serve IPv6 (START-8), and another case says so.
         Err(Stop::Fail(_)) => Ok(Note::new()),
         Err(stop) => Err(stop),
     }
 }
 
-fn refuses_instance_beside(room: &mut Room, launch: &Launch) -> Outcome {
-    let clients = room.join(2, "client")?;
-    let second = attempt(launch, &[&room.address().to_string()], REFUSAL_SECONDS_MAX)?;
+fn refuses_instance_beside(fixture: &mut Fixture, launch: &Launch) -> Outcome {
+    let clients = fixture.join(2, "client")?;
+    let second = attempt(launch, &[&fixture.address().to_string()], REFUSAL_SECONDS_MAX)?;
     refused(&second, "on the port of another instance")?;
-    room.fence(clients[0], &clients, "the first instance still serves its clients")?;
-    let newcomer = room.connect_with("newcomer", ConnectOptions::default())?;
-    room.settle(newcomer, &[newcomer])?;
+    fixture.fence(clients[0], &clients, "the first instance still serves its clients")?;
+    let newcomer = fixture.connect_with("newcomer", ConnectOptions::default())?;
+    fixture.await_served(newcomer, &[newcomer])?;
     Ok(Note::new())
 }
 
 /// The address of another machine; `None` where the system would let a server
 /// listen there.
-fn foreign_address(trial: &Trial) -> Result<Option<String>, Stop> {
-    let ours = trial.lease_on(FOREIGN.into())?.is_some();
+fn foreign_address(context: &CaseContext) -> Result<Option<String>, Stop> {
+    let ours = context.lease_on(FOREIGN.into())?.is_some();
     Ok((!ours).then(|| format!("{FOREIGN}:28080")))
 }
 
-fn refuses_foreign_address(trial: &mut Trial) -> Outcome {
-    let Some(foreign) = foreign_address(trial)? else {
+fn refuses_foreign_address(context: &mut CaseContext) -> Outcome {
+    let Some(foreign) = foreign_address(context)? else {
         return Err(Stop::Skip(
             "this machine lets programs listen on foreign addresses (net.ipv4.ip_nonlocal_bind)"
                 .to_owned(),
         ));
     };
-    let attempt = attempt(trial.launch()?, &[&foreign], REFUSAL_SECONDS_MAX)?;
+    let attempt = attempt(context.launch()?, &[&foreign], REFUSAL_SECONDS_MAX)?;
     refused(&attempt, &format!("with the address {foreign} of another machine"))?;
     Ok(Note::new())
 }
 
-fn says_why(trial: &mut Trial) -> Outcome {
-    let launch = trial.launch()?;
+fn says_why(context: &mut CaseContext) -> Outcome {
+    let launch = context.launch()?;
     let mut attempts = vec![
         ("without an argument", attempt(launch, &[], REFUSAL_SECONDS_MAX)?),
         ("with the argument 'nonsense'", attempt(launch, &["nonsense"], REFUSAL_SECONDS_MAX)?),
-        ("with a port that is in use", attempt_in_use(trial)?),
+        ("with a port that is in use", attempt_in_use(context)?),
     ];
-    if let Some(foreign) = foreign_address(trial)? {
+    if let Some(foreign) = foreign_address(context)? {
         attempts.push((
             "with the address of another machine",
             attempt(launch, &[&foreign], REFUSAL_SECONDS_MAX)?,
@@ -387,22 +387,23 @@ fn says_why(trial: &mut Trial) -> Outcome {
     }
 }
 
-fn ipv6(trial: &mut Trial) -> Outcome {
-    let Some(lease) = trial.lease_on(Ipv6Addr::LOCALHOST.into())? else {
+fn ipv6(context: &mut CaseContext) -> Outcome {
+    let Some(lease) = context.lease_on(Ipv6Addr::LOCALHOST.into())? else {
         return Err(Stop::Skip("this machine has no IPv6 loopback address".to_owned()));
     };
-    let server = trial.start_on(trial.launch()?, &lease, false).map_err(Stop::breaking_its_own)?;
-    trial.in_room_at(server, lease.address(), |room| {
-        let clients = room.join(2, "client")?;
-        room.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
-        nothing_but_the_line(room)
+    let server =
+        context.start_on(context.launch()?, &lease, false).map_err(Stop::breaking_its_own)?;
+    context.with_server(server, lease.address(), |fixture| {
+        let clients = fixture.join(2, "client")?;
+        fixture.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
+        nothing_but_the_line(fixture)
     })
 }
 
 /// Fails if the server has written more than its line so far; of one that
 /// somebody else runs, nobody knows.
-pub(super) fn nothing_but_the_line(room: &Room) -> Outcome {
-    let server = room.server();
+pub(super) fn nothing_but_the_line(fixture: &Fixture) -> Outcome {
+    let server = fixture.server();
     server.map_or(Ok(Note::new()), |server| {
         said_nothing_more(server).map_err(|stop| stop.breaking("START-4"))
     })

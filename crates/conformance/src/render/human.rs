@@ -101,7 +101,7 @@ fn write_failure(
 pub fn failure_lines(failure: &FailureReport) -> Vec<String> {
     let mut lines = vec![format!("{}: {}", failure.clause, failure.clause_text)];
     push_field(&mut lines, "expected", &failure.expected);
-    push_field(&mut lines, "came", &failure.came);
+    push_field(&mut lines, "actual", &failure.actual);
     if let Some(connection) = &failure.connection {
         push_field(&mut lines, "connection", connection);
     }
@@ -113,7 +113,7 @@ pub fn failure_lines(failure: &FailureReport) -> Vec<String> {
         lines.push("the server's log:".to_owned());
         lines.extend(failure.log.iter().map(|line| format!("  | {line}")));
     }
-    push_field(&mut lines, "again", &failure.rerun);
+    push_field(&mut lines, "rerun", &failure.rerun);
     lines
 }
 
@@ -194,7 +194,7 @@ mod tests {
             clause: "LIFE-4".to_owned(),
             clause_text: "Idle costs nothing.".to_owned(),
             expected: "next to no processor time".to_owned(),
-            came: "all of it,\nall the time".to_owned(),
+            actual: "all of it,\nall the time".to_owned(),
             connection: Some("#1".to_owned()),
             bytes: Some(BytesReport { offset: 16, hex: "0568656c6c6f".to_owned() }),
             log: vec!["spinning".to_owned()],
@@ -235,14 +235,14 @@ spin
 fail life/idle-cpu
   LIFE-4: Idle costs nothing.
   expected    next to no processor time
-  came        all of it,
+  actual      all of it,
               all the time
   connection  #1
   received last (offset, bytes):
           16  05 68 65 6c 6c 6f                                .hello
   the server's log:
     | spinning
-  again       zillions check spin --case life/idle-cpu
+  rerun       zillions check spin --case life/idle-cpu
 
 spin: fail (1 passed, 1 failed, 1 info, 1 skipped, strict) in 1.5 s
 ";
@@ -265,7 +265,7 @@ spin: fail (1 passed, 1 failed, 1 info, 1 skipped, strict) in 1.5 s
         assert!(line.ends_with("0.25 s  known: ever since"), "{line}");
         let lines = failure_lines(failing.failure.as_ref().expect("it failed"));
         assert_eq!(lines.len(), 5, "{lines:?}");
-        assert_eq!(lines[4], "again       zillions check spin --case life/idle-cpu");
+        assert_eq!(lines[4], "rerun       zillions check spin --case life/idle-cpu");
     }
 
     #[test]

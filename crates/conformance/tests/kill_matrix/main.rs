@@ -22,7 +22,7 @@ use clap::Parser;
 use libtest_mimic::{Arguments, Failed, Trial};
 use zillions_conformance::render::human::failure_lines;
 use zillions_conformance::{
-    CaseReport, Options, Subject, TargetReport, Unobserved, Verdict, exit_code, run,
+    CaseReport, Options, Target, TargetReport, Unobserved, Verdict, exit_code, run,
 };
 use zillions_faulty::{Fault, Knobs, Oddity};
 use zillions_harness::Launch;
@@ -116,7 +116,7 @@ fn launch(knobs: &Knobs, fault: Option<Fault>) -> Result<Launch, Failed> {
 /// Runs the cases that match `glob` on a server with this fault, until one fails.
 fn check_for_fault(fault: Fault, glob: &str, seed: u64) -> Result<TargetReport, Failed> {
     let _share = Share::of_a_fault(fault.shows);
-    let subject = Subject::launch(fault.name, launch(&Knobs::default(), Some(fault))?);
+    let target = Target::launch(fault.name, launch(&Knobs::default(), Some(fault))?);
     let options = Options {
         case_globs: vec![glob.to_owned()],
         fail_fast: true,
@@ -126,7 +126,7 @@ fn check_for_fault(fault: Fault, glob: &str, seed: u64) -> Result<TargetReport, 
         jobs: 1,
         ..Options::default()
     };
-    Ok(run(&subject, &options, &mut Unobserved)?)
+    Ok(run(&target, &options, &mut Unobserved)?)
 }
 
 /// Whether the case failed: not met is not met, however much the clause weighs.
@@ -215,8 +215,8 @@ fn passes(oddity: &Oddity, seed: u64) -> Result<(), Failed> {
 
 fn passes_with(oddity: &Oddity, options: &Options) -> Result<(), Failed> {
     let _share = Share::of_a_correct_server(oddity);
-    let subject = Subject::launch(oddity.name, launch(&oddity.knobs, None)?);
-    let report = run(&subject, options, &mut Unobserved)?;
+    let target = Target::launch(oddity.name, launch(&oddity.knobs, None)?);
+    let report = run(&target, options, &mut Unobserved)?;
     if exit_code([report.verdict]) == 0 {
         return Ok(());
     }

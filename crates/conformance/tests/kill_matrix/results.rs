@@ -9,7 +9,7 @@ use zillions_conformance::render::human::{Look, render};
 use zillions_conformance::render::junit;
 use zillions_conformance::report::json_schema;
 use zillions_conformance::{
-    CheckReport, Event, Expectations, KnownFailure, Observer, Options, Subject, TargetReport,
+    CheckReport, Expectations, KnownFailure, Observer, Options, SuiteEvent, Target, TargetReport,
     Unobserved, Verdict, run,
 };
 use zillions_faulty::{Fault, Knobs, Shows};
@@ -45,9 +45,9 @@ fn shared(test: Test) -> Result<(), Failed> {
 
 fn check(fault: &str, cases: &[&str]) -> Result<TargetReport, Failed> {
     let fault = Fault::named(fault).ok_or("no such fault")?;
-    let subject = Subject::launch(fault.name, launch(&Knobs::default(), Some(fault))?);
+    let target = Target::launch(fault.name, launch(&Knobs::default(), Some(fault))?);
     let case_globs = cases.iter().map(|&case| case.to_owned()).collect();
-    Ok(run(&subject, &Options { case_globs, ..Options::default() }, &mut Unobserved)?)
+    Ok(run(&target, &Options { case_globs, ..Options::default() }, &mut Unobserved)?)
 }
 
 fn demand(holds: bool, what: impl std::fmt::Display) -> Result<(), Failed> {
@@ -103,7 +103,7 @@ fn checks_a_running_server() -> Result<(), Failed> {
     let server = Server::start(&launch, &lease.address().to_string(), &StartOptions::default())?;
     let case_globs = ["frame/*", "order/with-drops", "life/*"].map(str::to_owned).to_vec();
     let options = Options { case_globs, ..Options::default() };
-    let report = run(&Subject::connect(server.address()), &options, &mut Unobserved)?;
+    let report = run(&Target::connect(server.address()), &options, &mut Unobserved)?;
     demand(report.verdict == Verdict::Pass, format!("{report:#?}"))?;
     let skipped: Vec<&str> = report
         .cases
@@ -126,15 +126,15 @@ fn checks_a_running_server() -> Result<(), Failed> {
 fn nobody_listens() -> Result<(), Failed> {
     let lease = PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST))?;
     let options = Options { case_globs: vec!["fanout/*".to_owned()], ..Options::default() };
-    let report = run(&Subject::connect(lease.address()), &options, &mut Unobserved)?;
+    let report = run(&Target::connect(lease.address()), &options, &mut Unobserved)?;
     demand(report.verdict == Verdict::Error, format!("{report:#?}"))?;
     let detail = &report.cases[0].detail;
     demand(detail.starts_with("no server can be reached at 127.0.0.1:"), detail)
 }
 
 fn does_not_start() -> Result<(), Failed> {
-    let subject = Subject::launch("false", zillions_harness::Launch::executable("/bin/false")?);
-    let report = run(&subject, &Options::default(), &mut Unobserved)?;
+    let target = Target::launch("false", zillions_harness::Launch::executable("/bin/false")?);
+    let report = run(&target, &Options::default(), &mut Unobserved)?;
     demand(report.verdict == Verdict::Fail, format!("{report:#?}"))?;
     demand(report.seconds < 5.0, format!("took {} s", report.seconds))?;
     let failed = report.count(Verdict::Fail);
@@ -149,9 +149,9 @@ fn known_failures() -> Result<(), Failed> {
     let options = Options { case_globs: vec![case.to_owned()], strict: true, ..Options::default() };
     for (fault, verdict) in [(Some("silent-on-failure"), Verdict::Pass), (None, Verdict::Error)] {
         let fault = fault.and_then(Fault::named);
-        let subject = Subject::launch("server", launch(&Knobs::default(), fault)?)
+        let target = Target::launch("server", launch(&Knobs::default(), fault)?)
             .expecting(expectations.clone());
-        let report = run(&subject, &options, &mut Unobserved)?;
+        let report = run(&target, &options, &mut Unobserved)?;
         demand(report.verdict == verdict, format!("{report:#?}"))?;
     }
     Ok(())
@@ -166,11 +166,11 @@ struct Told {
 }
 
 impl Observer for Told {
-    fn event(&mut self, event: Event<'_>) {
+    fn event(&mut self, event: SuiteEvent<'_>) {
         match event {
-            Event::Started { cases, .. } => self.announced = cases.len(),
-            Event::CaseStarted { case } => self.running.push(case.id),
-            Event::CaseFinished { report } => {
+            SuiteEvent::Started { cases, .. } => self.announced = cases.len(),
+            SuiteEvent::CaseStarted { case } => self.running.push(case.id),
+            SuiteEvent::CaseFinished { report } => {
                 self.finished += 1;
                 let before = self.running.len();
                 self.running.retain(|id| *id != report.id);
@@ -183,10 +183,10 @@ impl Observer for Told {
 }
 
 fn quick_is_quick() -> Result<(), Failed> {
-    let subject = Subject::launch("correct", launch(&Knobs::default(), None)?);
+    let target = Target::launch("correct", launch(&Knobs::default(), None)?);
     let mut told = Told::default();
     let began = Instant::now();
-    let report = run(&subject, &Options { quick: true, ..Options::default() }, &mut told)?;
+    let report = run(&target, &Options { quick: true, ..Options::default() }, &mut told)?;
     demand(report.verdict == Verdict::Pass, format!("{report:#?}"))?;
     let took = began.elapsed();
     demand(took < QUICK_TIME_MAX, format!("the quick selection took {took:?}"))?;

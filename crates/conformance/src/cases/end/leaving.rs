@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::END_SEEN;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, Flood, Room};
+use crate::fixture::{ClientIndex, Fixture, Flood};
 use crate::verdict::{Outcome, Stop};
 
 /// Descriptors that a server may have more than before, once all clients are
@@ -60,12 +60,12 @@ const WAYS: [Way; 8] = [
     Way::HearThenReset,
 ];
 
-pub(super) fn descriptors_given_back(room: &mut Room) -> Outcome {
-    let stayer = room.join(1, "stayer")?[0];
-    leave_in_every_way(room, stayer, 40)?;
-    let before = lowest_descriptors(room, 0)?;
-    let left = leave_in_every_way(room, stayer, 500)?;
-    let after = lowest_descriptors(room, before + DESCRIPTORS_SLACK)?;
+pub(super) fn descriptors_given_back(fixture: &mut Fixture) -> Outcome {
+    let stayer = fixture.join(1, "stayer")?[0];
+    leave_in_every_way(fixture, stayer, 40)?;
+    let before = lowest_descriptors(fixture, 0)?;
+    let left = leave_in_every_way(fixture, stayer, 500)?;
+    let after = lowest_descriptors(fixture, before + DESCRIPTORS_SLACK)?;
     if after <= before + DESCRIPTORS_SLACK {
         return Ok(format!("{before} descriptors before, {after} after {left} clients"));
     }
@@ -75,26 +75,26 @@ pub(super) fn descriptors_given_back(room: &mut Room) -> Outcome {
     ))
 }
 
-pub(super) fn threads_and_processes_given_back(room: &mut Room) -> Outcome {
-    let stayer = room.join(1, "stayer")?[0];
-    let count = |room: &Room| -> Result<u64, Stop> {
-        let sample = room.sample()?;
-        Ok(sample.threads + sample.processes + ended_children(room)?)
+pub(super) fn threads_and_processes_given_back(fixture: &mut Fixture) -> Outcome {
+    let stayer = fixture.join(1, "stayer")?[0];
+    let count = |fixture: &Fixture| -> Result<u64, Stop> {
+        let sample = fixture.sample()?;
+        Ok(sample.threads + sample.processes + ended_children(fixture)?)
     };
-    let (before, started) = (count(room)?, Instant::now());
+    let (before, started) = (count(fixture)?, Instant::now());
     let mut left = 0;
     while left < PAST_CLIENTS && started.elapsed() < LEAVING_TIME {
-        let guest = room.connect("guest")?;
-        room.settle(guest, &[guest, stayer])?;
-        room.close(guest);
+        let guest = fixture.connect("guest")?;
+        fixture.await_served(guest, &[guest, stayer])?;
+        fixture.close(guest);
         left += 1;
     }
     // A pool may keep some for later; one for each is a leak.
     let allowed = before + left / 2;
-    let patience = room.trial.patience();
-    let mut now = count(room)?;
-    room.pump_until(patience, |room| {
-        now = count(room).unwrap_or(now);
+    let patience = fixture.context.patience();
+    let mut now = count(fixture)?;
+    fixture.pump_until(patience, |fixture| {
+        now = count(fixture).unwrap_or(now);
         now <= allowed
     })?;
     if now <= allowed {
@@ -108,8 +108,8 @@ pub(super) fn threads_and_processes_given_back(room: &mut Room) -> Outcome {
 
 /// Processes that the server has started, that have ended, and that it has not
 /// asked about: the system keeps an entry for each.
-fn ended_children(room: &Room) -> Result<u64, Stop> {
-    let tasks = format!("/proc/{}/task", room.server()?.pid());
+fn ended_children(fixture: &Fixture) -> Result<u64, Stop> {
+    let tasks = format!("/proc/{}/task", fixture.server()?.pid());
     let Ok(threads) = fs::read_dir(tasks) else { return Ok(0) };
     let lists = threads.flatten().map(|thread| fs::read_to_string(thread.path().join("children")));
     let ended = |pid: &&str| {
@@ -122,54 +122,63 @@ fn ended_children(room: &Room) -> Result<u64, Stop> {
 
 /// Waits until the server holds at most `wanted` descriptors, or for a second
 /// longer than anything changes; returns how many it holds then.
-fn lowest_descriptors(room: &mut Room, wanted: u64) -> Result<u64, Stop> {
+fn lowest_descriptors(fixture: &mut Fixture, wanted: u64) -> Result<u64, Stop> {
     /// Looks without a change after which the number counts as settled.
     const STEADY_LOOKS: u32 = 20;
     let mut lowest = u64::MAX;
     let mut steady = 0;
     while steady < STEADY_LOOKS {
-        let sample = room.sample()?;
+        let sample = fixture.sample()?;
         if sample.descriptors <= wanted {
             return Ok(sample.descriptors);
         }
         steady = if sample.descriptors < lowest { 0 } else { steady + 1 };
         lowest = lowest.min(sample.descriptors);
-        room.pump_until(Duration::from_millis(50), |_| false)?;
+        fixture.pump_until(Duration::from_millis(50), |_| false)?;
     }
     Ok(lowest)
 }
 
 /// `leaver` goes.
-fn leave(room: &mut Room, stayer: ClientIndex, leaver: ClientIndex, way: Way) -> Result<(), Stop> {
+fn leave(
+    fixture: &mut Fixture,
+    stayer: ClientIndex,
+    leaver: ClientIndex,
+    way: Way,
+) -> Result<(), Stop> {
     match way {
         Way::Close | Way::Reset => {}
         Way::EndThenClose => {
-            room.finish_sending(leaver);
-            room.pump(Duration::ZERO)?;
+            fixture.finish_sending(leaver);
+            fixture.pump(Duration::ZERO)?;
         }
         Way::TalkThenReset => {
-            room.say(leaver, 30);
-            room.flush()?;
+            fixture.send(leaver, 30);
+            fixture.flush()?;
         }
         Way::CutThenClose | Way::CutThenReset => {
-            room.queue_bytes(leaver, &[9, 1]);
-            room.flush()?;
+            fixture.queue_bytes(leaver, &[9, 1]);
+            fixture.flush()?;
             // The server has seen the part, as it has seen what came later.
-            room.insist(stayer, &[stayer], "a message beside an incomplete frame")?;
+            fixture.send_until_delivered(
+                stayer,
+                &[stayer],
+                "a message beside an incomplete frame",
+            )?;
             if let Way::CutThenClose = way {
-                room.finish_sending(leaver);
-                room.pump(Duration::ZERO)?;
+                fixture.finish_sending(leaver);
+                fixture.pump(Duration::ZERO)?;
             }
         }
-        Way::TalkThenClose => room.settle(leaver, &[leaver, stayer])?,
-        Way::HearThenReset => room.settle(stayer, &[leaver, stayer])?,
+        Way::TalkThenClose => fixture.await_served(leaver, &[leaver, stayer])?,
+        Way::HearThenReset => fixture.await_served(stayer, &[leaver, stayer])?,
     }
     match way {
         Way::Reset | Way::TalkThenReset | Way::CutThenReset | Way::HearThenReset => {
-            room.reset(leaver);
+            fixture.reset(leaver);
         }
         Way::Close | Way::EndThenClose | Way::CutThenClose | Way::TalkThenClose => {
-            room.close(leaver);
+            fixture.close(leaver);
         }
     }
     Ok(())
@@ -177,17 +186,21 @@ fn leave(room: &mut Room, stayer: ClientIndex, leaver: ClientIndex, way: Way) ->
 
 /// `slow` stops reading until messages have to wait for it.
 pub(in crate::cases) fn leave_a_backlog(
-    room: &mut Room,
+    fixture: &mut Fixture,
     talker: ClientIndex,
     slow: ClientIndex,
 ) -> Result<(), Stop> {
-    room.settle(talker, &[talker, slow])?;
-    room.set_reading(slow, false)?;
+    fixture.await_served(talker, &[talker, slow])?;
+    fixture.set_reading(slow, false)?;
     // The second time the system's buffers have grown as far as they do.
     for bytes in [BACKLOG_BYTES, BACKLOG_BYTES / 4] {
         let flood = Flood { senders: vec![talker], steady: true, bytes, lengths: [250; 2] };
-        room.flood(&flood, BACKLOG_TIME)?;
-        room.insist(talker, &[talker], "a message beside a client that does not read")?;
+        fixture.flood(&flood, BACKLOG_TIME)?;
+        fixture.send_until_delivered(
+            talker,
+            &[talker],
+            "a message beside a client that does not read",
+        )?;
     }
     Ok(())
 }
@@ -195,42 +208,54 @@ pub(in crate::cases) fn leave_a_backlog(
 /// `leaver` goes while messages wait for it: with a reset, or after its stream has
 /// ended, and then with a reset or without.
 fn leave_with_a_backlog(
-    room: &mut Room,
+    fixture: &mut Fixture,
     stayer: ClientIndex,
     leaver: ClientIndex,
     way: usize,
 ) -> Result<(), Stop> {
-    leave_a_backlog(room, stayer, leaver)?;
+    leave_a_backlog(fixture, stayer, leaver)?;
     let (ends, resets) = [(false, true), (true, false), (true, true)][way % 3];
     if ends {
-        room.finish_sending(leaver);
-        room.insist(stayer, &[stayer], "a message beside a client that has ended its stream")?;
+        fixture.finish_sending(leaver);
+        fixture.send_until_delivered(
+            stayer,
+            &[stayer],
+            "a message beside a client that has ended its stream",
+        )?;
     }
     if resets {
-        room.reset(leaver);
+        fixture.reset(leaver);
         // The server sees it before it can write again.
-        room.pump_until(END_SEEN, |_| false)?;
+        fixture.pump_until(END_SEEN, |_| false)?;
     } else {
-        room.close(leaver);
+        fixture.close(leaver);
     }
     Ok(())
 }
 
 /// At most `count` clients come and go; returns how many did in the time there is.
-fn leave_in_every_way(room: &mut Room, stayer: ClientIndex, count: usize) -> Result<usize, Stop> {
+fn leave_in_every_way(
+    fixture: &mut Fixture,
+    stayer: ClientIndex,
+    count: usize,
+) -> Result<usize, Stop> {
     let started = Instant::now();
     let mut left = 0;
     while left < count && started.elapsed() < LEAVING_TIME {
         let (round, turn) = (left / STALLED_EVERY, left % STALLED_EVERY);
         left += 1;
         if turn == 0 {
-            let leaver = room.connect_with("stalled leaver", ConnectOptions::SMALL)?;
-            leave_with_a_backlog(room, stayer, leaver, round)?;
+            let leaver = fixture.connect_with("stalled leaver", ConnectOptions::SMALL)?;
+            leave_with_a_backlog(fixture, stayer, leaver, round)?;
         } else {
-            let leaver = room.connect("leaver")?;
-            leave(room, stayer, leaver, WAYS[(round + turn) % WAYS.len()])?;
+            let leaver = fixture.connect("leaver")?;
+            leave(fixture, stayer, leaver, WAYS[(round + turn) % WAYS.len()])?;
         }
     }
-    room.insist(stayer, &[stayer], "a message after clients have come and gone")?;
+    fixture.send_until_delivered(
+        stayer,
+        &[stayer],
+        "a message after clients have come and gone",
+    )?;
     Ok(left)
 }

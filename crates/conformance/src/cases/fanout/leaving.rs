@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, Flood, Room};
+use crate::fixture::{ClientIndex, Fixture, Flood};
 use crate::verdict::{Note, Outcome, Stop};
 
 /// Time for clients that come and leave; a server that takes long for each
 /// message ends it by time.
 const LEAVERS_TIME: Duration = Duration::from_secs(6);
 
-/// A large room, and how many leave it one after the other.
+/// A large fixture, and how many leave it one after the other.
 const LARGE_ROOM: usize = 300;
 const LEAVERS_OF_A_LARGE_ROOM: usize = 20;
 
@@ -38,103 +38,104 @@ const PASSERS_BY_TIME: Duration = Duration::from_secs(4);
 const COMINGS: usize = 60;
 const COMINGS_TIME: Duration = Duration::from_secs(4);
 
-pub(super) fn leavers(room: &mut Room) -> Outcome {
+pub(super) fn leavers(fixture: &mut Fixture) -> Outcome {
     /// Two newcomers each: more than a byte can number.
     const TURNS: usize = 130;
-    let stayers = room.join(3, "stayer")?;
+    let stayers = fixture.join(3, "stayer")?;
     let started = Instant::now();
     for turn in 0..TURNS {
         if turn > TURNS / 5 && started.elapsed() > LEAVERS_TIME {
             return Ok(format!("{turn} leavers in the time for them"));
         }
-        let leaver = room.connect("leaver")?;
+        let leaver = fixture.connect("leaver")?;
         // Nothing else is under way while it is let in, so nothing may be lost.
-        room.deliver(&[(stayers[(turn + 1) % stayers.len()], 25)], &stayers)?;
+        fixture.deliver(&[(stayers[(turn + 1) % stayers.len()], 25)], &stayers)?;
         // Connected after the one that leaves, in case places are mistaken.
-        let neighbour = room.connect("neighbour of a leaver")?;
-        room.settle(neighbour, &[neighbour])?;
+        let neighbour = fixture.connect("neighbour of a leaver")?;
+        fixture.await_served(neighbour, &[neighbour])?;
         if turn % 3 != 0 {
-            room.say(leaver, 30);
+            fixture.send(leaver, 30);
         }
         if turn % 4 == 1 && turn % 5 < 3 {
-            room.queue_bytes(leaver, &[9, 1, 2]);
+            fixture.queue_bytes(leaver, &[9, 1, 2]);
         }
-        room.flush()?;
+        fixture.flush()?;
         match turn % 5 {
-            0 => room.reset(leaver),
-            1 => room.close(leaver),
-            2 => room.finish_sending(leaver),
+            0 => fixture.reset(leaver),
+            1 => fixture.close(leaver),
+            2 => fixture.finish_sending(leaver),
             3 => {
-                room.settle(leaver, &[leaver])?;
-                room.close(leaver);
+                fixture.await_served(leaver, &[leaver])?;
+                fixture.close(leaver);
             }
             _ => {
-                room.settle(leaver, &[leaver])?;
-                room.reset(leaver);
+                fixture.await_served(leaver, &[leaver])?;
+                fixture.reset(leaver);
             }
         }
         let talker = stayers[turn % stayers.len()];
         let present = [&stayers[..], &[neighbour]].concat();
-        room.deliver(&[(talker, 40), (talker, 11)], &present)?;
+        fixture.deliver(&[(talker, 40), (talker, 11)], &present)?;
         // Where the leaving was seen together with these, it shows only in the next.
-        room.deliver(&[(talker, 12)], &present)?;
-        room.close(neighbour);
+        fixture.deliver(&[(talker, 12)], &present)?;
+        fixture.close(neighbour);
     }
     Ok(Note::new())
 }
 
-pub(super) fn leavers_at_once(room: &mut Room) -> Outcome {
+pub(super) fn leavers_at_once(fixture: &mut Fixture) -> Outcome {
     const LEAVERS: usize = 12;
     for turn in 0..6 {
-        let older = room.join(2, "stayer")?;
-        let leavers = room.join(LEAVERS, "one of many leavers")?;
-        let younger = room.join(2, "stayer")?;
+        let older = fixture.join(2, "stayer")?;
+        let leavers = fixture.join(LEAVERS, "one of many leavers")?;
+        let younger = fixture.join(2, "stayer")?;
         let stayers = [older, younger].concat();
         for (place, &leaver) in leavers.iter().enumerate() {
             match (turn + place) % 3 * (turn % 2) {
-                0 => room.close(leaver),
-                1 => room.reset(leaver),
-                _ => room.finish_sending(leaver),
+                0 => fixture.close(leaver),
+                1 => fixture.reset(leaver),
+                _ => fixture.finish_sending(leaver),
             }
         }
         for _ in 0..3 {
             let talks: Vec<(ClientIndex, usize)> =
                 stayers.iter().map(|&stayer| (stayer, 30)).collect();
-            room.deliver(&talks, &stayers)?;
+            fixture.deliver(&talks, &stayers)?;
         }
-        stayers.into_iter().for_each(|stayer| room.close(stayer));
+        stayers.into_iter().for_each(|stayer| fixture.close(stayer));
     }
     Ok(Note::new())
 }
 
-pub(super) fn leavers_of_a_large_room(room: &mut Room) -> Outcome {
-    let mut present = room.join(LARGE_ROOM, "one of many")?;
+pub(super) fn leavers_of_a_large_room(fixture: &mut Fixture) -> Outcome {
+    let mut present = fixture.join(LARGE_ROOM, "one of many")?;
     for turn in 0..LEAVERS_OF_A_LARGE_ROOM {
-        let place = room.rng.random_range(1..present.len() - 1);
+        let place = fixture.rng.random_range(1..present.len() - 1);
         let leaver = present.remove(place);
         // The oldest or the youngest says something in that moment.
         let talker = if turn % 2 == 0 { present[0] } else { present[present.len() - 1] };
-        let sequence = room.say(talker, 30);
+        let sequence = fixture.send(talker, 30);
         if turn % 3 == 0 {
-            room.reset(leaver);
-            room.flush()?;
+            fixture.reset(leaver);
+            fixture.flush()?;
         } else {
-            room.flush()?;
-            room.reset(leaver);
+            fixture.flush()?;
+            fixture.reset(leaver);
         }
         let expected = "a message sent in the moment in which somebody else leaves";
-        room.await_message(talker, sequence, &present, expected)?;
-        room.deliver(&[(present[0], 30)], &present)?;
+        fixture.await_message(talker, sequence, &present, expected)?;
+        fixture.deliver(&[(present[0], 30)], &present)?;
     }
     Ok(Note::new())
 }
 
-pub(super) fn leavers_in_a_flood(room: &mut Room) -> Outcome {
+pub(super) fn leavers_in_a_flood(fixture: &mut Fixture) -> Outcome {
     let mut talkers = Vec::new();
     for _ in 0..4 {
-        talkers.push(room.connect_with("client that talks without end", ConnectOptions::FLOODER)?);
+        talkers
+            .push(fixture.connect_with("client that talks without end", ConnectOptions::FLOODER)?);
     }
-    room.settle(talkers[0], &talkers)?;
+    fixture.await_served(talkers[0], &talkers)?;
     let flood =
         Flood { senders: talkers.clone(), steady: false, bytes: FLOOD_BYTES, lengths: [60; 2] };
     let started = Instant::now();
@@ -142,68 +143,76 @@ pub(super) fn leavers_in_a_flood(room: &mut Room) -> Outcome {
     while left < LEAVERS_IN_A_FLOOD && started.elapsed() < FLOOD_TIME {
         let mut leavers = Vec::with_capacity(LEAVERS_IN_A_FLOOD_AT_ONCE);
         for _ in 0..LEAVERS_IN_A_FLOOD_AT_ONCE {
-            leavers.push(room.connect_with("client that does not stay", ConnectOptions::SMALL)?);
+            leavers.push(fixture.connect_with("client that does not stay", ConnectOptions::SMALL)?);
         }
-        room.flood(&flood, FLOOD_MOMENT)?;
+        fixture.flood(&flood, FLOOD_MOMENT)?;
         for (place, leaver) in leavers.into_iter().enumerate() {
             match place % 3 {
-                0 => room.close(leaver),
-                1 => room.reset(leaver),
-                _ => room.finish_sending(leaver),
+                0 => fixture.close(leaver),
+                1 => fixture.reset(leaver),
+                _ => fixture.finish_sending(leaver),
             }
             left += 1;
-            room.flood(&flood, Duration::ZERO)?;
+            fixture.flood(&flood, Duration::ZERO)?;
         }
         if slow {
             // What piles up would have to be worked off in the end.
-            slow = worked_off(room, &talkers)? > FLOOD_MOMENT * 10;
+            slow = worked_off(fixture, &talkers)? > FLOOD_MOMENT * 10;
         }
     }
-    room.insist(talkers[0], &talkers, "a message once nobody leaves any more")?;
-    room.deliver(&[(talkers[1], 30), (talkers[2], 30)], &talkers)?;
+    fixture.send_until_delivered(talkers[0], &talkers, "a message once nobody leaves any more")?;
+    fixture.deliver(&[(talkers[1], 30), (talkers[2], 30)], &talkers)?;
     Ok(format!("{left} left"))
 }
 
 /// How long it takes until a message of each of `talkers` comes back to it.
-fn worked_off(room: &mut Room, talkers: &[ClientIndex]) -> Result<Duration, Stop> {
+fn worked_off(fixture: &mut Fixture, talkers: &[ClientIndex]) -> Result<Duration, Stop> {
     let started = Instant::now();
     for &talker in talkers {
-        room.insist(talker, &[talker], "a message amid others who talk without end")?;
+        fixture.send_until_delivered(
+            talker,
+            &[talker],
+            "a message amid others who talk without end",
+        )?;
     }
     Ok(started.elapsed())
 }
 
-pub(super) fn passers_by(room: &mut Room) -> Outcome {
-    let stayers = room.join(2, "stayer")?;
+pub(super) fn passers_by(fixture: &mut Fixture) -> Outcome {
+    let stayers = fixture.join(2, "stayer")?;
     let started = Instant::now();
     let mut passed = 0;
     while passed < PASSERS_BY && started.elapsed() < PASSERS_BY_TIME {
         let mut in_mid_frame = Vec::with_capacity(PASSERS_BY_AT_ONCE / 2);
         for place in 0..PASSERS_BY_AT_ONCE {
-            let client = room.connect("passer-by")?;
+            let client = fixture.connect("passer-by")?;
             if place % 2 == 0 {
-                room.queue_bytes(client, &[9, 1]);
-                room.flush()?;
+                fixture.queue_bytes(client, &[9, 1]);
+                fixture.flush()?;
                 in_mid_frame.push(client);
             } else {
                 // A reset leaves no port of ours waiting.
-                room.reset(client);
+                fixture.reset(client);
             }
         }
         passed += PASSERS_BY_AT_ONCE;
         // By then the server has seen the parts.
-        room.insist(stayers[0], &stayers, "a message beside many who come and leave")?;
-        in_mid_frame.into_iter().for_each(|client| room.reset(client));
+        fixture.send_until_delivered(
+            stayers[0],
+            &stayers,
+            "a message beside many who come and leave",
+        )?;
+        in_mid_frame.into_iter().for_each(|client| fixture.reset(client));
     }
-    let newcomer = room.connect("newcomer")?;
-    room.settle(newcomer, &[newcomer, stayers[0], stayers[1]])?;
-    room.deliver(&[(stayers[0], 30), (stayers[1], 30)], &stayers)?;
+    let newcomer = fixture.connect("newcomer")?;
+    fixture.await_served(newcomer, &[newcomer, stayers[0], stayers[1]])?;
+    fixture.deliver(&[(stayers[0], 30), (stayers[1], 30)], &stayers)?;
     Ok(format!("{passed} came and left"))
 }
 
-pub(super) fn comings_and_goings(room: &mut Room) -> Outcome {
+pub(super) fn comings_and_goings(fixture: &mut Fixture) -> Outcome {
     const AT_ONCE: usize = 30;
-    let mut present = room.join(AT_ONCE, "client")?;
+    let mut present = fixture.join(AT_ONCE, "client")?;
     let started = Instant::now();
     for turn in 0..COMINGS {
         if turn > COMINGS / 5 && started.elapsed() > COMINGS_TIME {
@@ -211,16 +220,20 @@ pub(super) fn comings_and_goings(room: &mut Room) -> Outcome {
         }
         let mut newcomers = Vec::with_capacity(AT_ONCE);
         for (place, leaver) in present.drain(..).enumerate() {
-            newcomers.push(room.connect_without_waiting("newcomer")?);
+            newcomers.push(fixture.connect_without_waiting("newcomer")?);
             if (turn + place) % 2 == 0 {
-                room.close(leaver);
+                fixture.close(leaver);
             } else {
-                room.reset(leaver);
+                fixture.reset(leaver);
             }
         }
-        room.insist(newcomers[0], &newcomers, "a message for those who came while others left")?;
+        fixture.send_until_delivered(
+            newcomers[0],
+            &newcomers,
+            "a message for those who came while others left",
+        )?;
         let last = newcomers[AT_ONCE - 1];
-        room.deliver(&[(newcomers[0], 30), (last, 30)], &newcomers)?;
+        fixture.deliver(&[(newcomers[0], 30), (last, 30)], &newcomers)?;
         present = newcomers;
     }
     Ok(Note::new())

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::cases::slow::in_gulps;
 use crate::client::ConnectOptions;
-use crate::room::{ClientIndex, IN_FLIGHT_MAX, Pressure, Room};
+use crate::fixture::{ClientIndex, Fixture, IN_FLIGHT_MAX, OverloadResponse};
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
 
@@ -27,8 +27,8 @@ const SHORT_WRITES_TIME: Duration = Duration::from_secs(2);
 /// The longest frame, in bytes.
 const FRAME_BYTES_MAX: usize = 256;
 
-pub(super) fn filled_buffers(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
+pub(super) fn filled_buffers(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
     for size in SMALL {
         for count in (1..=IN_FLIGHT_MAX).filter(|count| size % count == 0) {
             let length = size / count - 1;
@@ -36,39 +36,39 @@ pub(super) fn filled_buffers(room: &mut Room) -> Outcome {
                 // They leave in one write.
                 let talks = vec![(clients[0], length); count];
                 for _ in 0..SMALL_ROUNDS {
-                    room.deliver(&talks, &clients)?;
+                    fixture.deliver(&talks, &clients)?;
                 }
             }
         }
     }
     for size in LARGE {
-        fill_large(room, &clients, size)?;
+        fill_large(fixture, &clients, size)?;
     }
     Ok(Note::new())
 }
 
-pub(super) fn empties_at_once(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
+pub(super) fn empties_at_once(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
     let (sender, receiver) = (clients[0], clients[1]);
-    room.recorder.ignore_plain();
+    fixture.recorder.ignore_plain();
     // As many as the server passes on in about a second.
     let started = Instant::now();
-    room.queue_bytes(sender, &[0; EMPTIES_FIRST]);
-    room.insist(sender, &clients, "a message behind empty ones")?;
+    fixture.queue_bytes(sender, &[0; EMPTIES_FIRST]);
+    fixture.send_until_delivered(sender, &clients, "a message behind empty ones")?;
     let first = started.elapsed().as_secs_f64().max(1e-3);
     let count = ((EMPTIES_FIRST as f64 / first) as usize).clamp(EMPTIES_FIRST, EMPTIES_MAX);
     for _ in 0..HELD_TIMES {
-        room.queue_bytes(sender, &vec![0; count]);
-        let last = room.say(sender, TAG_BYTES);
-        if came_or_silence(room, receiver, sender, last)? {
+        fixture.queue_bytes(sender, &vec![0; count]);
+        let last = fixture.send(sender, TAG_BYTES);
+        if came_or_silence(fixture, receiver, sender, last)? {
             return Ok(format!("{count} in one go"));
         }
-        room.insist(sender, &clients, "a message behind many empty ones")?;
-        if !room.recorder.tally(receiver, sender).has(last) {
+        fixture.send_until_delivered(sender, &clients, "a message behind many empty ones")?;
+        if !fixture.recorder.tally(receiver, sender).has(last) {
             return Ok(format!("{count} in one go, and the one behind them dropped"));
         }
     }
-    Err(room.failure(
+    Err(fixture.failure(
         receiver,
         format!("the message behind {count} empty ones, sent in one go"),
         format!("it came only when another was sent behind it, {HELD_TIMES} times in a row"),
@@ -77,22 +77,26 @@ pub(super) fn empties_at_once(room: &mut Room) -> Outcome {
 
 /// Of so many messages some may be lost. But one that comes as soon as another
 /// is sent was there, and waited.
-fn fill_large(room: &mut Room, clients: &[ClientIndex], size: usize) -> Result<(), Stop> {
+fn fill_large(fixture: &mut Fixture, clients: &[ClientIndex], size: usize) -> Result<(), Stop> {
     let (sender, receiver) = (clients[0], clients[1]);
     for _ in 0..HELD_TIMES {
         let mut last = 0;
         for _ in 0..size / FRAME_BYTES_MAX {
-            last = room.say(sender, FRAME_BYTES_MAX - 1);
+            last = fixture.send(sender, FRAME_BYTES_MAX - 1);
         }
-        if came_or_silence(room, receiver, sender, last)? {
+        if came_or_silence(fixture, receiver, sender, last)? {
             return Ok(());
         }
-        room.insist(sender, clients, "a message behind those that fill a buffer")?;
-        if !room.recorder.tally(receiver, sender).has(last) {
+        fixture.send_until_delivered(
+            sender,
+            clients,
+            "a message behind those that fill a buffer",
+        )?;
+        if !fixture.recorder.tally(receiver, sender).has(last) {
             return Ok(());
         }
     }
-    Err(room.failure(
+    Err(fixture.failure(
         receiver,
         format!("the last of {size} bytes of messages, sent in one go"),
         format!("it came only when another was sent behind it, {HELD_TIMES} times in a row"),
@@ -101,41 +105,48 @@ fn fill_large(room: &mut Room, clients: &[ClientIndex], size: usize) -> Result<(
 
 /// Waits until message `sequence` has come, or nothing comes any more.
 fn came_or_silence(
-    room: &mut Room,
+    fixture: &mut Fixture,
     receiver: ClientIndex,
     sender: ClientIndex,
     sequence: u32,
 ) -> Result<bool, Stop> {
-    let came = |room: &Room| room.recorder.tally(receiver, sender).latest >= Some(sequence);
+    let came =
+        |fixture: &Fixture| fixture.recorder.tally(receiver, sender).latest >= Some(sequence);
     let mut progress = (0, Instant::now());
-    while !came(room) && progress.1.elapsed() < SILENCE {
-        let received = room.client(receiver).bytes_received();
+    while !came(fixture) && progress.1.elapsed() < SILENCE {
+        let received = fixture.client(receiver).bytes_received();
         if received != progress.0 {
             progress = (received, Instant::now());
         }
-        room.pump_until(SILENCE / 8, came)?;
+        fixture.pump_until(SILENCE / 8, came)?;
     }
-    Ok(came(room))
+    Ok(came(fixture))
 }
 
-pub(super) fn short_writes(room: &mut Room) -> Outcome {
-    let clients = room.join(2, "client")?;
-    let slow = room.connect_with("client that stops reading", ConnectOptions::SMALL)?;
-    room.settle(clients[0], &[clients[0], clients[1], slow])?;
+pub(super) fn short_writes(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client")?;
+    let slow = fixture.connect_with("client that stops reading", ConnectOptions::SMALL)?;
+    fixture.await_served(clients[0], &[clients[0], clients[1], slow])?;
     let mut note = Note::new();
     let started = Instant::now();
     for _ in 0..3 {
-        let pressure = room.press(&clients[..1], slow, &clients)?;
-        room.check_violations()?;
-        note = pressure.to_string();
-        if !matches!(pressure, Pressure::Dropped(_)) || started.elapsed() > SHORT_WRITES_TIME {
+        let response = fixture.overload(&clients[..1], slow, &clients)?;
+        fixture.check_violations()?;
+        note = response.to_string();
+        if !matches!(response, OverloadResponse::Dropped(_))
+            || started.elapsed() > SHORT_WRITES_TIME
+        {
             break;
         }
     }
-    room.set_reading(slow, false)?;
-    in_gulps(room, clients[0], slow)?;
-    room.set_reading(slow, true)?;
-    room.insist(clients[0], &clients, "a message beside one that reads in gulps")?;
-    room.drain(clients[0], slow)?;
+    fixture.set_reading(slow, false)?;
+    in_gulps(fixture, clients[0], slow)?;
+    fixture.set_reading(slow, true)?;
+    fixture.send_until_delivered(
+        clients[0],
+        &clients,
+        "a message beside one that reads in gulps",
+    )?;
+    fixture.drain(clients[0], slow)?;
     Ok(note)
 }

@@ -14,18 +14,18 @@ use zillions_ordering::{History, save};
 
 use crate::case::Case;
 use crate::cases;
+use crate::fixture::{Fixture, Volume};
 use crate::leisure::Stretch;
 use crate::options::{
     CASE_SECONDS_MAX, Options, SUITE_SECONDS_MAX, SUITE_SECONDS_MAX_FLAWLESS,
     SUITE_SECONDS_MAX_WAITING,
 };
-use crate::room::{Room, Volume};
-use crate::subject::{Reach, Subject};
+use crate::target::{Access, Target};
 use crate::verdict::{Outcome, Stop};
 
 /// Sum of vain waits, counted in patiences, after which patience is worn: the
 /// run has failed by then, and the rest should not take all afternoon.
-const VAIN_WAITS_MAX: u32 = 3;
+const TIMEOUTS_HIT_MAX: u32 = 3;
 /// What is left of patience then, as its part.
 const PATIENCE_WORN: f64 = 0.3;
 /// Starts that may fail before the rest of the suite is skipped, as long as
@@ -41,46 +41,47 @@ const SILENCE: Duration = Duration::from_millis(100);
 /// What all cases of a run share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) subject: Subject,
+    pub(crate) target: Target,
     pub(crate) options: Options,
     began: Instant,
-    waited_in_vain_ms: AtomicU64,
+    timeouts_hit_ms: AtomicU64,
     starts: AtomicU32,
     starts_failed: AtomicU32,
     pub(crate) a_case_failed: AtomicBool,
     /// How the first room's server took its time.
-    leisurely: OnceLock<bool>,
+    waits_mostly: OnceLock<bool>,
     /// Servers that were started before their cases.
     ahead: Mutex<Vec<(Server, PortLease)>>,
 }
 
 impl Shared {
-    pub(crate) fn new(subject: Subject, options: Options) -> Self {
+    pub(crate) fn new(target: Target, options: Options) -> Self {
         Self {
-            subject,
+            target,
             options,
             began: Instant::now(),
-            waited_in_vain_ms: AtomicU64::new(0),
+            timeouts_hit_ms: AtomicU64::new(0),
             starts: AtomicU32::new(0),
             starts_failed: AtomicU32::new(0),
             a_case_failed: AtomicBool::new(false),
-            leisurely: OnceLock::new(),
+            waits_mostly: OnceLock::new(),
             ahead: Mutex::new(Vec::new()),
         }
     }
 
     /// Whether the server of the first case took its time and did nothing.
-    pub(crate) fn is_leisurely(&self) -> bool {
-        self.leisurely.get().copied().unwrap_or(false)
+    pub(crate) fn waits_mostly(&self) -> bool {
+        self.waits_mostly.get().copied().unwrap_or(false)
     }
 
     /// Starts `count` servers for cases to come, all at once. Those that do not
     /// start are left to their cases, which will say so.
     pub(crate) fn start_ahead(self: &Arc<Self>, count: usize) {
-        let Reach::Launch(launch) = &self.subject.reach else { return };
-        let trial = Trial::new(Arc::clone(self), &cases::all()[0]);
+        let Access::Launch(launch) = &self.target.access else { return };
+        let context = CaseContext::new(Arc::clone(self), &cases::all()[0]);
         let started: Vec<(Server, PortLease)> = thread::scope(|scope| {
-            let starts: Vec<_> = (0..count).map(|_| scope.spawn(|| trial.start(launch))).collect();
+            let starts: Vec<_> =
+                (0..count).map(|_| scope.spawn(|| context.start(launch))).collect();
             starts.into_iter().filter_map(|start| start.join().ok()?.ok()).collect()
         });
         self.ahead().extend(started);
@@ -120,12 +121,12 @@ impl Shared {
 
 /// One case on one server.
 #[derive(Debug, Clone)]
-pub struct Trial {
+pub struct CaseContext {
     shared: Arc<Shared>,
     case: &'static Case,
 }
 
-impl Trial {
+impl CaseContext {
     pub(crate) fn new(shared: Arc<Shared>, case: &'static Case) -> Self {
         Self { shared, case }
     }
@@ -148,12 +149,16 @@ impl Trial {
     /// How long to wait for what has to come.
     pub fn patience(&self) -> Duration {
         let patience = self.shared.options.patience;
-        let waited = Duration::from_millis(self.shared.waited_in_vain_ms.load(Ordering::Relaxed));
-        if waited < patience * VAIN_WAITS_MAX { patience } else { patience.mul_f64(PATIENCE_WORN) }
+        let waited = Duration::from_millis(self.shared.timeouts_hit_ms.load(Ordering::Relaxed));
+        if waited < patience * TIMEOUTS_HIT_MAX {
+            patience
+        } else {
+            patience.mul_f64(PATIENCE_WORN)
+        }
     }
 
-    pub(crate) fn waited_in_vain(&self, time: Duration) {
-        self.shared.waited_in_vain_ms.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+    pub(crate) fn timeout_hit(&self, time: Duration) {
+        self.shared.timeouts_hit_ms.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Whether a case that has taken `time` so far may go on waiting.
@@ -199,9 +204,9 @@ impl Trial {
     /// # Errors
     /// A harness error for a server that somebody else runs.
     pub fn launch(&self) -> Result<&Launch, Stop> {
-        match &self.shared.subject.reach {
-            Reach::Launch(launch) => Ok(launch),
-            Reach::Connect(_) => {
+        match &self.shared.target.access {
+            Access::Launch(launch) => Ok(launch),
+            Access::Connect(_) => {
                 Err(Stop::Error("this case needs a server that the suite starts".to_owned()))
             }
         }
@@ -287,21 +292,21 @@ impl Trial {
     ///
     /// # Errors
     /// Whatever ended the case early.
-    pub fn in_room(&self, act: impl FnOnce(&mut Room) -> Outcome) -> Outcome {
-        match &self.shared.subject.reach {
-            Reach::Launch(launch) => {
+    pub fn with_fixture(&self, act: impl FnOnce(&mut Fixture) -> Outcome) -> Outcome {
+        match &self.shared.target.access {
+            Access::Launch(launch) => {
                 let ahead = self.shared.ahead().pop();
                 let (server, lease) = match ahead {
                     Some(started) => started,
                     None => self.start(launch)?,
                 };
-                self.in_room_at(server, lease.address(), act)
+                self.with_server(server, lease.address(), act)
             }
-            Reach::Connect(address) => {
+            Access::Connect(address) => {
                 self.await_silence(*address)?;
-                let mut room = Room::open(self.clone(), None, *address)?;
-                let outcome = self.act(&mut room, act);
-                room.conclude(outcome)
+                let mut fixture = Fixture::open(self.clone(), None, *address)?;
+                let outcome = self.act(&mut fixture, act);
+                fixture.conclude(outcome)
             }
         }
     }
@@ -309,9 +314,9 @@ impl Trial {
     /// Listens to a server that others may use until it says nothing: what an
     /// earlier case has left behind is over then, and strangers are found out.
     fn await_silence(&self, address: SocketAddr) -> Result<(), Stop> {
-        let mut room = Room::open(self.clone(), None, address)?;
-        room.recorder.ignore_plain();
-        let ear = match room.connect("listener") {
+        let mut fixture = Fixture::open(self.clone(), None, address)?;
+        fixture.recorder.ignore_plain();
+        let ear = match fixture.connect("listener") {
             Ok(ear) => ear,
             Err(_) if self.shared.starts.load(Ordering::Relaxed) == 0 => {
                 self.shared.starts_failed.fetch_add(1, Ordering::Relaxed);
@@ -324,9 +329,9 @@ impl Trial {
         self.shared.starts.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
         loop {
-            let heard = room.client(ear).bytes_received();
-            room.pump_until(SILENCE, |_| false)?;
-            if room.client(ear).bytes_received() == heard {
+            let heard = fixture.client(ear).bytes_received();
+            fixture.pump_until(SILENCE, |_| false)?;
+            if fixture.client(ear).bytes_received() == heard {
                 return Ok(());
             }
             if began.elapsed() > self.patience() {
@@ -341,28 +346,30 @@ impl Trial {
     ///
     /// # Errors
     /// Whatever ended the case early.
-    pub fn in_room_at(
+    pub fn with_server(
         &self,
         server: Server,
         address: SocketAddr,
-        act: impl FnOnce(&mut Room) -> Outcome,
+        act: impl FnOnce(&mut Fixture) -> Outcome,
     ) -> Outcome {
-        let mut room = Room::open(self.clone(), Some(server), address)?;
+        let mut fixture = Fixture::open(self.clone(), Some(server), address)?;
         let stretch = Stretch::begin();
-        let outcome = self.act(&mut room, act);
-        if let Ok(server) = room.server() {
+        let outcome = self.act(&mut fixture, act);
+        if let Ok(server) = fixture.server() {
             let start = Duration::from_secs_f64(server.start_seconds());
-            self.shared.leisurely.get_or_init(|| stretch.was_leisurely(start, server.pid()));
+            self.shared
+                .waits_mostly
+                .get_or_init(|| stretch.was_mostly_waiting(start, server.pid()));
         }
-        room.conclude(outcome)
+        fixture.conclude(outcome)
     }
 
     /// Plays `act`, and writes the history down if one was kept and is wanted,
     /// however it ended.
-    fn act(&self, room: &mut Room, act: impl FnOnce(&mut Room) -> Outcome) -> Outcome {
-        let outcome = act(room);
+    fn act(&self, fixture: &mut Fixture, act: impl FnOnce(&mut Fixture) -> Outcome) -> Outcome {
+        let outcome = act(fixture);
         if let (Some(folder), Some(history)) =
-            (&self.shared.options.history_folder, room.recorder.history())
+            (&self.shared.options.history_folder, fixture.recorder.history())
         {
             self.save_history(history, folder)?;
         }
@@ -370,7 +377,7 @@ impl Trial {
     }
 
     fn save_history(&self, history: &History, folder: &Path) -> Result<(), Stop> {
-        let names = [self.shared.subject.name.as_str(), self.case.id];
+        let names = [self.shared.target.name.as_str(), self.case.id];
         let name = names.join("-").replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         let path = folder.join(format!("{}.history", name.trim_matches('-')));
         let saved = File::create(&path).and_then(|file| save(history, BufWriter::new(file)));
@@ -388,11 +395,11 @@ mod tests {
 
     fn shared(options: Options) -> Shared {
         let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 1);
-        Shared::new(Subject::connect(address), options)
+        Shared::new(Target::connect(address), options)
     }
 
-    fn trial(options: Options) -> Trial {
-        Trial::new(Arc::new(shared(options)), &cases::all()[0])
+    fn context(options: Options) -> CaseContext {
+        CaseContext::new(Arc::new(shared(options)), &cases::all()[0])
     }
 
     /// What all cases share, begun so many seconds ago.
@@ -406,27 +413,29 @@ mod tests {
     #[test]
     fn each_case_and_each_seed_has_a_chance_of_its_own() {
         let of_one: HashSet<u64> =
-            (0..256).map(|seed| trial(Options { seed, ..Options::default() }).seed()).collect();
+            (0..256).map(|seed| context(Options { seed, ..Options::default() }).seed()).collect();
         assert_eq!(of_one.len(), 256);
         let shared = Arc::new(shared(Options::default()));
-        let of_all: HashSet<u64> =
-            cases::all().iter().map(|case| Trial::new(Arc::clone(&shared), case).seed()).collect();
+        let of_all: HashSet<u64> = cases::all()
+            .iter()
+            .map(|case| CaseContext::new(Arc::clone(&shared), case).seed())
+            .collect();
         assert_eq!(of_all.len(), cases::all().len());
     }
 
     #[test]
     fn patience_is_worn_after_three_vain_waits() {
-        let trial = trial(Options::default());
-        trial.waited_in_vain(Duration::from_millis(29_999));
-        assert_eq!(trial.patience(), Duration::from_secs(10));
-        trial.waited_in_vain(Duration::from_millis(1));
-        assert_eq!(trial.patience(), Duration::from_secs(3));
+        let context = context(Options::default());
+        context.timeout_hit(Duration::from_millis(29_999));
+        assert_eq!(context.patience(), Duration::from_secs(10));
+        context.timeout_hit(Duration::from_millis(1));
+        assert_eq!(context.patience(), Duration::from_secs(3));
     }
 
     #[test]
     fn a_volume_grows_with_rounds_and_is_a_quarter_in_the_quick_selection() {
         let volume = |quick, rounds| {
-            let volume = trial(Options { quick, rounds, ..Options::default() }).volume(4000, 2.0);
+            let volume = context(Options { quick, rounds, ..Options::default() }).volume(4000, 2.0);
             (volume.deliveries, volume.time.as_millis())
         };
         assert_eq!(volume(false, 1), (4000, 2000));
@@ -461,15 +470,15 @@ mod tests {
     fn a_case_that_waits_for_minutes_is_broken_off() {
         let all_time = Duration::from_secs(CASE_SECONDS_MAX);
         let longer = all_time + Duration::from_millis(1);
-        let usual = trial(Options::default());
+        let usual = context(Options::default());
         assert!(usual.check_time(all_time).is_ok());
         assert!(matches!(usual.check_time(longer), Err(Stop::Inconclusive(_))));
-        let longer_rounds = trial(Options { rounds: 2, ..Options::default() });
+        let longer_rounds = context(Options { rounds: 2, ..Options::default() });
         assert!(longer_rounds.check_time(longer).is_ok());
         assert!(longer_rounds.check_time(longer * 2).is_err());
         let waiting = |seconds, failed| {
             let shared = Arc::new(begun(seconds, failed));
-            Trial::new(shared, &cases::all()[0]).check_time(Duration::from_secs(1))
+            CaseContext::new(shared, &cases::all()[0]).check_time(Duration::from_secs(1))
         };
         assert!(waiting(SUITE_SECONDS_MAX_WAITING + 1, false).is_ok());
         assert!(waiting(SUITE_SECONDS_MAX_WAITING - 5, true).is_ok());

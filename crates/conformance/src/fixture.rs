@@ -1,14 +1,14 @@
 //! A server and its clients, all in one loop: the stage on which cases play.
 //!
 //! Clients are numbered from 0 in the order in which they connect. Nothing
-//! here waits without a bound: [`Room::await_each`] is the only way to wait
+//! here waits without a bound: [`Fixture::await_each`] is the only way to wait
 //! for something, and it fails the case when that does not come.
 
-mod door;
+mod accept_backlog;
+mod bursts;
 mod flood;
+mod messages;
 mod recorder;
-mod say;
-mod storm;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -21,17 +21,17 @@ use rustix::{buffer::spare_capacity, event::Timespec};
 use zillions_harness::{Sample, Server};
 use zillions_protocol::Decoder;
 
-pub use flood::{Flood, Flooded, Pressure};
+pub use bursts::{Bursts, Volume};
+pub use flood::{Flood, Flooded, OverloadResponse};
+pub use messages::{FENCE_BYTES, IN_FLIGHT_MAX};
 pub use recorder::{Recorder, Tally, Violation, show_body};
-pub use say::{FENCE_BYTES, IN_FLIGHT_MAX};
-pub use storm::{Storm, Volume};
-pub(crate) use {say::frame, storm::QUIET};
+pub(crate) use {bursts::QUIET, messages::frame};
 
 use crate::client::{Client, End};
-use crate::trial::Trial;
+use crate::context::CaseContext;
 use crate::verdict::{Failure, Level, Outcome, Stop, harness};
 
-use door::Door;
+use accept_backlog::AcceptBacklog;
 
 /// Read at once from one client, in bytes.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -60,16 +60,16 @@ struct Seat {
 }
 
 /// A server and its clients.
-pub struct Room {
+pub struct Fixture {
     /// What the room was opened for.
-    pub trial: Trial,
+    pub context: CaseContext,
     /// The book of what was sent and received.
     pub recorder: Recorder,
     /// Chance, from the case's seed.
     pub rng: ChaCha8Rng,
     server: Option<Server>,
     address: SocketAddr,
-    door: Door,
+    accept_backlog: AcceptBacklog,
     seats: Vec<Seat>,
     epoll: OwnedFd,
     events: Vec<Event>,
@@ -77,25 +77,25 @@ pub struct Room {
     opened: Instant,
 }
 
-impl Room {
+impl Fixture {
     /// A room around a server that was just started, or one at `address` that
     /// somebody else runs.
     pub(crate) fn open(
-        trial: Trial,
+        context: CaseContext,
         server: Option<Server>,
         address: SocketAddr,
     ) -> Result<Self, Stop> {
-        let rng = ChaCha8Rng::seed_from_u64(trial.seed());
-        let salt = (trial.seed() ^ trial.seed() >> 32) as u32;
+        let rng = ChaCha8Rng::seed_from_u64(context.seed());
+        let salt = (context.seed() ^ context.seed() >> 32) as u32;
         let epoll = epoll::create(CreateFlags::CLOEXEC)
             .map_err(|errno| Stop::Error(format!("cannot create an event queue: {errno}")))?;
         Ok(Self {
-            trial,
+            context,
             recorder: Recorder::new(salt),
             rng,
             server,
             address,
-            door: Door::at(address.port()),
+            accept_backlog: AcceptBacklog::at(address.port()),
             seats: Vec::new(),
             epoll,
             events: Vec::with_capacity(EVENTS_MAX),
@@ -191,7 +191,7 @@ impl Room {
 
     /// Reads at most `bytes` of what has arrived at a client that does not
     /// read by itself. Returns how many came.
-    pub fn sip(&mut self, index: ClientIndex, bytes: usize) -> usize {
+    pub fn read_up_to(&mut self, index: ClientIndex, bytes: usize) -> usize {
         self.receive(index, bytes.min(READ_BYTES_MAX))
     }
 
@@ -290,7 +290,7 @@ impl Room {
         mut done: impl FnMut(&Self, ClientIndex) -> bool,
     ) -> Result<(), Stop> {
         let started = Instant::now();
-        let patience = self.trial.patience();
+        let patience = self.context.patience();
         let mut pending = clients.to_vec();
         let mut progress = ((0, pending.len()), started);
         loop {
@@ -302,14 +302,14 @@ impl Room {
             {
                 return Err(self.failure(index, expected, self.describe_end(index)));
             }
-            self.trial.check_time(self.opened.elapsed())?;
+            self.context.check_time(self.opened.elapsed())?;
             // Somebody gets something, or one more has got it.
             let arrived: u64 = pending.iter().map(|&i| self.client(i).bytes_received()).sum();
             if (arrived, pending.len()) != progress.0 {
                 progress = ((arrived, pending.len()), Instant::now());
             }
             if progress.1.elapsed() > patience || started.elapsed() > patience * PROGRESS_FACTOR {
-                self.trial.waited_in_vain(started.elapsed());
+                self.context.timeout_hit(started.elapsed());
                 return Err(self.in_vain(&pending, clients.len(), started.elapsed(), expected));
             }
             if self.pump(GLANCE)? == 0 && self.server_ended() {
@@ -387,13 +387,13 @@ impl Room {
         &self,
         index: ClientIndex,
         expected: impl Into<String>,
-        came: impl Into<String>,
+        actual: impl Into<String>,
     ) -> Stop {
         let client = self.client(index);
         let local = client.local().map_or_else(String::new, |local| format!(", from {local}"));
         Stop::Fail(Box::new(Failure {
             expected: expected.into(),
-            came: came.into(),
+            actual: actual.into(),
             connection: Some(format!("#{index} ({}{local})", self.seats[index].role)),
             bytes: (client.bytes_received() > 0).then(|| client.excerpt()),
             ..Failure::default()
@@ -412,7 +412,7 @@ impl Room {
             "only frames that were sent, each unchanged, once, and in its sender's order";
         let failure = self.failure(*receiver, expected, what.clone());
         // That weighs as a MUST, whatever the case itself is about.
-        let is_must = self.trial.case().level == Level::Must;
+        let is_must = self.context.case().level == Level::Must;
         Err(if is_must { failure } else { failure.breaking("ORDER-1") })
     }
 
@@ -429,7 +429,7 @@ impl Room {
                 if let Some(server) = &self.server {
                     failure.log = server.log_tail(LOG_LINES_MAX);
                     if let Some(status) = server.exited() {
-                        failure.came = format!("{} (server: {status})", failure.came);
+                        failure.actual = format!("{} (server: {status})", failure.actual);
                     }
                 }
                 Stop::Fail(failure)

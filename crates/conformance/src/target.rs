@@ -8,11 +8,11 @@ use crate::expectations::Expectations;
 
 /// A server under test.
 #[derive(Debug, Clone)]
-pub struct Subject {
+pub struct Target {
     /// Its name in reports.
     pub name: String,
     /// How it is reached.
-    pub reach: Reach,
+    pub access: Access,
     /// How it is given to `zillions check`, in the command that runs a case again.
     pub argument: String,
     /// What it is known not to do.
@@ -21,7 +21,7 @@ pub struct Subject {
 
 /// How a server under test is reached.
 #[derive(Debug, Clone)]
-pub enum Reach {
+pub enum Access {
     /// The suite starts a fresh one for each case.
     Launch(Launch),
     /// Somebody else runs it. Cases that have to start, stop or measure it are
@@ -29,7 +29,7 @@ pub enum Reach {
     Connect(SocketAddr),
 }
 
-impl Subject {
+impl Target {
     /// A server that the suite starts. `name` is also what a user types after
     /// `zillions check`; see [`argument`](Self::argument).
     pub fn launch(name: impl Into<String>, launch: Launch) -> Self {
@@ -37,7 +37,7 @@ impl Subject {
         Self {
             argument: name.clone(),
             name,
-            reach: Reach::Launch(launch),
+            access: Access::Launch(launch),
             expectations: Expectations::default(),
         }
     }
@@ -47,7 +47,7 @@ impl Subject {
         Self {
             argument: format!("--connect {address}"),
             name: address.to_string(),
-            reach: Reach::Connect(address),
+            access: Access::Connect(address),
             expectations: Expectations::default(),
         }
     }
@@ -61,9 +61,9 @@ impl Subject {
 
     /// The command line without the address; empty for a running server.
     pub fn command(&self) -> Vec<String> {
-        match &self.reach {
-            Reach::Launch(launch) => launch.command(),
-            Reach::Connect(_) => Vec::new(),
+        match &self.access {
+            Access::Launch(launch) => launch.command(),
+            Access::Connect(_) => Vec::new(),
         }
     }
 }
