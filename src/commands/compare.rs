@@ -44,7 +44,7 @@ enum CompareFormat {
     Human,
     /// Tables in Markdown.
     Markdown,
-    /// One JSON document, `zillions.compare/1`.
+    /// One JSON document, `zillions.compare/2`.
     Json,
 }
 

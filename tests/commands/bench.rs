@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zillions_report::record::{TargetStatus, TrialResult};
 use zillions_report::results::Results;
-use zillions_report::verdict::{Worth, judge};
+use zillions_report::verdict::{Validity, judge};
 
 use crate::place::{Place, SMALL};
 use crate::support::{Script, ZILLIONS, run};
@@ -42,9 +42,9 @@ fn every_pair_of_a_correct_server_is_accounted_for() {
     };
     assert_eq!(figures.pairs.expected(), 100 * 4);
     assert_eq!(figures.pairs.delivered, 100 * 4);
-    assert!(figures.server.threads >= 1 && figures.server.resident_bytes_peak > 0);
+    assert!(figures.server.threads >= 1 && figures.server.peak_resident_bytes > 0);
     assert!(figures.server.sampled_seconds >= 0.15);
-    assert_ne!(judge(&figures).worth, Worth::Incorrect);
+    assert_ne!(judge(&figures).validity, Validity::Incorrect);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn wrong_input_is_one_line_and_exit_code_64() {
     assert!(seconds.contains("seconds"), "{seconds}");
 
     fs::create_dir(place.results()).unwrap();
-    fs::write(place.results().join("run.json"), "{\"schema\": \"zillions.results/2\",").unwrap();
+    fs::write(place.results().join("run.json"), "{\"schema\": \"zillions.results/3\",").unwrap();
     let occupied = line(&["bench", &name, "--out", &place.path("out")]);
     assert!(occupied.contains("already holds results"), "{occupied}");
     let truncated = line(&["report", &place.path("out")]);

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal, kill_process};
 use zillions_report::record::{Measurement, Role, TrialResult};
 use zillions_report::results::Results;
-use zillions_report::verdict::{Worth, judge};
+use zillions_report::verdict::{Validity, judge};
 
 use crate::place::{Place, SMALL};
 use crate::support::{Script, ZILLIONS, processes_mentioning, run};
@@ -31,9 +31,9 @@ fn a_run_knows_what_a_program_costs_and_what_the_suite_found() {
     assert_eq!(target.program_hash.len(), 64);
     assert_eq!(target.costs.start_up_seconds.len(), 3);
     let idle = target.costs.idle.expect("it idled");
-    assert!(idle.connections_many > idle.connections_few && idle.window_seconds >= 0.15);
+    assert!(idle.many_connections > idle.few_connections && idle.window_seconds >= 0.15);
     assert!((0.0..0.5).contains(&idle.cpu_fraction()), "{idle:?}");
-    assert!(idle.resident_bytes_few > 0);
+    assert!(idle.few_resident_bytes > 0);
     let found = target.conformance.as_ref().expect("it was checked");
     assert!(found.quick && !found.cached && found.passed > 10, "{found:?}");
 }
@@ -100,7 +100,7 @@ fn a_run_is_not_gone_on_with_under_other_circumstances() {
         fs::write(&file, sound.replace(from, to)).unwrap();
         refusal()
     };
-    let schema = with("zillions.results/2", "zillions.results/1");
+    let schema = with("zillions.results/3", "zillions.results/1");
     assert!(schema.contains("is written in 'zillions.results/1'"), "{schema}");
     let kernel = with("\"kernel\": \"Linux", "\"kernel\": \"Another");
     assert!(kernel.contains("its kernel was 'Another"), "{kernel}");
@@ -172,8 +172,8 @@ fn a_capacity_is_searched_held_and_drawn_as_a_curve() {
         .replace("\"fixed-rate\"", "\"search\"")
         .replace(
             "messages_per_second = 500",
-            "messages_per_second_min = 50\nmessages_per_second_max = 50000\n\
-             latency_p99_ms_max = 50\nfailed_share_max = 0.01",
+            "min_messages_per_second = 50\nmessages_per_second_max = 50000\n\
+             max_latency_p99_ms = 50\nfailed_share_max = 0.01",
         )
         .replace("measure_seconds = 0.2", "measure_seconds = 0.1");
     let scenario = place.scenario("search.toml", &search);
@@ -213,16 +213,16 @@ fn measured(scenario: &str) -> Measurement {
 fn visitors_sleepers_and_tiny_messages_come_out_in_the_results() {
     let figures = measured(&SMALL.replace(
         "senders = 2",
-        "senders = 2\nstalled_clients = 1\nvisits_per_second = 40\n\
-         tiny_per_message = 3\ntiny_bytes = 1",
+        "senders = 2\nstalled_clients = 1\nchurn_per_second = 40\n\
+         untimed_per_message = 3\ntiny_bytes = 1",
     ));
     assert_eq!(figures.pairs.delivered, 100 * 4);
     // 25 messages of warm-up and 100 of the window, three tiny ones before each.
-    assert_eq!(figures.extras.tiny_expected, 125 * 3 * 4);
-    assert_eq!(figures.extras.tiny_delivered, figures.extras.tiny_expected);
-    assert!((9..=11).contains(&figures.extras.visits), "{:?}", figures.extras);
-    assert_eq!((figures.extras.visits_failed, figures.extras.stalled_disconnected), (0, 0));
-    assert_ne!(judge(&figures).worth, Worth::Incorrect);
+    assert_eq!(figures.extras.untimed_expected, 125 * 3 * 4);
+    assert_eq!(figures.extras.untimed_delivered, figures.extras.untimed_expected);
+    assert!((9..=11).contains(&figures.extras.churn_connections), "{:?}", figures.extras);
+    assert_eq!((figures.extras.churn_failures, figures.extras.stalled_disconnected), (0, 0));
+    assert_ne!(judge(&figures).validity, Validity::Incorrect);
 }
 
 #[test]

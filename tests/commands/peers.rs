@@ -12,7 +12,7 @@ use crate::support::{Ended, ZILLIONS, run};
 /// Two of four connections publish, one listens beside a fifth that never reads.
 const SMALL: &str = r#"
 question = "Does it work?"
-headline = "latency"
+rank_by = "latency"
 default = false
 clients = 4
 senders = 2

@@ -14,7 +14,7 @@ use crate::support::{Ended, Script, ZILLIONS, ended};
 /// A trial of well under a second.
 pub(crate) const SMALL: &str = r#"
 question = "Does it work?"
-headline = "latency"
+rank_by = "latency"
 default = false
 clients = 4
 senders = 2

@@ -95,11 +95,11 @@ fn idle(server: &Server, silence: Duration) -> Result<IdleRecord, String> {
     let window_seconds = began.elapsed().as_secs_f64();
     let after = sample()?;
     Ok(IdleRecord {
-        connections_few: CONNECTIONS_FEW,
-        resident_bytes_few: few.resident_bytes,
-        connections_many: CONNECTIONS_MANY,
-        resident_bytes_many: many.resident_bytes,
-        threads_many: many.threads,
+        few_connections: CONNECTIONS_FEW,
+        few_resident_bytes: few.resident_bytes,
+        many_connections: CONNECTIONS_MANY,
+        many_resident_bytes: many.resident_bytes,
+        many_threads: many.threads,
         window_seconds,
         // A child that ended took its time with it.
         cpu_seconds: (after.cpu_seconds - many.cpu_seconds).max(0.0),

@@ -10,7 +10,7 @@ use zillions_harness::limits;
 use zillions_load::{
     CLIENTS_MAX, Load, MESSAGES_PER_SECOND_MAX, Plan, PlanError, Tiny, VISITORS_MAX, WireFormat,
 };
-use zillions_report::record::{Headline, LoadRecord, ScenarioRecord};
+use zillions_report::record::{LoadRecord, RankBy, ScenarioRecord};
 
 /// After the window, a trial ends when nothing has arrived for this long, or for a third of it
 /// if nothing is missing.
@@ -112,7 +112,7 @@ struct File {
     question: String,
     #[serde(default)]
     note: String,
-    headline: Headline,
+    rank_by: RankBy,
     default: bool,
     clients: u32,
     /// With `clients` as the most, as many as the descriptor limit allows.
@@ -122,20 +122,20 @@ struct File {
     #[serde(default)]
     stalled_clients: u32,
     #[serde(default)]
-    visits_per_second: f64,
+    churn_per_second: f64,
     load: LoadName,
     messages_per_second: Option<f64>,
     messages_per_burst: Option<u32>,
     bursts_per_second: Option<f64>,
-    messages_per_second_min: Option<f64>,
-    messages_per_second_max: Option<f64>,
-    latency_p99_ms_max: Option<f64>,
-    failed_share_max: Option<f64>,
+    min_messages_per_second: Option<f64>,
+    max_messages_per_second: Option<f64>,
+    max_latency_p99_ms: Option<f64>,
+    max_lost_share: Option<f64>,
     body_bytes: Vec<u8>,
     #[serde(default)]
-    tiny_per_message: u32,
+    untimed_per_message: u32,
     #[serde(default)]
-    tiny_bytes: u8,
+    untimed_bytes: u8,
     warm_up_seconds: f64,
     measure_seconds: f64,
     late_after_ms: f64,
@@ -251,7 +251,7 @@ impl File {
             name: name.to_owned(),
             question: self.question.clone(),
             note: self.note.clone(),
-            headline: self.headline,
+            rank_by: self.rank_by,
             load,
             clients: if self.clients_as_allowed {
                 self.clients.min(clients_allowed())
@@ -260,10 +260,10 @@ impl File {
             },
             senders: self.senders,
             stalled_clients: self.stalled_clients,
-            visits_per_second: self.visits_per_second,
+            churn_per_second: self.churn_per_second,
             body_bytes: self.body_bytes.clone(),
-            tiny_per_message: self.tiny_per_message,
-            tiny_bytes: self.tiny_bytes,
+            untimed_per_message: self.untimed_per_message,
+            untimed_bytes: self.untimed_bytes,
             warm_up_seconds: quick.warm_up_seconds.unwrap_or(self.warm_up_seconds),
             measure_seconds: quick.measure_seconds.unwrap_or(self.measure_seconds),
             late_after_ms: self.late_after_ms,
@@ -280,10 +280,10 @@ impl File {
             ("messages_per_second", rate),
             ("messages_per_burst", self.messages_per_burst.map(f64::from)),
             ("bursts_per_second", self.bursts_per_second),
-            ("messages_per_second_min", self.messages_per_second_min),
-            ("messages_per_second_max", self.messages_per_second_max),
-            ("latency_p99_ms_max", self.latency_p99_ms_max),
-            ("failed_share_max", self.failed_share_max),
+            ("min_messages_per_second", self.min_messages_per_second),
+            ("max_messages_per_second", self.max_messages_per_second),
+            ("max_latency_p99_ms", self.max_latency_p99_ms),
+            ("max_lost_share", self.max_lost_share),
         ]);
         let (name, load) = match self.load {
             LoadName::FixedRate => {
@@ -300,10 +300,10 @@ impl File {
             LoadName::Search => {
                 let mut take = |key| keys.take("search", key);
                 let load = LoadRecord::Search {
-                    latency_p99_ms_max: take("latency_p99_ms_max")?,
-                    failed_share_max: take("failed_share_max")?,
-                    messages_per_second_min: take("messages_per_second_min")?,
-                    messages_per_second_max: take("messages_per_second_max")?,
+                    max_latency_p99_ms: take("max_latency_p99_ms")?,
+                    max_lost_share: take("max_lost_share")?,
+                    min_messages_per_second: take("min_messages_per_second")?,
+                    max_messages_per_second: take("max_messages_per_second")?,
                 };
                 ("search", load)
             }
@@ -343,7 +343,7 @@ fn clients_allowed() -> u32 {
 /// Connections that the load generator may have open at once in `scenario`.
 #[must_use]
 pub fn connections(scenario: &ScenarioRecord) -> u32 {
-    let visitors = if scenario.visits_per_second > 0.0 { VISITORS_MAX as u32 } else { 0 };
+    let visitors = if scenario.churn_per_second > 0.0 { VISITORS_MAX as u32 } else { 0 };
     scenario.clients.saturating_add(scenario.stalled_clients).saturating_add(visitors)
 }
 
@@ -366,32 +366,32 @@ pub fn check(scenario: &ScenarioRecord) -> Result<(), String> {
     if scenario.repeats == 0 {
         return Err("repeats is 0: give 1 or more".to_owned());
     }
-    let of_kind = |wanted| scenario.headline == wanted;
+    let of_kind = |wanted| scenario.rank_by == wanted;
     if let LoadRecord::Search {
-        latency_p99_ms_max,
-        failed_share_max,
-        messages_per_second_min: min,
-        messages_per_second_max: max,
+        max_latency_p99_ms,
+        max_lost_share,
+        min_messages_per_second: min,
+        max_messages_per_second: max,
     } = scenario.load
     {
         if !(0.0 < min && min < max && max <= MESSAGES_PER_SECOND_MAX) {
             return Err(format!(
-                "rates from {min} to {max} cannot be searched: give messages_per_second_min above \
-                 0 and messages_per_second_max above that, at most {MESSAGES_PER_SECOND_MAX}"
+                "rates from {min} to {max} cannot be searched: give min_messages_per_second above \
+                 0 and max_messages_per_second above that, at most {MESSAGES_PER_SECOND_MAX}"
             ));
         }
-        if !(latency_p99_ms_max > 0.0 && (0.0..1.0).contains(&failed_share_max)) {
+        if !(max_latency_p99_ms > 0.0 && (0.0..1.0).contains(&max_lost_share)) {
             return Err(
-                "the limits of a search are out of range: give latency_p99_ms_max above 0 \
-                        and failed_share_max from 0 to below 1"
+                "the limits of a search are out of range: give max_latency_p99_ms above 0 \
+                        and max_lost_share from 0 to below 1"
                     .to_owned(),
             );
         }
-        if !of_kind(Headline::Capacity) {
-            return Err("load 'search' needs headline 'capacity'".to_owned());
+        if !of_kind(RankBy::Capacity) {
+            return Err("load 'search' needs rank_by 'capacity'".to_owned());
         }
-    } else if of_kind(Headline::Capacity) {
-        return Err("headline 'capacity' needs load 'search'".to_owned());
+    } else if of_kind(RankBy::Capacity) {
+        return Err("rank_by 'capacity' needs load 'search'".to_owned());
     }
     load_plan(scenario, offered_rate(scenario).or(Some(1.0)), 0)
         .check()
@@ -420,7 +420,7 @@ pub fn load_plan(scenario: &ScenarioRecord, rate: Option<f64>, tag: u32) -> Plan
         clients: scenario.clients as usize,
         senders: scenario.senders as usize,
         stalled: scenario.stalled_clients as usize,
-        visits_per_second: scenario.visits_per_second,
+        visits_per_second: scenario.churn_per_second,
         load: match scenario.load {
             LoadRecord::FixedRate { messages_per_second } => {
                 Load::FixedRate { messages_per_second }
@@ -430,12 +430,12 @@ pub fn load_plan(scenario: &ScenarioRecord, rate: Option<f64>, tag: u32) -> Plan
             }
             LoadRecord::Saturate => Load::Saturate,
             LoadRecord::EveryoneAtOnce => Load::EveryoneAtOnce,
-            LoadRecord::Search { messages_per_second_min, .. } => {
-                Load::FixedRate { messages_per_second: rate.unwrap_or(messages_per_second_min) }
+            LoadRecord::Search { min_messages_per_second, .. } => {
+                Load::FixedRate { messages_per_second: rate.unwrap_or(min_messages_per_second) }
             }
         },
         body_bytes: scenario.body_bytes.clone(),
-        tiny: Tiny { per_message: scenario.tiny_per_message, bytes: scenario.tiny_bytes },
+        tiny: Tiny { per_message: scenario.untimed_per_message, bytes: scenario.untimed_bytes },
         warm_up: Duration::from_secs_f64(scenario.warm_up_seconds),
         measure: Duration::from_secs_f64(scenario.measure_seconds),
         late_after: Duration::from_secs_f64(scenario.late_after_ms / 1e3),

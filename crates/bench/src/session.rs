@@ -112,12 +112,12 @@ impl<'a, Observe: FnMut(&Event<'_>)> Session<'a, Observe> {
         scenario: &'a ScenarioRecord,
         seed: u64,
     ) -> Result<(), BenchError> {
-        let LoadRecord::Search { messages_per_second_min, messages_per_second_max, .. } =
+        let LoadRecord::Search { min_messages_per_second, max_messages_per_second, .. } =
             scenario.load
         else {
             return Ok(());
         };
-        let (min, max) = (messages_per_second_min, messages_per_second_max);
+        let (min, max) = (min_messages_per_second, max_messages_per_second);
         let mut searches: Vec<Search> = (0..self.targets.len() as u64)
             .map(|target| Search::new(min, max, scenario.repeats, seed.wrapping_add(target)))
             .collect();

@@ -9,8 +9,8 @@ use zillions_harness::broker::Protocol;
 use zillions_harness::{Launch, PortLease, Sample, Server, StartOptions};
 use zillions_load::{LoadError, Outcome, Phase, Plan, WireFormat};
 use zillions_report::record::{
-    AnomaliesRecord, ExtrasRecord, GeneratorRecord, HistogramRecord, LostRecord, Measurement,
-    PairsRecord, ScenarioRecord, ServerRecord, TrialResult,
+    AnomaliesRecord, ArrivalsRecord, ExtrasRecord, GeneratorRecord, LostConnectionRecord,
+    Measurement, PairsRecord, ScenarioRecord, ScheduleLagRecord, ServerRecord, TrialResult,
 };
 
 use crate::cpu_times::busy_seconds;
@@ -161,14 +161,14 @@ fn finish(
         sampled_seconds,
         // A child that ended in the window took its time with it.
         cpu_seconds: (after.cpu_seconds - before.cpu_seconds).max(0.0),
-        resident_bytes_idle: idle.resident_bytes,
-        resident_bytes_peak: after.resident_bytes_peak,
+        idle_resident_bytes: idle.resident_bytes,
+        peak_resident_bytes: after.resident_bytes_peak,
         threads: after.threads,
         processes: after.processes,
-        context_switches_voluntary: after
+        voluntary_context_switches: after
             .context_switches_voluntary
             .saturating_sub(before.context_switches_voluntary),
-        context_switches_involuntary: after
+        involuntary_context_switches: after
             .context_switches_involuntary
             .saturating_sub(before.context_switches_involuntary),
     };
@@ -210,10 +210,10 @@ fn measurement(
         },
         order: order::judge(&outcome.sample),
         extras: extras(outcome),
-        latency: HistogramRecord::new(&outcome.latencies.delivery),
-        service: HistogramRecord::new(&outcome.latencies.service),
-        last_receiver: HistogramRecord::new(&outcome.latencies.last_receiver),
-        schedule_lag: HistogramRecord::new(&outcome.latencies.schedule_lag),
+        latency: ArrivalsRecord::new(&outcome.latencies.delivery),
+        service: ArrivalsRecord::new(&outcome.latencies.service),
+        last_receiver: ArrivalsRecord::new(&outcome.latencies.last_receiver),
+        schedule_lag: ScheduleLagRecord::new(&outcome.latencies.schedule_lag),
         generator: GeneratorRecord {
             sampled_seconds: outcome.generator.sampled_seconds,
             cpu_seconds: outcome.generator.cpu_seconds,
@@ -226,7 +226,7 @@ fn measurement(
             .lost
             .iter()
             .take(LOST_RECORDED_MAX)
-            .map(|lost| LostRecord {
+            .map(|lost| LostConnectionRecord {
                 client: lost.client as u32,
                 at_seconds: lost.at_seconds,
                 reason: lost.reason.clone(),
@@ -238,10 +238,10 @@ fn measurement(
 fn extras(outcome: &Outcome) -> ExtrasRecord {
     let extras = &outcome.extras;
     ExtrasRecord {
-        tiny_expected: extras.tiny_expected,
-        tiny_delivered: extras.tiny_delivered,
-        visits: extras.visits.visits,
-        visits_failed: extras.visits.failed,
+        untimed_expected: extras.tiny_expected,
+        untimed_delivered: extras.tiny_delivered,
+        churn_connections: extras.visits.visits,
+        churn_failures: extras.visits.failed,
         stalled_disconnected: extras.stalled_disconnected,
         rounds: extras.rounds.rounds,
         rounds_incomplete: extras.rounds.incomplete,

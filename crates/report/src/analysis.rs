@@ -7,12 +7,12 @@ use hdrhistogram::Histogram;
 use crate::capacity::Capacity;
 use crate::noise::{NoiseFloor, noise_floor};
 use crate::record::{
-    Headline, LoadRecord, Measurement, Role, ScenarioRecord, TargetRecord, TargetStatus,
-    TrialRecord, TrialResult,
+    LoadRecord, Measurement, RankBy, Role, ScenarioRecord, TargetRecord, TargetStatus, TrialRecord,
+    TrialResult,
 };
 use crate::results::Results;
 use crate::statistics::{Estimate, estimate_median, estimate_ratio, tiers};
-use crate::verdict::{Verdict, Worth, judge};
+use crate::verdict::{Validity, Verdict, judge};
 
 /// Fewer valid trials than this give no rank: their interval would say nothing.
 pub const VALID_TRIALS_MIN: usize = 3;
@@ -35,22 +35,22 @@ pub struct Row<'a> {
     /// The target.
     pub target: &'a TargetRecord,
     /// Whether it is ranked, and if not, why.
-    pub standing: Standing,
+    pub rank: Rank,
     /// Its figures: of its valid trials if it is ranked, otherwise of all that gave any.
     pub figures: Option<Figures>,
     /// Its trials that are ranked by, in the order of their blocks.
     pub trials: Vec<JudgedTrial<'a>>,
     /// What a search found, if the scenario searches.
     pub capacity: Option<Capacity>,
-    /// Whether its headline is a lower bound, because the load generator was the limit.
+    /// Whether its ranking figure is a lower bound, because the load generator was the limit.
     pub lower_bound: bool,
     /// Whether it did more than everything that is ranked, with the load generator as the limit.
-    pub outruns: bool,
+    pub generator_bound: bool,
 }
 
 /// Whether a target is ranked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Rank {
     /// It is, in this tier, from 1.
     Ranked {
         /// Within a tier nothing is ranked.
@@ -77,8 +77,8 @@ pub struct JudgedTrial<'a> {
 pub struct Figures {
     /// What the scenario ranks by: the 99th percentile in ns, deliveries per second, or the highest
     /// rate within the limits in messages per second.
-    pub headline: Estimate,
-    /// The headline relative to the best median of the scenario.
+    pub ranking: Estimate,
+    /// The ranking figure relative to the best median of the scenario.
     pub relative: Option<Estimate>,
     /// Deliveries that arrived, per second.
     pub deliveries_per_second: Estimate,
@@ -89,11 +89,11 @@ pub struct Figures {
     /// 99.9th percentile likewise.
     pub latency_p999_ns: f64,
     /// Share of the expected deliveries that never came, 0 to 1.
-    pub failed_share: f64,
+    pub lost_share: f64,
     /// CPU time of the server per delivery, in µs, if there were deliveries.
     pub cpu_us_per_delivery: Option<Estimate>,
     /// Peak of resident memory in any trial, in bytes.
-    pub resident_bytes_peak: u64,
+    pub peak_resident_bytes: u64,
     /// Most threads in any trial.
     pub threads: u64,
     /// Latencies of all trials together.
@@ -130,18 +130,26 @@ fn analyse_scenario<'a>(
         let refusal = refusal(target, &trials);
         let is_used = |trial: &&JudgedTrial<'_>| {
             refusal.is_some()
-                || trial.verdict.as_ref().is_some_and(|verdict| verdict.worth == Worth::Valid)
+                || trial.verdict.as_ref().is_some_and(|verdict| verdict.validity == Validity::Valid)
         };
         let used: Vec<&Measurement> =
             trials.iter().filter(is_used).filter_map(|trial| figures_of(trial.record)).collect();
         let figures = Figures::of(&used, scenario, seed);
-        let standing = match refusal {
-            Some(reason) => Standing::Unranked { reason },
-            None => Standing::Ranked { tier: 0 },
+        let rank = match refusal {
+            Some(reason) => Rank::Unranked { reason },
+            None => Rank::Ranked { tier: 0 },
         };
         let lower_bound = is_client_bound(&trials);
         let capacity = None;
-        rows.push(Row { target, standing, figures, trials, capacity, lower_bound, outruns: false });
+        rows.push(Row {
+            target,
+            rank,
+            figures,
+            trials,
+            capacity,
+            lower_bound,
+            generator_bound: false,
+        });
     }
     let noise = noise_floor(results, scenario);
     rank(&mut rows, scenario, noise.as_ref().map_or(1.0, NoiseFloor::factor), seed);
@@ -198,35 +206,36 @@ fn unfit(trials: &[JudgedTrial<'_>]) -> Option<String> {
     if let Some(first) = failures.first() {
         return Some(format!("failed in {} of {total} trials: {first}", failures.len()));
     }
-    let worst = trials.iter().filter_map(|trial| trial.verdict.as_ref()).max_by_key(|v| v.worth)?;
-    let valid = number_of(trials, Worth::Valid);
-    if worst.worth != Worth::Incorrect && valid >= VALID_TRIALS_MIN {
+    let worst =
+        trials.iter().filter_map(|trial| trial.verdict.as_ref()).max_by_key(|v| v.validity)?;
+    let valid = number_of(trials, Validity::Valid);
+    if worst.validity != Validity::Incorrect && valid >= VALID_TRIALS_MIN {
         return None;
     }
-    if worst.worth == Worth::Valid {
+    if worst.validity == Validity::Valid {
         return Some(format!(
             "{total} trials are too few to rank: ask for {VALID_TRIALS_MIN} or more"
         ));
     }
-    let alike = number_of(trials, worst.worth);
-    Some(format!("{} in {alike} of {total} trials: {}", worst.worth, worst.reason))
+    let alike = number_of(trials, worst.validity);
+    Some(format!("{} in {alike} of {total} trials: {}", worst.validity, worst.reason))
 }
 
 /// Whether the load generator was the limit where nothing graver keeps the trials from being ranked.
 fn is_client_bound(trials: &[JudgedTrial<'_>]) -> bool {
-    let bound = number_of(trials, Worth::ClientBound);
-    let valid = number_of(trials, Worth::Valid);
+    let bound = number_of(trials, Validity::ClientBound);
+    let valid = number_of(trials, Validity::Valid);
     valid < VALID_TRIALS_MIN
         && bound > 0
         && valid + bound >= VALID_TRIALS_MIN
-        && number_of(trials, Worth::Incorrect) == 0
+        && number_of(trials, Validity::Incorrect) == 0
         && trials.iter().all(|trial| trial.verdict.is_some())
 }
 
 /// How many of `trials` are worth this.
 #[must_use]
-pub fn number_of(trials: &[JudgedTrial<'_>], worth: Worth) -> usize {
-    trials.iter().filter(|t| t.verdict.as_ref().is_some_and(|v| v.worth == worth)).count()
+pub fn number_of(trials: &[JudgedTrial<'_>], validity: Validity) -> usize {
+    trials.iter().filter(|t| t.verdict.as_ref().is_some_and(|v| v.validity == validity)).count()
 }
 
 /// Ranks anew after some rows were taken out of the ranking.
@@ -242,41 +251,42 @@ pub(crate) fn rank_again(analysis: &mut ScenarioAnalysis<'_>, seed: u64) {
 
 /// Fills in tiers and ratios, and puts the rows into their order.
 fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed: u64) {
-    let lower_is_better = scenario.headline == Headline::Latency;
+    let lower_is_better = scenario.rank_by == RankBy::Latency;
     let better = |a: f64, b: f64| if lower_is_better { a < b } else { a > b };
-    let is_ranked = |row: &Row<'_>| matches!(row.standing, Standing::Ranked { .. });
+    let is_ranked = |row: &Row<'_>| matches!(row.rank, Rank::Ranked { .. });
     let ranked: Vec<usize> = (0..rows.len()).filter(|&at| is_ranked(&rows[at])).collect();
     let estimates: Vec<Estimate> =
-        ranked.iter().filter_map(|&at| Some(rows[at].figures.as_ref()?.headline)).collect();
+        ranked.iter().filter_map(|&at| Some(rows[at].figures.as_ref()?.ranking)).collect();
     for (&at, tier) in ranked.iter().zip(tiers(&estimates, noise_factor, better)) {
-        rows[at].standing = Standing::Ranked { tier };
+        rows[at].rank = Rank::Ranked { tier };
     }
     mark_those_that_outrun(rows, &estimates, lower_is_better);
     let sort_key = |row: &Row<'_>| {
-        let median = row.figures.as_ref().map_or(f64::INFINITY, |figures| figures.headline.median);
+        let median = row.figures.as_ref().map_or(f64::INFINITY, |figures| figures.ranking.median);
         let median = if lower_is_better { median } else { -median };
-        match row.standing {
-            Standing::Ranked { tier } => (tier, median),
-            Standing::Unranked { .. } if row.outruns => (0, median),
-            Standing::Unranked { .. } if row.figures.is_some() => (usize::MAX - 1, median),
-            Standing::Unranked { .. } => (usize::MAX, 0.0),
+        match row.rank {
+            Rank::Ranked { tier } => (tier, median),
+            Rank::Unranked { .. } if row.generator_bound => (0, median),
+            Rank::Unranked { .. } if row.figures.is_some() => (usize::MAX - 1, median),
+            Rank::Unranked { .. } => (usize::MAX, 0.0),
         }
     };
     rows.sort_by(|a, b| {
         let (a, b) = (sort_key(a), sort_key(b));
         a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
     });
-    let Some(best) = rows.iter().find(|row| is_ranked(row)).map(|row| headlines(row, scenario))
+    let Some(best) =
+        rows.iter().find(|row| is_ranked(row)).map(|row| ranking_figures(row, scenario))
     else {
         return;
     };
     // Of a search there is one figure with its interval, and no repeats to take ratios of.
-    if scenario.headline == Headline::Capacity {
+    if scenario.rank_by == RankBy::Capacity {
         searched::relate(rows);
         return;
     }
     for row in rows.iter_mut().filter(|row| is_ranked(row)).skip(1) {
-        let own = headlines(row, scenario);
+        let own = ranking_figures(row, scenario);
         if let Some(figures) = &mut row.figures {
             figures.relative = estimate_ratio(&own, &best, seed)
                 .filter(|ratio| ratio.median.is_finite() && ratio.median > 0.0);
@@ -289,8 +299,8 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
 fn mark_those_that_outrun(rows: &mut [Row<'_>], ranked: &[Estimate], lower_is_better: bool) {
     let highest = ranked.iter().map(|estimate| estimate.high).fold(f64::NEG_INFINITY, f64::max);
     for row in rows {
-        let is_above = row.figures.as_ref().is_some_and(|it| it.headline.low > highest);
-        row.outruns = row.lower_bound && !lower_is_better && is_above;
+        let is_above = row.figures.as_ref().is_some_and(|it| it.ranking.low > highest);
+        row.generator_bound = row.lower_bound && !lower_is_better && is_above;
     }
 }
 
@@ -298,22 +308,22 @@ fn mark_those_that_outrun(rows: &mut [Row<'_>], ranked: &[Estimate], lower_is_be
 pub(crate) fn valid_measurements<'a>(row: &'a Row<'_>) -> impl Iterator<Item = &'a Measurement> {
     row.trials
         .iter()
-        .filter(|trial| trial.verdict.as_ref().is_some_and(|v| v.worth == Worth::Valid))
+        .filter(|trial| trial.verdict.as_ref().is_some_and(|v| v.validity == Validity::Valid))
         .filter_map(|trial| figures_of(trial.record))
 }
 
-/// The headline figure of each valid trial.
-fn headlines(row: &Row<'_>, scenario: &ScenarioRecord) -> Vec<f64> {
-    valid_measurements(row).map(|figures| headline(figures, scenario)).collect()
+/// The ranking figure of each valid trial.
+fn ranking_figures(row: &Row<'_>, scenario: &ScenarioRecord) -> Vec<f64> {
+    valid_measurements(row).map(|figures| ranking_figure(figures, scenario)).collect()
 }
 
 /// What one trial has of what the scenario ranks by: the 99th percentile in ns, or deliveries per
 /// second.
 #[must_use]
-pub fn headline(trial: &Measurement, scenario: &ScenarioRecord) -> f64 {
-    match scenario.headline {
-        Headline::Latency => trial_latency_ns(trial, scenario, 0.99),
-        Headline::Throughput | Headline::Capacity => deliveries_per_second(trial),
+pub fn ranking_figure(trial: &Measurement, scenario: &ScenarioRecord) -> f64 {
+    match scenario.rank_by {
+        RankBy::Latency => trial_latency_ns(trial, scenario, 0.99),
+        RankBy::Throughput | RankBy::Capacity => deliveries_per_second(trial),
     }
 }
 
@@ -326,9 +336,9 @@ pub fn deliveries_per_second(trial: &Measurement) -> f64 {
 /// Share of the expected deliveries of `trial` that never came, 0 to 1. What is still pending is
 /// neither.
 #[must_use]
-pub fn failed_share(trial: &Measurement) -> f64 {
+pub fn lost_share(trial: &Measurement) -> f64 {
     let settled = trial.pairs.expected() - trial.pairs.pending;
-    if settled == 0 { 0.0 } else { trial.pairs.failed() as f64 / settled as f64 }
+    if settled == 0 { 0.0 } else { trial.pairs.lost() as f64 / settled as f64 }
 }
 
 /// CPU time of the server per delivery in µs; `None` if nothing was delivered.
@@ -384,19 +394,19 @@ impl Figures {
         }
         let latency = latency?;
         let expected = trials.iter().map(|trial| percentile_base(trial, scenario)).sum();
-        let failed: u64 = trials.iter().map(|trial| trial.pairs.failed()).sum();
+        let failed: u64 = trials.iter().map(|trial| trial.pairs.lost()).sum();
         let settled: u64 =
             trials.iter().map(|trial| trial.pairs.expected() - trial.pairs.pending).sum();
         Some(Self {
-            headline: estimate(&|trial| Some(headline(trial, scenario)))?,
+            ranking: estimate(&|trial| Some(ranking_figure(trial, scenario)))?,
             relative: None,
             deliveries_per_second: estimate(&|trial| Some(deliveries_per_second(trial)))?,
             latency_p50_ns: latency_ns(&latency, expected, 0.5),
             latency_p99_ns: estimate(&|trial| Some(trial_latency_ns(trial, scenario, 0.99)))?,
             latency_p999_ns: latency_ns(&latency, expected, 0.999),
-            failed_share: if settled == 0 { 0.0 } else { failed as f64 / settled as f64 },
+            lost_share: if settled == 0 { 0.0 } else { failed as f64 / settled as f64 },
             cpu_us_per_delivery: estimate(&cpu_us_per_delivery),
-            resident_bytes_peak: trials.iter().map(|t| t.server.resident_bytes_peak).max()?,
+            peak_resident_bytes: trials.iter().map(|t| t.server.peak_resident_bytes).max()?,
             threads: trials.iter().map(|t| t.server.threads).max()?,
             latency,
             expected,

@@ -2,7 +2,7 @@
 
 use crate::analysis::trial_latency_ns;
 use crate::record::{LoadRecord, Role, ScenarioRecord, TrialRecord, TrialResult};
-use crate::verdict::{Worth, judge};
+use crate::verdict::{Validity, judge};
 
 /// What one trial at one rate says about that rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,24 +36,24 @@ pub struct Capacity {
 /// trial was no open loop.
 #[must_use]
 pub fn answer(trial: &TrialRecord, scenario: &ScenarioRecord) -> Option<(f64, Answer)> {
-    let LoadRecord::Search { latency_p99_ms_max, failed_share_max, .. } = scenario.load else {
+    let LoadRecord::Search { max_latency_p99_ms, max_lost_share, .. } = scenario.load else {
         return None;
     };
     let rate = trial.offered_rate?;
     let TrialResult::Measured(figures) = &trial.result else {
         return Some((rate, Answer::Missed));
     };
-    let worth = judge(figures).worth;
-    let failed = figures.pairs.failed() + figures.pairs.pending;
-    let failed_share = failed as f64 / figures.pairs.expected().max(1) as f64;
+    let validity = judge(figures).validity;
+    let failed = figures.pairs.lost() + figures.pairs.pending;
+    let lost_share = failed as f64 / figures.pairs.expected().max(1) as f64;
     let p99_ms = trial_latency_ns(figures, scenario, 0.99) / 1e6;
-    let is_met = p99_ms <= latency_p99_ms_max && failed_share <= failed_share_max;
-    let answer = match worth {
+    let is_met = p99_ms <= max_latency_p99_ms && lost_share <= max_lost_share;
+    let answer = match validity {
         // What disturbs only ever makes it harder: a limit that was met was met.
-        Worth::Valid | Worth::Noisy | Worth::ClientBound if is_met => Answer::Met,
-        Worth::Noisy => Answer::Disturbed,
-        Worth::ClientBound => Answer::Unreachable,
-        Worth::Valid | Worth::Incorrect => Answer::Missed,
+        Validity::Valid | Validity::Noisy | Validity::ClientBound if is_met => Answer::Met,
+        Validity::Noisy => Answer::Disturbed,
+        Validity::ClientBound => Answer::Unreachable,
+        Validity::Valid | Validity::Incorrect => Answer::Missed,
     };
     Some((rate, answer))
 }
@@ -124,7 +124,7 @@ pub fn capacity(holds: &[(f64, Answer)]) -> Option<Capacity> {
 mod tests {
     use super::*;
     use crate::examples;
-    use crate::record::Headline;
+    use crate::record::RankBy;
     use Answer::{Disturbed, Met, Missed, Unreachable};
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_trial_answers_by_its_latency_its_losses_and_its_worth() {
-        let scenario = examples::scenario("search", Headline::Capacity);
+        let scenario = examples::scenario("search", RankBy::Capacity);
         let ask = |change: &dyn Fn(&mut crate::record::Measurement)| {
             let mut figures = examples::measurement();
             change(&mut figures);

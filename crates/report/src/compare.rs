@@ -13,17 +13,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::analysis::{Row, ScenarioAnalysis, Standing, analyse, valid_measurements};
+use crate::analysis::{Rank, Row, ScenarioAnalysis, analyse, valid_measurements};
 use crate::noise::NoiseFloor;
 use crate::record::{MachineRecord, ScenarioRecord, TargetStatus, TrialResult};
 use crate::results::Results;
 use crate::statistics::{Estimate, estimate_difference, estimate_median, estimate_ratio};
-use crate::verdict::Worth;
+use crate::verdict::Validity;
 
 pub use figure::Figure;
 
 /// The name and version of a [`Comparison`] as JSON.
-pub const COMPARE_SCHEMA: &str = "zillions.compare/1";
+pub const COMPARE_SCHEMA: &str = "zillions.compare/2";
 
 /// From where on a change is clear.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
@@ -43,7 +43,7 @@ impl Default for Thresholds {
 /// Two runs, compared.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Comparison {
-    /// `zillions.compare/1`.
+    /// `zillions.compare/2`.
     pub schema: &'static str,
     /// The answer to the whole.
     pub verdict: Verdict,
@@ -366,9 +366,9 @@ fn compare_scenario(
 
 /// Whether a target can be compared, and if not, why.
 fn status(base: Option<&Row<'_>>, new: Option<&Row<'_>>) -> (Status, String) {
-    let unranked = |row: &Row<'_>| match &row.standing {
-        Standing::Ranked { .. } => None,
-        Standing::Unranked { reason } => Some(reason.clone()),
+    let unranked = |row: &Row<'_>| match &row.rank {
+        Rank::Ranked { .. } => None,
+        Rank::Unranked { reason } => Some(reason.clone()),
     };
     let (Some(base), Some(new)) = (base, new) else {
         let only = if new.is_some() { "new" } else { "base" };
@@ -387,7 +387,7 @@ fn is_broken(row: &Row<'_>) -> bool {
     matches!(row.target.status, TargetStatus::FailedCheck { .. })
         || row.trials.iter().any(|trial| {
             matches!(trial.record.result, TrialResult::Failed { .. })
-                || trial.verdict.as_ref().is_some_and(|it| it.worth == Worth::Incorrect)
+                || trial.verdict.as_ref().is_some_and(|it| it.validity == Validity::Incorrect)
         })
 }
 
@@ -400,7 +400,7 @@ fn changes(
 ) -> Vec<Change> {
     let change = |figure: Figure| {
         if figure == Figure::CapacityMessagesPerSecond {
-            let (base, new) = (base.figures.as_ref()?.headline, new.figures.as_ref()?.headline);
+            let (base, new) = (base.figures.as_ref()?.ranking, new.figures.as_ref()?.ranking);
             let change = ratio_of(&new, &base);
             let direction = limits.direction(figure, &change);
             return Some(Change { figure, base, new, change, direction });
@@ -453,7 +453,7 @@ impl Limits {
         let (least, most) = if figure.is_share() {
             (-self.thresholds.lost_share, self.thresholds.lost_share)
         } else {
-            let noise = if figure.is_headline() { self.noise_factor } else { 1.0 };
+            let noise = if figure.is_ranking_figure() { self.noise_factor } else { 1.0 };
             let most = noise.max(1.0 + self.thresholds.ratio);
             (1.0 / most, most)
         };

@@ -7,10 +7,10 @@ use std::path::Path;
 use hdrhistogram::Histogram;
 
 use crate::record::{
-    AnomaliesRecord, CaseRecord, ConformanceRecord, CostsRecord, ExtrasRecord, GeneratorRecord,
-    Headline, HistogramRecord, IdleRecord, LinesRecord, LoadRecord, MachineRecord, Measurement,
-    OrderRecord, PairsRecord, Role, RunRecord, SCHEMA, ScenarioRecord, ServerRecord, SourceRecord,
-    TargetRecord, TargetStatus, ToolRecord, TrialRecord, TrialResult,
+    AnomaliesRecord, ArrivalsRecord, CaseRecord, ConformanceRecord, CostsRecord, ExtrasRecord,
+    GeneratorRecord, IdleRecord, LinesRecord, LoadRecord, MachineRecord, Measurement, OrderRecord,
+    PairsRecord, RankBy, Role, RunRecord, SCHEMA, ScenarioRecord, ScheduleLagRecord, ServerRecord,
+    SourceRecord, TargetRecord, TargetStatus, ToolRecord, TrialRecord, TrialResult,
 };
 use crate::results::{RUN_FILE, Results, TRIALS_FOLDER};
 
@@ -30,14 +30,15 @@ pub fn measurement() -> Measurement {
 /// If a histogram does not take what lies within its bounds, which does not happen.
 #[must_use]
 pub fn scaled(slowness: f64) -> Measurement {
-    let times = |least_ns: f64| {
+    let histogram = |least_ns: f64| {
         let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
         for step in 0..MESSAGES * CLIENTS {
             let tail = 1.0 + (step % 100) as f64 / 20.0;
             histogram.record((least_ns * tail * slowness) as u64).unwrap();
         }
-        HistogramRecord::new(&histogram)
+        histogram
     };
+    let arrivals = |least_ns: f64| ArrivalsRecord::new(&histogram(least_ns));
     Measurement {
         window_seconds: 0.5,
         messages_written: MESSAGES,
@@ -49,10 +50,14 @@ pub fn scaled(slowness: f64) -> Measurement {
         anomalies: AnomaliesRecord::default(),
         order: OrderRecord::default(),
         extras: ExtrasRecord::default(),
-        latency: times(100_000.0),
-        service: times(80_000.0),
-        last_receiver: times(150_000.0),
-        schedule_lag: HistogramRecord { p99_ns: 60_000, count: 500, ..times(10_000.0) },
+        latency: arrivals(100_000.0),
+        service: arrivals(80_000.0),
+        last_receiver: arrivals(150_000.0),
+        schedule_lag: ScheduleLagRecord {
+            lag_p99_ns: 60_000,
+            count: 500,
+            ..ScheduleLagRecord::new(&histogram(10_000.0))
+        },
         generator: GeneratorRecord {
             sampled_seconds: 0.5,
             cpu_seconds: 0.1,
@@ -63,12 +68,12 @@ pub fn scaled(slowness: f64) -> Measurement {
             start_seconds: 0.01,
             sampled_seconds: 0.5,
             cpu_seconds: 0.05 * slowness,
-            resident_bytes_idle: 2 << 20,
-            resident_bytes_peak: 3 << 20,
+            idle_resident_bytes: 2 << 20,
+            peak_resident_bytes: 3 << 20,
             threads: 17,
             processes: 1,
-            context_switches_voluntary: 900,
-            context_switches_involuntary: 3,
+            voluntary_context_switches: 900,
+            involuntary_context_switches: 3,
         },
         others_cpu_share: Some(0.01),
         lost_connections: Vec::new(),
@@ -77,29 +82,29 @@ pub fn scaled(slowness: f64) -> Measurement {
 
 /// A scenario of eight clients.
 #[must_use]
-pub fn scenario(name: &str, headline: Headline) -> ScenarioRecord {
+pub fn scenario(name: &str, rank_by: RankBy) -> ScenarioRecord {
     ScenarioRecord {
         name: name.to_owned(),
         question: format!("What of {name}?"),
         note: "Made up.".to_owned(),
-        headline,
-        load: match headline {
-            Headline::Latency => LoadRecord::FixedRate { messages_per_second: 1_000.0 },
-            Headline::Throughput => LoadRecord::Saturate,
-            Headline::Capacity => LoadRecord::Search {
-                latency_p99_ms_max: 10.0,
-                failed_share_max: 0.001,
-                messages_per_second_min: 100.0,
-                messages_per_second_max: 100_000.0,
+        rank_by,
+        load: match rank_by {
+            RankBy::Latency => LoadRecord::FixedRate { messages_per_second: 1_000.0 },
+            RankBy::Throughput => LoadRecord::Saturate,
+            RankBy::Capacity => LoadRecord::Search {
+                max_latency_p99_ms: 10.0,
+                max_lost_share: 0.001,
+                min_messages_per_second: 100.0,
+                max_messages_per_second: 100_000.0,
             },
         },
         clients: CLIENTS as u32,
         senders: 2,
         stalled_clients: 0,
-        visits_per_second: 0.0,
+        churn_per_second: 0.0,
         body_bytes: vec![64],
-        tiny_per_message: 0,
-        tiny_bytes: 0,
+        untimed_per_message: 0,
+        untimed_bytes: 0,
         warm_up_seconds: 0.2,
         measure_seconds: 0.5,
         late_after_ms: 100.0,
@@ -212,8 +217,8 @@ pub fn results() -> Results {
                 generator_cpu: Some(1),
             },
             scenarios: vec![
-                scenario("room", Headline::Latency),
-                scenario("crowd", Headline::Throughput),
+                scenario("room", RankBy::Latency),
+                scenario("crowd", RankBy::Throughput),
             ],
             targets,
             twin: Some("fast".to_owned()),
@@ -240,12 +245,12 @@ pub fn detailed_results() -> Results {
     slow.sources = vec![source("server.py", "# Slow.\nasync def main(): pass\n")];
     slow.costs = costs(61, 0.09);
     let limit = LoadRecord::Search {
-        latency_p99_ms_max: 10.0,
-        failed_share_max: 0.001,
-        messages_per_second_min: 100.0,
-        messages_per_second_max: 100_000.0,
+        max_latency_p99_ms: 10.0,
+        max_lost_share: 0.001,
+        min_messages_per_second: 100.0,
+        max_messages_per_second: 100_000.0,
     };
-    let scenario = ScenarioRecord { load: limit, ..scenario("limit", Headline::Capacity) };
+    let scenario = ScenarioRecord { load: limit, ..scenario("limit", RankBy::Capacity) };
     results.run.scenarios.push(scenario);
     for (target, slowness) in [("fast", 1.0), ("as-fast", 1.1), ("slow", 3.0)] {
         for (role, number) in [(Role::Curve, 6_u32), (Role::Hold, 6)] {
@@ -278,11 +283,11 @@ fn costs(code: u32, start_up_seconds: f64) -> CostsRecord {
         build_seconds: Some(4.5),
         start_up_seconds: vec![start_up_seconds; 5],
         idle: Some(IdleRecord {
-            connections_few: 10,
-            resident_bytes_few: 2_000_000,
-            connections_many: 110,
-            resident_bytes_many: 2_000_000 + 100 * u64::from(code) * 64,
-            threads_many: 2,
+            few_connections: 10,
+            few_resident_bytes: 2_000_000,
+            many_connections: 110,
+            many_resident_bytes: 2_000_000 + 100 * u64::from(code) * 64,
+            many_threads: 2,
             window_seconds: 2.0,
             cpu_seconds: 0.000_2,
         }),

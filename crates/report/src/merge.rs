@@ -8,11 +8,11 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::analysis::{ScenarioAnalysis, Standing, analyse, rank_again};
+use crate::analysis::{Rank, ScenarioAnalysis, analyse, rank_again};
 use crate::compare::{machine_differences, scenario_differences};
 use crate::record::{RunRecord, ScenarioRecord, TargetRecord, TargetStatus};
 use crate::results::Results;
-use crate::verdict::Worth;
+use crate::verdict::Validity;
 
 /// Several runs, put together.
 #[derive(Clone, Debug)]
@@ -201,11 +201,11 @@ impl Merged {
             .rows
             .iter()
             .map(|row| {
-                let is_valid = |worth: Option<Worth>| worth == Some(Worth::Valid);
-                matches!(row.standing, Standing::Ranked { .. }).then(|| {
+                let is_valid = |validity: Option<Validity>| validity == Some(Validity::Valid);
+                matches!(row.rank, Rank::Ranked { .. }).then(|| {
                     row.trials
                         .iter()
-                        .filter(|trial| is_valid(trial.verdict.as_ref().map(|it| it.worth)))
+                        .filter(|trial| is_valid(trial.verdict.as_ref().map(|it| it.validity)))
                         .map(|trial| self.run_of(trial.record.order))
                         .collect()
                 })
@@ -225,7 +225,7 @@ impl Merged {
         }
         for (row, group) in analysis.rows.iter_mut().zip(&groups) {
             let Some(group) = group.as_ref().filter(|group| **group != main) else { continue };
-            row.standing = Standing::Unranked {
+            row.rank = Rank::Unranked {
                 reason: format!(
                     "measured in {}, the ranked ones in {}: only what was measured side by side \
                      is ranked",

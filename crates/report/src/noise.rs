@@ -1,23 +1,23 @@
 //! What noise alone does: one target measured as two arms.
 
-use crate::analysis::{VALID_TRIALS_MIN, headline};
+use crate::analysis::{VALID_TRIALS_MIN, ranking_figure};
 use crate::record::{Measurement, Role, ScenarioRecord, TrialResult};
 use crate::results::Results;
 use crate::statistics::{Estimate, estimate_ratio};
-use crate::verdict::{Worth, judge};
+use crate::verdict::{Validity, judge};
 
 /// The noise floor of one scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NoiseFloor {
     /// The target that was measured as two arms.
     pub target: String,
-    /// The second arm's headline relative to the first arm's. Both are of the same program, so
+    /// The second arm's ranking figure relative to the first arm's. Both are of the same program, so
     /// whatever lies in this interval may be nothing.
     pub ratio: Estimate,
 }
 
 impl NoiseFloor {
-    /// Two headlines of which the larger is at most this many times the smaller are not told
+    /// Two ranking figures of which the larger is at most this many times the smaller are not told
     /// apart; 1 or more.
     #[must_use]
     pub fn factor(&self) -> f64 {
@@ -36,7 +36,7 @@ pub fn noise_floor(results: &Results, scenario: &ScenarioRecord) -> Option<Noise
             .filter(|it| it.role == role && it.scenario == scenario.name && it.target == target)
             .filter_map(|trial| match &trial.result {
                 TrialResult::Measured(figures) if is_valid(figures) => {
-                    Some(headline(figures, scenario))
+                    Some(ranking_figure(figures, scenario))
                 }
                 _ => None,
             })
@@ -52,7 +52,7 @@ pub fn noise_floor(results: &Results, scenario: &ScenarioRecord) -> Option<Noise
 }
 
 fn is_valid(figures: &Measurement) -> bool {
-    judge(figures).worth == Worth::Valid
+    judge(figures).validity == Validity::Valid
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The schema `zillions.results/2`: what a results folder holds.
+//! The schema `zillions.results/3`: what a results folder holds.
 //!
 //! `run.json` is one [`RunRecord`]; each file in `trials/` is one [`TrialRecord`]. All times are
 //! in the unit that ends the field's name.
@@ -11,24 +11,24 @@ mod trial;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use histogram::{HistogramError, HistogramRecord};
-pub use scenario::{Headline, LoadRecord, ScenarioRecord};
+pub use histogram::{ArrivalsRecord, HistogramError, ScheduleLagRecord};
+pub use scenario::{LoadRecord, RankBy, ScenarioRecord};
 pub use target::{
     CaseRecord, ConformanceRecord, CostsRecord, IdleRecord, LinesRecord, SourceRecord,
     TargetRecord, TargetStatus,
 };
 pub use trial::{
-    AnomaliesRecord, ExtrasRecord, GeneratorRecord, LostRecord, Measurement, OrderRecord,
+    AnomaliesRecord, ExtrasRecord, GeneratorRecord, LostConnectionRecord, Measurement, OrderRecord,
     PairsRecord, Role, ServerRecord, TrialRecord, TrialResult,
 };
 
 /// The name and version that every file begins with.
-pub const SCHEMA: &str = "zillions.results/2";
+pub const SCHEMA: &str = "zillions.results/3";
 
 /// `run.json`: what was to be measured, where, and by what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
-    /// `zillions.results/2`.
+    /// `zillions.results/3`.
     pub schema: String,
     /// When the run began, in UTC, as RFC 3339.
     pub started: String,

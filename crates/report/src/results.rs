@@ -76,7 +76,7 @@ pub enum ResultsError {
     },
     /// A trial of something that `run.json` does not list.
     #[error("'{}' is a trial of the {kind} '{name}', which {RUN_FILE} does not list", path.display())]
-    Stranger {
+    UnknownName {
         /// The file.
         path: PathBuf,
         /// Scenario or target.
@@ -173,22 +173,26 @@ fn without_place(error: &serde_json::Error) -> String {
 }
 
 fn check_trial(run: &RunRecord, trial: &TrialRecord, path: &Path) -> Result<(), ResultsError> {
-    let stranger = |kind, name: &str| ResultsError::Stranger {
+    let unknown = |kind, name: &str| ResultsError::UnknownName {
         path: path.to_owned(),
         kind,
         name: name.to_owned(),
     };
     if !run.scenarios.iter().any(|scenario| scenario.name == trial.scenario) {
-        return Err(stranger("scenario", &trial.scenario));
+        return Err(unknown("scenario", &trial.scenario));
     }
     if !run.targets.iter().any(|target| target.name == trial.target) {
-        return Err(stranger("target", &trial.target));
+        return Err(unknown("target", &trial.target));
     }
     if let TrialResult::Measured(figures) = &trial.result {
-        for histogram in
-            [&figures.latency, &figures.service, &figures.last_receiver, &figures.schedule_lag]
-        {
-            histogram.histogram().map_err(|error| ResultsError::Damaged {
+        let histograms = [
+            figures.latency.histogram(),
+            figures.service.histogram(),
+            figures.last_receiver.histogram(),
+            figures.schedule_lag.histogram(),
+        ];
+        for histogram in histograms {
+            histogram.map_err(|error| ResultsError::Damaged {
                 path: path.to_owned(),
                 line: 1,
                 column: 1,
@@ -278,11 +282,11 @@ mod tests {
             let text = fs::read_to_string(&path).unwrap();
             fs::write(&path, text.replace(SCHEMA, "zillions.results/9")).unwrap();
         });
-        assert!(error.contains("'zillions.results/9'") && error.contains("'zillions.results/2'"));
+        assert!(error.contains("'zillions.results/9'") && error.contains("'zillions.results/3'"));
     }
 
     #[test]
-    fn a_damaged_histogram_and_a_strange_trial_are_refused() {
+    fn a_damaged_histogram_and_an_unlisted_trial_are_refused() {
         let spoil = |from: &'static str, to: &'static str| {
             error_after(move |folder| {
                 let trials = folder.join(TRIALS_FOLDER);

@@ -24,9 +24,9 @@ pub struct PublishedSchema {
 pub fn published() -> Vec<PublishedSchema> {
     let generate = || SchemaSettings::draft2020_12().into_generator();
     [
-        ("results-2.run.json", generate().into_root_schema_for::<RunRecord>()),
-        ("results-2.trial.json", generate().into_root_schema_for::<TrialRecord>()),
-        ("compare-1.json", generate().into_root_schema_for::<Comparison>()),
+        ("results-3.run.json", generate().into_root_schema_for::<RunRecord>()),
+        ("results-3.trial.json", generate().into_root_schema_for::<TrialRecord>()),
+        ("compare-2.json", generate().into_root_schema_for::<Comparison>()),
     ]
     .into_iter()
     .map(|(file, schema)| {

@@ -23,10 +23,10 @@ pub const READY_WAIT_SHARE_MAX: f64 = 0.05;
 /// Others may have used this share of the processors in use.
 pub const OTHERS_CPU_SHARE_MAX: f64 = 0.10;
 
-/// What a trial's figures are worth.
+/// Whether a trial's figures describe the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Worth {
+pub enum Validity {
     /// They describe the server.
     Valid,
     /// They describe the load generator: the server could have done more.
@@ -37,7 +37,7 @@ pub enum Worth {
     Incorrect,
 }
 
-impl fmt::Display for Worth {
+impl fmt::Display for Validity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Valid => "VALID",
@@ -51,8 +51,8 @@ impl fmt::Display for Worth {
 /// The verdict on one trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// What its figures are worth.
-    pub worth: Worth,
+    /// What its figures are validity.
+    pub validity: Validity,
     /// Why; empty for a valid trial.
     pub reason: String,
 }
@@ -60,12 +60,12 @@ pub struct Verdict {
 /// Judges one trial. The gravest finding decides.
 #[must_use]
 pub fn judge(trial: &Measurement) -> Verdict {
-    let (worth, reason) = incorrect(trial)
-        .map(|reason| (Worth::Incorrect, reason))
-        .or_else(|| noisy(trial).map(|reason| (Worth::Noisy, reason)))
-        .or_else(|| client_bound(trial).map(|reason| (Worth::ClientBound, reason)))
-        .unwrap_or((Worth::Valid, String::new()));
-    Verdict { worth, reason }
+    let (validity, reason) = incorrect(trial)
+        .map(|reason| (Validity::Incorrect, reason))
+        .or_else(|| noisy(trial).map(|reason| (Validity::Noisy, reason)))
+        .or_else(|| client_bound(trial).map(|reason| (Validity::ClientBound, reason)))
+        .unwrap_or((Validity::Valid, String::new()));
+    Verdict { validity, reason }
 }
 
 fn incorrect(trial: &Measurement) -> Option<String> {
@@ -101,7 +101,7 @@ fn client_bound(trial: &Measurement) -> Option<String> {
     if busy > GENERATOR_BUSY_SHARE_MAX && !is_ahead(trial) {
         return Some(format!("the load generator was busy for {:.0} % of the time", busy * 100.0));
     }
-    let lag_ns = trial.schedule_lag.p99_ns;
+    let lag_ns = trial.schedule_lag.lag_p99_ns;
     (trial.schedule_lag.count > 0 && lag_ns > SCHEDULE_LAG_P99_NS_MAX).then(|| {
         format!("the load generator was {:.1} ms behind its schedule (p99)", lag_ns as f64 / 1e6)
     })
@@ -120,22 +120,22 @@ mod tests {
     use super::*;
     use crate::examples::measurement;
 
-    fn worth(change: impl FnOnce(&mut Measurement)) -> (Worth, String) {
+    fn validity(change: impl FnOnce(&mut Measurement)) -> (Validity, String) {
         let mut trial = measurement();
         change(&mut trial);
         let verdict = judge(&trial);
-        (verdict.worth, verdict.reason)
+        (verdict.validity, verdict.reason)
     }
 
     #[test]
     fn a_trial_without_findings_is_valid() {
-        assert_eq!(worth(|_| {}), (Worth::Valid, String::new()));
+        assert_eq!(validity(|_| {}), (Validity::Valid, String::new()));
     }
 
     #[test]
     fn a_busy_generator_makes_a_trial_client_bound() {
-        let (worth, reason) = worth(|t| t.generator.cpu_seconds = 0.97 * t.window_seconds);
-        assert_eq!(worth, Worth::ClientBound);
+        let (validity, reason) = validity(|t| t.generator.cpu_seconds = 0.97 * t.window_seconds);
+        assert_eq!(validity, Validity::ClientBound);
         assert_eq!(reason, "the load generator was busy for 97 % of the time");
     }
 
@@ -146,29 +146,29 @@ mod tests {
             t.generator.reads = t.deliveries_arrived / per_read;
             t.schedule_lag.count = 0;
         };
-        assert_eq!(worth(|t| saturated(t, 2)).0, Worth::Valid);
-        assert_eq!(worth(|t| saturated(t, 100)).0, Worth::ClientBound);
+        assert_eq!(validity(|t| saturated(t, 2)).0, Validity::Valid);
+        assert_eq!(validity(|t| saturated(t, 100)).0, Validity::ClientBound);
         let scheduled = |t: &mut Measurement| {
             saturated(t, 2);
             t.schedule_lag.count = 500;
         };
-        assert_eq!(worth(scheduled).0, Worth::ClientBound);
+        assert_eq!(validity(scheduled).0, Validity::ClientBound);
         let in_rounds = |t: &mut Measurement| {
             saturated(t, 2);
             t.extras.rounds = 9;
         };
-        assert_eq!(worth(in_rounds).0, Worth::ClientBound);
+        assert_eq!(validity(in_rounds).0, Validity::ClientBound);
         let unknown = |t: &mut Measurement| {
             saturated(t, 2);
             t.generator.reads = 0;
         };
-        assert_eq!(worth(unknown).0, Worth::ClientBound);
+        assert_eq!(validity(unknown).0, Validity::ClientBound);
     }
 
     #[test]
     fn a_generator_behind_its_schedule_makes_a_trial_client_bound() {
-        let (worth, reason) = worth(|t| t.schedule_lag.p99_ns = 2_500_000);
-        assert_eq!(worth, Worth::ClientBound);
+        let (validity, reason) = validity(|t| t.schedule_lag.lag_p99_ns = 2_500_000);
+        assert_eq!(validity, Validity::ClientBound);
         assert!(reason.contains("2.5 ms behind"), "{reason}");
     }
 
@@ -178,25 +178,25 @@ mod tests {
             t.others_cpu_share = Some(0.4);
             t.generator.cpu_seconds = t.window_seconds;
         };
-        assert_eq!(worth(busy).0, Worth::Noisy);
-        let (worth, _) = worth(|t| t.generator.ready_wait_seconds = 0.2 * t.window_seconds);
-        assert_eq!(worth, Worth::Noisy);
+        assert_eq!(validity(busy).0, Validity::Noisy);
+        let (validity, _) = validity(|t| t.generator.ready_wait_seconds = 0.2 * t.window_seconds);
+        assert_eq!(validity, Validity::Noisy);
     }
 
     #[test]
     fn a_violation_of_the_spec_outweighs_everything() {
-        let (worth, reason) = worth(|t| {
+        let (validity, reason) = validity(|t| {
             t.anomalies.corrupted = 2;
             t.anomalies.reordered = 1;
             t.others_cpu_share = Some(0.4);
         });
-        assert_eq!(worth, Worth::Incorrect);
+        assert_eq!(validity, Validity::Incorrect);
         assert_eq!(reason, "2 messages corrupted, 1 messages reordered");
     }
 
     #[test]
     fn receivers_that_contradict_one_another_make_a_trial_incorrect() {
-        let (worth, reason) = worth(|t| t.order.violation = "#1 and #2 disagree".to_owned());
-        assert_eq!((worth, reason.as_str()), (Worth::Incorrect, "#1 and #2 disagree"));
+        let (validity, reason) = validity(|t| t.order.violation = "#1 and #2 disagree".to_owned());
+        assert_eq!((validity, reason.as_str()), (Validity::Incorrect, "#1 and #2 disagree"));
     }
 }

@@ -10,10 +10,10 @@ use zillions_report::analysis::{deliveries_per_second, trial_latency_ns};
 use zillions_report::capacity::{Answer, answer};
 use zillions_report::format::{count, time};
 use zillions_report::record::{
-    Headline, Measurement, Role, ScenarioRecord, TargetStatus, TrialRecord, TrialResult,
+    Measurement, RankBy, Role, ScenarioRecord, TargetStatus, TrialRecord, TrialResult,
 };
 use zillions_report::statistics::median;
-use zillions_report::verdict::{Worth, judge};
+use zillions_report::verdict::{Validity, judge};
 
 use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, paint};
 
@@ -30,7 +30,7 @@ struct Live {
     all: MultiProgress,
     bar: ProgressBar,
     rows: HashMap<String, ProgressBar>,
-    /// Headline figures so far, by target and scenario.
+    /// Ranking figures so far, by target and scenario.
     figures: HashMap<(String, String), Vec<f64>>,
     name_width: usize,
 }
@@ -126,10 +126,10 @@ impl<'a> Display<'a> {
             }
             (None, TrialResult::Measured(figures)) if self.lines => {
                 let verdict = judge(figures);
-                let style = match verdict.worth {
-                    Worth::Valid => GOOD,
-                    Worth::ClientBound | Worth::Noisy => DOUBTFUL,
-                    Worth::Incorrect => BAD,
+                let style = match verdict.validity {
+                    Validity::Valid => GOOD,
+                    Validity::ClientBound | Validity::Noisy => DOUBTFUL,
+                    Validity::Incorrect => BAD,
                 };
                 let why = if verdict.reason.is_empty() {
                     String::new()
@@ -143,7 +143,7 @@ impl<'a> Display<'a> {
                     purpose(trial.role, trial.offered_rate),
                     count(deliveries_per_second(figures)),
                     time(self.p99_ns(trial, figures)),
-                    paint(style, verdict.worth)
+                    paint(style, verdict.validity)
                 ));
             }
             (None, _) => {}
@@ -193,13 +193,13 @@ impl Live {
         Self { all, bar, rows, figures: HashMap::new(), name_width }
     }
 
-    /// Adds a trial's headline figure to its target's line.
+    /// Adds a trial's ranking figure to its target's line.
     fn add(&mut self, trial: &TrialRecord, figures: &Measurement, scenarios: &[ScenarioRecord]) {
         let key = (trial.target.clone(), trial.scenario.clone());
-        let of_scenario = |scenario: &ScenarioRecord| match scenario.headline {
-            Headline::Latency => Some(trial_latency_ns(figures, scenario, 0.99)),
-            Headline::Throughput => Some(deliveries_per_second(figures)),
-            Headline::Capacity => {
+        let of_scenario = |scenario: &ScenarioRecord| match scenario.rank_by {
+            RankBy::Latency => Some(trial_latency_ns(figures, scenario, 0.99)),
+            RankBy::Throughput => Some(deliveries_per_second(figures)),
+            RankBy::Capacity => {
                 answer(trial, scenario).filter(|it| it.1 == Answer::Met).map(|it| it.0)
             }
         };
@@ -208,10 +208,10 @@ impl Live {
         let so_far = scenarios.iter().filter_map(|scenario| {
             let key = (trial.target.clone(), scenario.name.clone());
             let figures = self.figures.get(&key).filter(|figures| !figures.is_empty())?;
-            let figure = match scenario.headline {
-                Headline::Latency => format!("p99 {}", time(median(figures))),
-                Headline::Throughput => format!("{}/s", count(median(figures))),
-                Headline::Capacity => {
+            let figure = match scenario.rank_by {
+                RankBy::Latency => format!("p99 {}", time(median(figures))),
+                RankBy::Throughput => format!("{}/s", count(median(figures))),
+                RankBy::Capacity => {
                     format!("{}/s met", count(figures.iter().copied().fold(0.0, f64::max)))
                 }
             };

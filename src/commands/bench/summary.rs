@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use serde::Serialize;
-use zillions_report::analysis::{Row, ScenarioAnalysis, Standing, analyse, number_of};
+use zillions_report::analysis::{Rank, Row, ScenarioAnalysis, analyse, number_of};
 use zillions_report::format::{bytes, count, interval, percent, time};
 use zillions_report::noise::NoiseFloor;
-use zillions_report::record::{Headline, Role, TargetStatus, TrialResult};
+use zillions_report::record::{RankBy, Role, TargetStatus, TrialResult};
 use zillions_report::results::Results;
 use zillions_report::statistics::Estimate;
-use zillions_report::verdict::Worth;
+use zillions_report::verdict::Validity;
 
 use super::peers::claims::{self, Claim};
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
@@ -59,7 +59,7 @@ struct RowSummary<'a> {
     trials: usize,
     trials_valid: usize,
     /// Whether it did more than everything ranked, with the load generator as the limit.
-    outruns: bool,
+    generator_bound: bool,
     /// Messages per second within the limits, if the scenario searches.
     capacity: Option<CapacitySummary>,
     figures: Option<FiguresSummary>,
@@ -79,9 +79,9 @@ struct FiguresSummary {
     latency_p50_ns: Option<f64>,
     latency_p99_ns: EstimateSummary,
     latency_p999_ns: Option<f64>,
-    failed_share: f64,
+    lost_share: f64,
     cpu_us_per_delivery: Option<EstimateSummary>,
-    resident_bytes_peak: u64,
+    peak_resident_bytes: u64,
     threads: u64,
 }
 
@@ -120,14 +120,12 @@ impl<'a> Summary<'a> {
             if let Some(noise) = &analysis.noise {
                 text += &format!("  {}\n", paint(FAINT, noise_line(noise)));
             }
-            if analysis.rows.iter().any(|row| row.outruns) {
+            if analysis.rows.iter().any(|row| row.generator_bound) {
                 let legend = "≥: above all that is ranked, with the load generator as the limit";
                 text += &format!("  {}\n", paint(FAINT, legend));
             }
             for row in &analysis.rows {
-                if let (Standing::Unranked { reason }, false) =
-                    (&row.standing, row.trials.is_empty())
-                {
+                if let (Rank::Unranked { reason }, false) = (&row.rank, row.trials.is_empty()) {
                     text += &format!("  {} is not ranked: {reason}\n", row.target.name);
                 }
             }
@@ -206,18 +204,18 @@ fn scenario_summary<'a>(analysis: ScenarioAnalysis<'a>) -> ScenarioSummary<'a> {
 }
 
 fn row_summary<'a>(row: &Row<'a>) -> RowSummary<'a> {
-    let (tier, reason) = match &row.standing {
-        Standing::Ranked { tier } => (Some(*tier), None),
-        Standing::Unranked { reason } => (None, Some(reason.clone())),
+    let (tier, reason) = match &row.rank {
+        Rank::Ranked { tier } => (Some(*tier), None),
+        Rank::Unranked { reason } => (None, Some(reason.clone())),
     };
     RowSummary {
         target: &row.target.name,
         style: &row.target.style,
         tier,
         reason,
-        outruns: row.outruns,
+        generator_bound: row.generator_bound,
         trials: row.trials.len(),
-        trials_valid: number_of(&row.trials, Worth::Valid),
+        trials_valid: number_of(&row.trials, Validity::Valid),
         capacity: row.capacity.map(|found| CapacitySummary {
             messages_per_second: found.messages_per_second,
             low: found.low,
@@ -228,9 +226,9 @@ fn row_summary<'a>(row: &Row<'a>) -> RowSummary<'a> {
             latency_p50_ns: finite(figures.latency_p50_ns),
             latency_p99_ns: figures.latency_p99_ns.into(),
             latency_p999_ns: finite(figures.latency_p999_ns),
-            failed_share: figures.failed_share,
+            lost_share: figures.lost_share,
             cpu_us_per_delivery: figures.cpu_us_per_delivery.map(Into::into),
-            resident_bytes_peak: figures.resident_bytes_peak,
+            peak_resident_bytes: figures.peak_resident_bytes,
             threads: figures.threads,
         }),
     }
@@ -246,7 +244,7 @@ fn noise_line(noise: &NoiseFloor) -> String {
 }
 
 fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
-    let is_search = analysis.scenario.headline == Headline::Capacity;
+    let is_search = analysis.scenario.rank_by == RankBy::Capacity;
     let mut table = output::table(&[
         "tier",
         "name",
@@ -261,23 +259,23 @@ fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
     ]);
     for row in &analysis.rows {
         let Some(figures) = &row.figures else { continue };
-        let tier = match row.standing {
-            Standing::Ranked { tier } => tier.to_string(),
-            Standing::Unranked { .. } if row.outruns => "≥".to_owned(),
-            Standing::Unranked { .. } => "–".to_owned(),
+        let tier = match row.rank {
+            Rank::Ranked { tier } => tier.to_string(),
+            Rank::Unranked { .. } if row.generator_bound => "≥".to_owned(),
+            Rank::Unranked { .. } => "–".to_owned(),
         };
         // The interval stands where the ranking comes from; the report has all of them.
         let rate = &figures.deliveries_per_second;
         let p99 = &figures.latency_p99_ns;
-        let (rate, p99) = match analysis.scenario.headline {
-            Headline::Latency => {
+        let (rate, p99) = match analysis.scenario.rank_by {
+            RankBy::Latency => {
                 (count(rate.median), format!("{} [{}]", time(p99.median), interval(p99, time)))
             }
-            Headline::Throughput => {
+            RankBy::Throughput => {
                 (format!("{} [{}]", count(rate.median), interval(rate, count)), time(p99.median))
             }
-            Headline::Capacity => {
-                let found = &figures.headline;
+            RankBy::Capacity => {
+                let found = &figures.ranking;
                 let interval = interval(found, count);
                 (format!("{} [{interval}]", count(found.median)), time(p99.median))
             }
@@ -289,9 +287,9 @@ fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
             rate,
             time(figures.latency_p50_ns),
             p99,
-            percent(figures.failed_share),
+            percent(figures.lost_share),
             figures.cpu_us_per_delivery.map_or_else(|| "–".to_owned(), |it| time(it.median * 1e3)),
-            bytes(figures.resident_bytes_peak),
+            bytes(figures.peak_resident_bytes),
             figures.threads.to_string(),
         ]);
     }

@@ -8,11 +8,11 @@ use zillions_bench::pin::Pinning;
 use zillions_bench::trial;
 use zillions_faulty::Gauge;
 use zillions_harness::Launch;
-use zillions_report::analysis::{failed_share, trial_latency_ns};
+use zillions_report::analysis::{lost_share, trial_latency_ns};
 use zillions_report::record::{
-    AnomaliesRecord, Headline, LoadRecord, Measurement, ScenarioRecord, TrialResult,
+    AnomaliesRecord, LoadRecord, Measurement, RankBy, ScenarioRecord, TrialResult,
 };
-use zillions_report::verdict::{Worth, judge};
+use zillions_report::verdict::{Validity, judge};
 
 /// Clients of each trial.
 const CLIENTS: u64 = 4;
@@ -128,7 +128,8 @@ impl Known {
                 TrialResult::Failed { reason, .. } => return Err(reason),
             };
             found = (self.expect)(&figures, &scenario);
-            let is_disturbed = matches!(judge(&figures).worth, Worth::Noisy | Worth::ClientBound);
+            let is_disturbed =
+                matches!(judge(&figures).validity, Validity::Noisy | Validity::ClientBound);
             if found.is_ok() || !is_disturbed {
                 return found;
             }
@@ -141,15 +142,15 @@ impl Known {
             name: self.name.to_owned(),
             question: String::new(),
             note: String::new(),
-            headline: Headline::Latency,
+            rank_by: RankBy::Latency,
             load: self.load,
             clients: CLIENTS as u32,
             senders: self.senders,
             stalled_clients: 0,
-            visits_per_second: 0.0,
+            churn_per_second: 0.0,
             body_bytes: vec![64],
-            tiny_per_message: 0,
-            tiny_bytes: 0,
+            untimed_per_message: 0,
+            untimed_bytes: 0,
             warm_up_seconds: self.warm_up_seconds,
             measure_seconds: self.measure_seconds,
             late_after_ms: 1_000.0,
@@ -176,14 +177,14 @@ fn is_charged_for_the_freeze(
     figures: &Measurement,
     scenario: &ScenarioRecord,
 ) -> Result<String, String> {
-    let (p99_ms, max_ms) = (p99_ms(figures, scenario), figures.latency.max_ns as f64 / 1e6);
+    let (p99_ms, max_ms) = (p99_ms(figures, scenario), figures.latency.arrived_max_ns as f64 / 1e6);
     between("p99", p99_ms, 1_270.0, 1_500.0)?;
     Ok(format!("p99 {p99_ms:.0} ms, max {max_ms:.0} ms"))
 }
 
 /// The same freeze in a closed loop is one slow round.
 fn hides_the_freeze(figures: &Measurement, scenario: &ScenarioRecord) -> Result<String, String> {
-    let (p99_ms, max_ms) = (p99_ms(figures, scenario), figures.latency.max_ns as f64 / 1e6);
+    let (p99_ms, max_ms) = (p99_ms(figures, scenario), figures.latency.arrived_max_ns as f64 / 1e6);
     between("max", max_ms, 1_270.0, 1_600.0)?;
     between("p99", p99_ms, 0.0, 100.0)?;
     Ok(format!("p99 {p99_ms:.1} ms, max {max_ms:.0} ms: why loops that wait are not believed"))
@@ -201,7 +202,7 @@ fn is_20_ms_late(figures: &Measurement, _: &ScenarioRecord) -> Result<String, St
 fn loses_one_percent(figures: &Measurement, _: &ScenarioRecord) -> Result<String, String> {
     nothing_else(figures, AnomaliesRecord::default())?;
     let (dropped, expected) = (figures.pairs.dropped, figures.pairs.expected());
-    let share = failed_share(figures);
+    let share = lost_share(figures);
     if dropped != 20 * CLIENTS || (share - 0.01).abs() > 1e-9 {
         return Err(format!("{dropped} of {expected} dropped, and 80 of 8000 were"));
     }
@@ -262,8 +263,8 @@ fn nothing_else(figures: &Measurement, expected: AnomaliesRecord) -> Result<(), 
 
 fn is_incorrect(figures: &Measurement) -> Result<(), String> {
     let verdict = judge(figures);
-    if verdict.worth == Worth::Incorrect {
+    if verdict.validity == Validity::Incorrect {
         return Ok(());
     }
-    Err(format!("the trial is called {}", verdict.worth))
+    Err(format!("the trial is called {}", verdict.validity))
 }

@@ -55,12 +55,12 @@ fn a_key_of_another_load_is_an_error_and_so_is_a_search_without_limits() {
         let error = Scenario::parse(name, "s.toml", &text.replace(from, to)).unwrap_err();
         error.to_string()
     };
-    let limit = capacity("latency_p99_ms_max = 20\n", "");
-    assert_eq!(limit, "'s.toml': load 'search' needs latency_p99_ms_max");
-    let rates = capacity("messages_per_second_min = 50\n", "messages_per_second_min = 1e9\n");
+    let limit = capacity("max_latency_p99_ms = 20\n", "");
+    assert_eq!(limit, "'s.toml': load 'search' needs max_latency_p99_ms");
+    let rates = capacity("min_messages_per_second = 50\n", "min_messages_per_second = 1e9\n");
     assert!(rates.contains("cannot be searched"), "{rates}");
-    let headline = capacity("headline = \"capacity\"", "headline = \"latency\"");
-    assert!(headline.ends_with("load 'search' needs headline 'capacity'"), "{headline}");
+    let rank_by = capacity("rank_by = \"capacity\"", "rank_by = \"latency\"");
+    assert!(rank_by.ends_with("load 'search' needs rank_by 'capacity'"), "{rank_by}");
 }
 
 #[test]

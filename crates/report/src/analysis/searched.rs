@@ -1,6 +1,6 @@
 //! Rows of scenarios that search.
 
-use super::{Figures, JudgedTrial, Row, Standing, figures_of, unmeasured};
+use super::{Figures, JudgedTrial, Rank, Row, figures_of, unmeasured};
 use crate::capacity::{Answer, Capacity, answer, answers, capacity};
 use crate::record::{Measurement, Role, ScenarioRecord, TargetRecord};
 use crate::statistics::Estimate;
@@ -36,30 +36,28 @@ pub(super) fn row<'a>(
         .collect();
     let mut figures = Figures::of(&at_capacity, scenario, seed);
     if let (Some(figures), Some(found)) = (&mut figures, capacity) {
-        figures.headline = Estimate {
+        figures.ranking = Estimate {
             median: found.messages_per_second,
             low: found.low,
             high: found.high.unwrap_or(f64::INFINITY),
             samples: found.holds,
         };
     }
-    let standing =
-        refusal.map_or(Standing::Ranked { tier: 0 }, |reason| Standing::Unranked { reason });
+    let rank = refusal.map_or(Rank::Ranked { tier: 0 }, |reason| Rank::Unranked { reason });
     let lower_bound = capacity.is_some_and(|found| found.high.is_none());
-    Row { target, standing, figures, trials, capacity, lower_bound, outruns: false }
+    Row { target, rank, figures, trials, capacity, lower_bound, generator_bound: false }
 }
 
 /// Relates the ranked rows to the first of them, which is the best. Intervals are as wide as both
 /// ends allow.
 pub(super) fn relate(rows: &mut [Row<'_>]) {
-    let is_ranked = |row: &&mut Row<'_>| matches!(row.standing, Standing::Ranked { .. });
+    let is_ranked = |row: &&mut Row<'_>| matches!(row.rank, Rank::Ranked { .. });
     let mut ranked = rows.iter_mut().filter(is_ranked);
-    let Some(best) = ranked.next().and_then(|row| row.figures.as_ref()).map(|it| it.headline)
-    else {
+    let Some(best) = ranked.next().and_then(|row| row.figures.as_ref()).map(|it| it.ranking) else {
         return;
     };
     for figures in ranked.filter_map(|row| row.figures.as_mut()) {
-        let own = figures.headline;
+        let own = figures.ranking;
         figures.relative = Some(Estimate {
             median: own.median / best.median,
             low: own.low / best.high,

@@ -3,8 +3,8 @@
 use super::*;
 use crate::examples;
 
-fn standing<'a>(analysis: &'a [ScenarioAnalysis<'_>], at: usize, name: &str) -> &'a Standing {
-    &analysis[at].rows.iter().find(|row| row.target.name == name).unwrap().standing
+fn rank<'a>(analysis: &'a [ScenarioAnalysis<'_>], at: usize, name: &str) -> &'a Rank {
+    &analysis[at].rows.iter().find(|row| row.target.name == name).unwrap().rank
 }
 
 /// Changes every trial of `target` in the example results.
@@ -23,9 +23,9 @@ fn what_ties_shares_a_tier_and_what_is_slower_comes_after() {
     let results = examples::results();
     let analysis = analyse(&results);
     for at in 0..2 {
-        assert_eq!(standing(&analysis, at, "fast"), &Standing::Ranked { tier: 1 });
-        assert_eq!(standing(&analysis, at, "as-fast"), &Standing::Ranked { tier: 1 });
-        assert_eq!(standing(&analysis, at, "slow"), &Standing::Ranked { tier: 2 });
+        assert_eq!(rank(&analysis, at, "fast"), &Rank::Ranked { tier: 1 });
+        assert_eq!(rank(&analysis, at, "as-fast"), &Rank::Ranked { tier: 1 });
+        assert_eq!(rank(&analysis, at, "slow"), &Rank::Ranked { tier: 2 });
     }
     let slow = analysis[0].rows[2].figures.as_ref().unwrap();
     let ratio = slow.relative.unwrap().median;
@@ -36,9 +36,9 @@ fn what_ties_shares_a_tier_and_what_is_slower_comes_after() {
 fn what_was_not_measured_is_listed_with_its_reason() {
     let results = examples::results();
     let analysis = analyse(&results);
-    let reason = |name| match standing(&analysis, 0, name) {
-        Standing::Unranked { reason } => reason.clone(),
-        Standing::Ranked { .. } => panic!("{name} is ranked"),
+    let reason = |name| match rank(&analysis, 0, name) {
+        Rank::Unranked { reason } => reason.clone(),
+        Rank::Ranked { .. } => panic!("{name} is ranked"),
     };
     assert_eq!(reason("absent"), "skipped: ghc is not installed; apt-get install ghc");
     assert_eq!(reason("wrong"), "failed the conformance check: order/fifo (ORDER-2)");
@@ -52,13 +52,13 @@ fn what_was_not_measured_is_listed_with_its_reason() {
 fn trials_that_are_not_valid_are_shown_and_not_ranked() {
     let results = results_with("fast", |figures| figures.generator.cpu_seconds = 0.49);
     let analysis = analyse(&results);
-    let Standing::Unranked { reason } = standing(&analysis, 1, "fast") else {
+    let Rank::Unranked { reason } = rank(&analysis, 1, "fast") else {
         panic!("a client-bound target is ranked")
     };
     assert!(reason.starts_with("CLIENT-BOUND in 5 of 5 trials: "), "{reason}");
     let row = analysis[1].rows.iter().find(|row| row.target.name == "fast").unwrap();
     assert!(row.figures.is_some(), "its figures are still shown");
-    assert_eq!(standing(&analysis, 1, "as-fast"), &Standing::Ranked { tier: 1 });
+    assert_eq!(rank(&analysis, 1, "as-fast"), &Rank::Ranked { tier: 1 });
 }
 
 #[test]
@@ -73,8 +73,8 @@ fn a_server_that_drops_does_not_look_faster_for_it() {
     let figures = row.figures.as_ref().unwrap();
     assert_eq!(figures.latency_p99_ns.median, f64::INFINITY);
     assert!(figures.latency_p50_ns.is_finite());
-    assert!((figures.failed_share - 1.0 / 51.0).abs() < 1e-9);
-    assert_eq!(row.standing, Standing::Ranked { tier: 3 });
+    assert!((figures.lost_share - 1.0 / 51.0).abs() < 1e-9);
+    assert_eq!(row.rank, Rank::Ranked { tier: 3 });
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn one_trial_is_too_few_to_rank() {
     let mut results = examples::results();
     results.trials.retain(|trial| trial.block == 0);
     let analysis = analyse(&results);
-    let Standing::Unranked { reason } = standing(&analysis, 0, "fast") else {
+    let Rank::Unranked { reason } = rank(&analysis, 0, "fast") else {
         panic!("one trial is ranked")
     };
     assert_eq!(reason, "1 trials are too few to rank: ask for 3 or more");
@@ -91,7 +91,7 @@ fn one_trial_is_too_few_to_rank() {
 #[test]
 fn a_search_ranks_by_the_capacity_that_its_holds_confirm() {
     let mut results = examples::results();
-    results.run.scenarios = vec![examples::scenario("search", Headline::Capacity)];
+    results.run.scenarios = vec![examples::scenario("search", RankBy::Capacity)];
     results.trials.clear();
     for (target, limit) in [("fast", 4_000.0), ("slow", 1_000.0), ("as-fast", f64::MAX)] {
         for rate in [500.0, 1_000.0, 2_000.0, 4_000.0, 8_000.0] {
@@ -108,15 +108,15 @@ fn a_search_ranks_by_the_capacity_that_its_holds_confirm() {
         }
     }
     let analysis = analyse(&results);
-    assert_eq!(standing(&analysis, 0, "fast"), &Standing::Ranked { tier: 1 });
-    assert_eq!(standing(&analysis, 0, "slow"), &Standing::Ranked { tier: 2 });
-    let Standing::Unranked { reason } = standing(&analysis, 0, "as-fast") else {
+    assert_eq!(rank(&analysis, 0, "fast"), &Rank::Ranked { tier: 1 });
+    assert_eq!(rank(&analysis, 0, "slow"), &Rank::Ranked { tier: 2 });
+    let Rank::Unranked { reason } = rank(&analysis, 0, "as-fast") else {
         panic!("a lower bound is ranked")
     };
     assert_eq!(reason, "a lower bound: 8000 messages/s is the end of the search");
     let fast = &analysis[0].rows[0];
-    let headline = fast.figures.as_ref().unwrap().headline;
-    assert_eq!((headline.median, headline.high), (4_000.0, 8_000.0));
+    let ranking = fast.figures.as_ref().unwrap().ranking;
+    assert_eq!((ranking.median, ranking.high), (4_000.0, 8_000.0));
     assert_eq!(fast.capacity.unwrap().holds, 5);
     assert_eq!(fast.figures.as_ref().unwrap().relative, None, "it is the best itself");
     let slow = analysis[0].rows[1].figures.as_ref().unwrap().relative.unwrap();

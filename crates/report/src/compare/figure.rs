@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::analysis::{cpu_us_per_delivery, deliveries_per_second, failed_share, trial_latency_ns};
+use crate::analysis::{cpu_us_per_delivery, deliveries_per_second, lost_share, trial_latency_ns};
 use crate::format::{bytes, count, percent, time};
 use crate::record::{LoadRecord, Measurement, ScenarioRecord};
 
@@ -22,9 +22,9 @@ pub enum Figure {
     /// Share of the expected deliveries that never came, 0 to 1.
     LostShare,
     /// CPU time of the server per delivery, in nanoseconds.
-    CpuNsPerDelivery,
+    CpuPerDeliveryNs,
     /// Peak of resident memory, in bytes.
-    ResidentBytesPeak,
+    PeakResidentBytes,
 }
 
 impl Figure {
@@ -38,8 +38,8 @@ impl Figure {
             // Each server was tried at rates of its own, so what it lost there says nothing.
             return vec![
                 Self::CapacityMessagesPerSecond,
-                Self::CpuNsPerDelivery,
-                Self::ResidentBytesPeak,
+                Self::CpuPerDeliveryNs,
+                Self::PeakResidentBytes,
             ];
         }
         let mut figures = match scenario.load {
@@ -51,7 +51,7 @@ impl Figure {
             }
             LoadRecord::Saturate | LoadRecord::Search { .. } => vec![Self::DeliveriesPerSecond],
         };
-        figures.extend([Self::LostShare, Self::CpuNsPerDelivery, Self::ResidentBytesPeak]);
+        figures.extend([Self::LostShare, Self::CpuPerDeliveryNs, Self::PeakResidentBytes]);
         figures
     }
 
@@ -62,9 +62,9 @@ impl Figure {
             Self::DeliveriesPerSecond => Some(deliveries_per_second(trial)),
             Self::LatencyP50Ns => Some(trial_latency_ns(trial, scenario, 0.5)),
             Self::LatencyP99Ns => Some(trial_latency_ns(trial, scenario, 0.99)),
-            Self::LostShare => Some(failed_share(trial)),
-            Self::CpuNsPerDelivery => cpu_us_per_delivery(trial).map(|us| us * 1e3),
-            Self::ResidentBytesPeak => Some(trial.server.resident_bytes_peak as f64),
+            Self::LostShare => Some(lost_share(trial)),
+            Self::CpuPerDeliveryNs => cpu_us_per_delivery(trial).map(|us| us * 1e3),
+            Self::PeakResidentBytes => Some(trial.server.peak_resident_bytes as f64),
         }
     }
 
@@ -76,7 +76,7 @@ impl Figure {
 
     /// Whether scenarios rank by it, so that the noise floor says something of it.
     #[must_use]
-    pub fn is_headline(self) -> bool {
+    pub fn is_ranking_figure(self) -> bool {
         matches!(self, Self::DeliveriesPerSecond | Self::LatencyP50Ns | Self::LatencyP99Ns)
     }
 
@@ -95,8 +95,8 @@ impl Figure {
             Self::LatencyP50Ns => "latency p50",
             Self::LatencyP99Ns => "latency p99",
             Self::LostShare => "lost",
-            Self::CpuNsPerDelivery => "CPU per delivery",
-            Self::ResidentBytesPeak => "peak memory",
+            Self::CpuPerDeliveryNs => "CPU per delivery",
+            Self::PeakResidentBytes => "peak memory",
         }
     }
 
@@ -105,9 +105,9 @@ impl Figure {
     pub fn text(self, value: f64) -> String {
         match self {
             Self::DeliveriesPerSecond | Self::CapacityMessagesPerSecond => count(value),
-            Self::LatencyP50Ns | Self::LatencyP99Ns | Self::CpuNsPerDelivery => time(value),
+            Self::LatencyP50Ns | Self::LatencyP99Ns | Self::CpuPerDeliveryNs => time(value),
             Self::LostShare => percent(value),
-            Self::ResidentBytesPeak => bytes(value as u64),
+            Self::PeakResidentBytes => bytes(value as u64),
         }
     }
 

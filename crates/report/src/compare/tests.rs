@@ -46,7 +46,7 @@ fn what_takes_twice_the_processor_time_is_worse_and_the_other_way_round_better()
         (examples::results(), run_with("fast", |figures| figures.server.cpu_seconds *= 2.0));
     let comparison = compared(&base, &new);
     assert_eq!(comparison.verdict, Verdict::Regression);
-    let worse = change(&comparison, "room", "fast", Figure::CpuNsPerDelivery);
+    let worse = change(&comparison, "room", "fast", Figure::CpuPerDeliveryNs);
     assert_eq!(worse.direction, Direction::Worse);
     assert!((worse.change.median - 2.0).abs() < 0.01, "{worse:?}");
     assert_eq!(comparison.number_of(Direction::Worse), 2, "one in each scenario, nothing else");
@@ -78,7 +78,7 @@ fn a_change_that_the_trials_do_not_show_clearly_is_no_regression() {
         }
     }
     let comparison = compared(&examples::results(), &new);
-    let cpu = change(&comparison, "room", "slow", Figure::CpuNsPerDelivery);
+    let cpu = change(&comparison, "room", "slow", Figure::CpuPerDeliveryNs);
     assert!(cpu.change.median > 1.4, "{cpu:?}");
     assert_eq!(cpu.direction, Direction::Unclear);
     assert_eq!(comparison.verdict, Verdict::NoRegression);

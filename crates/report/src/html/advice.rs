@@ -1,10 +1,10 @@
 //! What the figures of a scenario mean for somebody who has to choose, in sentences.
 
-use crate::analysis::{Figures, Row, ScenarioAnalysis, Standing};
+use crate::analysis::{Figures, Rank, Row, ScenarioAnalysis};
 use crate::format::{bytes, digits, percent, time};
-use crate::record::Headline;
+use crate::record::RankBy;
 
-use super::cells::headline_text;
+use super::cells::ranking_text;
 use super::ids::Ids;
 
 /// Half a cost is worth a sentence; less is not.
@@ -50,13 +50,13 @@ pub(super) fn advice(analysis: &ScenarioAnalysis<'_>, ids: &Ids) -> Vec<Vec<Word
     let (first, others) = (ranked(true), ranked(false));
     let outrunning: Vec<Ranked<'_>> = analysis.rows.iter().filter_map(Ranked::outrunning).collect();
     let mut sentences: Vec<Vec<Word>> =
-        out_of_reach(analysis.scenario.headline, &outrunning, ids).into_iter().collect();
+        out_of_reach(analysis.scenario.rank_by, &outrunning, ids).into_iter().collect();
     if first.is_empty() {
         return sentences;
     }
     sentences.push(answer(analysis, &first, !outrunning.is_empty(), ids));
     sentences.extend(within(&first, ids));
-    sentences.extend(outside(&first, &others, analysis.scenario.headline, ids));
+    sentences.extend(outside(&first, &others, analysis.scenario.rank_by, ids));
     sentences.extend(losses(&first, ids));
     sentences
 }
@@ -71,12 +71,12 @@ struct Ranked<'a> {
 
 impl<'a> Ranked<'a> {
     fn of(row: &'a Row<'a>) -> Option<Self> {
-        let Standing::Ranked { tier } = row.standing else { return None };
+        let Rank::Ranked { tier } = row.rank else { return None };
         Some(Self { row, figures: row.figures.as_ref()?, tier })
     }
 
     fn outrunning(row: &'a Row<'a>) -> Option<Self> {
-        Some(Self { row, figures: row.figures.as_ref().filter(|_| row.outruns)?, tier: 0 })
+        Some(Self { row, figures: row.figures.as_ref().filter(|_| row.generator_bound)?, tier: 0 })
     }
 
     fn word(&self, ids: &Ids) -> Word {
@@ -99,7 +99,7 @@ impl Cost {
     fn of(self, it: &Ranked<'_>) -> Option<f64> {
         match self {
             Self::Cpu => it.figures.cpu_us_per_delivery.map(|cpu| cpu.median),
-            Self::Memory => Some(it.figures.resident_bytes_peak as f64),
+            Self::Memory => Some(it.figures.peak_resident_bytes as f64),
             Self::Lines => it.row.target.costs.lines.map(|lines| f64::from(lines.code)),
         }
         .filter(|value| *value > 0.0)
@@ -115,13 +115,15 @@ impl Cost {
 }
 
 /// Who did more than the load generator could tell apart.
-fn out_of_reach(headline: Headline, targets: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
-    let least = targets.iter().map(|it| it.figures.headline.median).fold(f64::INFINITY, f64::min);
-    let least = headline_text(headline, least);
+fn out_of_reach(rank_by: RankBy, targets: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
+    let least = targets.iter().map(|it| it.figures.ranking.median).fold(f64::INFINITY, f64::min);
+    let least = ranking_text(rank_by, least);
     let mut words = names(targets, ids);
     words.push(Word::Text(match targets {
         [] => return None,
-        [_] => format!(" outruns the load generator: {least} or more, above all that is ranked."),
+        [_] => format!(
+            " generator_bound the load generator: {least} or more, above all that is ranked."
+        ),
         _ => format!(
             " outrun the load generator: {least} or more each, above all that is ranked, and these \
              trials cannot tell them apart."
@@ -136,13 +138,13 @@ fn answer(
     are_the_rest: bool,
     ids: &Ids,
 ) -> Vec<Word> {
-    let headline = analysis.scenario.headline;
-    let (one, many) = match headline {
-        Headline::Latency => (" is the quickest: a 99th percentile of ", " are the quickest"),
-        Headline::Throughput => (" delivers the most: ", " deliver the most"),
-        Headline::Capacity => (" carries the most within the limits: ", " carry the most"),
+    let rank_by = analysis.scenario.rank_by;
+    let (one, many) = match rank_by {
+        RankBy::Latency => (" is the quickest: a 99th percentile of ", " are the quickest"),
+        RankBy::Throughput => (" delivers the most: ", " deliver the most"),
+        RankBy::Capacity => (" carries the most within the limits: ", " carry the most"),
     };
-    let value = |it: &Ranked<'_>| headline_text(headline, it.figures.headline.median);
+    let value = |it: &Ranked<'_>| ranking_text(rank_by, it.figures.ranking.median);
     let mut words = Vec::new();
     if are_the_rest {
         words.push(Word::Text("Of the others, ".to_owned()));
@@ -209,7 +211,7 @@ fn within(first: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
 fn outside(
     first: &[Ranked<'_>],
     others: &[Ranked<'_>],
-    headline: Headline,
+    rank_by: RankBy,
     ids: &Ids,
 ) -> Option<Vec<Word>> {
     let mut words = Vec::new();
@@ -228,9 +230,9 @@ fn outside(
         };
         words.push(Word::Text(if words.is_empty() { "Cheaper: " } else { "; " }.to_owned()));
         words.push(other.word(ids));
-        let what = match headline {
-            Headline::Latency => "the latency",
-            Headline::Throughput | Headline::Capacity => "the rate",
+        let what = match rank_by {
+            RankBy::Latency => "the latency",
+            RankBy::Throughput | RankBy::Capacity => "the rate",
         };
         words.push(Word::Text(format!(
             ", {} instead of {} at best, for {} times {what}",
@@ -246,12 +248,12 @@ fn outside(
 /// Who of the first tier loses messages.
 fn losses(first: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
     let mut words = Vec::new();
-    for target in first.iter().filter(|it| it.figures.failed_share > 0.0) {
+    for target in first.iter().filter(|it| it.figures.lost_share > 0.0) {
         if !words.is_empty() {
             words.push(Word::Text(", ".to_owned()));
         }
         words.push(target.word(ids));
-        words.push(Word::Text(format!(" lost {}", percent(target.figures.failed_share))));
+        words.push(Word::Text(format!(" lost {}", percent(target.figures.lost_share))));
     }
     if words.is_empty() {
         return None;
@@ -301,7 +303,7 @@ mod tests {
 
     #[test]
     fn what_costs_clearly_less_is_said_with_its_price() {
-        let mut results = results_with("slow", |figures| figures.server.resident_bytes_peak /= 3);
+        let mut results = results_with("slow", |figures| figures.server.peak_resident_bytes /= 3);
         for (target, code) in results.run.targets.iter_mut().zip([100, 300, 400]) {
             target.costs.lines = Some(LinesRecord { code, ..LinesRecord::default() });
         }
@@ -326,7 +328,7 @@ mod tests {
             figures.deliveries_arrived *= 9;
         });
         let said = text(&results, 1);
-        assert!(said[0].starts_with("fast outruns the load generator: "), "{said:?}");
+        assert!(said[0].starts_with("fast generator_bound the load generator: "), "{said:?}");
         assert!(said[0].ends_with(" or more, above all that is ranked."), "{said:?}");
         assert!(said[1].starts_with("Of the others, as-fast delivers the most: "), "{said:?}");
         // At a fixed rate nobody delivers more.

@@ -2,7 +2,7 @@
 
 use crate::analysis::{Figures, Row, valid_measurements};
 use crate::format::{bytes, count, digits, interval, percent, time};
-use crate::record::Headline;
+use crate::record::RankBy;
 use crate::statistics::{Estimate, median};
 
 use super::escape::escaped;
@@ -54,8 +54,8 @@ impl Cell {
 #[derive(Clone, Debug)]
 pub(super) struct FigureCells {
     /// What the scenario ranks by.
-    pub(super) headline: Cell,
-    /// The headline relative to the best.
+    pub(super) ranking: Cell,
+    /// The ranking figure relative to the best.
     pub(super) relative: String,
     pub(super) rate: Cell,
     pub(super) p50: Cell,
@@ -71,14 +71,14 @@ pub(super) struct FigureCells {
 
 impl FigureCells {
     /// Those of `row`, if it has any.
-    pub(super) fn of(row: &Row<'_>, headline: Headline) -> Option<Self> {
+    pub(super) fn of(row: &Row<'_>, rank_by: RankBy) -> Option<Self> {
         let switches = switches_per_1000_deliveries(row);
-        row.figures.as_ref().map(|figures| Self::of_figures(figures, switches, headline))
+        row.figures.as_ref().map(|figures| Self::of_figures(figures, switches, rank_by))
     }
 
-    fn of_figures(figures: &Figures, switches: Option<f64>, headline: Headline) -> Self {
+    fn of_figures(figures: &Figures, switches: Option<f64>, rank_by: RankBy) -> Self {
         Self {
-            headline: Cell::estimate(&figures.headline, |it| headline_text(headline, it)),
+            ranking: Cell::estimate(&figures.ranking, |it| ranking_text(rank_by, it)),
             relative: figures
                 .relative
                 .map_or_else(String::new, |ratio| format!("× {}", digits(ratio.median))),
@@ -86,14 +86,14 @@ impl FigureCells {
             p50: Cell::new(figures.latency_p50_ns, time(figures.latency_p50_ns)),
             p99: Cell::estimate(&figures.latency_p99_ns, time),
             p999: Cell::new(figures.latency_p999_ns, time(figures.latency_p999_ns)),
-            lost: Cell::new(figures.failed_share, percent(figures.failed_share)),
-            has_lost: figures.failed_share > 0.0,
+            lost: Cell::new(figures.lost_share, percent(figures.lost_share)),
+            has_lost: figures.lost_share > 0.0,
             cpu: figures
                 .cpu_us_per_delivery
                 .map_or_else(Cell::none, |cpu| Cell::estimate(&cpu, |us| time(us * 1e3))),
             memory: Cell::new(
-                figures.resident_bytes_peak as f64,
-                bytes(figures.resident_bytes_peak),
+                figures.peak_resident_bytes as f64,
+                bytes(figures.peak_resident_bytes),
             ),
             threads: Cell::new(figures.threads as f64, figures.threads.to_string()),
             switches: Cell::of(switches, digits),
@@ -107,29 +107,29 @@ fn switches_per_1000_deliveries(row: &Row<'_>) -> Option<f64> {
         .filter(|trial| trial.deliveries_arrived > 0)
         .map(|trial| {
             let server = &trial.server;
-            let switches = server.context_switches_voluntary + server.context_switches_involuntary;
+            let switches = server.voluntary_context_switches + server.involuntary_context_switches;
             switches as f64 / trial.deliveries_arrived as f64 * 1e3
         })
         .collect();
     (!of_trials.is_empty()).then(|| median(&of_trials))
 }
 
-/// The headline figure for people.
-pub(super) fn headline_text(headline: Headline, value: f64) -> String {
-    match headline {
-        Headline::Latency => time(value),
+/// The ranking figure for people.
+pub(super) fn ranking_text(rank_by: RankBy, value: f64) -> String {
+    match rank_by {
+        RankBy::Latency => time(value),
         // No rate was found that is too much.
         _ if value.is_infinite() => "∞".to_owned(),
-        Headline::Throughput | Headline::Capacity => format!("{}/s", count(value)),
+        RankBy::Throughput | RankBy::Capacity => format!("{}/s", count(value)),
     }
 }
 
 /// What a scenario ranks by.
-pub(super) fn headline_name(headline: Headline) -> &'static str {
-    match headline {
-        Headline::Latency => "99th percentile of latency",
-        Headline::Throughput => "deliveries per second",
-        Headline::Capacity => "messages per second within the limits",
+pub(super) fn ranking_title(rank_by: RankBy) -> &'static str {
+    match rank_by {
+        RankBy::Latency => "99th percentile of latency",
+        RankBy::Throughput => "deliveries per second",
+        RankBy::Capacity => "messages per second within the limits",
     }
 }
 

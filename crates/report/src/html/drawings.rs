@@ -1,11 +1,11 @@
 //! The plots of a scenario, each with the figures it shows and how they came about.
 
-use crate::analysis::{Figures, Row, ScenarioAnalysis, Standing, latency_ns};
+use crate::analysis::{Figures, Rank, Row, ScenarioAnalysis, latency_ns};
 use crate::format::{bytes, count, percent, time};
 use crate::plots::{self, BarOf, Pen, Scale, Series};
-use crate::record::{Headline, LoadRecord, ScenarioRecord};
+use crate::record::{LoadRecord, RankBy, ScenarioRecord};
 
-use super::cells::{Cell, headline_name, headline_text};
+use super::cells::{Cell, ranking_text, ranking_title};
 use super::data;
 
 mod rates;
@@ -57,9 +57,9 @@ impl Shown<'_> {
     }
 
     fn label(&self) -> String {
-        match self.row.standing {
-            Standing::Ranked { .. } => self.name(),
-            Standing::Unranked { .. } => format!("{} (not ranked)", self.name()),
+        match self.row.rank {
+            Rank::Ranked { .. } => self.name(),
+            Rank::Unranked { .. } => format!("{} (not ranked)", self.name()),
         }
     }
 }
@@ -82,14 +82,14 @@ pub(super) fn drawings(analysis: &ScenarioAnalysis<'_>) -> Vec<Drawing> {
         return Vec::new();
     }
     let scenario = analysis.scenario;
-    let mut drawings = match scenario.headline {
-        Headline::Latency => vec![percentiles(scenario, &rows)],
-        Headline::Throughput | Headline::Capacity => vec![throughput(scenario, &rows)],
+    let mut drawings = match scenario.rank_by {
+        RankBy::Latency => vec![percentiles(scenario, &rows)],
+        RankBy::Throughput | RankBy::Capacity => vec![throughput(scenario, &rows)],
     };
     drawings.extend(trade_off(scenario, &rows));
-    drawings.push(match scenario.headline {
-        Headline::Latency => throughput(scenario, &rows),
-        Headline::Throughput | Headline::Capacity => percentiles(scenario, &rows),
+    drawings.push(match scenario.rank_by {
+        RankBy::Latency => throughput(scenario, &rows),
+        RankBy::Throughput | RankBy::Capacity => percentiles(scenario, &rows),
     });
     drawings.push(memory(scenario, &rows));
     drawings
@@ -152,7 +152,7 @@ fn percentiles(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
 
 fn throughput(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
     let lost = |figures: &Figures| {
-        let share = figures.failed_share.min(0.9999);
+        let share = figures.lost_share.min(0.9999);
         figures.deliveries_per_second.median * share / (1.0 - share)
     };
     let bars: Vec<BarOf> = rows
@@ -196,25 +196,25 @@ fn throughput(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
                 cells: vec![
                     Cell::estimate(&it.figures.deliveries_per_second, count),
                     Cell::new(lost(it.figures), count(lost(it.figures))),
-                    Cell::new(it.figures.failed_share, percent(it.figures.failed_share)),
+                    Cell::new(it.figures.lost_share, percent(it.figures.lost_share)),
                 ],
             })
             .collect(),
     }
 }
 
-/// What the headline figure costs in CPU time; `None` if nobody has both.
+/// What the ranking figure costs in CPU time; `None` if nobody has both.
 fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
-    let headline = scenario.headline;
-    let (factor, y) = match headline {
-        Headline::Latency => (1e-6, Scale::new("99th percentile, milliseconds", true, ".3~g")),
-        Headline::Throughput => (1.0, Scale::new("deliveries per second", true, ".3~s")),
-        Headline::Capacity => (1.0, Scale::new("messages per second", true, ".3~s")),
+    let rank_by = scenario.rank_by;
+    let (factor, y) = match rank_by {
+        RankBy::Latency => (1e-6, Scale::new("99th percentile, milliseconds", true, ".3~g")),
+        RankBy::Throughput => (1.0, Scale::new("deliveries per second", true, ".3~s")),
+        RankBy::Capacity => (1.0, Scale::new("messages per second", true, ".3~s")),
     };
     let series: Vec<Series> = rows
         .iter()
         .filter_map(|it| {
-            let (cpu, figure) = (it.figures.cpu_us_per_delivery?, it.figures.headline);
+            let (cpu, figure) = (it.figures.cpu_us_per_delivery?, it.figures.ranking);
             let is_drawable = figure.median > 0.0 && figure.high.is_finite() && cpu.median > 0.0;
             is_drawable.then(|| Series {
                 name: it.name(),
@@ -230,15 +230,15 @@ fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
     if series.is_empty() {
         return None;
     }
-    let corner = if headline == Headline::Latency { "lower left" } else { "upper left" };
+    let corner = if rank_by == RankBy::Latency { "lower left" } else { "upper left" };
     let x = Scale::new("CPU time per delivery, microseconds", true, ".3~g");
     Some(Drawing {
         id: format!("{}-trade-off", scenario.name),
-        title: format!("The {}, and what it costs in CPU time", headline_name(headline)),
+        title: format!("The {}, and what it costs in CPU time", ranking_title(rank_by)),
         description: format!(
             "Scatter plot of {} against CPU time per delivery, one point per implementation of \
              {}; best is the {corner}.",
-            headline_name(headline),
+            ranking_title(rank_by),
             scenario.name
         ),
         method: format!(
@@ -247,7 +247,7 @@ fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
              95 % intervals."
         ),
         spec: data(&plots::points(&series, &x, &y)),
-        heads: vec!["CPU per delivery".to_owned(), headline_name(headline).to_owned()],
+        heads: vec!["CPU per delivery".to_owned(), ranking_title(rank_by).to_owned()],
         rows: rows
             .iter()
             .map(|it| DrawnRow {
@@ -256,7 +256,7 @@ fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
                     it.figures
                         .cpu_us_per_delivery
                         .map_or_else(Cell::none, |cpu| Cell::estimate(&cpu, |us| time(us * 1e3))),
-                    Cell::estimate(&it.figures.headline, |it| headline_text(headline, it)),
+                    Cell::estimate(&it.figures.ranking, |it| ranking_text(rank_by, it)),
                 ],
             })
             .collect(),
@@ -264,7 +264,7 @@ fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
 }
 
 fn memory(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
-    let mebibytes = |figures: &Figures| figures.resident_bytes_peak as f64 / f64::from(1 << 20);
+    let mebibytes = |figures: &Figures| figures.peak_resident_bytes as f64 / f64::from(1 << 20);
     let bars: Vec<BarOf> = rows
         .iter()
         .map(|it| BarOf {
@@ -289,7 +289,7 @@ fn memory(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
             .map(|it| DrawnRow {
                 name: it.label(),
                 cells: vec![
-                    Cell::new(mebibytes(it.figures), bytes(it.figures.resident_bytes_peak)),
+                    Cell::new(mebibytes(it.figures), bytes(it.figures.peak_resident_bytes)),
                     Cell::new(it.figures.threads as f64, it.figures.threads.to_string()),
                 ],
             })
@@ -315,24 +315,24 @@ fn is_relative(a: &ScenarioRecord, b: &ScenarioRecord) -> bool {
     let same_clients = ScenarioRecord { clients: a.clients, senders: a.senders, ..b.clone() };
     let share = |it: &ScenarioRecord| it.senders == it.clients;
     let sends_alike = a.senders == b.senders || (share(a) && share(b));
-    a.headline == b.headline
+    a.rank_by == b.rank_by
         && sends_alike
         && crate::compare::scenario_differences(a, &same_clients).is_empty()
 }
 
 fn grown(family: &[&ScenarioAnalysis<'_>]) -> Drawing {
-    let headline = family[0].scenario.headline;
+    let rank_by = family[0].scenario.rank_by;
     let mut sizes: Vec<&ScenarioAnalysis<'_>> = family.to_vec();
     sizes.sort_by_key(|analysis| analysis.scenario.clients);
     let names: Vec<String> = shown(sizes[0]).iter().map(Shown::name).collect();
     let figure = |analysis: &ScenarioAnalysis<'_>, name: &str| {
         let row = analysis.rows.iter().find(|row| row.target.name == name)?;
-        Some(row.figures.as_ref()?.headline)
+        Some(row.figures.as_ref()?.ranking)
     };
-    let (factor, y) = match headline {
-        Headline::Latency => (1e-6, Scale::new("99th percentile, milliseconds", true, ".3~g")),
-        Headline::Throughput => (1.0, Scale::new("deliveries per second", true, ".3~s")),
-        Headline::Capacity => (1.0, Scale::new("messages per second", true, ".3~s")),
+    let (factor, y) = match rank_by {
+        RankBy::Latency => (1e-6, Scale::new("99th percentile, milliseconds", true, ".3~g")),
+        RankBy::Throughput => (1.0, Scale::new("deliveries per second", true, ".3~s")),
+        RankBy::Capacity => (1.0, Scale::new("messages per second", true, ".3~s")),
     };
     let series: Vec<Series> = names
         .iter()
@@ -353,7 +353,7 @@ fn grown(family: &[&ScenarioAnalysis<'_>]) -> Drawing {
     let list: Vec<&str> = sizes.iter().map(|it| it.scenario.name.as_str()).collect();
     Drawing {
         id: format!("scaling-{}", sizes[0].scenario.name),
-        title: format!("The {}, by the number of clients", headline_name(headline)),
+        title: format!("The {}, by the number of clients", ranking_title(rank_by)),
         description: format!("Line plot over the number of clients, of {}.", list.join(", ")),
         method: format!(
             "Medians over the valid trials of {}, which differ in the number of clients only.",
@@ -369,7 +369,7 @@ fn grown(family: &[&ScenarioAnalysis<'_>]) -> Drawing {
                     .iter()
                     .map(|it| {
                         figure(it, name).map_or_else(Cell::none, |figure| {
-                            Cell::estimate(&figure, |value| headline_text(headline, value))
+                            Cell::estimate(&figure, |value| ranking_text(rank_by, value))
                         })
                     })
                     .collect(),

@@ -1,9 +1,9 @@
 //! The page of one implementation: what it is, its figures, its costs, its program.
 
-use crate::analysis::{ScenarioAnalysis, Standing};
+use crate::analysis::{Rank, ScenarioAnalysis};
 use crate::record::{CaseRecord, ConformanceRecord, TargetRecord, TargetStatus};
 
-use super::cells::{Cell, FigureCells, headline_name};
+use super::cells::{Cell, FigureCells, ranking_title};
 use super::costs::CostCells;
 use super::ids::Ids;
 use super::overview::conformance;
@@ -31,7 +31,7 @@ pub(super) struct Implementation<'a> {
 pub(super) struct Place<'a> {
     pub(super) scenario: &'a str,
     pub(super) question: &'a str,
-    pub(super) headline: &'static str,
+    pub(super) ranked_by: &'static str,
     /// Empty if it is not ranked.
     pub(super) tier: String,
     pub(super) reason: String,
@@ -123,17 +123,17 @@ fn place<'a>(target: &TargetRecord, analysis: &'a ScenarioAnalysis<'a>) -> Optio
     if row.trials.is_empty() {
         return None;
     }
-    let (tier, reason) = match &row.standing {
-        Standing::Ranked { tier } => (tier.to_string(), String::new()),
-        Standing::Unranked { reason } => (String::new(), reason.clone()),
+    let (tier, reason) = match &row.rank {
+        Rank::Ranked { tier } => (tier.to_string(), String::new()),
+        Rank::Unranked { reason } => (String::new(), reason.clone()),
     };
     let scenario = analysis.scenario;
     Some(Place {
         scenario: &scenario.name,
         question: &scenario.question,
-        headline: headline_name(scenario.headline),
+        ranked_by: ranking_title(scenario.rank_by),
         tier,
         reason,
-        figures: FigureCells::of(row, scenario.headline),
+        figures: FigureCells::of(row, scenario.rank_by),
     })
 }

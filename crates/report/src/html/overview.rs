@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::analysis::{Row, ScenarioAnalysis, Standing};
+use crate::analysis::{Rank, Row, ScenarioAnalysis};
 use crate::format::digits;
 use crate::merge::MergedRun;
-use crate::record::{Headline, TargetRecord, TargetStatus};
+use crate::record::{RankBy, TargetRecord, TargetStatus};
 use crate::results::Results;
-use crate::verdict::{Worth, judge};
+use crate::verdict::{Validity, judge};
 
 use super::advice::{Word, advice};
-use super::cells::{Cell, headline_name, headline_text};
+use super::cells::{Cell, ranking_text, ranking_title};
 use super::costs::CostCells;
 use super::ids::Ids;
 use super::method::{cpus, time_of_day};
@@ -40,7 +40,7 @@ pub(super) struct Overview<'a> {
 pub(super) struct Card<'a> {
     pub(super) name: &'a str,
     pub(super) question: &'a str,
-    pub(super) headline: &'static str,
+    pub(super) ranked_by: &'static str,
     pub(super) advice: Vec<Vec<Word>>,
     pub(super) rows: Vec<CardRow<'a>>,
     pub(super) more: usize,
@@ -128,7 +128,7 @@ fn provenance(
     let machine = &results.run.machine;
     let figures = |trial: &crate::record::TrialRecord| match &trial.result {
         crate::record::TrialResult::Measured(figures) => {
-            u32::from(judge(figures).worth == Worth::Valid)
+            u32::from(judge(figures).validity == Validity::Valid)
         }
         crate::record::TrialResult::Failed { .. } => 0,
     };
@@ -165,9 +165,9 @@ fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
     let placed: Vec<(&Row<'_>, usize)> = analysis
         .rows
         .iter()
-        .filter_map(|row| match row.standing {
-            Standing::Ranked { tier } => Some((row, tier)),
-            Standing::Unranked { .. } => row.outruns.then_some((row, 0)),
+        .filter_map(|row| match row.rank {
+            Rank::Ranked { tier } => Some((row, tier)),
+            Rank::Unranked { .. } => row.generator_bound.then_some((row, 0)),
         })
         .collect();
     let outrunning = placed.iter().take_while(|(_, tier)| *tier == 0).count();
@@ -176,7 +176,7 @@ fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
         .chain(placed[outrunning..].iter().take(CARD_ROWS_MAX));
     let mut tier_before = usize::MAX;
     let rows = shown.filter_map(|&(row, tier)| {
-        let headline = row.figures.as_ref()?.headline;
+        let ranking = row.figures.as_ref()?.ranking;
         let opens_tier = tier != tier_before;
         tier_before = tier;
         Some(CardRow {
@@ -184,15 +184,15 @@ fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
             id: ids.get(&row.target.name),
             tier,
             opens_tier,
-            value: value_text(row, scenario.headline, headline.median),
-            whisker: scale.map_or_else(String::new, |scale| scale.svg(&headline)),
+            value: value_text(row, scenario.rank_by, ranking.median),
+            whisker: scale.map_or_else(String::new, |scale| scale.svg(&ranking)),
         })
     });
     let rows: Vec<_> = rows.collect();
     Card {
         name: &scenario.name,
         question: &scenario.question,
-        headline: headline_name(scenario.headline),
+        ranked_by: ranking_title(scenario.rank_by),
         advice: advice(analysis, ids),
         more: placed.len() - rows.len(),
         rows,
@@ -201,10 +201,10 @@ fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
     }
 }
 
-/// The headline's figure; a lower bound says so.
-fn value_text(row: &Row<'_>, headline: Headline, value: f64) -> String {
-    let at_least = if row.outruns { "≥ " } else { "" };
-    format!("{at_least}{}", headline_text(headline, value))
+/// The ranking figure; a lower bound is marked.
+fn value_text(row: &Row<'_>, rank_by: RankBy, value: f64) -> String {
+    let at_least = if row.generator_bound { "≥ " } else { "" };
+    format!("{at_least}{}", ranking_text(rank_by, value))
 }
 
 fn glance_row<'a>(
@@ -230,10 +230,10 @@ fn tier_cell(target: &TargetRecord, analysis: &ScenarioAnalysis<'_>) -> TierCell
     let Some(figures) = &row.figures else {
         return TierCell { tier: String::new(), cell: Cell::none() };
     };
-    let text = value_text(row, analysis.scenario.headline, figures.headline.median);
-    let tier = match row.standing {
-        Standing::Ranked { tier } => tier.to_string(),
-        Standing::Unranked { .. } => String::new(),
+    let text = value_text(row, analysis.scenario.rank_by, figures.ranking.median);
+    let tier = match row.rank {
+        Rank::Ranked { tier } => tier.to_string(),
+        Rank::Unranked { .. } => String::new(),
     };
     TierCell { tier, cell: Cell::new(place as f64, text) }
 }

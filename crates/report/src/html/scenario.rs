@@ -1,18 +1,18 @@
 //! One scenario: its setting, its table, its plots, its trials.
 
 use crate::analysis::{
-    Row, ScenarioAnalysis, Standing, cpu_us_per_delivery, deliveries_per_second, number_of,
+    Rank, Row, ScenarioAnalysis, cpu_us_per_delivery, deliveries_per_second, number_of,
     trial_latency_ns,
 };
 use crate::format::{bytes, count, percent, time};
 use crate::merge::{MergedRun, run_of};
 use crate::plots::Pen;
 use crate::record::{
-    Headline, LoadRecord, Measurement, Role, ScenarioRecord, TargetRecord, TrialRecord, TrialResult,
+    LoadRecord, Measurement, RankBy, Role, ScenarioRecord, TargetRecord, TrialRecord, TrialResult,
 };
-use crate::verdict::{Worth, judge};
+use crate::verdict::{Validity, judge};
 
-use super::cells::{Cell, FigureCells, headline_name};
+use super::cells::{Cell, FigureCells, ranking_title};
 use super::drawings::{Drawing, drawings, rate_drawings, shown};
 use super::ids::Ids;
 use super::whisker::Scale;
@@ -24,7 +24,7 @@ pub(super) struct Scenario<'a> {
     pub(super) note: &'a str,
     pub(super) setting: String,
     /// What it is ranked by.
-    pub(super) headline: &'static str,
+    pub(super) ranked_by: &'static str,
     /// Whether no other column has the figure that it is ranked by.
     pub(super) is_search: bool,
     pub(super) verdicts: Vec<(&'static str, String)>,
@@ -111,8 +111,8 @@ impl<'a> Scenario<'a> {
             question: &scenario.question,
             note: &scenario.note,
             setting: setting(scenario),
-            headline: headline_name(scenario.headline),
-            is_search: scenario.headline == Headline::Capacity,
+            ranked_by: ranking_title(scenario.rank_by),
+            is_search: scenario.rank_by == RankBy::Capacity,
             verdicts: verdict_counts(&analysis.rows),
             rows: rows(analysis, ids, runs),
             legend: shown(analysis).iter().map(|it| legend_entry(it.name(), it.pen)).collect(),
@@ -127,10 +127,10 @@ fn legend_entry(name: String, pen: Pen) -> LegendEntry {
     LegendEntry { name, color: pen.color(), dash: pen.dash() }
 }
 
-/// The scale of the headline's intervals.
+/// The scale of the ranking figure's intervals.
 pub(super) fn whiskers(analysis: &ScenarioAnalysis<'_>) -> Option<Scale> {
     let figures = analysis.rows.iter().filter_map(|row| row.figures.as_ref());
-    Scale::of(figures.map(|figures| &figures.headline))
+    Scale::of(figures.map(|figures| &figures.ranking))
 }
 
 fn setting(scenario: &ScenarioRecord) -> String {
@@ -146,10 +146,10 @@ fn setting(scenario: &ScenarioRecord) -> String {
         LoadRecord::EveryoneAtOnce => {
             "each one message at a time, the next when everybody has received all".to_owned()
         }
-        LoadRecord::Search { latency_p99_ms_max, failed_share_max, .. } => format!(
-            "at the highest rate with a 99th percentile of {latency_p99_ms_max} ms at most and \
+        LoadRecord::Search { max_latency_p99_ms, max_lost_share, .. } => format!(
+            "at the highest rate with a 99th percentile of {max_latency_p99_ms} ms at most and \
              {} lost at most",
-            percent(failed_share_max)
+            percent(max_lost_share)
         ),
     };
     let bodies: Vec<_> = scenario.body_bytes.iter().map(u8::to_string).collect();
@@ -157,13 +157,13 @@ fn setting(scenario: &ScenarioRecord) -> String {
     if scenario.stalled_clients > 0 {
         also += &format!(" {} more never read.", scenario.stalled_clients);
     }
-    if scenario.visits_per_second > 0.0 {
-        also += &format!(" {} more come and go each second.", scenario.visits_per_second);
+    if scenario.churn_per_second > 0.0 {
+        also += &format!(" {} more come and go each second.", scenario.churn_per_second);
     }
-    if scenario.tiny_per_message > 0 {
+    if scenario.untimed_per_message > 0 {
         also += &format!(
             " Before each message, {} untimed ones of {} bytes.",
-            scenario.tiny_per_message, scenario.tiny_bytes
+            scenario.untimed_per_message, scenario.untimed_bytes
         );
     }
     format!(
@@ -182,23 +182,26 @@ fn setting(scenario: &ScenarioRecord) -> String {
 pub(super) fn verdict_counts(rows: &[Row<'_>]) -> Vec<(&'static str, String)> {
     let failed =
         rows.iter().flat_map(|row| &row.trials).filter(|trial| trial.verdict.is_none()).count();
-    let mut counts: Vec<_> = [Worth::Valid, Worth::ClientBound, Worth::Noisy, Worth::Incorrect]
-        .into_iter()
-        .map(|worth| (worth, rows.iter().map(|row| number_of(&row.trials, worth)).sum::<usize>()))
-        .filter(|(_, number)| *number > 0)
-        .map(|(worth, number)| (class(worth), format!("{number} {worth}")))
-        .collect();
+    let mut counts: Vec<_> =
+        [Validity::Valid, Validity::ClientBound, Validity::Noisy, Validity::Incorrect]
+            .into_iter()
+            .map(|validity| {
+                (validity, rows.iter().map(|row| number_of(&row.trials, validity)).sum::<usize>())
+            })
+            .filter(|(_, number)| *number > 0)
+            .map(|(validity, number)| (class(validity), format!("{number} {validity}")))
+            .collect();
     if failed > 0 {
         counts.push(("bad", format!("{failed} FAILED")));
     }
     counts
 }
 
-fn class(worth: Worth) -> &'static str {
-    match worth {
-        Worth::Valid => "good",
-        Worth::ClientBound | Worth::Noisy => "doubtful",
-        Worth::Incorrect => "bad",
+fn class(validity: Validity) -> &'static str {
+    match validity {
+        Validity::Valid => "good",
+        Validity::ClientBound | Validity::Noisy => "doubtful",
+        Validity::Incorrect => "bad",
     }
 }
 
@@ -209,17 +212,17 @@ fn rows<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids, runs: &[MergedRun]) -
     measured
         .enumerate()
         .map(|(place, row)| {
-            let (tier, reason) = match &row.standing {
-                Standing::Ranked { tier } => (tier.to_string(), String::new()),
-                Standing::Unranked { reason } => (String::new(), reason.clone()),
+            let (tier, reason) = match &row.rank {
+                Rank::Ranked { tier } => (tier.to_string(), String::new()),
+                Rank::Unranked { reason } => (String::new(), reason.clone()),
             };
             let opens_tier = place == 0 || tier != tier_before;
             tier_before.clone_from(&tier);
             let whisker = match (&row.figures, scale) {
-                (Some(figures), Some(scale)) => scale.svg(&figures.headline),
+                (Some(figures), Some(scale)) => scale.svg(&figures.ranking),
                 _ => String::new(),
             };
-            let valid = number_of(&row.trials, Worth::Valid);
+            let valid = number_of(&row.trials, Validity::Valid);
             RowView {
                 target: row.target,
                 id: ids.get(&row.target.name),
@@ -228,7 +231,7 @@ fn rows<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids, runs: &[MergedRun]) -
                 opens_tier,
                 reason,
                 whisker,
-                figures: FigureCells::of(row, analysis.scenario.headline),
+                figures: FigureCells::of(row, analysis.scenario.rank_by),
                 trials: Cell::new(valid as f64, format!("{valid} of {}", row.trials.len())),
                 runs: runs_of(row, runs),
             }
@@ -266,7 +269,13 @@ fn trial_view<'a>(
         TrialResult::Measured(figures) => {
             let verdict = judge(figures);
             let cells = trial_cells(figures, scenario);
-            (verdict.worth.to_string(), class(verdict.worth), verdict.reason, cells, String::new())
+            (
+                verdict.validity.to_string(),
+                class(verdict.validity),
+                verdict.reason,
+                cells,
+                String::new(),
+            )
         }
         TrialResult::Failed { reason, log } => {
             let cells = vec![Cell::none(); TRIAL_HEADS.len()];
@@ -299,21 +308,21 @@ fn trial_cells(trial: &Measurement, scenario: &ScenarioRecord) -> Vec<Cell> {
     };
     let ns = |value: u64| Cell::new(value as f64, time(value as f64));
     let rate = deliveries_per_second(trial);
-    let memory = trial.server.resident_bytes_peak;
+    let memory = trial.server.peak_resident_bytes;
     let busy = trial.generator.cpu_seconds / trial.generator.sampled_seconds;
     vec![
         Cell::new(rate, count(rate)),
         latency(0.5),
         latency(0.99),
         latency(0.999),
-        ns(trial.last_receiver.p99_ns),
-        ns(trial.service.p99_ns),
-        of_expected(trial.pairs.failed()),
+        ns(trial.last_receiver.arrived_p99_ns),
+        ns(trial.service.arrived_p99_ns),
+        of_expected(trial.pairs.lost()),
         of_expected(trial.pairs.pending),
         of_expected(trial.late),
         Cell::of(cpu_us_per_delivery(trial), |us| time(us * 1e3)),
         Cell::new(memory as f64, bytes(memory)),
         Cell::new(busy, percent(busy)),
-        ns(trial.schedule_lag.p99_ns),
+        ns(trial.schedule_lag.lag_p99_ns),
     ]
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::examples;
 use crate::merge::merge;
-use crate::record::{Headline, TrialResult};
+use crate::record::{RankBy, TrialResult};
 
 /// The page without the drawing library's script.
 fn page_of(results: &Results) -> String {
@@ -122,7 +122,7 @@ fn rates_that_were_tried_are_drawn_against_latency_and_loss() {
 #[test]
 fn scenarios_that_differ_in_clients_only_are_drawn_over_them() {
     let mut results = examples::results();
-    let mut larger = examples::scenario("larger-room", Headline::Latency);
+    let mut larger = examples::scenario("larger-room", RankBy::Latency);
     larger.clients = 64;
     results.run.scenarios.push(larger);
     for trial in results.trials.clone().into_iter().filter(|trial| trial.scenario == "room") {

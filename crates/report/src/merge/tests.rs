@@ -28,7 +28,7 @@ fn trials_of_one_program_are_pooled_and_still_know_their_run() {
     let analyses = merged.analyse();
     let fast = row(&analyses, "fast");
     assert_eq!(fast.trials.len(), 10);
-    assert_eq!(fast.standing, Standing::Ranked { tier: 1 });
+    assert_eq!(fast.rank, Rank::Ranked { tier: 1 });
     let runs: Vec<_> = fast.trials.iter().map(|it| merged.run_of(it.record.order)).collect();
     assert_eq!(runs, [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
     let blocks: BTreeSet<_> = fast.trials.iter().map(|trial| trial.record.block).collect();
@@ -62,13 +62,13 @@ fn what_was_not_measured_side_by_side_is_shown_and_not_ranked() {
     let analyses = merged.analyse();
     let mine = row(&analyses, "mine");
     assert!(mine.figures.is_some());
-    let Standing::Unranked { reason } = &mine.standing else { panic!("it is ranked") };
+    let Rank::Unranked { reason } = &mine.rank else { panic!("it is ranked") };
     assert_eq!(
         reason,
         "measured in run 2, the ranked ones in run 1: only what was measured side by side is ranked"
     );
-    assert_eq!(row(&analyses, "fast").standing, Standing::Ranked { tier: 1 });
-    assert_eq!(row(&analyses, "slow").standing, Standing::Ranked { tier: 2 });
+    assert_eq!(row(&analyses, "fast").rank, Rank::Ranked { tier: 1 });
+    assert_eq!(row(&analyses, "slow").rank, Rank::Ranked { tier: 2 });
 }
 
 #[test]

@@ -1,4 +1,8 @@
 //! Histograms as they are recorded.
+//!
+//! Percentiles in a record cover only what was recorded, so their names say what that is:
+//! `arrived_p99_ns` is over the deliveries that arrived. A p99 without such a word counts what
+//! never arrived as infinitely late; [`percentile`](crate::percentile) computes it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -7,31 +11,52 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Times in nanoseconds: the usual figures, and the whole histogram to merge and recompute from.
+/// Latencies of what arrived, in nanoseconds: the usual percentiles, and the whole histogram to
+/// merge and recompute from. What was lost is not in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HistogramRecord {
-    /// How many times were recorded.
+pub struct ArrivalsRecord {
+    /// Number of arrivals.
     pub count: u64,
-    /// Median.
-    pub p50_ns: u64,
-    /// 90th percentile.
-    pub p90_ns: u64,
-    /// 99th percentile.
-    pub p99_ns: u64,
-    /// 99.9th percentile.
-    pub p999_ns: u64,
-    /// The longest.
-    pub max_ns: u64,
+    /// Median latency of the arrivals, in nanoseconds.
+    pub arrived_p50_ns: u64,
+    /// 90th percentile of the latency of the arrivals, in nanoseconds.
+    pub arrived_p90_ns: u64,
+    /// 99th percentile of the latency of the arrivals, in nanoseconds.
+    pub arrived_p99_ns: u64,
+    /// 99.9th percentile of the latency of the arrivals, in nanoseconds.
+    pub arrived_p999_ns: u64,
+    /// Longest latency of the arrivals, in nanoseconds.
+    pub arrived_max_ns: u64,
     /// The histogram, in HdrHistogram's V2 compressed format, in base64.
     pub hdr: String,
 }
 
-/// A histogram in a file that is none.
+/// How far the load generator was behind its own schedule, in nanoseconds, for each message that
+/// it wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ScheduleLagRecord {
+    /// Number of messages; 0 where the load has no schedule.
+    pub count: u64,
+    /// Median lag, in nanoseconds.
+    pub lag_p50_ns: u64,
+    /// 90th percentile of the lag, in nanoseconds.
+    pub lag_p90_ns: u64,
+    /// 99th percentile of the lag, in nanoseconds.
+    pub lag_p99_ns: u64,
+    /// 99.9th percentile of the lag, in nanoseconds.
+    pub lag_p999_ns: u64,
+    /// Longest lag, in nanoseconds.
+    pub lag_max_ns: u64,
+    /// The histogram, in HdrHistogram's V2 compressed format, in base64.
+    pub hdr: String,
+}
+
+/// An invalid histogram in a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the histogram is damaged ({0})")]
 pub struct HistogramError(String);
 
-impl HistogramRecord {
+impl ArrivalsRecord {
     /// Records `histogram`, whose values are nanoseconds.
     ///
     /// # Panics
@@ -39,18 +64,14 @@ impl HistogramRecord {
     /// If writing to memory fails, which it does not.
     #[must_use]
     pub fn new(histogram: &Histogram<u64>) -> Self {
-        let mut bytes = Vec::new();
-        V2DeflateSerializer::new()
-            .serialize(histogram, &mut bytes)
-            .expect("a histogram can be written to memory");
         Self {
             count: histogram.len(),
-            p50_ns: histogram.value_at_quantile(0.5),
-            p90_ns: histogram.value_at_quantile(0.9),
-            p99_ns: histogram.value_at_quantile(0.99),
-            p999_ns: histogram.value_at_quantile(0.999),
-            max_ns: histogram.max(),
-            hdr: BASE64.encode(bytes),
+            arrived_p50_ns: histogram.value_at_quantile(0.5),
+            arrived_p90_ns: histogram.value_at_quantile(0.9),
+            arrived_p99_ns: histogram.value_at_quantile(0.99),
+            arrived_p999_ns: histogram.value_at_quantile(0.999),
+            arrived_max_ns: histogram.max(),
+            hdr: encode(histogram),
         }
     }
 
@@ -60,11 +81,52 @@ impl HistogramRecord {
     ///
     /// If `hdr` is not what [`new`](Self::new) writes.
     pub fn histogram(&self) -> Result<Histogram<u64>, HistogramError> {
-        let bytes = BASE64.decode(&self.hdr).map_err(|e| HistogramError(e.to_string()))?;
-        Deserializer::new()
-            .deserialize(&mut bytes.as_slice())
-            .map_err(|e| HistogramError(e.to_string()))
+        decode(&self.hdr)
     }
+}
+
+impl ScheduleLagRecord {
+    /// Records `histogram`, whose values are nanoseconds.
+    ///
+    /// # Panics
+    ///
+    /// If writing to memory fails, which it does not.
+    #[must_use]
+    pub fn new(histogram: &Histogram<u64>) -> Self {
+        Self {
+            count: histogram.len(),
+            lag_p50_ns: histogram.value_at_quantile(0.5),
+            lag_p90_ns: histogram.value_at_quantile(0.9),
+            lag_p99_ns: histogram.value_at_quantile(0.99),
+            lag_p999_ns: histogram.value_at_quantile(0.999),
+            lag_max_ns: histogram.max(),
+            hdr: encode(histogram),
+        }
+    }
+
+    /// The recorded histogram.
+    ///
+    /// # Errors
+    ///
+    /// If `hdr` is not what [`new`](Self::new) writes.
+    pub fn histogram(&self) -> Result<Histogram<u64>, HistogramError> {
+        decode(&self.hdr)
+    }
+}
+
+fn encode(histogram: &Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new()
+        .serialize(histogram, &mut bytes)
+        .expect("a histogram can be written to memory");
+    BASE64.encode(bytes)
+}
+
+fn decode(hdr: &str) -> Result<Histogram<u64>, HistogramError> {
+    let bytes = BASE64.decode(hdr).map_err(|e| HistogramError(e.to_string()))?;
+    Deserializer::new()
+        .deserialize(&mut bytes.as_slice())
+        .map_err(|e| HistogramError(e.to_string()))
 }
 
 #[cfg(test)]
@@ -77,15 +139,18 @@ mod tests {
         for value in [1, 1_000, 5_000_000, 5_000_000] {
             histogram.record(value).unwrap();
         }
-        let record = HistogramRecord::new(&histogram);
+        let record = ArrivalsRecord::new(&histogram);
         assert_eq!(record.count, 4);
         assert_eq!(record.histogram().unwrap(), histogram);
+        let lag = ScheduleLagRecord::new(&histogram);
+        assert_eq!((lag.count, lag.lag_p99_ns), (record.count, record.arrived_p99_ns));
+        assert_eq!(lag.histogram().unwrap(), histogram);
     }
 
     #[test]
     fn a_damaged_histogram_is_an_error_and_no_panic() {
         for hdr in ["", "!", "AAAA", "HISTFAAAAB542pNpmSzMwMDAxQABzFCaEUoz"] {
-            let record = HistogramRecord { hdr: hdr.to_owned(), ..HistogramRecord::default() };
+            let record = ArrivalsRecord { hdr: hdr.to_owned(), ..ArrivalsRecord::default() };
             assert!(record.histogram().is_err(), "{hdr:?}");
         }
     }

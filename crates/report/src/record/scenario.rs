@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What a scenario asks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Headline {
+pub enum RankBy {
     /// How long deliveries take; ranked by the 99th percentile.
     Latency,
     /// How many deliveries there are; ranked by deliveries per second.
@@ -39,13 +39,13 @@ pub enum LoadRecord {
     /// Open loop at rates that are searched for: the highest that meets both limits.
     Search {
         /// The 99th percentile of latency may be this long, in milliseconds.
-        latency_p99_ms_max: f64,
+        max_latency_p99_ms: f64,
         /// This share of the expected deliveries may fail, 0 to 1.
-        failed_share_max: f64,
+        max_lost_share: f64,
         /// Rates below this one are not tried.
-        messages_per_second_min: f64,
+        min_messages_per_second: f64,
         /// Nor are rates above this one.
-        messages_per_second_max: f64,
+        max_messages_per_second: f64,
     },
 }
 
@@ -59,7 +59,7 @@ pub struct ScenarioRecord {
     /// What to keep in mind when reading its figures.
     pub note: String,
     /// What it ranks by.
-    pub headline: Headline,
+    pub rank_by: RankBy,
     /// How the senders send.
     pub load: LoadRecord,
     /// Connections, all of which receive.
@@ -71,16 +71,16 @@ pub struct ScenarioRecord {
     pub stalled_clients: u32,
     /// Connections beside those of `clients` that come, receive a little, and go again.
     #[serde(default)]
-    pub visits_per_second: f64,
+    pub churn_per_second: f64,
     /// Lengths of bodies in bytes, taken in turn.
     pub body_bytes: Vec<u8>,
     /// Messages that each sender sends before each of its timed messages; they are counted and
     /// their bytes are checked, but they carry no time.
     #[serde(default)]
-    pub tiny_per_message: u32,
+    pub untimed_per_message: u32,
     /// The length of their bodies, in bytes.
     #[serde(default)]
-    pub tiny_bytes: u8,
+    pub untimed_bytes: u8,
     /// Load before the window, in seconds.
     pub warm_up_seconds: f64,
     /// Length of the window, in seconds.

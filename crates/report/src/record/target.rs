@@ -167,15 +167,15 @@ pub struct LinesRecord {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IdleRecord {
     /// Clients connected at the first sample.
-    pub connections_few: u32,
+    pub few_connections: u32,
     /// Resident memory then, in bytes.
-    pub resident_bytes_few: u64,
+    pub few_resident_bytes: u64,
     /// Clients connected at the second sample.
-    pub connections_many: u32,
+    pub many_connections: u32,
     /// Resident memory then, in bytes.
-    pub resident_bytes_many: u64,
+    pub many_resident_bytes: u64,
     /// Threads then.
-    pub threads_many: u64,
+    pub many_threads: u64,
     /// How long those many stayed connected in silence, in seconds.
     pub window_seconds: f64,
     /// CPU time that the server used meanwhile, in seconds.
@@ -192,8 +192,8 @@ impl IdleRecord {
     /// What one more client costs in memory, in bytes: the slope between few and many.
     #[must_use]
     pub fn memory_per_connection_bytes(&self) -> f64 {
-        let bytes = self.resident_bytes_many as f64 - self.resident_bytes_few as f64;
-        let connections = self.connections_many.saturating_sub(self.connections_few);
+        let bytes = self.many_resident_bytes as f64 - self.few_resident_bytes as f64;
+        let connections = self.many_connections.saturating_sub(self.few_connections);
         bytes / f64::from(connections.max(1))
     }
 }

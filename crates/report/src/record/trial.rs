@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::HistogramRecord;
+use super::histogram::{ArrivalsRecord, ScheduleLagRecord};
 
 /// A file in `trials/`: one server process, one scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TrialRecord {
-    /// `zillions.results/2`.
+    /// `zillions.results/3`.
     pub schema: String,
     /// Which scenario.
     pub scenario: String,
@@ -90,13 +90,13 @@ pub struct Measurement {
     #[serde(default)]
     pub extras: ExtrasRecord,
     /// Per delivery, from the intended send.
-    pub latency: HistogramRecord,
+    pub latency: ArrivalsRecord,
     /// Per delivery, from the actual write.
-    pub service: HistogramRecord,
+    pub service: ArrivalsRecord,
     /// Per message, from the intended send to the last receiver.
-    pub last_receiver: HistogramRecord,
+    pub last_receiver: ArrivalsRecord,
     /// How far the generator was behind its own schedule, per message; empty where it has none.
-    pub schedule_lag: HistogramRecord,
+    pub schedule_lag: ScheduleLagRecord,
     /// What the generator used within the window.
     pub generator: GeneratorRecord,
     /// What the server used within the window.
@@ -104,7 +104,7 @@ pub struct Measurement {
     /// Share of the processors in use that went to neither, 0 to 1; absent if unknown.
     pub others_cpu_share: Option<f64>,
     /// Connections that ended early.
-    pub lost_connections: Vec<LostRecord>,
+    pub lost_connections: Vec<LostConnectionRecord>,
 }
 
 /// Where every expected (message, receiver) pair of the window ended up: one message is one pair
@@ -134,7 +134,7 @@ impl PairsRecord {
 
     /// Pairs that failed: everything that was expected and is known not to come.
     #[must_use]
-    pub fn failed(&self) -> u64 {
+    pub fn lost(&self) -> u64 {
         self.dropped + self.cut_off + self.unsent
     }
 }
@@ -169,13 +169,13 @@ pub struct OrderRecord {
 pub struct ExtrasRecord {
     /// Untimed tiny messages that were to be delivered in the whole trial: one for each message
     /// and client.
-    pub tiny_expected: u64,
+    pub untimed_expected: u64,
     /// Those that arrived.
-    pub tiny_delivered: u64,
+    pub untimed_delivered: u64,
     /// Connections that came and went during the load.
-    pub visits: u64,
+    pub churn_connections: u64,
     /// Those among them that could not connect, or that the server ended.
-    pub visits_failed: u64,
+    pub churn_failures: u64,
     /// Clients that never read and that the server disconnected.
     pub stalled_disconnected: u64,
     /// Rounds of a closed loop that began and ended within the window.
@@ -208,22 +208,22 @@ pub struct ServerRecord {
     /// CPU time within it, in seconds.
     pub cpu_seconds: f64,
     /// Resident memory when all clients were connected, before the load, in bytes.
-    pub resident_bytes_idle: u64,
+    pub idle_resident_bytes: u64,
     /// Peak of resident memory up to the end of the window, in bytes.
-    pub resident_bytes_peak: u64,
+    pub peak_resident_bytes: u64,
     /// Threads at the end of the window.
     pub threads: u64,
     /// Processes at the end of the window.
     pub processes: u64,
     /// Voluntary context switches within the window.
-    pub context_switches_voluntary: u64,
+    pub voluntary_context_switches: u64,
     /// Involuntary ones.
-    pub context_switches_involuntary: u64,
+    pub involuntary_context_switches: u64,
 }
 
 /// A connection that ended before the trial did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LostRecord {
+pub struct LostConnectionRecord {
     /// The index of the client.
     pub client: u32,
     /// When, in seconds after the first message was due.

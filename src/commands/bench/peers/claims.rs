@@ -8,7 +8,7 @@ use zillions_report::format::{count, digits, time};
 use zillions_report::record::{Measurement, ScenarioRecord, TrialResult};
 use zillions_report::results::Results;
 use zillions_report::statistics::{Estimate, estimate_ratio, median};
-use zillions_report::verdict::Worth;
+use zillions_report::verdict::Validity;
 
 /// How the reference server's targets are called: one for each engine.
 const OWN: [&str; 2] = ["zillions-server-epoll", "zillions-server-io-uring"];
@@ -140,7 +140,7 @@ fn side(results: &Results, scenario: &str, target: &str, figure: Figure) -> Opti
     let analysis = analyse(results).into_iter().find(|it| it.scenario.name == scenario)?;
     let row = analysis.rows.iter().find(|row| row.target.name == target)?;
     let is_valid = |trial: &&JudgedTrial<'_>| {
-        trial.verdict.as_ref().is_some_and(|verdict| verdict.worth == Worth::Valid)
+        trial.verdict.as_ref().is_some_and(|verdict| verdict.validity == Validity::Valid)
     };
     let valid: Vec<_> = row.trials.iter().filter(is_valid).collect();
     let all_valid = valid.len() == row.trials.len();

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::{ScenarioAnalysis, failed_share, trial_latency_ns};
+use crate::analysis::{ScenarioAnalysis, lost_share, trial_latency_ns};
 use crate::format::{count, percent, time};
 use crate::plots::{self, Pen, Scale, Series};
 use crate::record::{Role, TrialRecord, TrialResult};
 use crate::statistics::median;
-use crate::verdict::{Worth, judge};
+use crate::verdict::{Validity, judge};
 
 use super::{Cell, Drawing, DrawnRow, data, shown};
 
@@ -16,7 +16,7 @@ use super::{Cell, Drawing, DrawnRow, data, shown};
 struct Point {
     messages_per_second: f64,
     latency_p99_ns: f64,
-    failed_share: f64,
+    lost_share: f64,
     trials: usize,
 }
 
@@ -56,7 +56,7 @@ pub(in crate::html) fn rate_drawings(
             cells: vec![
                 Cell::new(point.messages_per_second, count(point.messages_per_second)),
                 Cell::new(point.latency_p99_ns, time(point.latency_p99_ns)),
-                Cell::new(point.failed_share, percent(point.failed_share)),
+                Cell::new(point.lost_share, percent(point.lost_share)),
                 Cell::new(point.trials as f64, point.trials.to_string()),
             ],
         };
@@ -74,7 +74,7 @@ pub(in crate::html) fn rate_drawings(
         &Scale::new("99th percentile, milliseconds", true, ".3~g"),
     );
     let lost = plots::lines(
-        &series(&|point| point.failed_share * 100.0),
+        &series(&|point| point.lost_share * 100.0),
         &x,
         &Scale::new("percent lost", false, ".3~g"),
     );
@@ -115,8 +115,8 @@ fn points(analysis: &ScenarioAnalysis<'_>, trials: &[TrialRecord], target: &str)
         else {
             continue;
         };
-        if judge(figures).worth == Worth::Valid && rate > 0.0 {
-            let figure = (trial_latency_ns(figures, scenario, 0.99), failed_share(figures));
+        if judge(figures).validity == Validity::Valid && rate > 0.0 {
+            let figure = (trial_latency_ns(figures, scenario, 0.99), lost_share(figures));
             by_rate.entry(rate.round() as u64).or_default().push(figure);
         }
     }
@@ -127,7 +127,7 @@ fn points(analysis: &ScenarioAnalysis<'_>, trials: &[TrialRecord], target: &str)
             Point {
                 messages_per_second: rate as f64,
                 latency_p99_ns: median(&latencies),
-                failed_share: median(&shares),
+                lost_share: median(&shares),
                 trials: figures.len(),
             }
         })
