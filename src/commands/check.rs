@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use zillions_conformance::render::{human, junit};
 use zillions_conformance::{
     CheckReport, Expectations, KnownFailure, Observer, Options, SuiteEvent, Target, TargetReport,
-    Verdict, all_cases, exit_code, select,
+    Verdict, all_cases, case_ids, exit_code, select,
 };
 use zillions_harness::address;
 use zillions_harness::manifest::Entry;
@@ -124,7 +124,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     }
     select(&options.case_globs, options.quick).map_err(Failure::usage)?;
     let extra = match &arguments.expect {
-        Some(path) => Expectations::read(path).map_err(Failure::usage)?,
+        Some(path) => Expectations::read(path, &case_ids()).map_err(Failure::usage)?,
         None => Expectations::default(),
     };
     let (checkable, unchecked) = checkable(arguments, global)?;
@@ -213,7 +213,7 @@ pub(crate) fn target_of(entry: &Entry) -> Result<Target, String> {
     let launch = entry.launch().map_err(|error| error.to_string())?;
     let known = entry.manifest.known_failures.iter();
     let known = known.map(|it| KnownFailure { case: it.case.clone(), reason: it.reason.clone() });
-    let expectations = Expectations::new(known.collect())
+    let expectations = Expectations::new(known.collect(), &case_ids())
         .map_err(|error| format!("{}/impl.toml: {error}", entry.directory.display()))?;
     Ok(Target::launch(&entry.name, launch).expecting(expectations))
 }

@@ -1,4 +1,5 @@
-//! A server and its clients, all in one loop: the stage on which cases play.
+//! A server and its clients, all in one loop: what a case acts on. Which method to use
+//! when, `docs/writing-a-case.md` says.
 //!
 //! Clients are numbered from 0 in the order in which they connect. Nothing
 //! here waits without a bound: [`Fixture::await_each`] is the only way to wait
@@ -6,12 +7,14 @@
 
 mod accept_backlog;
 mod bursts;
+mod connecting;
 mod flood;
 mod messages;
 mod recorder;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -21,14 +24,14 @@ use rustix::{buffer::spare_capacity, event::Timespec};
 use zillions_harness::{Sample, Server};
 use zillions_protocol::Decoder;
 
-pub use bursts::{Bursts, Volume};
+pub use bursts::Bursts;
 pub use flood::{Flood, Flooded, OverloadResponse};
 pub use messages::{FENCE_BYTES, IN_FLIGHT_MAX};
 pub use recorder::{Recorder, Tally, Violation, show_body};
 pub(crate) use {bursts::QUIET, messages::frame};
 
 use crate::client::{Client, End};
-use crate::context::CaseContext;
+use crate::limits::RunLimits;
 use crate::verdict::{Failure, Level, Outcome, Stop, harness};
 
 use accept_backlog::AcceptBacklog;
@@ -39,19 +42,19 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 const READS_IN_A_ROW_MAX: usize = 4;
 /// Events taken from the system at once.
 const EVENTS_MAX: usize = 256;
-/// How often a waiting room looks whether its server is still there.
-const GLANCE: Duration = Duration::from_millis(50);
+/// How often a waiting fixture looks whether its server is still there.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How much longer than its patience a case waits while something still
 /// arrives: a slow server that works through a backlog is not a silent one.
 const PROGRESS_FACTOR: u32 = 6;
 /// Log lines shown with a failure.
 const LOG_LINES_MAX: usize = 12;
 
-/// Index of a client in its room.
+/// Index of a client in its fixture.
 pub type ClientIndex = usize;
 
 #[derive(Debug)]
-struct Seat {
+struct ClientEntry {
     client: Client,
     decoder: Decoder,
     /// What the event queue knows of it; `None` when it is not registered.
@@ -61,16 +64,18 @@ struct Seat {
 
 /// A server and its clients.
 pub struct Fixture {
-    /// What the room was opened for.
-    pub context: CaseContext,
+    /// How long it may wait, and how much load it makes.
+    pub limits: Arc<RunLimits>,
     /// The book of what was sent and received.
     pub recorder: Recorder,
     /// Chance, from the case's seed.
     pub rng: ChaCha8Rng,
+    /// How much the case weighs.
+    level: Level,
     server: Option<Server>,
     address: SocketAddr,
     accept_backlog: AcceptBacklog,
-    seats: Vec<Seat>,
+    clients: Vec<ClientEntry>,
     epoll: OwnedFd,
     events: Vec<Event>,
     buffer: Box<[u8]>,
@@ -78,25 +83,28 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// A room around a server that was just started, or one at `address` that
-    /// somebody else runs.
+    /// A fixture with a server that was just started, or with one at `address` that
+    /// somebody else runs. The same `seed` makes the same random choices.
     pub(crate) fn open(
-        context: CaseContext,
+        limits: Arc<RunLimits>,
+        seed: u64,
+        level: Level,
         server: Option<Server>,
         address: SocketAddr,
     ) -> Result<Self, Stop> {
-        let rng = ChaCha8Rng::seed_from_u64(context.seed());
-        let salt = (context.seed() ^ context.seed() >> 32) as u32;
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        let salt = (seed ^ seed >> 32) as u32;
         let epoll = epoll::create(CreateFlags::CLOEXEC)
             .map_err(|errno| Stop::Error(format!("cannot create an event queue: {errno}")))?;
         Ok(Self {
-            context,
+            limits,
             recorder: Recorder::new(salt),
             rng,
+            level,
             server,
             address,
             accept_backlog: AcceptBacklog::at(address.port()),
-            seats: Vec::new(),
+            clients: Vec::new(),
             epoll,
             events: Vec::with_capacity(EVENTS_MAX),
             buffer: vec![0; READ_BYTES_MAX].into_boxed_slice(),
@@ -130,17 +138,17 @@ impl Fixture {
 
     /// One client.
     pub fn client(&self, index: ClientIndex) -> &Client {
-        &self.seats[index].client
+        &self.clients[index].client
     }
 
     /// How many clients have connected so far, those that left included.
-    pub fn clients(&self) -> usize {
-        self.seats.len()
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
     }
 
     /// The indices of all clients so far.
-    pub fn everyone(&self) -> Vec<ClientIndex> {
-        (0..self.seats.len()).collect()
+    pub fn all_clients(&self) -> Vec<ClientIndex> {
+        (0..self.clients.len()).collect()
     }
 
     /// Stops or resumes reading what arrives at a client.
@@ -148,31 +156,31 @@ impl Fixture {
     /// # Errors
     /// A harness error when the system refuses to watch the socket.
     pub fn set_reading(&mut self, index: ClientIndex, reading: bool) -> Result<(), Stop> {
-        self.seats[index].client.set_reading(reading);
+        self.clients[index].client.set_reading(reading);
         self.refresh_interest(index)
     }
 
     /// Closes the sending side of a client.
     pub fn finish_sending(&mut self, index: ClientIndex) {
-        self.seats[index].client.finish_sending();
+        self.clients[index].client.finish_sending();
     }
 
     /// Closes a client's connection in order.
     pub fn close(&mut self, index: ClientIndex) {
         // The system forgets a closed descriptor by itself.
-        self.seats[index].registered = None;
-        self.seats[index].client.close();
+        self.clients[index].registered = None;
+        self.clients[index].client.close();
     }
 
     /// Closes a client's connection with a reset.
     pub fn reset(&mut self, index: ClientIndex) {
-        self.seats[index].registered = None;
-        self.seats[index].client.reset();
+        self.clients[index].registered = None;
+        self.clients[index].client.reset();
     }
 
     /// Puts raw bytes behind what a client has to send; [`flush`](Self::flush) sends.
     pub fn queue_bytes(&mut self, index: ClientIndex, bytes: &[u8]) {
-        self.seats[index].client.queue(bytes);
+        self.clients[index].client.queue(bytes);
     }
 
     /// Sends what the system takes now, of all clients, each with one write.
@@ -180,9 +188,9 @@ impl Fixture {
     /// # Errors
     /// A harness error when the system refuses to watch a socket.
     pub fn flush(&mut self) -> Result<(), Stop> {
-        for index in 0..self.seats.len() {
-            if self.seats[index].client.has_unsent() {
-                self.seats[index].client.write_some();
+        for index in 0..self.clients.len() {
+            if self.clients[index].client.has_unsent() {
+                self.clients[index].client.write_some();
                 self.refresh_interest(index)?;
             }
         }
@@ -219,9 +227,9 @@ impl Fixture {
 
     fn handle(&mut self, index: ClientIndex, flags: EventFlags) -> Result<(), Stop> {
         if flags.contains(EventFlags::OUT) {
-            self.seats[index].client.write_some();
+            self.clients[index].client.write_some();
         }
-        if self.seats[index].client.is_reading() {
+        if self.clients[index].client.is_reading() {
             for _ in 0..READS_IN_A_ROW_MAX {
                 if self.receive(index, READ_BYTES_MAX) < READ_BYTES_MAX {
                     break;
@@ -236,13 +244,13 @@ impl Fixture {
     }
 
     fn receive(&mut self, index: ClientIndex, bytes_max: usize) -> usize {
-        let seat = &mut self.seats[index];
-        let count = seat.client.read_some(&mut self.buffer[..bytes_max]);
+        let entry = &mut self.clients[index];
+        let count = entry.client.read_some(&mut self.buffer[..bytes_max]);
         let time_ns = self.opened.elapsed().as_nanos() as u64;
         let mut input = &self.buffer[..count];
         loop {
-            let offset = seat.decoder.position();
-            let Some(body) = seat.decoder.decode(&mut input) else { break };
+            let offset = entry.decoder.position();
+            let Some(body) = entry.decoder.decode(&mut input) else { break };
             self.recorder.receive(index, body, offset, time_ns);
         }
         count
@@ -250,27 +258,27 @@ impl Fixture {
 
     /// Tells the event queue what is of interest now.
     fn refresh_interest(&mut self, index: ClientIndex) -> Result<(), Stop> {
-        let seat = &mut self.seats[index];
-        let Some(stream) = seat.client.stream() else { return Ok(()) };
-        if seat.client.end().is_some() {
+        let entry = &mut self.clients[index];
+        let Some(stream) = entry.client.stream() else { return Ok(()) };
+        if entry.client.end().is_some() {
             return self.unregister(index);
         }
         let mut wanted = EventFlags::empty();
-        wanted.set(EventFlags::IN, seat.client.is_reading());
-        wanted.set(EventFlags::OUT, seat.client.has_unsent());
+        wanted.set(EventFlags::IN, entry.client.is_reading());
+        wanted.set(EventFlags::OUT, entry.client.has_unsent());
         let data = EventData::new_u64(index as u64);
-        let done = match seat.registered {
+        let done = match entry.registered {
             Some(flags) if flags == wanted => return Ok(()),
             Some(_) => epoll::modify(&self.epoll, stream, data, wanted),
             None => epoll::add(&self.epoll, stream, data, wanted),
         };
-        seat.registered = Some(wanted);
+        entry.registered = Some(wanted);
         done.map_err(|errno| Stop::Error(format!("cannot watch connection #{index}: {errno}")))
     }
 
     fn unregister(&mut self, index: ClientIndex) -> Result<(), Stop> {
-        let seat = &mut self.seats[index];
-        if let (Some(stream), Some(_)) = (seat.client.stream(), seat.registered.take()) {
+        let entry = &mut self.clients[index];
+        if let (Some(stream), Some(_)) = (entry.client.stream(), entry.registered.take()) {
             epoll::delete(&self.epoll, stream)
                 .map_err(std::io::Error::from)
                 .map_err(harness("cannot stop watching a connection"))?;
@@ -290,7 +298,7 @@ impl Fixture {
         mut done: impl FnMut(&Self, ClientIndex) -> bool,
     ) -> Result<(), Stop> {
         let started = Instant::now();
-        let patience = self.context.patience();
+        let patience = self.limits.patience();
         let mut pending = clients.to_vec();
         let mut progress = ((0, pending.len()), started);
         loop {
@@ -302,17 +310,17 @@ impl Fixture {
             {
                 return Err(self.failure(index, expected, self.describe_end(index)));
             }
-            self.context.check_time(self.opened.elapsed())?;
+            self.limits.check_time(self.opened.elapsed())?;
             // Somebody gets something, or one more has got it.
             let arrived: u64 = pending.iter().map(|&i| self.client(i).bytes_received()).sum();
             if (arrived, pending.len()) != progress.0 {
                 progress = ((arrived, pending.len()), Instant::now());
             }
             if progress.1.elapsed() > patience || started.elapsed() > patience * PROGRESS_FACTOR {
-                self.context.timeout_hit(started.elapsed());
+                self.limits.timeout_hit(started.elapsed());
                 return Err(self.in_vain(&pending, clients.len(), started.elapsed(), expected));
             }
-            if self.pump(GLANCE)? == 0 && self.server_ended() {
+            if self.pump(POLL_INTERVAL)? == 0 && self.server_ended() {
                 return Err(self.failure(pending[0], expected, "the server ended"));
             }
         }
@@ -352,8 +360,16 @@ impl Fixture {
             if left.is_zero() {
                 return Ok(false);
             }
-            self.pump(left.min(GLANCE))?;
+            self.pump(left.min(POLL_INTERVAL))?;
         }
+    }
+
+    /// Pumps for `time`, whatever happens: a pause that is the stimulus of a case.
+    ///
+    /// # Errors
+    /// A harness error when the event queue fails.
+    pub fn pump_for(&mut self, time: Duration) -> Result<(), Stop> {
+        self.pump_until(time, |_| false).map(|_| ())
     }
 
     fn describe_end(&self, index: ClientIndex) -> String {
@@ -394,7 +410,7 @@ impl Fixture {
         Stop::Fail(Box::new(Failure {
             expected: expected.into(),
             actual: actual.into(),
-            connection: Some(format!("#{index} ({}{local})", self.seats[index].role)),
+            connection: Some(format!("#{index} ({}{local})", self.clients[index].role)),
             bytes: (client.bytes_received() > 0).then(|| client.excerpt()),
             ..Failure::default()
         }))
@@ -412,7 +428,7 @@ impl Fixture {
             "only frames that were sent, each unchanged, once, and in its sender's order";
         let failure = self.failure(*receiver, expected, what.clone());
         // That weighs as a MUST, whatever the case itself is about.
-        let is_must = self.context.case().level == Level::Must;
+        let is_must = self.level == Level::Must;
         Err(if is_must { failure } else { failure.breaking("ORDER-1") })
     }
 

@@ -10,33 +10,38 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Rooms: [`spec`] reads the clauses, [`case`] says what a case is and
-//! `cases/` holds them, one file per group; [`client`] is one connection,
-//! [`fixture`] a server with its clients in one loop, [`trial`] what one case may
-//! use; [`runner`] runs cases, [`report`] holds what they found, [`render`]
-//! writes it. Measuring never formats, and formatting never measures.
+//! Modules: [`spec`] reads the clauses, [`case`] says what a case is and `cases/`
+//! holds them, one file or folder per clause group; [`client`] is one connection,
+//! [`fixture`] a server with its clients in one loop, [`context`] what one case may
+//! use, within the [`limits`] of the run; [`servers`] starts servers; [`runner`] runs
+//! cases, [`report`] holds what they found, [`render`] writes it. Measuring never
+//! formats, and formatting never measures.
 //!
-//! How verdicts are reached: `docs/design/0006-conformance.md`.
+//! How to write a case: `docs/writing-a-case.md`. How verdicts are reached:
+//! `docs/design/0006-conformance.md`.
 
 mod attempt;
 pub mod case;
 mod cases;
 pub mod client;
 pub mod context;
+mod cpu_demand;
 pub mod expectations;
 pub mod fixture;
-mod leisure;
+pub mod limits;
 pub mod options;
 pub mod render;
 pub mod report;
 pub mod runner;
+pub mod servers;
 pub mod spec;
 mod tagged;
 pub mod target;
 pub mod verdict;
+mod waiting;
 
-pub use case::{Case, SelectionError, select};
-pub use cases::all as all_cases;
+pub use case::Case;
+pub use cases::{SelectionError, all as all_cases, ids as case_ids, select};
 pub use expectations::{ExpectationError, Expectations, KnownFailure};
 pub use options::Options;
 pub use report::{CaseReport, CheckReport, FailureReport, TargetReport, exit_code};

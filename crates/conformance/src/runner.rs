@@ -7,7 +7,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use crate::case::{Case, Run, SelectionError, select};
+use crate::case::{Case, Run};
+use crate::cases::{SelectionError, select};
 use crate::context::{CaseContext, Shared};
 use crate::options::Options;
 use crate::report::{CaseReport, TargetReport, case_report, target_verdict};
@@ -89,16 +90,20 @@ pub fn run(
         // All cases share the one server that runs there.
         Access::Connect(_) => 1,
     };
-    let mut run = |plan: Plan<'_>| run_plan(&shared, &cases, &plan, &mut reports, observer);
-    run(Plan { beside: &[], phases: &[Phase::of(first, 1)] });
-    let alone = Phase { starts_ahead: true, ..Phase::of(&alone, 1) };
+    let mut run =
+        |schedule: Schedule<'_>| run_schedule(&shared, &cases, &schedule, &mut reports, observer);
+    run(Schedule { beside: &[], batches: &[Batch::of(first, 1)] });
+    let alone = Batch { starts_ahead: true, ..Batch::of(&alone, 1) };
     if jobs == 1 {
-        run(Plan { beside: &[], phases: &[Phase::of(&busy, 1), Phase::of(&idling, 1), alone] });
+        run(Schedule {
+            beside: &[],
+            batches: &[Batch::of(&busy, 1), Batch::of(&idling, 1), alone],
+        });
     } else {
         let jobs = if shared.waits_mostly() { jobs * JOBS_FACTOR_WAITING } else { jobs };
-        run(Plan { beside: &idling, phases: &[Phase::of(&busy, jobs), alone] });
+        run(Schedule { beside: &idling, batches: &[Batch::of(&busy, jobs), alone] });
     }
-    shared.end_those_ahead();
+    shared.servers.end_those_ahead();
 
     let reports: Vec<CaseReport> = reports.into_iter().flatten().collect();
     Ok(TargetReport {
@@ -110,28 +115,28 @@ pub fn run(
     })
 }
 
-/// Cases, by index: those that mostly wait, all at once, beside one phase after the other.
-struct Plan<'a> {
+/// Cases, by index: those that mostly wait, all at once, beside one batch after the other.
+struct Schedule<'a> {
     beside: &'a [usize],
-    phases: &'a [Phase<'a>],
+    batches: &'a [Batch<'a>],
 }
 
 /// Cases, by index, and how many of them run side by side.
-struct Phase<'a> {
+struct Batch<'a> {
     cases: &'a [usize],
     jobs: usize,
     /// Whether servers that take their time to start are started for all of them at once.
     starts_ahead: bool,
 }
 
-impl<'a> Phase<'a> {
+impl<'a> Batch<'a> {
     const fn of(cases: &'a [usize], jobs: usize) -> Self {
         Self { cases, jobs, starts_ahead: false }
     }
 
     fn run(&self, shared: &Arc<Shared>, run_one: &(dyn Fn(usize) + Sync)) {
-        if self.starts_ahead && shared.waits_mostly() && shared.over().is_none() {
-            shared.start_ahead(self.cases.len());
+        if self.starts_ahead && shared.waits_mostly() && shared.limits.over().is_none() {
+            shared.servers.start_ahead(self.cases.len());
         }
         let next = AtomicUsize::new(0);
         thread::scope(|scope| {
@@ -146,10 +151,10 @@ impl<'a> Phase<'a> {
     }
 }
 
-fn run_plan(
+fn run_schedule(
     shared: &Arc<Shared>,
     cases: &[&'static Case],
-    plan: &Plan<'_>,
+    schedule: &Schedule<'_>,
     reports: &mut [Option<CaseReport>],
     observer: &mut dyn Observer,
 ) {
@@ -164,11 +169,11 @@ fn run_plan(
         scope.spawn(move || {
             let run_one = &run_one;
             thread::scope(|scope| {
-                for &index in plan.beside {
+                for &index in schedule.beside {
                     scope.spawn(move || run_one(index));
                 }
-                for phase in plan.phases {
-                    phase.run(shared, run_one);
+                for batch in schedule.batches {
+                    batch.run(shared, run_one);
                 }
             });
         });
@@ -188,7 +193,7 @@ fn run_case(shared: &Arc<Shared>, case: &'static Case) -> CaseReport {
     let began = Instant::now();
     let outcome = match obstacle(shared, case) {
         Some(stop) => Err(stop),
-        None => play(CaseContext::new(Arc::clone(shared), case), case),
+        None => run_guarded(CaseContext::new(Arc::clone(shared), case.id, case.level), case),
     };
     let options = &shared.options;
     let rounds =
@@ -197,10 +202,10 @@ fn run_case(shared: &Arc<Shared>, case: &'static Case) -> CaseReport {
         "zillions check {} --case {} --seed {}{rounds}",
         shared.target.argument, case.id, options.seed
     );
-    let known = shared.target.expectations.reason(case);
+    let known = shared.target.expectations.reason(case.id);
     let report = case_report(case, outcome, began.elapsed().as_secs_f64(), known, rerun);
     if report.failure.is_some() {
-        shared.a_case_failed.store(true, Ordering::Relaxed);
+        shared.limits.case_failed();
     }
     report
 }
@@ -211,15 +216,15 @@ fn obstacle(shared: &Shared, case: &Case) -> Option<Stop> {
             "needs a server that the suite starts itself: give it the executable".to_owned(),
         ));
     }
-    shared.over()
+    shared.limits.over()
 }
 
-fn play(mut context: CaseContext, case: &Case) -> Outcome {
-    let played = catch_unwind(AssertUnwindSafe(|| match case.run {
+fn run_guarded(mut context: CaseContext, case: &Case) -> Outcome {
+    let ended = catch_unwind(AssertUnwindSafe(|| match case.run {
         Run::WithFixture(act) => context.with_fixture(act),
         Run::WithContext(act) => act(&mut context),
     }));
-    played.unwrap_or_else(|panic| Err(Stop::Error(format!("the case panicked: {}", text(&*panic)))))
+    ended.unwrap_or_else(|panic| Err(Stop::Error(format!("the case panicked: {}", text(&*panic)))))
 }
 
 fn text(panic: &(dyn Any + Send)) -> &str {
@@ -232,6 +237,8 @@ fn text(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::cases;
 
@@ -240,6 +247,15 @@ mod tests {
         assert_eq!(text(&"a literal"), "a literal");
         assert_eq!(text(&"a text".to_owned()), "a text");
         assert_eq!(text(&7), "without a message");
+    }
+
+    #[test]
+    fn each_case_has_a_seed_of_its_own() {
+        let address = "127.0.0.1:1".parse().expect("an address");
+        let shared = Arc::new(Shared::new(Target::connect(address), Options::default()));
+        let context = |case: &Case| CaseContext::new(Arc::clone(&shared), case.id, case.level);
+        let seeds: HashSet<u64> = cases::all().iter().map(|case| context(case).seed()).collect();
+        assert_eq!(seeds.len(), cases::all().len());
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn does_not_start() -> Result<(), Failed> {
 fn known_failures() -> Result<(), Failed> {
     let case = "start/says-why";
     let known = KnownFailure { case: case.to_owned(), reason: "it is silent".to_owned() };
-    let expectations = Expectations::new(vec![known])?;
+    let expectations = Expectations::new(vec![known], &[case])?;
     let options = Options { case_globs: vec![case.to_owned()], strict: true, ..Options::default() };
     for (fault, verdict) in [(Some("silent-on-failure"), Verdict::Pass), (None, Verdict::Error)] {
         let fault = fault.and_then(Fault::named);

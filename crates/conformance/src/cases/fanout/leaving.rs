@@ -1,9 +1,10 @@
-//! FANOUT-4: who comes and goes disturbs nobody.
+//! FANOUT-4: clients that come and go disturb nobody.
 
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
+use crate::case::Case;
 use crate::client::ConnectOptions;
 use crate::fixture::{ClientIndex, Fixture, Flood};
 use crate::verdict::{Note, Outcome, Stop};
@@ -11,11 +12,9 @@ use crate::verdict::{Note, Outcome, Stop};
 /// Time for clients that come and leave; a server that takes long for each
 /// message ends it by time.
 const LEAVERS_TIME: Duration = Duration::from_secs(6);
-
 /// A large fixture, and how many leave it one after the other.
 const LARGE_ROOM: usize = 300;
 const LEAVERS_OF_A_LARGE_ROOM: usize = 20;
-
 /// Who leaves while the others talk without end, how many of them at once, and the
 /// time for all.
 const LEAVERS_IN_A_FLOOD: usize = 400;
@@ -24,7 +23,6 @@ const FLOOD_TIME: Duration = Duration::from_secs(2);
 /// What is said while some come, and while they leave, in bytes.
 const FLOOD_BYTES: u64 = 96 * 1024;
 const FLOOD_MOMENT: Duration = Duration::from_millis(15);
-
 /// Clients that connect and leave at once: more than thirteen bits can number, and a
 /// table of ten thousand can hold. Every other one leaves in mid-frame.
 const PASSERS_BY: usize = 12_000;
@@ -33,12 +31,40 @@ const PASSERS_BY: usize = 12_000;
 const PASSERS_BY_AT_ONCE: usize = 60;
 const PASSERS_BY_TIME: Duration = Duration::from_secs(4);
 
-/// How often as many come as leave, and the time after which once in five will do:
-/// whether the two meet in the server is chance.
-const COMINGS: usize = 60;
-const COMINGS_TIME: Duration = Duration::from_secs(4);
+pub(super) const CASES: &[Case] = &[
+    Case::must(
+        "fanout/leavers",
+        "FANOUT-4",
+        "clients that come and leave in every way cost the others no message",
+        leavers,
+    ),
+    Case::must(
+        "fanout/leavers-at-once",
+        "FANOUT-4",
+        "many who leave in the same moment cost the others no message",
+        leavers_at_once,
+    ),
+    Case::must(
+        "fanout/leavers-of-a-large-room",
+        "FANOUT-4",
+        "one who leaves among three hundred in the moment of a message costs nobody that message",
+        leavers_of_a_large_room,
+    ),
+    Case::must(
+        "fanout/leavers-in-a-flood",
+        "FANOUT-4",
+        "clients who leave while more is said than they are sent disturb nobody",
+        leavers_in_a_flood,
+    ),
+    Case::must(
+        "fanout/passers-by",
+        "FANOUT-4",
+        "clients by the thousand who connect and leave at once cost the others no message",
+        passers_by,
+    ),
+];
 
-pub(super) fn leavers(fixture: &mut Fixture) -> Outcome {
+fn leavers(fixture: &mut Fixture) -> Outcome {
     /// Two newcomers each: more than a byte can number.
     const TURNS: usize = 130;
     let stayers = fixture.join(3, "stayer")?;
@@ -83,7 +109,7 @@ pub(super) fn leavers(fixture: &mut Fixture) -> Outcome {
     Ok(Note::new())
 }
 
-pub(super) fn leavers_at_once(fixture: &mut Fixture) -> Outcome {
+fn leavers_at_once(fixture: &mut Fixture) -> Outcome {
     const LEAVERS: usize = 12;
     for turn in 0..6 {
         let older = fixture.join(2, "stayer")?;
@@ -107,7 +133,7 @@ pub(super) fn leavers_at_once(fixture: &mut Fixture) -> Outcome {
     Ok(Note::new())
 }
 
-pub(super) fn leavers_of_a_large_room(fixture: &mut Fixture) -> Outcome {
+fn leavers_of_a_large_room(fixture: &mut Fixture) -> Outcome {
     let mut present = fixture.join(LARGE_ROOM, "one of many")?;
     for turn in 0..LEAVERS_OF_A_LARGE_ROOM {
         let place = fixture.rng.random_range(1..present.len() - 1);
@@ -129,7 +155,7 @@ pub(super) fn leavers_of_a_large_room(fixture: &mut Fixture) -> Outcome {
     Ok(Note::new())
 }
 
-pub(super) fn leavers_in_a_flood(fixture: &mut Fixture) -> Outcome {
+fn leavers_in_a_flood(fixture: &mut Fixture) -> Outcome {
     let mut talkers = Vec::new();
     for _ in 0..4 {
         talkers
@@ -178,7 +204,7 @@ fn worked_off(fixture: &mut Fixture, talkers: &[ClientIndex]) -> Result<Duration
     Ok(started.elapsed())
 }
 
-pub(super) fn passers_by(fixture: &mut Fixture) -> Outcome {
+fn passers_by(fixture: &mut Fixture) -> Outcome {
     let stayers = fixture.join(2, "stayer")?;
     let started = Instant::now();
     let mut passed = 0;
@@ -208,33 +234,4 @@ pub(super) fn passers_by(fixture: &mut Fixture) -> Outcome {
     fixture.await_served(newcomer, &[newcomer, stayers[0], stayers[1]])?;
     fixture.deliver(&[(stayers[0], 30), (stayers[1], 30)], &stayers)?;
     Ok(format!("{passed} came and left"))
-}
-
-pub(super) fn comings_and_goings(fixture: &mut Fixture) -> Outcome {
-    const AT_ONCE: usize = 30;
-    let mut present = fixture.join(AT_ONCE, "client")?;
-    let started = Instant::now();
-    for turn in 0..COMINGS {
-        if turn > COMINGS / 5 && started.elapsed() > COMINGS_TIME {
-            break;
-        }
-        let mut newcomers = Vec::with_capacity(AT_ONCE);
-        for (place, leaver) in present.drain(..).enumerate() {
-            newcomers.push(fixture.connect_without_waiting("newcomer")?);
-            if (turn + place) % 2 == 0 {
-                fixture.close(leaver);
-            } else {
-                fixture.reset(leaver);
-            }
-        }
-        fixture.send_until_delivered(
-            newcomers[0],
-            &newcomers,
-            "a message for those who came while others left",
-        )?;
-        let last = newcomers[AT_ONCE - 1];
-        fixture.deliver(&[(newcomers[0], 30), (last, 30)], &newcomers)?;
-        present = newcomers;
-    }
-    Ok(Note::new())
 }

@@ -3,30 +3,27 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::END_SEEN;
+use crate::case::Case;
+use crate::cases::common::ends::END_SEEN;
+use crate::cases::common::memory::{PART_TIME, until_steady};
+use crate::cases::common::slow_readers::leave_a_backlog;
 use crate::client::ConnectOptions;
-use crate::fixture::{ClientIndex, Fixture, Flood};
+use crate::fixture::{ClientIndex, Fixture};
 use crate::verdict::{Outcome, Stop};
 
 /// Descriptors that a server may have more than before, once all clients are
 /// gone: a log file or an event queue opened lazily.
 const DESCRIPTORS_SLACK: u64 = 4;
-
 /// Time for clients that come and go; a server that takes long for each message
 /// ends it by time.
 const LEAVING_TIME: Duration = Duration::from_secs(8);
-
 /// Clients that come and go one after the other, to see whether a thread or a
 /// process is left of each.
 const PAST_CLIENTS: u64 = 300;
-
+/// Clients that come and go in a part of that load.
+const PASSING_CLIENTS: usize = 250;
 /// Every so-manieth client that leaves does so with messages queued for it.
 const STALLED_EVERY: usize = 24;
-/// What is sent past it, in bytes: more than the system keeps for it. And the
-/// time for it, by which slow servers end it.
-const BACKLOG_BYTES: u64 = 4 << 20;
-const BACKLOG_TIME: Duration = Duration::from_millis(500);
-
 /// A way to go while one reads.
 #[derive(Debug, Clone, Copy)]
 enum Way {
@@ -47,7 +44,6 @@ enum Way {
     /// After it has heard, and never said anything.
     HearThenReset,
 }
-
 /// Each of them so often that what a single one leaves behind shows.
 const WAYS: [Way; 8] = [
     Way::Close,
@@ -60,7 +56,32 @@ const WAYS: [Way; 8] = [
     Way::HearThenReset,
 ];
 
-pub(super) fn descriptors_given_back(fixture: &mut Fixture) -> Outcome {
+pub(super) const CASES: &[Case] = &[
+    Case::must(
+        "end/descriptors-given-back",
+        "END-4",
+        "after five hundred clients have left in every way, the server holds no more descriptors than before",
+        descriptors_given_back,
+    )
+    .launching(),
+    Case::must(
+        "end/threads-and-processes-given-back",
+        "END-4",
+        "after three hundred clients have left, no thread or process is left of most of them",
+        threads_and_processes_given_back,
+    )
+    .launching(),
+    Case::must(
+        "memory/past-clients",
+        "END-4",
+        "memory stops growing while clients come and go",
+        past_clients,
+    )
+    .launching()
+    .alone(),
+];
+
+fn descriptors_given_back(fixture: &mut Fixture) -> Outcome {
     let stayer = fixture.join(1, "stayer")?[0];
     leave_in_every_way(fixture, stayer, 40)?;
     let before = lowest_descriptors(fixture, 0)?;
@@ -75,7 +96,7 @@ pub(super) fn descriptors_given_back(fixture: &mut Fixture) -> Outcome {
     ))
 }
 
-pub(super) fn threads_and_processes_given_back(fixture: &mut Fixture) -> Outcome {
+fn threads_and_processes_given_back(fixture: &mut Fixture) -> Outcome {
     let stayer = fixture.join(1, "stayer")?[0];
     let count = |fixture: &Fixture| -> Result<u64, Stop> {
         let sample = fixture.sample()?;
@@ -91,7 +112,7 @@ pub(super) fn threads_and_processes_given_back(fixture: &mut Fixture) -> Outcome
     }
     // A pool may keep some for later; one for each is a leak.
     let allowed = before + left / 2;
-    let patience = fixture.context.patience();
+    let patience = fixture.limits.patience();
     let mut now = count(fixture)?;
     fixture.pump_until(patience, |fixture| {
         now = count(fixture).unwrap_or(now);
@@ -134,7 +155,7 @@ fn lowest_descriptors(fixture: &mut Fixture, wanted: u64) -> Result<u64, Stop> {
         }
         steady = if sample.descriptors < lowest { 0 } else { steady + 1 };
         lowest = lowest.min(sample.descriptors);
-        fixture.pump_until(Duration::from_millis(50), |_| false)?;
+        fixture.pump_for(Duration::from_millis(50))?;
     }
     Ok(lowest)
 }
@@ -184,27 +205,6 @@ fn leave(
     Ok(())
 }
 
-/// `slow` stops reading until messages have to wait for it.
-pub(in crate::cases) fn leave_a_backlog(
-    fixture: &mut Fixture,
-    talker: ClientIndex,
-    slow: ClientIndex,
-) -> Result<(), Stop> {
-    fixture.await_served(talker, &[talker, slow])?;
-    fixture.set_reading(slow, false)?;
-    // The second time the system's buffers have grown as far as they do.
-    for bytes in [BACKLOG_BYTES, BACKLOG_BYTES / 4] {
-        let flood = Flood { senders: vec![talker], steady: true, bytes, lengths: [250; 2] };
-        fixture.flood(&flood, BACKLOG_TIME)?;
-        fixture.send_until_delivered(
-            talker,
-            &[talker],
-            "a message beside a client that does not read",
-        )?;
-    }
-    Ok(())
-}
-
 /// `leaver` goes while messages wait for it: with a reset, or after its stream has
 /// ended, and then with a reset or without.
 fn leave_with_a_backlog(
@@ -226,7 +226,7 @@ fn leave_with_a_backlog(
     if resets {
         fixture.reset(leaver);
         // The server sees it before it can write again.
-        fixture.pump_until(END_SEEN, |_| false)?;
+        fixture.pump_for(END_SEEN)?;
     } else {
         fixture.close(leaver);
     }
@@ -258,4 +258,29 @@ fn leave_in_every_way(
         "a message after clients have come and gone",
     )?;
     Ok(left)
+}
+
+fn past_clients(fixture: &mut Fixture) -> Outcome {
+    let stayer = fixture.join(1, "stayer")?[0];
+    until_steady(fixture, |fixture| {
+        let started = Instant::now();
+        let mut clients = 0;
+        while clients < PASSING_CLIENTS && started.elapsed() < 3 * PART_TIME {
+            let guest = fixture.connect_with("guest", ConnectOptions::STALLED)?;
+            for _ in 0..4 {
+                fixture.send(guest, 200);
+                fixture.send(stayer, 200);
+            }
+            fixture.pump(Duration::from_millis(1))?;
+            if clients % 2 == 0 {
+                fixture.close(guest)
+            } else {
+                fixture.reset(guest)
+            }
+            clients += 1;
+        }
+        fixture.send_until_delivered(stayer, &[stayer], "a message while clients come and go")?;
+        // What a past client may leave behind unnoticed, in all.
+        Ok(clients as u64 * 2048)
+    })
 }

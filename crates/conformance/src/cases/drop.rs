@@ -12,14 +12,12 @@ use crate::verdict::{Note, Outcome, Stop};
 
 /// Time after which drops are not forced on a further client.
 const REPEAT_TIME: Duration = Duration::from_secs(3);
-
 /// Messages of one client: more than sixteen bits can number.
 const MANY_OF_ONE: u64 = 70_000;
 /// Bytes that it gets one message after the other, more than twice round a ring of two
 /// MiB, and the time for them.
 const LOCK_STEP_BYTES: u64 = 5 << 20;
 const LOCK_STEP_TIME: Duration = Duration::from_secs(2);
-
 /// How often clients stop reading and recover, if the first message after that does not
 /// come, and how often it has to be late: on a loaded machine what seems to be over may
 /// not be, once.
@@ -37,7 +35,6 @@ const BACKLOG_LENGTH: usize = 200;
 /// Clients that stop reading together.
 const MANY_STALLED: usize = 60;
 const MANY_CUT: usize = 24;
-
 /// How long nobody says anything.
 const SILENCE: Duration = Duration::from_secs(3);
 
@@ -49,6 +46,12 @@ pub(super) const CASES: &[Case] = &[
         whole_messages_only,
     )
     .quick(),
+    Case::must(
+        "slow/drip-reader",
+        "DROP-2",
+        "a client that reads a few bytes at a time gets whole messages",
+        drip_reader,
+    ),
     Case::must(
         "drops/none-alone",
         "DROP-3",
@@ -122,6 +125,29 @@ fn whole_short_messages(fixture: &mut Fixture, sender: ClientIndex) -> Result<()
     fixture.check_violations()
 }
 
+fn drip_reader(fixture: &mut Fixture) -> Outcome {
+    let clients = fixture.join(2, "client that reads")?;
+    let drip = fixture.connect_with("drip reader", ConnectOptions::SMALL)?;
+    fixture.await_served(clients[0], &[clients[0], clients[1], drip])?;
+    fixture.set_reading(drip, false)?;
+    for turn in 0..400 {
+        // At the server's pace: what piles up would have to be worked off.
+        for _ in 0..fixture.pace(clients[0]).min(40) {
+            fixture.send(clients[0], 11 + turn % 245);
+        }
+        fixture.pump(Duration::from_millis(1))?;
+        for bytes in [1, 7, 64] {
+            fixture.read_up_to(drip, bytes);
+        }
+    }
+    fixture.set_reading(drip, true)?;
+    fixture.send_until_delivered(clients[0], &clients, "a message beside a drip reader")?;
+    fixture.drain(clients[0], drip)?;
+    fixture.check_violations()?;
+    let lost = fixture.recorder.tally(drip, clients[0]).missing();
+    Ok(format!("{lost} messages dropped"))
+}
+
 /// Delivers with four under way until the volume is reached.
 fn low_load(
     fixture: &mut Fixture,
@@ -129,7 +155,7 @@ fn low_load(
     to: &[ClientIndex],
     volume: (u64, f64),
 ) -> Outcome {
-    let volume = fixture.context.volume(volume.0, volume.1);
+    let volume = fixture.limits.volume(volume.0, volume.1);
     let started = Instant::now();
     let begun = fixture.recorder.deliveries();
     let window: Vec<(ClientIndex, usize)> =
@@ -164,7 +190,7 @@ fn none_at_low_load(fixture: &mut Fixture) -> Outcome {
 fn none_after_silence(fixture: &mut Fixture) -> Outcome {
     let clients = fixture.join(3, "client")?;
     for turn in 0..2 {
-        fixture.pump_until(SILENCE, |_| false)?;
+        fixture.pump_for(SILENCE)?;
         fixture.deliver(&[(clients[turn], 30); IN_FLIGHT_MAX], &clients)?;
     }
     Ok(Note::new())
@@ -261,7 +287,7 @@ fn end_for_each_of_many(fixture: &mut Fixture) -> Outcome {
     for _ in 0..MANY_STALLED {
         stalled.push(fixture.connect_with("client that stops reading", ConnectOptions::SMALL)?);
     }
-    fixture.await_served(clients[0], &fixture.everyone())?;
+    fixture.await_served(clients[0], &fixture.all_clients())?;
     for late in 1.. {
         past_those_who_stall(fixture, clients[0], &stalled, BACKLOG_LENGTH)?;
         fixture.send_until_delivered(

@@ -33,7 +33,7 @@ const PARTS_SHOWN: usize = 4;
 
 /// What is known after a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(in crate::cases) enum Finding {
     /// Not enough yet.
     GoOn,
     /// It stands still.
@@ -46,7 +46,7 @@ pub(super) enum Finding {
 
 /// The memory of a server while the same load goes on.
 #[derive(Debug)]
-pub(super) struct Growth {
+pub(in crate::cases) struct Growth {
     begun: u64,
     resident: u64,
     handled: u64,
@@ -58,13 +58,18 @@ pub(super) struct Growth {
 
 impl Growth {
     /// From `resident` bytes on.
-    pub(super) fn begin(resident: u64) -> Self {
+    pub(in crate::cases) fn begin(resident: u64) -> Self {
         Self { begun: resident, resident, handled: 0, steady: 0, idle: 0, parts: Vec::new() }
     }
 
     /// A further part, in which the server was sent `bytes`; after it `resident` bytes
     /// are in use, `elapsed` after the beginning.
-    pub(super) fn part(&mut self, bytes: u64, resident: u64, elapsed: Duration) -> Finding {
+    pub(in crate::cases) fn part(
+        &mut self,
+        bytes: u64,
+        resident: u64,
+        elapsed: Duration,
+    ) -> Finding {
         let growth = resident.saturating_sub(self.resident);
         self.resident = resident;
         self.handled += bytes;
@@ -112,7 +117,7 @@ impl Growth {
     }
 
     /// From where to where, and after how much.
-    pub(super) fn summary(&self) -> String {
+    pub(in crate::cases) fn summary(&self) -> String {
         format!(
             "{} at first, {} after {} sent",
             size(self.begun),
@@ -122,7 +127,7 @@ impl Growth {
     }
 
     /// What the parts added, the first and the last of them.
-    pub(super) fn course(&self) -> String {
+    pub(in crate::cases) fn course(&self) -> String {
         let parts: Vec<String> = self
             .parts
             .iter()

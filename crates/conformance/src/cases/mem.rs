@@ -1,27 +1,15 @@
 //! MEM: bounded memory.
-//!
-//! Memory is measured on the whole process tree, and judged by its *growth*
-//! while the same load goes on: a server with bounded queues stops growing
-//! once they are full; one that keeps what it cannot send grows with each
-//! further part. Runtimes with a garbage collector grow for a while, too, by
-//! rubbish that they have not collected yet. So the load goes on until a part
-//! adds next to nothing, and only a server that never stops growing fails.
-
-mod growth;
 
 use std::time::{Duration, Instant};
 
 use crate::case::Case;
+use crate::cases::common::memory::{PART_TIME, until_steady};
 use crate::client::ConnectOptions;
 use crate::fixture::{ClientIndex, Fixture, Flood};
 use crate::verdict::{Outcome, Stop};
 
-use growth::{Finding, Growth};
-
 /// What each part of a load sends, in bytes.
 const PART_BYTES: u64 = 6 << 20;
-/// Time for a part. Slow servers end it by time.
-const PART_TIME: Duration = Duration::from_millis(700);
 /// Empty messages that a sender sends in one go.
 const EMPTY_BLOCK: usize = 12 * 1024;
 /// How often each does so in a part: more than can be passed on meanwhile.
@@ -31,8 +19,6 @@ const EMPTY_BLOCKS: usize = 4;
 const MANY_MESSAGES: usize = 50_000;
 const BLOCK_OF_MANY: usize = 500;
 const MANY_TIME: Duration = Duration::from_secs(2);
-/// Clients that come and go in a part of that load.
-const PAST_CLIENTS: usize = 250;
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -83,50 +69,7 @@ pub(super) const CASES: &[Case] = &[
     )
     .launching()
     .alone(),
-    Case::must(
-        "memory/past-clients",
-        "END-4",
-        "memory stops growing while clients come and go",
-        past_clients,
-    )
-    .launching()
-    .alone(),
 ];
-
-fn resident(fixture: &Fixture) -> Result<u64, Stop> {
-    let sample = fixture.sample()?;
-    Ok(sample.resident_bytes)
-}
-
-/// Repeats `part`, which returns how many bytes it made the server handle,
-/// until memory stands still.
-fn until_steady(
-    fixture: &mut Fixture,
-    mut part: impl FnMut(&mut Fixture) -> Result<u64, Stop>,
-) -> Outcome {
-    let started = Instant::now();
-    let mut growth = Growth::begin(resident(fixture)?);
-    loop {
-        let bytes = part(fixture)?;
-        let still_growing = |growth: &Growth| {
-            format!("{}, and still growing (part by part: {})", growth.summary(), growth.course())
-        };
-        match growth.part(bytes, resident(fixture)?, started.elapsed()) {
-            Finding::GoOn => {}
-            Finding::Steady => return Ok(growth.summary()),
-            Finding::Unbounded => {
-                let expected = "memory that stops growing while the same load goes on";
-                return Err(Stop::fail(expected, still_growing(&growth)));
-            }
-            Finding::Unknown => {
-                return Err(Stop::Inconclusive(format!(
-                    "{}: a collector may let so large a heap double, and that takes longer than a case may",
-                    still_growing(&growth)
-                )));
-            }
-        }
-    }
-}
 
 fn flood_part(fixture: &mut Fixture, senders: &[ClientIndex]) -> Result<u64, Stop> {
     let flood =
@@ -171,7 +114,7 @@ fn flooders(fixture: &mut Fixture) -> Result<Vec<ClientIndex>, Stop> {
     for _ in 0..8 {
         fixture.connect("receiver")?;
     }
-    let everyone = fixture.everyone();
+    let everyone = fixture.all_clients();
     fixture.await_served(senders[0], &everyone)?;
     Ok(senders)
 }
@@ -220,30 +163,5 @@ fn many_messages(fixture: &mut Fixture) -> Outcome {
             sent += block.len();
         }
         Ok(sent as u64)
-    })
-}
-
-fn past_clients(fixture: &mut Fixture) -> Outcome {
-    let stayer = fixture.join(1, "stayer")?[0];
-    until_steady(fixture, |fixture| {
-        let started = Instant::now();
-        let mut clients = 0;
-        while clients < PAST_CLIENTS && started.elapsed() < 3 * PART_TIME {
-            let guest = fixture.connect_with("guest", ConnectOptions::STALLED)?;
-            for _ in 0..4 {
-                fixture.send(guest, 200);
-                fixture.send(stayer, 200);
-            }
-            fixture.pump(Duration::from_millis(1))?;
-            if clients % 2 == 0 {
-                fixture.close(guest)
-            } else {
-                fixture.reset(guest)
-            }
-            clients += 1;
-        }
-        fixture.send_until_delivered(stayer, &[stayer], "a message while clients come and go")?;
-        // What a past client may leave behind unnoticed, in all.
-        Ok(clients as u64 * 2048)
     })
 }

@@ -1,0 +1,48 @@
+//! Many connections, and servers that may have few.
+
+use zillions_harness::limits::ensure_descriptors;
+
+use crate::context::CaseContext;
+use crate::fixture::{ClientIndex, Fixture};
+use crate::verdict::{Outcome, Stop};
+
+/// Descriptor limits that are tried, lowest first: some runtimes do not start
+/// with few.
+pub(in crate::cases) const LIMITS: [u64; 3] = [96, 256, 1024];
+/// Clients that connect beyond the limit.
+pub(in crate::cases) const BEYOND: u64 = 24;
+
+/// Skips where this process cannot have so many connections.
+pub(in crate::cases) fn ensure_connections(clients: u64) -> Result<(), Stop> {
+    ensure_descriptors(clients).map(|_| ()).map_err(|error| Stop::Skip(error.to_string()))
+}
+
+/// Plays `act` with a server that may have so many descriptors and no more, as
+/// few as it starts with.
+pub(in crate::cases) fn with_few_descriptors(
+    context: &CaseContext,
+    act: impl FnOnce(&mut Fixture, u64) -> Outcome,
+) -> Outcome {
+    let mut launch = context.servers.launch()?.clone();
+    let mut last = None;
+    for limit in LIMITS {
+        ensure_connections(limit + BEYOND)?;
+        launch.descriptor_limit = Some(limit);
+        match context.servers.start(&launch) {
+            Ok((server, lease)) => {
+                return context.with_server(server, lease.address(), |fixture| act(fixture, limit));
+            }
+            Err(stop) => last = Some(stop),
+        }
+    }
+    Err(last.unwrap_or_else(|| Stop::Error("no descriptor limit to try".to_owned())))
+}
+
+/// Connects more clients than a server with this limit can accept.
+pub(in crate::cases) fn use_up_descriptors(
+    fixture: &mut Fixture,
+    limit: u64,
+) -> Result<Vec<ClientIndex>, Stop> {
+    let role = "client beyond the limit";
+    (0..limit + BEYOND).map(|_| fixture.connect_without_waiting(role)).collect()
+}

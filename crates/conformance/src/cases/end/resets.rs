@@ -1,0 +1,89 @@
+//! END-3: a reset ends that client and nothing else.
+
+use std::time::Duration;
+
+use crate::case::Case;
+use crate::client::ConnectOptions;
+use crate::fixture::{ClientIndex, Fixture, Flood};
+use crate::verdict::{Note, Outcome};
+
+pub(super) const CASES: &[Case] = &[
+    Case::must(
+        "end/reset-after-connect",
+        "END-3",
+        "two hundred clients that reset right after connecting end nothing but themselves",
+        reset_after_connect,
+    )
+    .quick(),
+    Case::must(
+        "end/reset-in-mid-frame",
+        "END-3",
+        "clients that reset in the middle of a frame end nothing but themselves",
+        reset_in_mid_frame,
+    ),
+    Case::must(
+        "end/reset-while-written-to",
+        "END-3",
+        "clients that reset while the server writes to them end nothing but themselves",
+        reset_while_written_to,
+    )
+    .quick(),
+];
+
+fn reset_after_connect(fixture: &mut Fixture) -> Outcome {
+    let stayers = fixture.join(2, "stayer")?;
+    for turn in 0..200 {
+        let client = fixture.connect("client that resets at once")?;
+        fixture.reset(client);
+        if turn % 20 == 0 {
+            fixture.deliver(&[(stayers[0], 30), (stayers[1], 30)], &stayers)?;
+        }
+    }
+    newcomer_is_served(fixture, &stayers)
+}
+
+/// Those who stayed go on, and somebody new is served.
+fn newcomer_is_served(fixture: &mut Fixture, stayers: &[ClientIndex]) -> Outcome {
+    fixture.send_until_delivered(stayers[0], stayers, "a message after others were reset")?;
+    let newcomer = fixture.connect("newcomer")?;
+    fixture.await_served(newcomer, &[newcomer])?;
+    fixture.deliver(&[(stayers[0], 30), (newcomer, 30)], stayers)?;
+    Ok(Note::new())
+}
+
+fn reset_in_mid_frame(fixture: &mut Fixture) -> Outcome {
+    let stayers = fixture.join(2, "stayer")?;
+    for turn in 0..60usize {
+        let client = fixture.connect("client that resets in mid-frame")?;
+        let (_, frame) = fixture.frame_of_next(client, 200);
+        fixture.queue_bytes(client, &frame[..1 + turn * 3]);
+        fixture.flush()?;
+        if turn % 2 == 0 {
+            // Every other one only after the server has seen the part.
+            fixture.fence(stayers[0], &stayers, "a message beside an incomplete frame")?;
+        }
+        fixture.reset(client);
+        fixture.deliver(&[(stayers[1], 30)], &stayers)?;
+    }
+    fixture.check_violations()?;
+    newcomer_is_served(fixture, &stayers)
+}
+
+fn reset_while_written_to(fixture: &mut Fixture) -> Outcome {
+    let stayers = fixture.join(2, "stayer")?;
+    for turn in 0..20 {
+        let client = fixture.connect_with("client that does not read", ConnectOptions::STALLED)?;
+        let flood =
+            Flood { senders: vec![stayers[0]], steady: true, bytes: 96 * 1024, lengths: [250; 2] };
+        fixture.flood(&flood, Duration::from_millis(100))?;
+        if turn % 2 == 0 {
+            for _ in 0..50 {
+                fixture.send(stayers[0], 250);
+            }
+            fixture.flush()?;
+        }
+        fixture.reset(client);
+        fixture.send_until_delivered(stayers[0], &stayers, "a message after a client was reset")?;
+    }
+    newcomer_is_served(fixture, &stayers)
+}

@@ -1,0 +1,11 @@
+//! FRAME: messages on the wire.
+
+mod content;
+mod incomplete;
+mod segmentation;
+mod wholeness;
+
+use crate::case::Case;
+
+pub(super) const CASES: &[&[Case]] =
+    &[content::CASES, segmentation::CASES, wholeness::CASES, incomplete::CASES];

@@ -1,0 +1,99 @@
+//! LIFE-5: when descriptors run out.
+
+use std::time::{Duration, Instant};
+
+use crate::case::Case;
+use crate::cases::common::descriptors::{BEYOND, use_up_descriptors, with_few_descriptors};
+use crate::cases::common::output::nothing_but_the_line;
+use crate::context::CaseContext;
+use crate::fixture::{ClientIndex, Fixture};
+use crate::verdict::{Outcome, Stop};
+
+/// How often one looks whether somebody was let in.
+const LET_IN_LOOK: Duration = Duration::from_millis(50);
+
+pub(super) const CASES: &[Case] = &[Case::must_launching(
+    "scale/descriptors-run-out",
+    "LIFE-5",
+    "with too few descriptors for all who connect, those inside are served, and later newcomers too",
+    descriptors_run_out,
+)];
+
+fn descriptors_run_out(context: &mut CaseContext) -> Outcome {
+    with_few_descriptors(context, beyond_the_limit)
+}
+
+fn beyond_the_limit(fixture: &mut Fixture, limit: u64) -> Outcome {
+    let inside = fixture.join(8, "client from before")?;
+    beyond_once(fixture, limit, &inside)?;
+    let note = beyond_once(fixture, limit, &inside)?;
+    nothing_but_the_line(fixture)?;
+    Ok(note)
+}
+
+fn beyond_once(fixture: &mut Fixture, limit: u64, inside: &[ClientIndex]) -> Outcome {
+    let beyond = use_up_descriptors(fixture, limit)?;
+    // Many rounds of messages give the server time to run into its limit.
+    for turn in 0..20 {
+        let client = inside[turn % inside.len()];
+        let expected = "while descriptors are used up, those inside are served";
+        fixture.send_until_delivered(client, inside, expected)?;
+    }
+    let served: Vec<ClientIndex> = beyond
+        .iter()
+        .copied()
+        .filter(|&client| fixture.recorder.tally(client, inside[0]).received > 0)
+        .collect();
+    if served.len() == beyond.len() {
+        return Err(Stop::Inconclusive(format!(
+            "all {} clients were served: the limit of {limit} descriptors was not reached",
+            beyond.len() + inside.len()
+        )));
+    }
+    let waiting: Vec<ClientIndex> =
+        beyond.iter().copied().filter(|client| !served.contains(client)).collect();
+    // First those leave who were let in: of those who wait somebody gets in then.
+    for &client in &served {
+        fixture.close(client);
+    }
+    somebody_is_let_in(fixture, inside[0], &waiting)?;
+    // Then all others.
+    for client in waiting {
+        fixture.close(client);
+    }
+    fixture.pump_for(Duration::from_millis(100))?;
+    let newcomers = [fixture.connect("newcomer")?, fixture.connect("newcomer")?];
+    let everyone: Vec<ClientIndex> = inside.iter().copied().chain(newcomers).collect();
+    fixture.send_until_delivered(
+        inside[0],
+        &everyone,
+        "once descriptors are free, newcomers are served",
+    )?;
+    fixture.deliver(&[(newcomers[0], 30), (inside[0], 30)], &everyone)?;
+    newcomers.into_iter().for_each(|newcomer| fixture.close(newcomer));
+    Ok(format!("limit {limit}, {} of {} beyond it were let in", served.len(), limit + BEYOND))
+}
+
+/// Nobody new connects, so nothing but the free descriptors tells the server. Some
+/// runtimes keep nobody waiting: with a descriptor kept for that they accept who is
+/// beyond the limit and close at once.
+fn somebody_is_let_in(
+    fixture: &mut Fixture,
+    talker: ClientIndex,
+    waiting: &[ClientIndex],
+) -> Result<(), Stop> {
+    let started = Instant::now();
+    let let_in = |fixture: &Fixture| {
+        waiting.iter().any(|&client| fixture.recorder.tally(client, talker).received > 0)
+    };
+    let turned_away =
+        |fixture: &Fixture| waiting.iter().all(|&client| fixture.client(client).end().is_some());
+    while started.elapsed() < fixture.limits.patience() {
+        fixture.send_until_delivered(talker, &[talker], "a message once descriptors are free")?;
+        if fixture.pump_until(LET_IN_LOOK, |fixture| let_in(fixture) || turned_away(fixture))? {
+            return Ok(());
+        }
+    }
+    let expected = "a client that waited for a descriptor is let in once there are some";
+    Err(fixture.failure(waiting[0], expected, format!("none of {} was", waiting.len())))
+}
