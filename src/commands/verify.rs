@@ -16,9 +16,10 @@ use crate::output::{self, BAD, FAINT, GOOD, HEADING, paint};
 #[command(after_help = "Examples:\n  \
     zillions check ./server --save-history histories && zillions verify histories/*\n  \
     zillions verify crates/ordering/tests/histories/bad-total/*.history\n\n\
-    Exit codes: 0 every history keeps every rule, 1 one does not, 64 a file is no history.")]
+    Exit codes: 0 every history keeps every rule, 1 one does not, 64 a file is not a history,\n\
+    70 the checker itself failed.")]
 pub struct Arguments {
-    /// Histories, in the compact or in the readable form.
+    /// History files, such as 'zillions check --save-history' writes.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// For people or for programs.
@@ -57,7 +58,7 @@ struct JudgedRule {
 /// Judges the files.
 ///
 /// # Errors
-/// When a file is no history, or breaks a rule.
+/// When a file is not a history, or breaks a rule.
 pub fn run(arguments: &Arguments) -> Outcome {
     let histories =
         arguments.files.iter().map(|file| judge(file)).collect::<Result<Vec<_>, _>>()?;
@@ -82,8 +83,10 @@ fn judge(path: &Path) -> Result<Judged, Failure> {
         Failure::usage(format!("cannot read the history '{}': {error}", path.display()))
     })?;
     let history: History = load(file)
-        .map_err(|error| Failure::usage(format!("'{}' is no history: {error}", path.display())))?;
-    let verdicts = check(&history);
+        .map_err(|error| Failure::usage(format!("cannot load '{}': {error}", path.display())))?;
+    let verdicts = check(&history)
+        .confirmed(&history)
+        .map_err(|error| Failure::harness(format!("'{}': {error}", path.display())))?;
     let account = account(&history);
     let rules: Vec<JudgedRule> = Rule::ALL
         .into_iter()
@@ -124,7 +127,7 @@ fn human(judged: &Judged) -> String {
         let word = if rule.holds { paint(GOOD, "holds ") } else { paint(BAD, "broken") };
         text += &format!("  {word} {} {}\n", rule.clause, paint(FAINT, rule.rule));
     }
-    // What breaks one rule breaks the later ones: the first proof is enough.
+    // What breaks one rule breaks the next ones too: the first proof is enough.
     if let Some(explanation) = judged.rules.iter().find_map(|rule| rule.explanation.as_ref()) {
         text += &explanation.lines().map(|line| format!("    {line}\n")).collect::<String>();
     }

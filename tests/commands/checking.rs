@@ -106,7 +106,7 @@ fn wrong_input_is_a_usage_error_with_one_line() {
         (&["check", &script.name(), "--expect", &broken], "is no file of expectations"),
         (&["check", "--connect", "nowhere"], "'nowhere' is no address"),
         (&["verify", "./none.history"], "cannot read the history './none.history'"),
-        (&["verify", "./Cargo.toml"], "'./Cargo.toml' is no history: not a history (byte 0)"),
+        (&["verify", "./Cargo.toml"], "cannot load './Cargo.toml': not a history (byte 0)"),
     ] {
         let ended = run(ZILLIONS, arguments);
         assert_eq!(ended.code, 64, "{arguments:?}: {}", ended.stderr);

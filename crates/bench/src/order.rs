@@ -9,7 +9,10 @@ use zillions_report::record::OrderRecord;
 /// Whether the clients of `sample` agree on one order that also keeps cause before effect.
 ///
 /// The sample begins in mid-stream: what nobody in it received is left out, which changes no
-/// verdict, for whatever contradicts itself does so in what was received.
+/// verdict, because a contradiction is one in what was received.
+///
+/// # Panics
+/// When the ordering checker refutes its own counterexample.
 #[must_use]
 pub fn judge(sample: &Sample) -> OrderRecord {
     let received = sample.sightings.iter().filter(|sighting| sighting.received);
@@ -17,7 +20,12 @@ pub fn judge(sample: &Sample) -> OrderRecord {
     if deliveries == 0 {
         return OrderRecord::default();
     }
-    let verdicts = check(&history(sample));
+    let history = history(sample);
+    let verdicts = match check(&history).confirmed(&history) {
+        Ok(verdicts) => verdicts,
+        // A defect of the checker is not the server's failure.
+        Err(error) => panic!("{error}"),
+    };
     let violation = verdicts.broken().next().map_or_else(String::new, |found| {
         format!(
             "receivers contradict one another: {} ({}) is broken by {} observations",

@@ -3,10 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::chains::{Chains, NONE};
+use crate::chains::Chains;
 use crate::event::ConnectionId;
-use crate::history::History;
-use crate::log::Raw;
+use crate::history::{Entry, History, NONE};
 
 /// What became of messages that a receiver could expect.
 ///
@@ -181,14 +180,12 @@ impl<'c> Counter<'c> {
 
     /// Notes for each connection how much had been sent when it was made.
     fn follow(&mut self, history: &History) {
-        let mut raw_events = history.raw_events();
-        let mut event = 0;
-        while let Some(raw) = raw_events.next() {
-            match raw {
-                Raw::Connect { .. } => self.joined.push(Joined { event, sent: self.sent }),
-                Raw::Send { connection, short: None, .. } => {
-                    let sender = connection as usize;
-                    let vertex = self.chains.base[sender] + raw_events.sent(connection) - 1;
+        for (event, entry) in (0..).zip(history.entries()) {
+            match *entry {
+                Entry::Connect { .. } => self.joined.push(Joined { event, sent: self.sent }),
+                Entry::Send { message, short: None, .. } => {
+                    let sender = message.sender.at();
+                    let vertex = self.chains.base[sender] + message.sequence;
                     if vertex < self.maybe_from[sender] {
                         self.sent.sure += 1;
                     } else {
@@ -197,7 +194,6 @@ impl<'c> Counter<'c> {
                 }
                 _ => {}
             }
-            event += 1;
         }
     }
 

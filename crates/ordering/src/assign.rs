@@ -18,7 +18,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use crate::chains::{Chains, NONE, Receipts};
+use crate::chains::{Chains, Receipts};
+use crate::history::NONE;
 use crate::shorts::Origin;
 
 /// No assignment of a receiver's short messages to sent ones exists.

@@ -5,12 +5,8 @@
 //! chain is a slice of vertices. Receipts that break integrity are found while
 //! the chains are built, and set aside: they say nothing about order.
 
-use crate::history::History;
-use crate::log::Raw;
+use crate::history::{Entry, History, NONE};
 use crate::shorts::{ShortReceipt, ShortTable};
-
-/// "No vertex", "no event".
-pub(crate) const NONE: u32 = u32::MAX;
 
 /// The receivers' chains, one after the other.
 #[derive(Clone, Debug, Default)]
@@ -138,7 +134,7 @@ impl Chains {
         }
     }
 
-    /// Reads the log once and sorts its receipts by receiver.
+    /// Reads the history once and sorts its receipts by receiver.
     fn group(history: &History, findings: &mut Findings) -> Self {
         let connections = history.connections();
         let mut base = Vec::with_capacity(connections + 1);
@@ -170,15 +166,17 @@ impl Chains {
     }
 
     fn fill(&mut self, history: &History, next: &mut [u32], findings: &mut Findings) {
-        let mut raw_events = history.raw_events();
-        let mut event = 0;
-        while let Some(raw) = raw_events.next() {
-            match raw {
-                Raw::Receive { connection: receiver, sender, sequence, .. } => {
-                    let slot = &mut next[receiver as usize];
-                    let sent = raw_events.sent(sender);
+        // Messages sent before the event at hand, per sender.
+        let mut sent = vec![0; self.connections()];
+        for (event, entry) in (0..).zip(history.entries()) {
+            match *entry {
+                Entry::Receive { connection, message, .. } => {
+                    let (receiver, sender) = (connection.0, message.sender.0);
+                    let sent = sent.get(sender as usize).copied().unwrap_or_default();
+                    let sequence = message.sequence;
                     let vertex =
                         if sequence < sent { self.base[sender as usize] + sequence } else { NONE };
+                    let slot = &mut next[receiver as usize];
                     if vertex == NONE || self.shorts.is_short(vertex) {
                         let kind = IntegrityKind::Unsent { sender, sequence };
                         findings.integrity(IntegrityFinding { event, receiver, kind });
@@ -188,28 +186,29 @@ impl Chains {
                     self.receipts.event[*slot as usize] = event;
                     *slot += 1;
                 }
-                Raw::Send { connection: sender, short, .. } => {
-                    let vertex = self.base[sender as usize] + raw_events.sent(sender) - 1;
+                Entry::Send { message, short, .. } => {
+                    let sender = message.sender.0;
+                    let vertex = self.base[sender as usize] + message.sequence;
+                    sent[sender as usize] += 1;
                     self.sender[vertex as usize] = sender;
                     self.send_event[vertex as usize] = event;
                     if let Some(body) = short {
-                        self.shorts.send(body.index, vertex, sender);
+                        self.shorts.send(body, vertex, sender);
                     }
                 }
-                Raw::ReceiveShort { connection: receiver, body, .. } => {
-                    let slot = &mut next[receiver as usize];
-                    let place = self.shorts.receive(body.index);
+                Entry::ReceiveShort { connection, body, .. } => {
+                    let slot = &mut next[connection.at()];
+                    let place = self.shorts.receive(body);
                     self.receipts.vertex[*slot as usize] = self.vertices_of(place);
                     self.receipts.event[*slot as usize] = event;
                     *slot += 1;
                 }
-                Raw::ReceiveUnknown { connection: receiver, .. } => {
-                    let kind = IntegrityKind::Unknown;
+                Entry::ReceiveUnknown { connection, .. } => {
+                    let (receiver, kind) = (connection.0, IntegrityKind::Unknown);
                     findings.integrity(IntegrityFinding { event, receiver, kind });
                 }
-                Raw::Connect { .. } | Raw::MaybeFrom { .. } => {}
+                Entry::Connect { .. } | Entry::MaybeFrom { .. } => {}
             }
-            event += 1;
         }
         self.shorts.finish();
     }

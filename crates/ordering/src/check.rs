@@ -2,10 +2,14 @@
 
 use std::borrow::Cow;
 
-use crate::assign::{Unassignable, assign};
-use crate::chains::{Chains, FifoFinding, Receipts};
+use thiserror::Error;
+
+use crate::assign::assign;
+use crate::chains::{Chains, Receipts};
+use crate::confirm::{Refutation, confirm};
 use crate::counterexample::{Counterexample, Rule};
 use crate::evidence::Evidence;
+use crate::fifo::FifoBreak;
 use crate::graph::Graph;
 use crate::history::History;
 use crate::search::{Hop, shortest_broken_prefix, shortest_cycle};
@@ -48,6 +52,33 @@ impl Verdicts {
     pub fn broken(&self) -> impl Iterator<Item = &Counterexample> {
         Rule::ALL.into_iter().filter_map(|rule| self.of(rule).as_ref().err())
     }
+
+    /// The verdicts on `history`, with every counterexample [confirmed](confirm()):
+    /// what accuses a server is proven by two independent means.
+    ///
+    /// # Errors
+    /// When one cannot be confirmed, which is a defect of this crate.
+    pub fn confirmed(self, history: &History) -> Result<Self, Unconfirmed> {
+        for counterexample in self.broken() {
+            confirm(history, counterexample)
+                .map_err(|refutation| Unconfirmed { rule: counterexample.rule, refutation })?;
+        }
+        Ok(self)
+    }
+}
+
+/// The checker contradicts itself about a history: its verdicts are worth nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "internal error of the ordering checker: its counterexample to {} is refuted: {refutation}; \
+     please report it with the history",
+    rule.clause()
+)]
+pub struct Unconfirmed {
+    /// The rule that it said was broken.
+    pub rule: Rule,
+    /// What is wrong with its proof.
+    pub refutation: Refutation,
 }
 
 /// Judges a history, in time linear in its events if it keeps the rules and
@@ -81,32 +112,6 @@ pub fn check(history: &History) -> Verdicts {
         fifo: judge(Rule::Fifo, None),
         total: judge(Rule::Total, total_prefix),
         causal: judge(Rule::Causal, causal_prefix),
-    }
-}
-
-/// The first break of FIFO.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FifoBreak {
-    /// The fewest events that break it.
-    pub(crate) prefix: u32,
-    pub(crate) kind: FifoBreakKind,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum FifoBreakKind {
-    Overtaken(FifoFinding),
-    Short(Unassignable),
-}
-
-impl FifoBreak {
-    fn first(chains: &Chains, found: Option<FifoFinding>) -> Option<Self> {
-        let limit = found.map_or(chains.events, |found| found.event);
-        if chains.shorts.any_received() && assign(chains, limit).is_err() {
-            let prefix = shortest_broken_prefix(limit, |prefix| assign(chains, prefix).is_err());
-            let unassignable = assign(chains, prefix).err()?;
-            return Some(Self { prefix, kind: FifoBreakKind::Short(unassignable) });
-        }
-        found.map(|found| Self { prefix: found.event + 1, kind: FifoBreakKind::Overtaken(found) })
     }
 }
 

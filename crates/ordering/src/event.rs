@@ -1,5 +1,4 @@
-//! The words of a history: who, which message, where in a stream, and what
-//! happened.
+//! Connections, messages, positions in a stream, and the events of a history.
 
 use std::fmt;
 
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct ConnectionId(pub(crate) u32);
 
 impl ConnectionId {
-    /// The connection with this number. Whether it exists, a history decides.
+    /// The connection with this number, whether or not a history has one.
     pub fn from_index(index: u32) -> Self {
         Self(index)
     }
@@ -49,18 +48,17 @@ impl fmt::Display for MessageId {
     }
 }
 
-/// Where and when a frame stood in the stream of one connection.
+/// Where a frame began in the stream that one connection received, and when it
+/// was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StreamPosition {
-    /// Bytes of the connection's stream (the received one for a delivery, the
-    /// sent one for a send) before the frame's header.
+    /// Bytes of the stream before the frame's header.
     pub offset: u64,
     /// Nanoseconds since a moment that the recorder chose.
     pub time_ns: u64,
 }
 
-/// One entry of a history. Entries stand in the order in which they were
-/// observed.
+/// One event of a history. Events are in the order in which they were observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'h> {
     /// A connection, known to be accepted by the server from here on.
@@ -78,8 +76,6 @@ pub enum Event<'h> {
         short: Option<&'h [u8]>,
         /// Whether it may never have left (written just before a reset).
         maybe: bool,
-        /// Where it stands in the sender's stream, if recorded.
-        position: Option<StreamPosition>,
     },
     /// This message and all later ones of its sender may never have left.
     MaybeFrom {
@@ -92,7 +88,7 @@ pub enum Event<'h> {
         connection: ConnectionId,
         /// The id it carries, whether or not such a message was sent.
         message: MessageId,
-        /// Where it stands in the receiver's stream.
+        /// Where it began in the receiver's stream.
         position: StreamPosition,
     },
     /// A frame arrived that is too short to carry an id.
@@ -101,14 +97,14 @@ pub enum Event<'h> {
         connection: ConnectionId,
         /// Its whole body.
         body: &'h [u8],
-        /// Where it stands in the receiver's stream.
+        /// Where it began in the receiver's stream.
         position: StreamPosition,
     },
-    /// A frame arrived that is no message anybody sent.
+    /// A frame arrived that is not a message that was sent.
     ReceiveUnknown {
         /// Who received it.
         connection: ConnectionId,
-        /// Where it stands in the receiver's stream.
+        /// Where it began in the receiver's stream.
         position: StreamPosition,
         /// What is wrong with it, for the reader of the report.
         detail: &'h str,

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::assign::Unassignable;
 use crate::chains::{Chains, IntegrityFinding, IntegrityKind};
-use crate::check::{FifoBreak, FifoBreakKind};
 use crate::counterexample::{Claim, Class, Counterexample, Order, Rule, Sighting};
-use crate::event::{ConnectionId, MessageId, StreamPosition};
+use crate::event::{ConnectionId, Event, MessageId, StreamPosition};
+use crate::fifo::{FifoBreak, FifoBreakKind};
 use crate::history::History;
-use crate::log::Raw;
 use crate::search::Hop;
 use crate::shorts::Origin;
 
@@ -209,23 +208,19 @@ impl Evidence<'_> {
         Some(event.into())
     }
 
-    fn raw(&self, event: u32) -> Option<Raw<'_>> {
-        self.history.raw_events().nth(event as usize)
-    }
-
+    /// Where a received frame began; `None` for a message that was sent.
     fn position(&self, event: u32) -> Option<StreamPosition> {
-        match self.raw(event)? {
-            Raw::Send { position, .. } => position,
-            Raw::Receive { position, .. }
-            | Raw::ReceiveShort { position, .. }
-            | Raw::ReceiveUnknown { position, .. } => Some(position),
-            Raw::Connect { .. } | Raw::MaybeFrom { .. } => None,
+        match self.history.event(event.into())? {
+            Event::Receive { position, .. }
+            | Event::ReceiveAnonymous { position, .. }
+            | Event::ReceiveUnknown { position, .. } => Some(position),
+            Event::Connect { .. } | Event::Send { .. } | Event::MaybeFrom { .. } => None,
         }
     }
 
     fn detail(&self, event: u32) -> String {
-        match self.raw(event) {
-            Some(Raw::ReceiveUnknown { detail, .. }) => String::from_utf8_lossy(detail).into(),
+        match self.history.event(event.into()) {
+            Some(Event::ReceiveUnknown { detail, .. }) => detail.to_owned(),
             _ => String::new(),
         }
     }

@@ -1,38 +1,43 @@
-//! History files, and the one function that loads either form.
+//! History files: one line per event.
 //!
-//! # The compact form
+//! ```text
+//! zillions-history 1
+//! connect a               a connection, by name
+//! connect #1              a connection without a name: its number
+//! send a 0                the message with this sequence, which is always the next
+//! short a 1 "\x00"        a short message and its body
+//! maybe a 2               a message that may never leave (or: maybe-short)
+//! maybe-from a1           this message and those after it may never have left
+//! recv #1 a0 @0 t=900     the frame at this offset, at this time in nanoseconds
+//! recv-short #1 "\x00" @9
+//! recv-unknown #1 "cut in the middle" @11
+//! end events=9            the number of events, which may be omitted
+//! ```
 //!
-//! All numbers are little-endian.
-//!
-//! | part | bytes |
-//! | --- | --- |
-//! | signature | 8: `89 5a 48 49 53 0d 0a 1a` |
-//! | version | 4: the number 1 |
-//! | any number of blocks | 4: bytes of the payload, at least 1; 4: CRC-32 (IEEE) of the payload; the payload |
-//! | end | 4: the number 0; 4: CRC-32 of the next 8 bytes; 8: number of events |
-//!
-//! A payload is a sequence of whole events; their form stands in `log.rs`.
-//! Nothing may follow the end. A file is written and read in one pass.
-//!
-//! # The text form
-//!
-//! For small histories written by hand: see [`save_text`].
+//! Words after `#` at the start of a line or after a space are a comment, unless
+//! a digit follows. An offset or a time that is omitted is the last one of that
+//! stream or of the history. Between quotes, `\"`, `\'`, `\\`, `\n`, `\r`, `\t` and
+//! `\xNN` are bytes. Without its last line, a file is truncated.
 
-use std::io::{self, BufReader, Read, Write};
+mod words;
+
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 use thiserror::Error;
 
-use crate::event::{ConnectionId, Event, MessageId};
-use crate::history::{BLOCK_BYTES, History, RecordError};
-use crate::log::{Cursor, EVENT_BYTES_MAX, Raw, State};
-use crate::text;
+use self::words::{Word, Words, Wrong, words};
+use crate::event::{ConnectionId, Event, MessageId, StreamPosition};
+use crate::history::{DETAIL_BYTES_MAX, History};
 
-/// The version of both forms that this crate writes and reads.
+/// The version of the form that this crate writes and reads.
 pub const HISTORY_VERSION: u32 = 1;
 
-/// The first byte is no text, and a newline translation damages the rest.
-const SIGNATURE: [u8; 8] = *b"\x89ZHIS\r\n\x1a";
-const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + EVENT_BYTES_MAX;
+/// The first line that is neither empty nor a comment.
+const HEADER: &str = "zillions-history 1";
+const HEADER_WORD: &str = "zillions-history";
+
+/// Bytes of the longest line; four for each byte of a detail, and the rest.
+const LINE_BYTES_MAX: usize = 4 * DETAIL_BYTES_MAX + 1024;
 
 /// Why a history cannot be loaded, and where in the file.
 #[derive(Debug, Error)]
@@ -45,14 +50,10 @@ pub enum LoadError {
         /// What the reader reported.
         source: io::Error,
     },
-    /// The data is neither form of a history.
-    #[error(
-        "not a history (byte {offset}): it begins neither with the signature of a history file nor \
-         with the line `{header}`",
-        header = text::HEADER
-    )]
+    /// The file is something else.
+    #[error("not a history (byte {offset}): the first line must be `{HEADER}`")]
     NotAHistory {
-        /// Where the signature or the line was expected.
+        /// Where the first line was expected.
         offset: u64,
     },
     /// A later form of history.
@@ -60,28 +61,18 @@ pub enum LoadError {
         "a history of version {found} (byte {offset}): this program reads version {HISTORY_VERSION}"
     )]
     Version {
-        /// The version of the data.
+        /// The version of the file.
         found: String,
-        /// Where it stands.
+        /// Where it is.
         offset: u64,
     },
-    /// The data ends too early.
-    #[error("truncated history: it ends at byte {offset}, in the middle of {what}")]
+    /// The file ends too early.
+    #[error("truncated history: it ends at byte {offset}, without the line `end`")]
     Truncated {
         /// The number of bytes there are.
         offset: u64,
-        /// What is cut.
-        what: &'static str,
     },
-    /// The data is damaged.
-    #[error("corrupt history at byte {offset}: {what}")]
-    Corrupt {
-        /// Where the damage shows.
-        offset: u64,
-        /// What is wrong.
-        what: String,
-    },
-    /// A line of the text form is wrong.
+    /// A line is wrong.
     #[error("line {line} of the history (byte {offset}): {what}")]
     Line {
         /// The line, from 1.
@@ -93,225 +84,338 @@ pub enum LoadError {
     },
 }
 
-/// Writes a history in the compact form.
-pub fn save(history: &History, mut writer: impl Write) -> io::Result<()> {
-    writer.write_all(&SIGNATURE)?;
-    writer.write_all(&HISTORY_VERSION.to_le_bytes())?;
-    for block in history.blocks() {
-        // A block ends soon after `BLOCK_BYTES`, so its length fits.
-        writer.write_all(&(block.len() as u32).to_le_bytes())?;
-        writer.write_all(&crc32fast::hash(block).to_le_bytes())?;
-        writer.write_all(block)?;
-    }
-    let events = history.event_count().to_le_bytes();
-    writer.write_all(&0u32.to_le_bytes())?;
-    writer.write_all(&crc32fast::hash(&events).to_le_bytes())?;
-    writer.write_all(&events)?;
-    writer.flush()
-}
-
-/// Writes a history in the text form, which [`load`] reads as well. `comment`
-/// goes in front, each line after a `#`.
+/// Writes a history. `comment` follows the first line, each of its lines after a `#`.
 ///
-/// ```text
-/// zillions-history 1
-/// connect a               a connection, by name
-/// connect #1              a connection without a name: its number
-/// send a 0 @0 t=5         the message with this sequence, which is always the next
-/// short a 1 "\x00" @9     a short message and its body
-/// maybe a 2               a message that may never leave (or: maybe-short)
-/// maybe-from a1           this message and those after it may never have left
-/// recv #1 a0 @0 t=900     the frame at this offset, at this time in nanoseconds
-/// recv-short #1 "\x00" @9
-/// recv-unknown #1 "cut in the middle" @11
-/// ```
-///
-/// Words after `#` at the start of a line or after a space are a comment, unless
-/// a digit follows. An offset or a time that is left out is the last one of
-/// that stream or of the history; a send may have none at all. Between quotes,
-/// `\"`, `\'`, `\\`, `\n`, `\r`, `\t` and `\xNN` stand for bytes.
-pub fn save_text(history: &History, comment: &str, writer: impl Write) -> io::Result<()> {
-    text::save(history, comment, writer)
+/// # Errors
+/// Those of the writer.
+pub fn save(history: &History, comment: &str, mut out: impl Write) -> io::Result<()> {
+    writeln!(out, "{HEADER}")?;
+    for line in comment.lines() {
+        writeln!(out, "# {line}")?;
+    }
+    let mut connections = 0;
+    for event in history.events() {
+        connections += u32::from(matches!(event, Event::Connect { .. }));
+        save_event(history, connections, event, &mut out)?;
+    }
+    writeln!(out, "end events={}", history.event_count())?;
+    out.flush()
 }
 
-/// Reads a history in either form.
-pub fn load(mut reader: impl Read) -> Result<History, LoadError> {
-    let mut signature = Vec::with_capacity(SIGNATURE.len());
-    reader
-        .by_ref()
-        .take(SIGNATURE.len() as u64)
-        .read_to_end(&mut signature)
-        .map_err(|source| LoadError::Read { offset: 0, source })?;
-    if signature == SIGNATURE {
-        let mut file = Compact { reader, offset: SIGNATURE.len() as u64 };
-        return file.load();
-    }
-    if signature.first() == SIGNATURE.first() {
-        let offset = signature.iter().zip(SIGNATURE).take_while(|(a, b)| **a == *b).count() as u64;
-        return Err(if signature.len() as u64 == offset {
-            LoadError::Truncated { offset, what: "the signature" }
-        } else {
-            LoadError::Corrupt { offset, what: "the signature is damaged".into() }
-        });
-    }
-    text::load(BufReader::new(signature.chain(reader)))
-}
-
-struct Compact<R> {
-    reader: R,
-    /// Bytes read so far.
-    offset: u64,
-}
-
-impl<R: Read> Compact<R> {
-    fn load(&mut self) -> Result<History, LoadError> {
-        let at = self.offset;
-        let version = u32::from_le_bytes(self.take("the version")?);
-        if version != HISTORY_VERSION {
-            return Err(LoadError::Version { found: version.to_string(), offset: at });
+/// Writes one event. Connections from number `connections` on are not recorded
+/// yet, so they have no names.
+fn save_event(
+    history: &History,
+    connections: u32,
+    event: Event<'_>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let known = |connection: ConnectionId| {
+        history.name(connection).filter(|_| connection.index() < connections)
+    };
+    let name = |connection: ConnectionId| match known(connection) {
+        Some(name) => name.to_owned(),
+        None => connection.to_string(),
+    };
+    let id = |message: MessageId| match known(message.sender) {
+        Some(name) => format!("{name}{}", message.sequence),
+        None => message.to_string(),
+    };
+    let position_seen = match event {
+        Event::Connect { connection, .. } => {
+            write!(out, "connect {}", name(connection))?;
+            None
         }
-        let mut history = History::new();
-        let mut state = State::default();
-        let mut block = Vec::new();
-        loop {
-            let at = self.offset;
-            let bytes = u32::from_le_bytes(self.take("a block")?) as usize;
-            let checksum = u32::from_le_bytes(self.take("a block")?);
-            if bytes == 0 {
-                self.end(checksum, &history)?;
-                return Ok(history);
+        Event::Send { message, short, maybe } => {
+            let word = match (short.is_some(), maybe) {
+                (false, false) => "send",
+                (false, true) => "maybe",
+                (true, false) => "short",
+                (true, true) => "maybe-short",
+            };
+            write!(out, "{word} {} {}", name(message.sender), message.sequence)?;
+            if let Some(body) = short {
+                write!(out, " \"{}\"", body.escape_ascii())?;
             }
-            if bytes > BLOCK_BYTES_MAX {
-                let what = format!("a block of {bytes} bytes; the most is {BLOCK_BYTES_MAX}");
-                return Err(LoadError::Corrupt { offset: at, what });
-            }
-            block.resize(bytes, 0);
-            let start = self.offset;
-            self.fill(&mut block, "a block")?;
-            if crc32fast::hash(&block) != checksum {
-                let what = "the block does not have its checksum".into();
-                return Err(LoadError::Corrupt { offset: start, what });
-            }
-            record_block(&block, start, &mut state, &mut history)?;
+            None
         }
-    }
-
-    fn end(&mut self, checksum: u32, history: &History) -> Result<(), LoadError> {
-        let at = self.offset;
-        let events: [u8; 8] = self.take("the end mark")?;
-        let corrupt = |offset, what: &str| Err(LoadError::Corrupt { offset, what: what.into() });
-        if crc32fast::hash(&events) != checksum {
-            return corrupt(at, "the end mark does not have its checksum");
+        Event::MaybeFrom { message } => {
+            write!(out, "maybe-from {}", id(message))?;
+            None
         }
-        if u64::from_le_bytes(events) != history.event_count() {
-            return corrupt(at, "the number of events is not the one in the end mark");
+        Event::Receive { connection, message, position } => {
+            write!(out, "recv {} {}", name(connection), id(message))?;
+            Some(position)
         }
-        let at = self.offset;
-        let mut more = Vec::new();
-        match self.reader.by_ref().take(1).read_to_end(&mut more) {
-            Err(source) => Err(LoadError::Read { offset: at, source }),
-            Ok(0) => Ok(()),
-            Ok(_) => corrupt(at, "something follows the end mark"),
+        Event::ReceiveAnonymous { connection, body, position } => {
+            write!(out, "recv-short {} \"{}\"", name(connection), body.escape_ascii())?;
+            Some(position)
         }
-    }
-
-    fn take<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], LoadError> {
-        let mut bytes = [0; N];
-        self.fill(&mut bytes, what)?;
-        Ok(bytes)
-    }
-
-    fn fill(&mut self, bytes: &mut [u8], what: &'static str) -> Result<(), LoadError> {
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match self.reader.read(&mut bytes[filled..]) {
-                Ok(0) => return Err(LoadError::Truncated { offset: self.offset, what }),
-                Ok(count) => {
-                    filled += count;
-                    self.offset += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(LoadError::Read { offset: self.offset, source }),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Records the events of one block, which begins at `start` in the file.
-fn record_block(
-    block: &[u8],
-    start: u64,
-    state: &mut State,
-    history: &mut History,
-) -> Result<(), LoadError> {
-    let mut cursor = Cursor::new(block);
-    while !cursor.is_at_end() {
-        let at = start + cursor.at as u64;
-        let raw = state.decode(&mut cursor).map_err(|malformed| LoadError::Corrupt {
-            offset: start + malformed.at as u64,
-            what: malformed.what.into(),
-        })?;
-        record(raw, state, history).map_err(|what| LoadError::Corrupt { offset: at, what })?;
-    }
-    Ok(())
-}
-
-/// Records one event that was just decoded with `state`.
-fn record(raw: Raw<'_>, state: &State, history: &mut History) -> Result<(), String> {
-    let in_words = |error: RecordError| error.to_string();
-    let utf8 = |bytes| std::str::from_utf8(bytes).map_err(|_| "text that is not UTF-8".to_owned());
-    let connection = |index: u32| ConnectionId(index);
-    let recorded = match raw {
-        Raw::Connect { name } => {
-            let name = if name.is_empty() { None } else { Some(utf8(name)?) };
-            let connection = ConnectionId(history.connections() as u32);
-            history.record(Event::Connect { connection, name })
-        }
-        Raw::Send { connection: sender, short, maybe, position } => {
-            let sequence = state.sent(sender) - 1;
-            let message = MessageId { sender: connection(sender), sequence };
-            match short {
-                None => history.record(Event::Send { message, short: None, maybe, position }),
-                Some(body) => with_body(body, history, |history, body| {
-                    history.record(Event::Send { message, short: Some(body), maybe, position })
-                })?,
-            }
-        }
-        Raw::MaybeFrom { connection: sender, sequence } => {
-            let message = MessageId { sender: connection(sender), sequence };
-            history.record(Event::MaybeFrom { message })
-        }
-        Raw::Receive { connection: receiver, sender, sequence, position } => {
-            let message = MessageId { sender: connection(sender), sequence };
-            history.record(Event::Receive { connection: connection(receiver), message, position })
-        }
-        Raw::ReceiveShort { connection: receiver, body, position } => {
-            with_body(body, history, |history, body| {
-                let connection = connection(receiver);
-                history.record(Event::ReceiveAnonymous { connection, body, position })
-            })?
-        }
-        Raw::ReceiveUnknown { connection: receiver, position, detail } => {
-            let (connection, detail) = (connection(receiver), utf8(detail)?);
-            history.record(Event::ReceiveUnknown { connection, position, detail })
+        Event::ReceiveUnknown { connection, position, detail } => {
+            let detail = detail.as_bytes().escape_ascii();
+            write!(out, "recv-unknown {} \"{detail}\"", name(connection))?;
+            Some(position)
         }
     };
-    recorded.map_err(in_words)
+    match position_seen {
+        Some(position) => writeln!(out, " @{} t={}", position.offset, position.time_ns),
+        None => writeln!(out),
+    }
 }
 
-/// Looks up a body that the history may hold already.
-fn with_body<T>(
-    body: crate::log::BodyRef<'_>,
-    history: &mut History,
-    record: impl FnOnce(&mut History, &[u8]) -> T,
-) -> Result<T, String> {
-    match body.new {
-        Some(bytes) if history.has_body(bytes) => Err("a body is listed twice".to_owned()),
-        Some(bytes) => Ok(record(history, bytes)),
-        None => {
-            let bytes = history.shared_body(body.index);
-            Ok(record(history, &bytes))
+/// Reads a history.
+///
+/// # Errors
+/// When the reader fails, or the data is not a whole history.
+pub fn load(reader: impl Read) -> Result<History, LoadError> {
+    let mut reader = BufReader::new(reader);
+    let mut parser = Parser::default();
+    let mut bytes = Vec::new();
+    let mut offset = 0;
+    for line in 1.. {
+        bytes.clear();
+        let max = LINE_BYTES_MAX as u64 + 1;
+        if let Err(source) = reader.by_ref().take(max).read_until(b'\n', &mut bytes) {
+            // What was read before the reader failed is in `bytes`.
+            return Err(LoadError::Read { offset: offset + bytes.len() as u64, source });
+        }
+        if bytes.is_empty() {
+            break;
+        }
+        parser.line(&bytes, line, offset)?;
+        offset += bytes.len() as u64;
+    }
+    match parser.stage {
+        Stage::Header => Err(LoadError::NotAHistory { offset }),
+        Stage::Events => Err(LoadError::Truncated { offset }),
+        Stage::End => Ok(parser.history),
+    }
+}
+
+#[derive(Default)]
+struct Parser {
+    history: History,
+    stage: Stage,
+    /// Per connection, the last offset in its received stream.
+    offsets: Vec<u64>,
+    time_ns: u64,
+}
+
+/// What comes next.
+#[derive(Default, PartialEq)]
+enum Stage {
+    #[default]
+    Header,
+    Events,
+    /// Nothing.
+    End,
+}
+
+impl Parser {
+    /// Reads line number `line`, which begins at byte `offset` of the file.
+    fn line(&mut self, bytes: &[u8], line: u64, offset: u64) -> Result<(), LoadError> {
+        if self.stage == Stage::Header {
+            return self.header(bytes, offset);
+        }
+        let end = offset + bytes.len() as u64;
+        // The last line of a file that was cut can be anything.
+        let is_cut = !bytes.ends_with(b"\n") && bytes.len() <= LINE_BYTES_MAX;
+        let in_file = |(at, what)| match is_cut {
+            true => LoadError::Truncated { offset: end },
+            false => LoadError::Line { line, offset: offset + at as u64, what },
+        };
+        let text = text(bytes).map_err(in_file)?;
+        let words = words(text).map_err(in_file)?;
+        let Some((first, rest)) = words.split_first() else { return Ok(()) };
+        if self.stage == Stage::End {
+            let what = format!("unexpected `{}` after the line `end`", first.shown());
+            return Err(in_file((first.at, what)));
+        }
+        let mut rest = Words::new(rest, text.trim_end().len());
+        self.statement(first, &mut rest).map_err(in_file)?;
+        match self.stage {
+            Stage::End if is_cut => Err(LoadError::Truncated { offset: end }),
+            _ => Ok(()),
         }
     }
+
+    fn header(&mut self, bytes: &[u8], offset: u64) -> Result<(), LoadError> {
+        let in_file = |at: usize| offset + at as u64;
+        let refuse = |at| LoadError::NotAHistory { offset: in_file(at) };
+        let text = text(bytes).map_err(|_| refuse(0))?;
+        let words = words(text).map_err(|_| refuse(0))?;
+        match &words[..] {
+            [] => Ok(()),
+            [word, version] if word.text == HEADER_WORD => {
+                if version.text != HISTORY_VERSION.to_string() {
+                    let (found, offset) = (version.shown().to_string(), in_file(version.at));
+                    return Err(LoadError::Version { found, offset });
+                }
+                self.stage = Stage::Events;
+                Ok(())
+            }
+            [word, ..] => Err(refuse(word.at)),
+        }
+    }
+
+    fn statement(&mut self, word: &Word<'_>, line: &mut Words<'_>) -> Result<(), Wrong> {
+        match word.text {
+            "connect" => self.connect(word, line),
+            "send" => self.send(word, line, false, false),
+            "maybe" => self.send(word, line, false, true),
+            "short" => self.send(word, line, true, false),
+            "maybe-short" => self.send(word, line, true, true),
+            "maybe-from" => {
+                let message = self.message(line)?;
+                self.finish(word, line, Event::MaybeFrom { message })
+            }
+            "recv" => {
+                let connection = self.connection(line)?;
+                let message = self.message(line)?;
+                let position = self.received(connection, line)?;
+                self.finish(word, line, Event::Receive { connection, message, position })
+            }
+            "recv-short" => {
+                let connection = self.connection(line)?;
+                let body = line.quoted("the body")?;
+                let position = self.received(connection, line)?;
+                let event = Event::ReceiveAnonymous { connection, body: &body, position };
+                self.finish(word, line, event)
+            }
+            "recv-unknown" => {
+                let connection = self.connection(line)?;
+                let at = line.at();
+                let detail = String::from_utf8(line.quoted("what is wrong with the frame")?)
+                    .map_err(|_| (at, INVALID_UTF8.to_owned()))?;
+                let position = self.received(connection, line)?;
+                let event = Event::ReceiveUnknown { connection, position, detail: &detail };
+                self.finish(word, line, event)
+            }
+            "end" => self.end(word, line),
+            _ => Err((
+                word.at,
+                format!(
+                    "invalid event `{}`: expected connect, send, maybe, short, maybe-short, maybe-from, recv, \
+                     recv-short, recv-unknown or end",
+                    word.shown()
+                ),
+            )),
+        }
+    }
+
+    fn finish(&mut self, word: &Word<'_>, line: &Words<'_>, event: Event<'_>) -> Result<(), Wrong> {
+        line.end()?;
+        self.history.record(event).map_err(|error| (word.at, error.to_string()))
+    }
+
+    fn end(&mut self, word: &Word<'_>, line: &mut Words<'_>) -> Result<(), Wrong> {
+        let expected = line.number_after("events=")?;
+        line.end()?;
+        let events = self.history.event_count();
+        if expected.is_some_and(|expected| expected != events) {
+            return Err((word.at, format!("{events} events precede this line")));
+        }
+        self.stage = Stage::End;
+        Ok(())
+    }
+
+    fn connect(&mut self, word: &Word<'_>, line: &mut Words<'_>) -> Result<(), Wrong> {
+        let given = line.next("the connection's name")?;
+        let next = ConnectionId(self.history.connections() as u32);
+        let (connection, name) = match number_of_unnamed(given.text) {
+            Some(number) => (ConnectionId(number), None),
+            None => (next, Some(given.text)),
+        };
+        self.offsets.push(0);
+        self.finish(word, line, Event::Connect { connection, name })
+    }
+
+    fn send(
+        &mut self,
+        word: &Word<'_>,
+        line: &mut Words<'_>,
+        is_short: bool,
+        maybe: bool,
+    ) -> Result<(), Wrong> {
+        let sender = self.connection(line)?;
+        let sequence = line.next("the message's sequence")?;
+        let sequence = sequence
+            .text
+            .parse()
+            .map_err(|_| (sequence.at, format!("invalid sequence `{}`", sequence.shown())))?;
+        let body = if is_short { Some(line.quoted("the body")?) } else { None };
+        let message = MessageId { sender, sequence };
+        let event = Event::Send { message, short: body.as_deref(), maybe };
+        self.finish(word, line, event)
+    }
+
+    fn connection(&self, line: &mut Words<'_>) -> Result<ConnectionId, Wrong> {
+        let word = line.next("a connection")?;
+        self.find(word.text).ok_or_else(|| {
+            (
+                word.at,
+                format!("unknown connection `{}`: no `connect` line before names it", word.shown()),
+            )
+        })
+    }
+
+    fn find(&self, name: &str) -> Option<ConnectionId> {
+        match number_of_unnamed(name) {
+            Some(number) => {
+                let connection = ConnectionId(number);
+                let is_known = connection.at() < self.history.connections();
+                (is_known && self.history.name(connection).is_none()).then_some(connection)
+            }
+            None => self.history.connection(name),
+        }
+    }
+
+    fn message(&self, line: &mut Words<'_>) -> Result<MessageId, Wrong> {
+        let word = line.next("a message")?;
+        let wrong = || {
+            let what = format!("invalid message `{}`: write it as `a0` or `#3:0`", word.shown());
+            (word.at, what)
+        };
+        let (sender, sequence) = match word.text.split_once(':') {
+            Some((sender, sequence)) => (sender, sequence),
+            None => {
+                let name = word.text.trim_end_matches(|c: char| c.is_ascii_digit());
+                word.text.split_at(name.len())
+            }
+        };
+        let sequence = sequence.parse().map_err(|_| wrong())?;
+        // An id that names nobody can be received, in a broken history.
+        let sender = match number_of_unnamed(sender) {
+            Some(number) if self.history.name(ConnectionId(number)).is_none() => {
+                ConnectionId(number)
+            }
+            _ => self.find(sender).ok_or_else(wrong)?,
+        };
+        Ok(MessageId { sender, sequence })
+    }
+
+    fn received(
+        &mut self,
+        connection: ConnectionId,
+        line: &mut Words<'_>,
+    ) -> Result<StreamPosition, Wrong> {
+        let last = &mut self.offsets[connection.at()];
+        *last = line.number_after("@")?.unwrap_or(*last);
+        self.time_ns = line.number_after("t=")?.unwrap_or(self.time_ns);
+        Ok(StreamPosition { offset: *last, time_ns: self.time_ns })
+    }
+}
+
+const INVALID_UTF8: &str = "invalid UTF-8";
+
+fn text(bytes: &[u8]) -> Result<&str, Wrong> {
+    if bytes.len() > LINE_BYTES_MAX {
+        return Err((0, format!("a line of more than {LINE_BYTES_MAX} bytes")));
+    }
+    std::str::from_utf8(bytes).map_err(|error| (error.valid_up_to(), INVALID_UTF8.to_owned()))
+}
+
+/// The number in `#3`.
+fn number_of_unnamed(word: &str) -> Option<u32> {
+    word.strip_prefix('#')?.parse().ok()
 }

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::chains::{Chains, NONE, Receipts};
+use crate::chains::{Chains, Receipts};
+use crate::history::NONE;
 
 /// The first `prefix` events of a history, as a graph on its messages.
 ///

@@ -6,17 +6,33 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::event::{ConnectionId, Event, MessageId, StreamPosition};
-use crate::events::{Events, RawEvents};
-use crate::log::{
-    BODY_BYTES_MAX, BodyRef, DETAIL_BYTES_MAX, EVENT_BYTES_MAX, NAME_BYTES_MAX, Raw, State,
-};
 
 /// The most events one history can hold; events are numbered in 32 bits.
 pub const EVENTS_MAX: u64 = u32::MAX as u64 - 1;
+/// Bytes of the longest body: a frame's length is one byte.
+pub const BODY_BYTES_MAX: usize = 255;
+/// Bytes of the longest name of a connection.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a detail that are kept; the rest is cut off.
+pub const DETAIL_BYTES_MAX: usize = 1024;
 
-/// Bytes of one block of the log. Blocks are filled up and never moved, so
-/// that a growing history is not copied.
-pub(crate) const BLOCK_BYTES: usize = 256 * 1024;
+/// No event, no message, no connection: an index that none has.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// An event as a history keeps it and the checker reads it: bodies and details
+/// are indices.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entry {
+    Connect { connection: ConnectionId },
+    Send { message: MessageId, short: Option<u32>, maybe: bool },
+    MaybeFrom { message: MessageId },
+    Receive { connection: ConnectionId, message: MessageId, position: StreamPosition },
+    ReceiveShort { connection: ConnectionId, body: u32, position: StreamPosition },
+    ReceiveUnknown { connection: ConnectionId, detail: u32, position: StreamPosition },
+}
+
+// A history of ten million deliveries is to fit in the memory of a small machine.
+const _: () = assert!(size_of::<Entry>() == 32);
 
 /// Why an event cannot be part of a history.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -49,10 +65,10 @@ pub enum RecordError {
         /// Bytes of the body.
         bytes: usize,
     },
-    /// A name that the text form could not tell from a message.
+    /// A name that a history file could not tell from a message.
     #[error(
-        "`{}` is no name of a connection: it takes letters, digits, `-` and `_`, begins and ends \
-         with a letter, and has at most {NAME_BYTES_MAX} bytes",
+        "invalid name of a connection `{}`: use letters, digits, `-` and `_`, begin and end with a \
+         letter, and at most {NAME_BYTES_MAX} bytes",
         .0.escape_debug()
     )]
     BadName(String),
@@ -71,7 +87,7 @@ pub enum RecordError {
 /// Then a message that is received before it was sent was invented by the
 /// server. Nothing is checked here; see [`check`](crate::check()).
 ///
-/// Memory: about eight bytes per delivery of a steady run.
+/// Memory: 32 bytes per event, and what short messages, names and details take.
 ///
 /// # Panics
 ///
@@ -80,9 +96,9 @@ pub enum RecordError {
 /// these as errors.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    blocks: Vec<Vec<u8>>,
-    state: State,
-    events: u64,
+    entries: Vec<Entry>,
+    /// Messages sent, per connection.
+    sent: Vec<u32>,
     messages: u64,
     deliveries: u64,
     /// Frames received, per connection: the length of each receiver's chain.
@@ -93,6 +109,7 @@ pub struct History {
     name_index: HashMap<Arc<str>, ConnectionId>,
     bodies: Vec<Arc<[u8]>>,
     body_index: HashMap<Arc<[u8]>, u32>,
+    details: Vec<Box<str>>,
 }
 
 impl History {
@@ -119,25 +136,20 @@ impl History {
 
     /// The connection sends its next message, one that carries its id.
     pub fn send(&mut self, sender: ConnectionId) -> MessageId {
-        self.send_event(sender, None, false, None)
-    }
-
-    /// Like [`send`](Self::send), with the frame's place in the sender's stream.
-    pub fn send_at(&mut self, sender: ConnectionId, position: StreamPosition) -> MessageId {
-        self.send_event(sender, None, false, Some(position))
+        self.send_event(sender, None, false)
     }
 
     /// The connection sends its next message, which may never leave, since a
     /// reset follows. It may be received; nobody has to. The same is true of
     /// all messages that the connection sends after it.
     pub fn send_maybe(&mut self, sender: ConnectionId) -> MessageId {
-        self.send_event(sender, None, true, None)
+        self.send_event(sender, None, true)
     }
 
     /// The connection sends its next message, one too short to carry an id.
     /// It takes a sequence like any other.
     pub fn send_anonymous(&mut self, sender: ConnectionId, body: &[u8]) -> MessageId {
-        self.send_event(sender, Some(body), false, None)
+        self.send_event(sender, Some(body), false)
     }
 
     /// A reset cut the sender off: whether this message and the sender's later
@@ -182,61 +194,52 @@ impl History {
 
     /// Adds any event, and checks that it can stand here.
     pub fn record(&mut self, event: Event<'_>) -> Result<(), RecordError> {
-        if self.events >= EVENTS_MAX {
+        if self.event_count() >= EVENTS_MAX {
             return Err(RecordError::Full);
         }
-        match event {
-            Event::Connect { connection, name } => self.record_connect(connection, name),
-            Event::Send { message, short, maybe, position } => {
-                self.record_send(message, short, maybe, position)
-            }
+        let entry = match event {
+            Event::Connect { connection, name } => self.record_connect(connection, name)?,
+            Event::Send { message, short, maybe } => self.record_send(message, short, maybe)?,
             Event::MaybeFrom { message } => {
                 self.known(message.sender)?;
                 if message.sequence >= self.sent(message.sender) {
                     return Err(RecordError::NotSent(message));
                 }
-                let MessageId { sender, sequence } = message;
-                self.append(&Raw::MaybeFrom { connection: sender.0, sequence });
                 self.doubt(message);
-                Ok(())
+                Entry::MaybeFrom { message }
             }
             Event::Receive { connection, message, position } => {
                 self.known(connection)?;
-                self.append(&Raw::Receive {
-                    connection: connection.0,
-                    sender: message.sender.0,
-                    sequence: message.sequence,
-                    position,
-                });
                 self.count_delivery(connection);
-                Ok(())
+                Entry::Receive { connection, message, position }
             }
             Event::ReceiveAnonymous { connection, body, position } => {
                 self.known(connection)?;
-                let (index, is_new) = self.intern(body)?;
-                let body = BodyRef { index, new: is_new.then_some(body) };
-                self.append(&Raw::ReceiveShort { connection: connection.0, body, position });
+                let body = self.intern(body)?;
                 self.count_delivery(connection);
-                Ok(())
+                Entry::ReceiveShort { connection, body, position }
             }
             Event::ReceiveUnknown { connection, position, detail } => {
                 self.known(connection)?;
-                let detail = cut(detail).as_bytes();
-                self.append(&Raw::ReceiveUnknown { connection: connection.0, position, detail });
+                // At most one detail per event, so the number fits.
+                let index = self.details.len() as u32;
+                self.details.push(cut(detail).into());
                 self.deliveries += 1;
-                Ok(())
+                Entry::ReceiveUnknown { connection, detail: index, position }
             }
-        }
+        };
+        self.entries.push(entry);
+        Ok(())
     }
 
     /// How many connections were recorded.
     pub fn connections(&self) -> usize {
-        self.state.connections()
+        self.sent.len()
     }
 
-    /// How many messages the connection has sent so far.
+    /// How many messages the connection has sent so far; 0 for one that does not exist.
     pub fn sent(&self, sender: ConnectionId) -> u32 {
-        self.state.sent(sender.0)
+        self.sent.get(sender.at()).copied().unwrap_or_default()
     }
 
     /// How many messages were sent, all connections together.
@@ -261,25 +264,44 @@ impl History {
 
     /// The number of events, and with that the index of the next one.
     pub fn event_count(&self) -> u64 {
-        self.events
-    }
-
-    /// Bytes that the events take in memory.
-    pub fn event_bytes(&self) -> usize {
-        self.blocks.iter().map(Vec::len).sum()
+        self.entries.len() as u64
     }
 
     /// All events, in order.
-    pub fn events(&self) -> Events<'_> {
-        Events::new(self)
+    pub fn events(&self) -> impl Iterator<Item = Event<'_>> {
+        self.entries.iter().map(|entry| self.event_of(*entry))
     }
 
-    pub(crate) fn raw_events(&self) -> RawEvents<'_> {
-        RawEvents::new(&self.blocks)
+    /// The event with this index.
+    pub fn event(&self, index: u64) -> Option<Event<'_>> {
+        let entry = self.entries.get(usize::try_from(index).ok()?)?;
+        Some(self.event_of(*entry))
     }
 
-    pub(crate) fn blocks(&self) -> &[Vec<u8>] {
-        &self.blocks
+    fn event_of(&self, entry: Entry) -> Event<'_> {
+        match entry {
+            Entry::Connect { connection } => {
+                Event::Connect { connection, name: self.name(connection) }
+            }
+            Entry::Send { message, short, maybe } => {
+                Event::Send { message, short: short.map(|body| self.body(body)), maybe }
+            }
+            Entry::MaybeFrom { message } => Event::MaybeFrom { message },
+            Entry::Receive { connection, message, position } => {
+                Event::Receive { connection, message, position }
+            }
+            Entry::ReceiveShort { connection, body, position } => {
+                Event::ReceiveAnonymous { connection, body: self.body(body), position }
+            }
+            Entry::ReceiveUnknown { connection, detail, position } => {
+                let detail = &self.details[detail as usize];
+                Event::ReceiveUnknown { connection, position, detail }
+            }
+        }
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     pub(crate) fn received(&self, receiver: usize) -> u32 {
@@ -288,19 +310,11 @@ impl History {
 
     /// How many messages of the sender have surely left.
     pub(crate) fn surely_sent(&self, sender: usize) -> u32 {
-        self.maybe_from[sender].min(self.state.sent(sender as u32))
+        self.maybe_from[sender].min(self.sent[sender])
     }
 
     pub(crate) fn body(&self, index: u32) -> &[u8] {
         &self.bodies[index as usize]
-    }
-
-    pub(crate) fn shared_body(&self, index: u32) -> Arc<[u8]> {
-        self.bodies[index as usize].clone()
-    }
-
-    pub(crate) fn has_body(&self, body: &[u8]) -> bool {
-        self.body_index.contains_key(body)
     }
 
     pub(crate) fn body_count(&self) -> usize {
@@ -312,15 +326,9 @@ impl History {
         ConnectionId(self.connections() as u32)
     }
 
-    fn send_event(
-        &mut self,
-        sender: ConnectionId,
-        short: Option<&[u8]>,
-        maybe: bool,
-        position: Option<StreamPosition>,
-    ) -> MessageId {
+    fn send_event(&mut self, sender: ConnectionId, short: Option<&[u8]>, maybe: bool) -> MessageId {
         let message = MessageId { sender, sequence: self.sent(sender) };
-        self.must(Event::Send { message, short, maybe, position });
+        self.must(Event::Send { message, short, maybe });
         message
     }
 
@@ -342,7 +350,7 @@ impl History {
         &mut self,
         given: ConnectionId,
         name: Option<&str>,
-    ) -> Result<(), RecordError> {
+    ) -> Result<Entry, RecordError> {
         let expected = self.connection_next();
         if given != expected {
             return Err(RecordError::ConnectionOutOfTurn { given, expected });
@@ -357,11 +365,11 @@ impl History {
             }
             self.name_index.insert(name.clone(), given);
         }
-        self.append(&Raw::Connect { name: name.unwrap_or_default().as_bytes() });
         self.names.push(shared);
+        self.sent.push(0);
         self.received.push(0);
         self.maybe_from.push(u32::MAX);
-        Ok(())
+        Ok(Entry::Connect { connection: given })
     }
 
     fn record_send(
@@ -369,26 +377,19 @@ impl History {
         message: MessageId,
         short: Option<&[u8]>,
         maybe: bool,
-        position: Option<StreamPosition>,
-    ) -> Result<(), RecordError> {
+    ) -> Result<Entry, RecordError> {
         self.known(message.sender)?;
         let expected = self.sent(message.sender);
         if message.sequence != expected {
             return Err(RecordError::SequenceOutOfTurn { given: message, expected });
         }
-        let short = match short {
-            Some(body) => {
-                let (index, is_new) = self.intern(body)?;
-                Some(BodyRef { index, new: is_new.then_some(body) })
-            }
-            None => None,
-        };
-        self.append(&Raw::Send { connection: message.sender.0, short, maybe, position });
+        let short = short.map(|body| self.intern(body)).transpose()?;
+        self.sent[message.sender.at()] += 1;
         self.messages += 1;
         if maybe {
             self.doubt(message);
         }
-        Ok(())
+        Ok(Entry::Send { message, short, maybe })
     }
 
     fn doubt(&mut self, message: MessageId) {
@@ -401,41 +402,26 @@ impl History {
         self.deliveries += 1;
     }
 
-    /// The index of a body, and whether it is new.
-    fn intern(&mut self, body: &[u8]) -> Result<(u32, bool), RecordError> {
+    /// The index of a body.
+    fn intern(&mut self, body: &[u8]) -> Result<u32, RecordError> {
         if body.len() > BODY_BYTES_MAX {
             return Err(RecordError::BodyTooLong { bytes: body.len() });
         }
         if let Some(&index) = self.body_index.get(body) {
-            return Ok((index, false));
+            return Ok(index);
         }
         // At most one body per event, so the number fits.
         let index = self.bodies.len() as u32;
         let shared: Arc<[u8]> = Arc::from(body);
         self.bodies.push(shared.clone());
         self.body_index.insert(shared, index);
-        Ok((index, true))
-    }
-
-    fn append(&mut self, raw: &Raw<'_>) {
-        let full = self.blocks.last().is_none_or(|block| block.len() >= BLOCK_BYTES);
-        if full {
-            self.blocks.push(Vec::new());
-        }
-        if let Some(block) = self.blocks.last_mut() {
-            // A small history stays small; a block of a big one is not copied often.
-            if block.capacity() - block.len() < EVENT_BYTES_MAX {
-                block.reserve(block.len().max(EVENT_BYTES_MAX));
-            }
-            self.state.encode(raw, block);
-        }
-        self.events += 1;
+        Ok(index)
     }
 }
 
 impl PartialEq for History {
     fn eq(&self, other: &Self) -> bool {
-        self.events == other.events && self.events().eq(other.events())
+        self.event_count() == other.event_count() && self.events().eq(other.events())
     }
 }
 

@@ -34,26 +34,23 @@ mod assign;
 mod chains;
 mod check;
 mod confirm;
-mod confirm_short;
 mod counterexample;
 mod event;
-mod events;
 mod evidence;
 mod explain;
+mod fifo;
 mod file;
 mod graph;
 mod history;
-mod log;
 mod search;
 mod shorts;
-mod text;
 
 pub use account::{Account, PairTally, ShortTally, Tally, account};
-pub use check::{Verdicts, check};
+pub use check::{Unconfirmed, Verdicts, check};
 pub use confirm::{Refutation, confirm};
 pub use counterexample::{Claim, Class, Counterexample, Order, Rule, Sighting};
 pub use event::{ConnectionId, Event, MessageId, StreamPosition};
-pub use events::Events;
-pub use file::{HISTORY_VERSION, LoadError, load, save, save_text};
-pub use history::{EVENTS_MAX, History, RecordError};
-pub use log::{BODY_BYTES_MAX, DETAIL_BYTES_MAX, NAME_BYTES_MAX};
+pub use file::{HISTORY_VERSION, LoadError, load, save};
+pub use history::{
+    BODY_BYTES_MAX, DETAIL_BYTES_MAX, EVENTS_MAX, History, NAME_BYTES_MAX, RecordError,
+};

@@ -1,6 +1,6 @@
 //! Messages too short to carry an id: which sent message each receipt can be.
 
-use crate::chains::NONE;
+use crate::history::NONE;
 
 /// Who had sent a body when it was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) struct ShortTable {
     /// One bit per vertex; empty when nothing short was sent.
     bits: Vec<u64>,
     vertices: u32,
-    /// While the log is read: who sent each body so far.
+    /// While the history is read: who sent each body so far.
     origin: Vec<Origin>,
     receipts: Vec<ShortReceipt>,
     /// Per body: the vertices that sent it, in order of sending.

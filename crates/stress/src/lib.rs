@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use zillions_ordering::Unconfirmed;
 
 use crate::repetition::Repetition;
 
@@ -103,6 +104,9 @@ pub enum StressError {
         /// End of file, or what the system said.
         reason: String,
     },
+    /// The checker of the order failed.
+    #[error(transparent)]
+    Checker(#[from] Unconfirmed),
 }
 
 /// Told after each repetition.

@@ -129,11 +129,11 @@ impl<'a> Repetition<'a> {
         for publisher in 0..self.publishers.len() {
             self.send_fence(self.publishers[publisher].client)?;
         }
-        Ok(self.judge())
+        self.judge()
     }
 
-    fn judge(self) -> RepetitionResult {
-        let verdicts = check(&self.history);
+    fn judge(self) -> Result<RepetitionResult, StressError> {
+        let verdicts = check(&self.history).confirmed(&self.history)?;
         let first = verdicts.broken().next();
         let violation = first.map(|counterexample| Violation {
             repetition: self.number,
@@ -141,14 +141,14 @@ impl<'a> Repetition<'a> {
             explanation: counterexample.to_string(),
         });
         let messages = u64::from(self.plan.publishers) * u64::from(self.plan.messages);
-        RepetitionResult {
+        Ok(RepetitionResult {
             messages,
             expected: messages * self.plan.clients(),
             delivered: self.delivered,
             late: self.late,
             timeouts: self.timeouts,
             violation,
-        }
+        })
     }
 
     /// The earliest time-out among the publishers that are not done.

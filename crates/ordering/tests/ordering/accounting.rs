@@ -11,7 +11,8 @@ fn tally(delivered: u64, dropped: u64, unresolved: u64, maybe_sent: u64) -> Tall
 }
 
 fn text(lines: &str) -> History {
-    load(format!("zillions-history 1\n{lines}").as_bytes()).expect("the lines are well formed")
+    load(format!("zillions-history 1\n{lines}\nend\n").as_bytes())
+        .expect("the lines are well formed")
 }
 
 fn named(history: &History, name: &str) -> ConnectionId {

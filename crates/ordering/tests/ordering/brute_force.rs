@@ -2,7 +2,7 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use zillions_ordering::{Claim, Class, Counterexample, History, Rule, check, confirm, save_text};
+use zillions_ordering::{Claim, Class, Counterexample, History, Rule, check, confirm, save};
 
 use crate::oracle::Model;
 use crate::random::{self, IDS_ONLY, Shape};
@@ -22,7 +22,7 @@ struct Seen {
 
 fn text(history: &History) -> String {
     let mut text = Vec::new();
-    save_text(history, "", &mut text).expect("memory takes it");
+    save(history, "", &mut text).expect("memory takes it");
     String::from_utf8(text).expect("it is text")
 }
 

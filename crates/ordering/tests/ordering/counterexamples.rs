@@ -5,7 +5,8 @@ use zillions_ordering::{
 };
 
 fn history(lines: &str) -> History {
-    load(format!("zillions-history 1\n{lines}").as_bytes()).expect("the lines are well formed")
+    load(format!("zillions-history 1\n{lines}\nend\n").as_bytes())
+        .expect("the lines are well formed")
 }
 
 fn broken(lines: &str, rule: Rule) -> (History, Counterexample) {
@@ -37,7 +38,7 @@ fn two_receivers_that_disagree_are_told_with_places_and_times() {
 fn names_stand_for_connections() {
     assert_eq!(
         explained(
-            "connect asker\nconnect relay\nconnect late\nsend asker 0 @0 t=0\n\
+            "connect asker\nconnect relay\nconnect late\nsend asker 0\n\
              recv relay asker0 @0 t=1000\nsend relay 0\nrecv late relay0 @0 t=2000\n\
              recv late asker0 @9 t=3000\n",
             Rule::Causal

@@ -1,12 +1,19 @@
-//! History files: whole ones come back, damaged ones give one clear error.
+//! History files: whole ones come back; damaged, truncated and wrong ones give
+//! one clear error.
 
 use std::io::{self, Read};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use zillions_ordering::{History, LoadError, StreamPosition, load, save};
+use zillions_ordering::{Event, History, LoadError, StreamPosition, load, save};
 
 use crate::random::{self, IDS_ONLY, Shape};
+
+fn text(history: &History) -> String {
+    let mut text = Vec::new();
+    save(history, "", &mut text).expect("memory takes it");
+    String::from_utf8(text).expect("it is text")
+}
 
 fn sample() -> History {
     let mut history = History::new();
@@ -23,12 +30,6 @@ fn sample() -> History {
     history
 }
 
-fn bytes(history: &History) -> Vec<u8> {
-    let mut file = Vec::new();
-    save(history, &mut file).expect("memory takes it");
-    file
-}
-
 /// Loads what cannot be loaded; the message is one line that names a byte.
 fn error(file: &[u8]) -> LoadError {
     let error = load(file).expect_err("it is damaged");
@@ -38,181 +39,73 @@ fn error(file: &[u8]) -> LoadError {
 }
 
 #[test]
+fn every_word_of_the_form_comes_back_as_it_was() {
+    let lines = r##"zillions-history 1
+connect a
+connect #1
+send a 0
+send a 1
+short a 2 "\x00\"\\ #\'"
+maybe a 3
+maybe-short a 4 ""
+maybe-from a1
+recv #1 a0 @0 t=900
+recv #1 #9:4294967295 @9 t=901
+recv a #1:0 @0 t=18446744073709551615
+recv-short #1 "\x00\"\\ #\'" @18446744073709551615 t=0
+recv-unknown #1 "cut in the \xc3\xbc middle" @11 t=1
+end events=13
+"##;
+    let history = load(lines.as_bytes()).expect("every line is well formed");
+    assert_eq!(text(&history), lines);
+}
+
+#[test]
 fn random_histories_come_back_as_they_were() {
-    let shape =
-        Shape { short_percent: 30, bodies: &[b"", b"\xff\n"], wild_percent: 20, ..IDS_ONLY };
-    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let shape = Shape {
+        short_percent: 30,
+        bodies: &[b"", b" #\"", b"\xff\n"],
+        wild_percent: 20,
+        ..IDS_ONLY
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(12);
     for _ in 0..500 {
         let history = random::history(&mut rng, shape);
-        assert!(load(&bytes(&history)[..]).expect("it is whole") == history);
+        assert!(load(text(&history).as_bytes()).expect("it is well formed") == history);
     }
 }
 
 #[test]
-fn a_history_of_many_blocks_comes_back_as_it_was() {
+fn a_position_that_is_omitted_is_the_last_one() {
+    let lines = "zillions-history 1 # first\n\n  connect a # it has a comment\nconnect b\n\
+                 send a 0\nrecv b a0 @12 t=7\nrecv b a0\nrecv a a0 t=9\nrecv b a0 @13\n end # of it\n\n";
+    let history = load(lines.as_bytes()).expect("every line is well formed");
+    let positions = history.events().filter_map(|event| match event {
+        Event::Receive { position: StreamPosition { offset, time_ns }, .. } => {
+            Some((offset, time_ns))
+        }
+        _ => None,
+    });
+    assert_eq!(positions.collect::<Vec<_>>(), [(12, 7), (12, 7), (0, 9), (13, 9)]);
+}
+
+#[test]
+fn a_name_that_comes_later_can_be_received_by_number() {
+    let lines = "zillions-history 1\nconnect a\nrecv a #1:0 @0 t=0\nconnect b\nrecv a b0 @9 t=0\n\
+                 end events=4\n";
+    let history = load(lines.as_bytes()).expect("every line is well formed");
+    assert_eq!(text(&history), lines);
+}
+
+#[test]
+fn details_come_back_whatever_they_hold() {
     let mut history = History::new();
-    let (a, b) = (history.connect(), history.connect());
-    for round in 0..120_000u64 {
-        let id = history.send(a);
-        history.receive(b, id, StreamPosition { offset: 100 * round, time_ns: round * round });
-    }
-    let file = bytes(&history);
-    assert!(file.len() > 1 << 20, "{} bytes are one block", file.len());
-    // Blocks are large: what they cost is nothing beside the events.
-    let besides = file.len() - history.event_bytes();
-    assert!(besides < 200, "{besides} bytes besides the events");
-    assert!(load(&file[..]).expect("it is whole") == history);
-}
-
-#[test]
-fn a_file_cut_anywhere_is_reported_with_its_length() {
-    let file = bytes(&sample());
-    for length in 1..file.len() {
-        match error(&file[..length]) {
-            LoadError::Truncated { offset, .. } => assert_eq!(offset, length as u64),
-            other => panic!("cut to {length} bytes: {other}"),
-        }
-    }
-    assert!(matches!(error(b""), LoadError::NotAHistory { offset: 0 }));
-}
-
-#[test]
-fn a_file_with_any_bit_flipped_is_refused() {
-    let file = bytes(&sample());
-    for at in 0..file.len() {
-        for bit in 0..8 {
-            let mut damaged = file.clone();
-            damaged[at] ^= 1 << bit;
-            error(&damaged);
-        }
-    }
-}
-
-#[test]
-fn a_file_with_more_after_its_end_is_refused_there() {
-    let mut file = bytes(&sample());
-    let length = file.len() as u64;
-    file.push(b'\n');
-    match error(&file) {
-        LoadError::Corrupt { offset, what } => {
-            assert_eq!((offset, &*what), (length, "something follows the end mark"));
-        }
-        other => panic!("{other}"),
-    }
-}
-
-#[test]
-fn a_file_of_a_later_version_says_so() {
-    let mut file = bytes(&sample());
-    file[8] = 2;
-    let text = error(&file).to_string();
-    assert_eq!(text, "a history of version 2 (byte 8): this program reads version 1");
-}
-
-#[test]
-fn other_files_are_no_histories() {
-    for other in [&b"#!/bin/sh\necho\n"[..], b"\x7fELF\x02\x01", b"\xff\xfe", b"hello", b"# only\n"]
-    {
-        assert!(matches!(error(other), LoadError::NotAHistory { .. }), "{other:?}");
-    }
-    let text = error(b"{\"schema\": 1}").to_string();
-    assert!(text.starts_with("not a history (byte 0): "), "{text}");
-    assert!(text.contains("`zillions-history 1`"), "{text}");
-}
-
-/// Puts events in a file by hand: checksums and counts are right.
-fn file_of(block: &[u8], events: u64) -> Vec<u8> {
-    let mut file = bytes(&History::new());
-    file.truncate(12);
-    for payload in [block, &events.to_le_bytes()] {
-        let is_end = payload.len() == 8 && payload == events.to_le_bytes();
-        let length = if is_end { 0 } else { payload.len() as u32 };
-        file.extend(length.to_le_bytes());
-        file.extend(crc32fast::hash(payload).to_le_bytes());
-        file.extend(payload);
-    }
-    file
-}
-
-#[test]
-fn events_that_make_no_sense_are_refused_where_they_stand() {
-    let (connect, length) = ([0, 0], 20);
-    let cases: [(&[u8], u64, &str); 9] = [
-        (&[7], 0, "an unknown kind of event"),
-        (&[0b1000_0100], 0, "an unknown kind of event"),
-        (&[1, 5], 1, "a connection that does not exist"),
-        (&[3, 0, 0], 2, "a message that was not sent yet"),
-        (&[4, 0, 0, 2, 0, 0], 3, "a sequence out of range"),
-        (&[2, 0, 1], 2, "a body that was not seen before"),
-        (&[2, 0, 0, 1, b'x', 2, 0, 1, 1, b'x'], 5, "a body is listed twice"),
-        (&[0, 2, b'1', b'2'], 0, "`12` is no name"),
-        (
-            &[4, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2],
-            1,
-            "a number of more than 64",
-        ),
-    ];
-    assert!(load(&file_of(&connect, 1)[..]).is_ok());
-    for (event, at, told) in cases {
-        let block = [&connect[..], event].concat();
-        match error(&file_of(&block, 9)) {
-            LoadError::Corrupt { offset, what } => {
-                assert!(what.contains(told), "{event:?}: {what}");
-                assert_eq!(offset, length + connect.len() as u64 + at, "{event:?}: {what}");
-            }
-            other => panic!("{event:?}: {other}"),
-        }
-    }
-}
-
-#[test]
-fn texts_are_taken_up_to_their_longest_and_refused_beyond() {
-    // A name of 64 letters, and one of 65.
-    let connect = |letters: u8| [&[0, letters][..], &vec![b'n'; letters.into()]].concat();
-    assert!(load(&file_of(&connect(64), 1)[..]).is_ok());
-    match error(&file_of(&connect(65), 1)) {
-        LoadError::Corrupt { what, .. } => assert_eq!(what, "a name that is too long"),
-        other => panic!("{other}"),
-    }
-}
-
-#[test]
-fn a_block_larger_than_any_is_refused_before_it_is_read() {
-    let mut file = bytes(&History::new());
-    file.truncate(12);
-    file.extend((1u32 << 20).to_le_bytes());
-    file.extend(0u32.to_le_bytes());
-    match error(&file) {
-        LoadError::Corrupt { offset, what } => {
-            assert_eq!(offset, 12);
-            assert!(what.starts_with("a block of 1048576 bytes; the most is "), "{what}");
-        }
-        other => panic!("{other}"),
-    }
-}
-
-#[test]
-fn a_wrong_number_of_events_is_refused() {
-    match error(&file_of(&[0, 0], 2)) {
-        LoadError::Corrupt { what, .. } => assert!(what.contains("number of events"), "{what}"),
-        other => panic!("{other}"),
-    }
-}
-
-#[test]
-fn the_longest_event_has_room_at_the_end_of_a_full_block() {
-    // Blocks end after some 256 KiB. The first event is as long as brings the end of one of the
-    // longest close before that, at one length or another.
-    for first_bytes in (0..1_024).step_by(32) {
-        let mut history = History::new();
-        let a = history.connect();
-        for number in 0..300 {
-            let detail_bytes = if number == 0 { first_bytes } else { 1_024 };
-            let position = StreamPosition { offset: number, time_ns: number };
-            history.receive_unknown(a, position, "x".repeat(detail_bytes));
-        }
-        assert!(load(&bytes(&history)[..]).expect("it was saved so") == history);
-    }
+    let a = history.connect();
+    let at = StreamPosition { offset: 0, time_ns: 0 };
+    history.receive_unknown(a, at, "a line\nand\ranother\t\"one\" \\ 'x'");
+    // As long as it may be, and every byte takes four in the text.
+    history.receive_unknown(a, at, "\u{1}".repeat(1_024));
+    assert!(load(text(&history).as_bytes()).expect("it was saved so") == history);
 }
 
 #[test]
@@ -223,7 +116,142 @@ fn the_largest_numbers_come_back() {
     for value in [u64::MAX, 1 << 63, (1 << 63) - 1, 0] {
         history.receive(a, id, StreamPosition { offset: value, time_ns: value });
     }
-    assert!(load(&bytes(&history)[..]).expect("it was saved so") == history);
+    assert!(load(text(&history).as_bytes()).expect("it was saved so") == history);
+}
+
+#[test]
+fn a_wrong_line_is_reported_with_its_number_its_byte_and_what_is_expected() {
+    let before = "zillions-history 1\nconnect a\nsend a 0\n";
+    let cases = [
+        ("sned a 1", 0, "invalid event `sned`: expected connect, send"),
+        ("send b 1", 5, "unknown connection `b`: no `connect` line before names it"),
+        ("send a", 6, "the message's sequence is missing at the end of the line"),
+        ("send a x", 7, "invalid sequence `x`"),
+        ("send a 0", 0, "message #0:0 is recorded out of turn: its sender's next sequence is 1"),
+        ("recv a a0 @x", 10, "`@x` has no whole number after @"),
+        ("send a 1 now", 9, "unexpected `now`"),
+        ("short a 1 x", 10, "the body must be in quotes"),
+        ("short a 1 \"\\q\"", 10, "the body must be in quotes"),
+        ("short a 1 \"x", 10, "unterminated quote"),
+        ("recv a 0", 7, "invalid message `0`: write it as `a0` or `#3:0`"),
+        ("recv a #0:0", 7, "invalid message `#0:0`"),
+        ("recv a b0", 7, "invalid message `b0`"),
+        ("recv #0 a0", 5, "unknown connection `#0`"),
+        ("send #1 0", 5, "unknown connection `#1`"),
+        ("connect a", 0, "two connections are named `a`"),
+        ("connect r2", 0, "invalid name of a connection `r2`"),
+        ("connect #5", 0, "connection #5 is recorded out of turn: #1 is next"),
+        ("recv-unknown a \"\\xff\"", 15, "invalid UTF-8"),
+        ("end events=3", 0, "2 events precede this line"),
+        ("end 2", 4, "unexpected `2`"),
+        ("end\nsend a 1", 4, "unexpected `send` after the line `end`"),
+        ("maybe-from a3", 0, "message #0:3 was not sent yet"),
+    ];
+    for (wrong, at, told) in cases {
+        let text = format!("{before}{wrong}\nsend a 1\n");
+        match load(text.as_bytes()).expect_err(wrong) {
+            LoadError::Line { line, offset, what } => {
+                assert!(what.starts_with(told), "{wrong}: {what}");
+                let lines = wrong.matches('\n').count() as u64;
+                assert_eq!(
+                    (line, offset),
+                    (4 + lines, before.len() as u64 + at),
+                    "{wrong}: {what}"
+                );
+            }
+            other => panic!("{wrong}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn lines_that_are_not_text_or_endless_are_refused() {
+    let binary =
+        load(&b"zillions-history 1\nconnect a\nsend \xff\n"[..]).expect_err("it is not text");
+    assert_eq!(binary.to_string(), "line 3 of the history (byte 34): invalid UTF-8");
+    let endless = format!("zillions-history 1\nconnect {}\n", "a".repeat(100_000));
+    let endless = load(endless.as_bytes()).expect_err("it is too long").to_string();
+    assert!(
+        endless.starts_with("line 2 of the history (byte 19): a line of more than"),
+        "{endless}"
+    );
+}
+
+#[test]
+fn lines_and_bodies_are_taken_up_to_their_longest_and_refused_beyond() {
+    let line = |bytes: usize| format!("zillions-history 1\n#{}\nend\n", "x".repeat(bytes - 2));
+    assert!(load(line(5_120).as_bytes()).is_ok());
+    assert!(load(line(5_121).as_bytes()).is_err());
+    let body = |bytes: usize| {
+        format!("zillions-history 1\nconnect a\nshort a 0 \"{}\"\nend\n", "x".repeat(bytes))
+    };
+    assert!(load(body(255).as_bytes()).is_ok());
+    for bytes in [256, 257] {
+        let refused = load(body(bytes).as_bytes()).expect_err("no frame holds it").to_string();
+        assert!(refused.contains(&format!("a body of {bytes} bytes")), "{refused}");
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_is_refused() {
+    let file = text(&sample());
+    let header = "zillions-history 1".len();
+    for length in 0..file.len() {
+        match error(&file.as_bytes()[..length]) {
+            LoadError::Truncated { offset } => assert_eq!(offset, length as u64),
+            LoadError::NotAHistory { offset } if length < header => assert!(offset <= 17),
+            other => panic!("cut to {length} bytes: {other}"),
+        }
+    }
+}
+
+#[test]
+fn a_file_without_a_line_is_refused() {
+    let file = text(&sample());
+    let lines: Vec<&str> = file.lines().collect();
+    for without in 0..lines.len() {
+        let kept = lines.iter().enumerate().filter(|(line, _)| *line != without);
+        let kept: String = kept.map(|(_, line)| format!("{line}\n")).collect();
+        error(kept.as_bytes());
+    }
+}
+
+#[test]
+fn a_file_with_a_bit_flipped_is_another_history_or_refused() {
+    let file = text(&sample()).into_bytes();
+    let mut refused = 0;
+    for at in 0..file.len() {
+        for bit in 0..8 {
+            let mut damaged = file.clone();
+            damaged[at] ^= 1 << bit;
+            if load(&damaged[..]).is_err() {
+                error(&damaged);
+                refused += 1;
+            }
+        }
+    }
+    // What is left are other numbers, other bodies, other details.
+    assert!(refused * 10 > file.len() * 8 * 7, "{refused} of {}", file.len() * 8);
+}
+
+#[test]
+fn other_files_are_refused_at_their_first_word() {
+    for other in [&b"#!/bin/sh\necho\n"[..], b"\x7fELF\x02\x01", b"\xff\xfe", b"hello", b"# only\n"]
+    {
+        assert!(matches!(error(other), LoadError::NotAHistory { .. }), "{other:?}");
+    }
+    let text = error(b"{\"schema\": 1}").to_string();
+    assert!(text.starts_with("not a history (byte 0): "), "{text}");
+    assert!(text.contains("`zillions-history 1`"), "{text}");
+    let text = b"# a comment\n  something else\n";
+    assert!(matches!(error(text), LoadError::NotAHistory { offset: 14 }));
+}
+
+#[test]
+fn a_later_version_says_so() {
+    let error = load(&b"# a comment\nzillions-history 2\n"[..]).expect_err("it is later");
+    let told = "a history of version 2 (byte 29): this program reads version 1";
+    assert_eq!(error.to_string(), told);
 }
 
 #[test]
@@ -241,8 +269,8 @@ fn a_reader_that_is_interrupted_goes_on() {
             }
         }
     }
-    let file = bytes(&sample());
-    let reader = Interrupted { rest: &file, calls: 0 };
+    let file = text(&sample());
+    let reader = Interrupted { rest: file.as_bytes(), calls: 0 };
     assert!(load(reader).expect("nothing is wrong with it") == sample());
 }
 
@@ -254,7 +282,7 @@ fn a_reader_that_fails_is_reported_with_how_far_it_came() {
             Err(io::Error::other("the disk is gone"))
         }
     }
-    let file = bytes(&sample());
-    let text = load(file[..30].chain(Fails)).expect_err("it fails").to_string();
+    let file = text(&sample());
+    let text = load(file.as_bytes()[..30].chain(Fails)).expect_err("it fails").to_string();
     assert_eq!(text, "cannot read the history at byte 30");
 }

@@ -1,12 +1,13 @@
 //! Counterexamples that are nearly true: each has to be refuted.
 
 use zillions_ordering::{
-    Claim, Counterexample, History, Order, Refutation, Rule, Sighting, StreamPosition, check,
-    confirm, load,
+    Claim, Counterexample, History, Order, Refutation, Rule, Sighting, StreamPosition, Unconfirmed,
+    check, confirm, load,
 };
 
 fn history(lines: &str) -> History {
-    load(format!("zillions-history 1\n{lines}").as_bytes()).expect("the lines are well formed")
+    load(format!("zillions-history 1\n{lines}\nend\n").as_bytes())
+        .expect("the lines are well formed")
 }
 
 /// A history that breaks the rule, and its counterexample.
@@ -33,16 +34,15 @@ fn is_untrue(result: &Result<(), Refutation>) -> bool {
     matches!(result, Err(Refutation::Claim { .. }))
 }
 
-const OVERTAKEN: &str = "connect a\nconnect b\nsend a 0 @0 t=1\nsend a 1 @9 t=2\n\
+const OVERTAKEN: &str = "connect a\nconnect b\nsend a 0\nsend a 1\n\
     recv b a1 @0\nrecv b a0 @9\n";
 
 #[test]
 fn every_part_of_a_claim_about_sending_is_looked_up() {
     let (history, found) = broken(OVERTAKEN, Rule::Fifo);
     let elsewhere = Some(StreamPosition { offset: 77, time_ns: 1 });
-    let changes: [&dyn Fn(&mut Sighting); 4] = [
+    let changes: [&dyn Fn(&mut Sighting); 3] = [
         &|sighting| sighting.position = elsewhere,
-        &|sighting| sighting.position = None,
         &|sighting| sighting.short = Some(b"x".to_vec()),
         &|sighting| sighting.message.sequence ^= 1,
     ];
@@ -65,9 +65,22 @@ fn every_part_of_a_claim_about_sending_is_looked_up() {
 }
 
 #[test]
+fn verdicts_are_confirmed_on_their_own_history_and_on_no_other() {
+    let (history, _) = broken(OVERTAKEN, Rule::Fifo);
+    let verdicts = check(&history);
+    assert_eq!(verdicts.clone().confirmed(&history), Ok(verdicts.clone()));
+    let other = self::history(&OVERTAKEN.replace("recv b a1 @0", "recv b a1 @1"));
+    let error = verdicts.confirmed(&other).expect_err("the offsets are others");
+    assert!(matches!(error, Unconfirmed { rule: Rule::Fifo, .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.starts_with("internal error of the ordering checker: "), "{text}");
+    assert!(!text.contains('\n'), "{text}");
+}
+
+#[test]
 fn a_receipt_from_before_the_message_was_sent_is_no_claim_about_order() {
     let (_, found) = broken(OVERTAKEN, Rule::Fifo);
-    let lines = "connect a\nconnect b\nsend a 0 @0 t=1\nrecv b a1 @0 t=2\nsend a 1 @9 t=2\n\
+    let lines = "connect a\nconnect b\nsend a 0\nrecv b a1 @0 t=2\nsend a 1\n\
         recv b a0 @9 t=2\n";
     let history = history(lines);
     // The same claims, at the places where the messages stand here.

@@ -10,4 +10,3 @@ mod oracle;
 mod properties;
 mod random;
 mod recording;
-mod text_form;

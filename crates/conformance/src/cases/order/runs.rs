@@ -125,7 +125,8 @@ pub(super) fn judge(fixture: &Fixture, rule: Rule) -> Outcome {
     let Some(history) = fixture.recorder.history() else {
         return Err(Stop::Error("this case forgot to keep its history".to_owned()));
     };
-    let verdicts = check(history);
+    let verdicts =
+        check(history).confirmed(history).map_err(|error| Stop::Error(error.to_string()))?;
     let counterexample = verdicts.of(rule).as_ref().err().or_else(|| verdicts.broken().next());
     match counterexample {
         Some(counterexample) => Err(Stop::fail(
