@@ -165,7 +165,7 @@ impl CaseContext {
         let names = [self.shared.target.name.as_str(), self.case_id];
         let name = names.join("-").replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         let path = folder.join(format!("{}.history", name.trim_matches('-')));
-        let comment = format!("{}, seed {}", self.case.id, self.shared.options.seed);
+        let comment = format!("{}, seed {}", self.case_id, self.shared.options.seed);
         let saved =
             File::create(&path).and_then(|file| save(history, &comment, BufWriter::new(file)));
         saved.map_err(|error| {
