@@ -139,7 +139,7 @@ fn selected(names: &[String]) -> Result<Selection, Failure> {
     }
     if names.is_empty() {
         // Whoever has the time can name them.
-        correct.retain(|oddity| !oddity.is_leisurely());
+        correct.retain(|oddity| !oddity.waits_mostly());
     } else {
         let is_named = |wanted: &str| names.iter().any(|name| name == wanted);
         measured.retain(|known| is_named(known.name));

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::calibration::Calibration;
 use crate::fault::Fault;
-use crate::gauges::Gauge;
 use crate::knobs::Knobs;
 use crate::{deviation, run_argument};
 
-/// Exit code for a server that did not start, or did not go on.
+/// Exit code of a server that could not start or go on.
 const EXIT_FAILED: u8 = 1;
 
 /// How the faults are listed.
@@ -34,15 +34,15 @@ pub struct Arguments {
     )]
     pub address: Option<String>,
 
-    /// The fault that the server has; without it the server is correct
+    /// The fault of the server; without one it is correct
     #[arg(long, value_name = "NAME")]
     pub fault: Option<Fault>,
 
-    /// A deviation of an exactly known size, to prove measurements with
+    /// A deviation of known size, to calibrate measurements with
     #[arg(long, value_enum, value_name = "NAME", conflicts_with = "fault")]
-    pub gauge: Option<Gauge>,
+    pub calibration: Option<Calibration>,
 
-    /// Odd settings of a correct server.
+    /// Unusual settings of a correct server.
     #[command(flatten)]
     pub knobs: Knobs,
 
@@ -50,21 +50,21 @@ pub struct Arguments {
     #[arg(long)]
     pub list_faults: bool,
 
-    /// How to list them
+    /// Format of the list
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t, requires = "list_faults")]
     pub format: ListFormat,
 }
 
 impl Arguments {
-    /// Does what the arguments ask for, until it is done or the server was told
-    /// to stop. Errors are one line on standard error, after `program`.
+    /// Does what the arguments ask for, until it is done or a signal stops the server.
+    /// Errors are one line on standard error, after `program`.
     #[must_use]
     pub fn execute(&self, program: &str) -> ExitCode {
         let done = if self.list_faults {
             write_list(self.format, &mut io::stdout().lock()).map_err(|error| error.to_string())
         } else {
             let address = self.address.as_deref();
-            let deviation = deviation(self.fault, self.gauge);
+            let deviation = deviation(self.fault, self.calibration);
             run_argument(deviation, &self.knobs, address).map_err(|error| error.to_string())
         };
         match done {
@@ -89,7 +89,7 @@ fn write_list(format: ListFormat, out: &mut impl Write) -> io::Result<()> {
     match format {
         ListFormat::Json => {
             let faults = Fault::all().collect();
-            let list = List { schema: "zillions-faults", version: 1, faults };
+            let list = List { schema: "zillions-faults", version: 2, faults };
             serde_json::to_writer_pretty(&mut *out, &list)?;
             writeln!(out)?;
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::client::{BODY_BYTES_MAX, Client, Message, State};
 use crate::deviation::Deviation;
 use crate::knobs::SlowReader;
-use crate::room::{Context, Room};
+use crate::server_state::{Context, ServerState};
 
 /// Takes whole frames off the front of `inbound` and returns their bodies.
 pub(crate) fn decode(inbound: &mut Vec<u8>) -> Vec<Vec<u8>> {
@@ -29,12 +29,12 @@ pub(crate) fn decode(inbound: &mut Vec<u8>) -> Vec<Vec<u8>> {
 }
 
 /// Delivers one message to every connected client.
-pub(crate) fn deliver<D>(deviation: &mut D, room: &mut Room, message: &Message)
+pub(crate) fn deliver<D>(deviation: &mut D, state: &mut ServerState, message: &Message)
 where
     D: Deviation + ?Sized,
 {
-    room.touched = true;
-    let Room { clients, context, .. } = room;
+    state.touched = true;
+    let ServerState { clients, context, .. } = state;
     context.log(|| format!("message {} of client {}", message.sequence, message.sender));
     if !context.knobs.sender_last {
         for client in clients.values_mut() {

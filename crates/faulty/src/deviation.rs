@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::client::{Client, ClientId, End, Message};
 use crate::correct;
 use crate::error::Error;
-use crate::room::{Context, Happened, REST_AFTER_EXHAUSTION, Room};
+use crate::server_state::{Context, Happened, REST_AFTER_EXHAUSTION, ServerState};
 use crate::start;
 
 /// One way to be a chat server.
@@ -50,23 +50,23 @@ pub(crate) trait Deviation {
     }
 
     /// Accepts one connection, or fails with `WouldBlock` if there is none.
-    fn accept(&mut self, room: &mut Room) -> io::Result<TcpStream> {
-        room.listener.accept().map(|(stream, _)| stream)
+    fn accept(&mut self, state: &mut ServerState) -> io::Result<TcpStream> {
+        state.listener.accept().map(|(stream, _)| stream)
     }
 
     /// The process has no descriptor for a new connection. Those who wait stay
     /// in the backlog until there is one.
-    fn descriptors_exhausted(&mut self, room: &mut Room) -> Result<(), Error> {
-        room.rest(REST_AFTER_EXHAUSTION).map_err(Error::system("rest the listener"))
+    fn descriptors_exhausted(&mut self, state: &mut ServerState) -> Result<(), Error> {
+        state.rest(REST_AFTER_EXHAUSTION).map_err(Error::system("rest the listener"))
     }
 
     /// A client was taken in.
-    fn joined(&mut self, _room: &mut Room, _id: ClientId) {}
+    fn joined(&mut self, _state: &mut ServerState, _id: ClientId) {}
 
     // Bytes come.
 
     /// Whether anything is read in this turn.
-    fn may_read(&mut self, _room: &Room) -> bool {
+    fn may_read(&mut self, _state: &ServerState) -> bool {
         true
     }
 
@@ -99,20 +99,20 @@ pub(crate) trait Deviation {
     // Messages go out.
 
     /// The one sequencing point. Called in every turn, also without messages.
-    fn sequence(&mut self, _room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
+    fn sequence(&mut self, _state: &mut ServerState, batch: Vec<Message>) -> Vec<Message> {
         batch
     }
 
     /// Delivers one batch, which has not been written to anybody yet.
-    fn distribute(&mut self, room: &mut Room, batch: &[Message]) {
+    fn distribute(&mut self, state: &mut ServerState, batch: &[Message]) {
         for message in batch {
-            self.deliver(room, message);
+            self.deliver(state, message);
         }
     }
 
     /// Delivers one message to every connected client.
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
-        correct::deliver(self, room, message);
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
+        correct::deliver(self, state, message);
     }
 
     /// Queues a message for one client, if there is room for it and the client
@@ -140,14 +140,14 @@ pub(crate) trait Deviation {
     }
 
     /// A client was taken out. Its descriptor and memory go with the value.
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         drop(client);
     }
 
     // Running.
 
     /// Called at the beginning of each turn.
-    fn turn(&mut self, _room: &mut Room) -> Result<(), Error> {
+    fn turn(&mut self, _state: &mut ServerState) -> Result<(), Error> {
         Ok(())
     }
 
@@ -157,7 +157,7 @@ pub(crate) trait Deviation {
     }
 
     /// Whether it ends, now that it was told to.
-    fn stops(&mut self, _room: &Room) -> bool {
+    fn stops(&mut self, _state: &ServerState) -> bool {
         true
     }
 }

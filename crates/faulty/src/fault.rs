@@ -8,15 +8,15 @@ use serde::Serialize;
 use crate::deviation::Deviation;
 use crate::faults;
 
-/// What a fault is seen by, which decides how long looking for it takes.
+/// How a fault shows, which decides how long it takes to find.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shows {
-    /// By what the server does: one sees it as soon as it happens.
-    Deed,
-    /// By what the server does not do: one waits for it until patience ends.
-    Omission,
-    /// By how slowly it does something: one waits for as long as it goes on.
+    /// The server does something wrong, which is seen as soon as it happens.
+    Immediate,
+    /// The server fails to do something: only a time-out tells.
+    Timeout,
+    /// The server is slow: finding out takes as long as the delay lasts.
     Delay,
 }
 
@@ -26,13 +26,13 @@ pub enum Shows {
 pub struct Fault {
     /// Its name: lower-case words with hyphens.
     pub name: &'static str,
-    /// The clause of the spec that it breaks first of all.
+    /// The clause of the spec that it breaks.
     pub breaks: &'static str,
-    /// What the server does, in one sentence without an end stop.
+    /// What the server does: one sentence without a full stop.
     pub what: &'static str,
     /// Whether it shows only once in hundreds or thousands of messages.
     pub rare: bool,
-    /// What it is seen by.
+    /// How it shows.
     pub shows: Shows,
     #[serde(skip)]
     pub(crate) make: fn() -> Box<dyn Deviation>,
@@ -46,7 +46,7 @@ impl Fault {
         what: &'static str,
         make: fn() -> Box<dyn Deviation>,
     ) -> Self {
-        Self { name, breaks, what, rare: false, shows: Shows::Deed, make }
+        Self { name, breaks, what, rare: false, shows: Shows::Immediate, make }
     }
 
     /// A fault that needs volume to show.
@@ -56,16 +56,16 @@ impl Fault {
         what: &'static str,
         make: fn() -> Box<dyn Deviation>,
     ) -> Self {
-        Self { name, breaks, what, rare: true, shows: Shows::Deed, make }
+        Self { name, breaks, what, rare: true, shows: Shows::Immediate, make }
     }
 
-    /// The same, seen by what the server does not do.
-    pub(crate) const fn by_omission(mut self) -> Self {
-        self.shows = Shows::Omission;
+    /// The same, but it shows by a time-out.
+    pub(crate) const fn by_timeout(mut self) -> Self {
+        self.shows = Shows::Timeout;
         self
     }
 
-    /// The same, seen by how slowly the server does something.
+    /// The same, but it shows by a delay.
     pub(crate) const fn by_delay(mut self) -> Self {
         self.shows = Shows::Delay;
         self
@@ -73,7 +73,7 @@ impl Fault {
 
     /// Every fault, in the order of the spec's groups.
     pub fn all() -> impl Iterator<Item = Self> {
-        faults::GROUPS.iter().copied().flatten().copied()
+        faults::GROUPS.iter().flat_map(|(_, faults)| faults.iter().copied())
     }
 
     /// The fault of that name.

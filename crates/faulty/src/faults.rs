@@ -1,44 +1,54 @@
-//! The table of faults, one file per area.
+//! The table of faults: one file or folder per group of clauses of the spec.
 
-mod accepting;
-mod causal;
-mod drops;
-mod empties;
-mod ending;
+mod drop;
+mod end;
 mod fanout;
-mod framing;
-mod integrity;
-mod joining;
+mod frame;
 mod life;
+mod mem;
 mod order;
-mod overtaking;
+mod shared;
 mod slow;
 mod start;
-mod text;
-mod unasked;
-mod wholeness;
-mod witnesses;
 
 use crate::fault::Fault;
 
-/// All faults by group.
-pub(crate) const GROUPS: &[&[Fault]] = &[
-    start::FAULTS,
-    framing::FAULTS,
-    text::FAULTS,
-    empties::FAULTS,
-    wholeness::FAULTS,
-    unasked::FAULTS,
-    accepting::FAULTS,
-    joining::FAULTS,
-    fanout::FAULTS,
-    integrity::FAULTS,
-    overtaking::FAULTS,
-    order::FAULTS,
-    causal::FAULTS,
-    drops::FAULTS,
-    slow::FAULTS,
-    witnesses::FAULTS,
-    ending::FAULTS,
-    life::FAULTS,
+/// All faults, with the group of clauses that those of each list break.
+pub(crate) const GROUPS: &[(&str, &[Fault])] = &[
+    ("START", start::line::FAULTS),
+    ("START", start::accepting::FAULTS),
+    ("START", start::address::FAULTS),
+    ("FRAME", frame::bodies::FAULTS),
+    ("FRAME", frame::pieces::FAULTS),
+    ("FRAME", frame::whole::FAULTS),
+    ("FRAME", frame::partial::FAULTS),
+    ("FANOUT", fanout::everyone::FAULTS),
+    ("FANOUT", fanout::joining::FAULTS),
+    ("FANOUT", fanout::leaving::FAULTS),
+    ("ORDER", order::integrity::FAULTS),
+    ("ORDER", order::one_sender::FAULTS),
+    ("ORDER", order::receivers::FAULTS),
+    ("ORDER", order::causality::FAULTS),
+    ("DROP", drop::FAULTS),
+    ("SLOW", slow::FAULTS),
+    ("MEM", mem::FAULTS),
+    ("END", end::FAULTS),
+    ("LIFE", life::FAULTS),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_listed_with_the_group_of_its_clause_in_the_order_of_the_clauses() {
+        for (group, faults) in GROUPS {
+            let clause = |fault: &Fault| {
+                let (of, number) = fault.breaks.split_once('-').unwrap();
+                assert_eq!(of, *group, "{fault}");
+                number.parse::<u32>().unwrap()
+            };
+            assert!(faults.iter().map(clause).is_sorted(), "{group}");
+        }
+    }
+}

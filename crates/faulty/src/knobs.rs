@@ -154,15 +154,12 @@ pub struct Oddity {
 }
 
 impl Oddity {
-    /// Whether it does nothing for long: a check of it takes many times as long
-    /// as one of the others.
+    /// Whether it mostly waits: checking it takes many times as long as checking the others.
     #[must_use]
-    pub fn is_leisurely(&self) -> bool {
+    pub fn waits_mostly(&self) -> bool {
         self.knobs.batch_milliseconds > 0 || self.knobs.start_milliseconds > 0 || self.knobs.nagle
     }
-}
 
-impl Oddity {
     /// Every odd but correct server, the baseline itself first.
     #[must_use]
     pub fn all() -> Vec<Self> {

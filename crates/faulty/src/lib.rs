@@ -7,14 +7,15 @@
 //! to pass the correct one under every [`Oddity`], such as a queue of five
 //! messages or writing one byte at a time.
 //!
-//! A [`Gauge`] is no fault to be found but a deviation of a known size: measurements have to show
-//! exactly that size.
+//! A [`Calibration`] is not a fault to be found but a deviation of known size, which
+//! measurements must show exactly.
 //!
 //! The correct server is one event loop. [`run`] starts it; [`Arguments`] are
 //! its command line. Internally every fault overrides a few methods of one
 //! trait whose default methods are the correct behaviour.
 
 mod arguments;
+mod calibration;
 mod chance;
 mod client;
 mod correct;
@@ -22,24 +23,22 @@ mod deviation;
 mod error;
 mod fault;
 mod faults;
-mod gauges;
-mod held;
 mod knobs;
-mod room;
 mod server;
+mod server_state;
 mod start;
 
 pub use arguments::{Arguments, ListFormat};
+pub use calibration::Calibration;
 pub use error::Error;
 pub use fault::{Fault, Shows, UnknownFault};
-pub use gauges::Gauge;
 pub use knobs::{CloseAfterEof, Knobs, Oddity, SlowReader};
 
 use std::time::Duration;
 
 use deviation::{Correct, Deviation};
-use room::{Context, Room};
 use server::Server;
+use server_state::{Context, ServerState};
 
 /// Listens on `address`, says so on standard output and serves until SIGTERM or
 /// SIGINT, with `fault` if there is one.
@@ -54,11 +53,11 @@ pub fn run(fault: Option<Fault>, knobs: &Knobs, address: &str) -> Result<(), Err
     run_argument(deviation(fault, None), knobs, Some(address))
 }
 
-/// The fault or the gauge, or neither.
-fn deviation(fault: Option<Fault>, gauge: Option<Gauge>) -> Box<dyn Deviation> {
-    match (fault, gauge) {
+/// The deviation of a fault or of a calibration, or of neither.
+fn deviation(fault: Option<Fault>, calibration: Option<Calibration>) -> Box<dyn Deviation> {
+    match (fault, calibration) {
         (Some(fault), _) => (fault.make)(),
-        (None, Some(gauge)) => gauge.deviation(),
+        (None, Some(calibration)) => calibration.deviation(),
         (None, None) => Box::new(Correct),
     }
 }
@@ -70,7 +69,7 @@ fn run_argument(
     argument: Option<&str>,
 ) -> Result<(), Error> {
     match start(&mut *deviation, knobs, argument) {
-        Ok(room) => Server::new(room, deviation).run(),
+        Ok(state) => Server::new(state, deviation).run(),
         Err(error) => deviation.not_started(error),
     }
 }
@@ -79,7 +78,7 @@ fn start(
     deviation: &mut dyn Deviation,
     knobs: &Knobs,
     argument: Option<&str>,
-) -> Result<Room, Error> {
+) -> Result<ServerState, Error> {
     let candidates = deviation.resolve(argument)?;
     let argument = argument.unwrap_or_default();
     std::thread::sleep(Duration::from_millis(knobs.start_milliseconds));
@@ -88,7 +87,8 @@ fn start(
     let name = start::name_of(&listener, argument).map_err(Error::system("name the listener"))?;
     // Handlers first: whoever reads the line may send a signal at once.
     let context = Context::new(knobs.clone()).map_err(Error::system("handle signals"))?;
-    let room = Room::new(listener, context).map_err(Error::system("set up the event loop"))?;
+    let state =
+        ServerState::new(listener, context).map_err(Error::system("set up the event loop"))?;
     deviation.announce(&name).map_err(Error::system("write to standard output"))?;
-    Ok(room)
+    Ok(state)
 }

@@ -13,7 +13,7 @@ use crate::client::{Client, ClientId, End, Message, State};
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::knobs::{CloseAfterEof, Knobs};
-use crate::room::{Happened, LISTENER, Room};
+use crate::server_state::{Happened, LISTENER, ServerState};
 
 /// How many messages are sequenced at most before the sockets are written to.
 const BATCH_MESSAGES_MAX: usize = 256;
@@ -25,7 +25,7 @@ const ACCEPTS_PER_TURN_MAX: usize = 256;
 pub(crate) const UNDER_WAY_MAX: usize = 4;
 
 pub(crate) struct Server {
-    room: Room,
+    state: ServerState,
     deviation: Box<dyn Deviation>,
     /// Received and not yet sequenced.
     batch: Vec<Message>,
@@ -35,25 +35,25 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(room: Room, deviation: Box<dyn Deviation>) -> Self {
-        let buffer = vec![0; room.context.knobs.read_bytes_max];
-        let drops = Drops::new(&room.context.knobs);
-        Self { room, deviation, batch: Vec::new(), buffer, drops }
+    pub(crate) fn new(state: ServerState, deviation: Box<dyn Deviation>) -> Self {
+        let buffer = vec![0; state.context.knobs.read_bytes_max];
+        let drops = Drops::new(&state.context.knobs);
+        Self { state, deviation, batch: Vec::new(), buffer, drops }
     }
 
     /// Serves until it is told to stop.
     pub(crate) fn run(mut self) -> Result<(), Error> {
         loop {
             let wait_max = self.deviation.wait_max();
-            let happened = self.room.wait(wait_max).map_err(Error::system("wait for events"))?;
-            if self.room.context.stop_requested() && self.deviation.stops(&self.room) {
+            let happened = self.state.wait(wait_max).map_err(Error::system("wait for events"))?;
+            if self.state.context.stop_requested() && self.deviation.stops(&self.state) {
                 return Ok(());
             }
-            let gathers = Duration::from_millis(self.room.context.knobs.batch_milliseconds);
+            let gathers = Duration::from_millis(self.state.context.knobs.batch_milliseconds);
             if !gathers.is_zero() && !happened.is_empty() {
-                self.room.context.pause(gathers);
+                self.state.context.pause(gathers);
             }
-            self.deviation.turn(&mut self.room)?;
+            self.deviation.turn(&mut self.state)?;
             // Who connected before a message was sent shall receive it.
             if happened.iter().any(|event| event.id == LISTENER)
                 && self.deviation.may_accept(&happened)
@@ -61,7 +61,7 @@ impl Server {
                 self.accept()?;
             }
             self.write_where_possible(&happened)?;
-            if self.deviation.may_read(&self.room) {
+            if self.deviation.may_read(&self.state) {
                 for event in happened.iter().filter(|event| event.readable) {
                     self.read(event.id)?;
                 }
@@ -73,21 +73,21 @@ impl Server {
 
     fn accept(&mut self) -> Result<(), Error> {
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            if !self.room.is_accepting() {
+            if !self.state.is_accepting() {
                 return Ok(());
             }
-            let accepted = match self.deviation.accept(&mut self.room) {
-                Ok(stream) => self.room.join(stream),
+            let accepted = match self.deviation.accept(&mut self.state) {
+                Ok(stream) => self.state.join(stream),
                 Err(error) => Err(error),
             };
             match accepted {
                 Ok(id) => {
-                    self.room.context.log(|| format!("client {id} joined"));
-                    self.deviation.joined(&mut self.room, id);
+                    self.state.context.log(|| format!("client {id} joined"));
+                    self.deviation.joined(&mut self.state, id);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if is_exhaustion(&error) => {
-                    return self.deviation.descriptors_exhausted(&mut self.room);
+                    return self.deviation.descriptors_exhausted(&mut self.state);
                 }
                 // The connection was gone before it was accepted: that is its
                 // own affair.
@@ -106,7 +106,7 @@ impl Server {
 
     /// Reads once from a client, and passes its messages on.
     fn read(&mut self, id: ClientId) -> Result<(), Error> {
-        let Some(client) = self.room.clients.get_mut(&id) else {
+        let Some(client) = self.state.clients.get_mut(&id) else {
             return Ok(());
         };
         if client.is_gone() {
@@ -116,7 +116,7 @@ impl Server {
             // It is not read from any more, so this is the news of a reset.
             return self.end(id, End::Reset);
         }
-        match self.deviation.read(client, &mut self.buffer, &self.room.context) {
+        match self.deviation.read(client, &mut self.buffer, &self.state.context) {
             Ok(0) => self.end(id, End::Finished),
             Ok(count) => {
                 client.inbound.extend_from_slice(&self.buffer[..count]);
@@ -135,12 +135,12 @@ impl Server {
     /// Puts messages into the batch, which is passed on when it is full.
     fn take_in(&mut self, id: ClientId, bodies: Vec<Vec<u8>>) -> Result<(), Error> {
         for body in bodies {
-            let Some(client) = self.room.clients.get_mut(&id) else {
+            let Some(client) = self.state.clients.get_mut(&id) else {
                 return Ok(());
             };
             if let Some(body) = self.deviation.received(client, body) {
-                self.batch.push(Message::new(id, self.room.sequenced, &body));
-                self.room.sequenced += 1;
+                self.batch.push(Message::new(id, self.state.sequenced, &body));
+                self.state.sequenced += 1;
             }
             if self.batch.len() >= BATCH_MESSAGES_MAX {
                 self.pass_on()?;
@@ -151,14 +151,14 @@ impl Server {
 
     /// A client's stream has come to its end.
     fn end(&mut self, id: ClientId, end: End) -> Result<(), Error> {
-        let at_once = self.room.context.knobs.close_after_eof == CloseAfterEof::Immediately;
+        let at_once = self.state.context.knobs.close_after_eof == CloseAfterEof::Immediately;
         let drains = end == End::Finished && !at_once;
-        if !drains && let Some(client) = self.room.clients.get_mut(&id) {
+        if !drains && let Some(client) = self.state.clients.get_mut(&id) {
             client.state = State::Gone(end);
         }
         // What it sent last is delivered while it is still there to receive it.
         self.pass_on()?;
-        let Some(client) = self.room.clients.get_mut(&id) else {
+        let Some(client) = self.state.clients.get_mut(&id) else {
             return Ok(());
         };
         if drains && client.is_gone() {
@@ -170,11 +170,11 @@ impl Server {
             self.take_in(id, bodies)?;
             self.pass_on()?;
         }
-        if let Some(client) = self.room.clients.get_mut(&id)
+        if let Some(client) = self.state.clients.get_mut(&id)
             && !client.is_gone()
         {
             client.state = State::Draining;
-            let renewed = self.room.renew_interest(&self.room.clients[&id]);
+            let renewed = self.state.renew_interest(&self.state.clients[&id]);
             renewed.map_err(Error::system("wait for a socket"))?;
         }
         Ok(())
@@ -183,18 +183,18 @@ impl Server {
     /// Sequences the batch, delivers it and writes it out.
     fn pass_on(&mut self) -> Result<(), Error> {
         let batch = std::mem::take(&mut self.batch);
-        let batch = self.deviation.sequence(&mut self.room, batch);
+        let batch = self.deviation.sequence(&mut self.state, batch);
         match &mut self.drops {
             // Nothing of it was written to anybody: all of it is under way.
             Some(drops) if batch.len() > UNDER_WAY_MAX => {
-                distribute_with_losses(&mut *self.deviation, &mut self.room, &batch, drops);
+                distribute_with_losses(&mut *self.deviation, &mut self.state, &batch, drops);
             }
-            _ => self.deviation.distribute(&mut self.room, &batch),
+            _ => self.deviation.distribute(&mut self.state, &batch),
         }
-        if std::mem::take(&mut self.room.touched) {
+        if std::mem::take(&mut self.state.touched) {
             let waiting =
                 |client: &&Client| !client.outbound.queue.is_empty() && !client.outbound.blocked;
-            let clients = self.room.clients.values().filter(waiting);
+            let clients = self.state.clients.values().filter(waiting);
             for id in clients.map(|client| client.id).collect::<Vec<_>>() {
                 self.flush(id)?;
             }
@@ -203,17 +203,17 @@ impl Server {
     }
 
     fn flush(&mut self, id: ClientId) -> Result<(), Error> {
-        let Some(client) = self.room.clients.get_mut(&id) else {
+        let Some(client) = self.state.clients.get_mut(&id) else {
             return Ok(());
         };
         if client.is_gone() {
             return Ok(());
         }
         let was_blocked = client.outbound.blocked;
-        match self.deviation.flush(client, &self.room.context) {
+        match self.deviation.flush(client, &self.state.context) {
             Ok(()) if client.outbound.blocked == was_blocked => Ok(()),
             Ok(()) => {
-                let renewed = self.room.renew_interest(&self.room.clients[&id]);
+                let renewed = self.state.renew_interest(&self.state.clients[&id]);
                 renewed.map_err(Error::system("wait for a socket"))
             }
             Err(_) => self.end(id, End::Reset),
@@ -223,7 +223,7 @@ impl Server {
     /// Takes those out who are gone, or have received all that was theirs.
     fn let_go(&mut self) {
         let deviation = &self.deviation;
-        let leaving = self.room.clients.values().filter_map(|client| match client.state {
+        let leaving = self.state.clients.values().filter_map(|client| match client.state {
             State::Gone(end) => Some((client.id, end)),
             State::Draining
                 if client.outbound.queue.is_empty() && !deviation.holds_back_for(client.id) =>
@@ -233,9 +233,9 @@ impl Server {
             _ => None,
         });
         for (id, end) in leaving.collect::<Vec<_>>() {
-            if let Some(client) = self.room.take(id) {
-                self.room.context.log(|| format!("client {id} left: {end:?}"));
-                self.deviation.left(&mut self.room, client, end);
+            if let Some(client) = self.state.take(id) {
+                self.state.context.log(|| format!("client {id} left: {end:?}"));
+                self.deviation.left(&mut self.state, client, end);
             }
         }
     }
@@ -267,15 +267,15 @@ impl Drops {
 /// Delivers a batch that is long enough to drop from.
 fn distribute_with_losses(
     deviation: &mut dyn Deviation,
-    room: &mut Room,
+    state: &mut ServerState,
     batch: &[Message],
     drops: &mut Drops,
 ) {
-    room.touched = true;
+    state.touched = true;
     for message in batch {
-        for client in room.clients.values_mut() {
+        for client in state.clients.values_mut() {
             if !drops.drops() {
-                deviation.enqueue(client, message, &room.context);
+                deviation.enqueue(client, message, &state.context);
             }
         }
     }

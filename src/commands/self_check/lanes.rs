@@ -36,8 +36,9 @@ pub(super) fn of(servers: &[Known]) -> [Lane; 3] {
     };
     let all = || 0..servers.len();
     let correct = all().filter(|index| shows(index).is_none()).collect();
-    let busy = all().filter(|index| shows(index) == Some(Shows::Deed)).collect();
-    let mut waits: Vec<usize> = all().filter(|index| shows(index) > Some(Shows::Deed)).collect();
+    let busy = all().filter(|index| shows(index) == Some(Shows::Immediate)).collect();
+    let mut waits: Vec<usize> =
+        all().filter(|index| shows(index) > Some(Shows::Immediate)).collect();
     // Who is waited for longest comes first.
     waits.sort_by_key(|index| std::cmp::Reverse(shows(index)));
     [

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use zillions_bench::pin::Pinning;
 use zillions_bench::trial;
-use zillions_faulty::Gauge;
+use zillions_faulty::Calibration;
 use zillions_harness::Launch;
 use zillions_report::analysis::{lost_share, trial_latency_ns};
 use zillions_report::record::{
@@ -25,7 +25,7 @@ pub(super) struct Known {
     pub(super) name: &'static str,
     /// What the server does and what it is asked for.
     pub(super) what: &'static str,
-    gauge: Option<Gauge>,
+    calibration: Option<Calibration>,
     load: LoadRecord,
     senders: u32,
     warm_up_seconds: f64,
@@ -36,10 +36,10 @@ pub(super) struct Known {
 
 /// Everything that is measured.
 pub(super) fn all() -> Vec<Known> {
-    let known = |name, what, gauge, expect| Known {
+    let known = |name, what, calibration, expect| Known {
         name,
         what,
-        gauge,
+        calibration,
         load: LoadRecord::FixedRate { messages_per_second: 1_000.0 },
         senders: CLIENTS as u32,
         warm_up_seconds: 0.1,
@@ -52,8 +52,8 @@ pub(super) fn all() -> Vec<Known> {
             measure_seconds: 3.0,
             ..known(
                 "measured-frozen",
-                "it stands still for 1.4 s, and messages are due meanwhile",
-                Some(Gauge::Frozen),
+                "stops for 1.4 s while messages are due",
+                Some(Calibration::Frozen),
                 is_charged_for_the_freeze,
             )
         },
@@ -63,8 +63,8 @@ pub(super) fn all() -> Vec<Known> {
             measure_seconds: 3.0,
             ..known(
                 "measured-frozen-in-rounds",
-                "it stands still for 1.4 s, and nobody asks meanwhile",
-                Some(Gauge::Frozen),
+                "stops for 1.4 s while no message is due",
+                Some(Calibration::Frozen),
                 hides_the_freeze,
             )
         },
@@ -73,36 +73,36 @@ pub(super) fn all() -> Vec<Known> {
             measure_seconds: 1.0,
             ..known(
                 "measured-late",
-                "it delivers everything 20 ms late",
-                Some(Gauge::Late),
+                "delivers everything 20 ms late",
+                Some(Calibration::Late),
                 is_20_ms_late,
             )
         },
         known(
             "measured-losses",
-            "it loses every 100th message",
-            Some(Gauge::Loses),
+            "loses every 100th message",
+            Some(Calibration::Loses),
             loses_one_percent,
         ),
         known(
             "measured-repeats",
-            "it delivers every 100th message twice",
-            Some(Gauge::Repeats),
+            "delivers every 100th message twice",
+            Some(Calibration::Repeats),
             repeats_one_percent,
         ),
         Known {
             senders: 1,
             ..known(
                 "measured-swaps",
-                "it delivers every 100th message after the next one",
-                Some(Gauge::Swaps),
+                "delivers every 100th message after the next one",
+                Some(Calibration::Swaps),
                 swaps_one_percent,
             )
         },
         known(
             "measured-disagreement",
-            "every other client receives every 100th message after the next one",
-            Some(Gauge::Disagrees),
+            "delivers every 100th message to every other client after the next one",
+            Some(Calibration::Disagrees),
             lets_receivers_disagree,
         ),
     ]
@@ -112,8 +112,10 @@ impl Known {
     /// Measures it; what was found, or how it is wrong.
     pub(super) fn prove(&self, executable: &Path) -> Result<String, String> {
         let mut arguments = vec!["faulty-server".into()];
-        if let Some(value) = self.gauge.and_then(|gauge| gauge.to_possible_value()) {
-            arguments.push(format!("--gauge={}", value.get_name()).into());
+        if let Some(value) =
+            self.calibration.and_then(|calibration| calibration.to_possible_value())
+        {
+            arguments.push(format!("--calibration={}", value.get_name()).into());
         }
         let program = executable.to_owned();
         let launch =

@@ -18,7 +18,7 @@ const SHARES_CORRECT: usize = 4;
 /// What one takes that takes its time for each byte or delivery.
 const SHARES_TOILING: usize = 8;
 /// What one takes that takes its time and does nothing meanwhile.
-const SHARES_LEISURELY: usize = 2;
+const SHARES_IDLE: usize = 2;
 
 static FREE: Mutex<usize> = Mutex::new(SHARES);
 static FREED: Condvar = Condvar::new();
@@ -28,16 +28,16 @@ pub(crate) struct Share(usize);
 
 impl Share {
     pub(crate) fn of_a_fault(shows: Shows) -> Self {
-        Self::take(if shows == Shows::Deed { SHARES_BUSY } else { SHARES_WAITING })
+        Self::take(if shows == Shows::Immediate { SHARES_BUSY } else { SHARES_WAITING })
     }
 
     pub(crate) fn of_a_correct_server(oddity: &Oddity) -> Self {
         let (knobs, usual) = (&oddity.knobs, Knobs::default());
         let toils = knobs.slow_microseconds != usual.slow_microseconds
             || knobs.write_bytes_max != usual.write_bytes_max;
-        Self::take(match (toils, oddity.is_leisurely()) {
+        Self::take(match (toils, oddity.waits_mostly()) {
             (true, _) => SHARES_TOILING,
-            (false, true) => SHARES_LEISURELY,
+            (false, true) => SHARES_IDLE,
             (false, false) => SHARES_CORRECT,
         })
     }

@@ -39,7 +39,7 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 fn shared(test: Test) -> Result<(), Failed> {
-    let _share = Share::of_a_fault(Shows::Deed);
+    let _share = Share::of_a_fault(Shows::Immediate);
     test()
 }
 

@@ -9,11 +9,11 @@ use crate::client::{Client, ClientId, End, Message, State};
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::faults::start::listen_without_reuse;
-use crate::room::{REST_AFTER_EXHAUSTION, Room};
+use crate::server_state::{REST_AFTER_EXHAUSTION, ServerState};
+use crate::start::ListenOptions;
 use crate::{correct, start};
 
-pub(super) const FAULTS: &[Fault] = &[
+pub(crate) const FAULTS: &[Fault] = &[
     Fault::rarely("dies-after-5000-messages", "LIFE-1", "it dies at its 5000th message", || {
         Box::new(DiesAfterMessages { count: 0 })
     }),
@@ -29,35 +29,35 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::always("ignores-sigterm", "LIFE-2", "it goes on after SIGTERM", || {
         Stops::make(|_| false)
     })
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "waits-for-clients-at-sigterm",
         "LIFE-2",
         "after SIGTERM it goes on until its last client leaves",
-        || Stops::make(|room| room.clients.is_empty()),
+        || Stops::make(|state| state.clients.is_empty()),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "writes-queues-at-sigterm",
         "LIFE-2",
         "after SIGTERM it goes on until all that is queued was written",
-        || Stops::make(|room| room.clients.values().all(|c| c.outbound.queue.is_empty())),
+        || Stops::make(|state| state.clients.values().all(|c| c.outbound.queue.is_empty())),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "waits-for-ended-clients",
         "LIFE-2",
         "after SIGTERM it goes on until clients that ended their stream have received what is queued for them",
-        || Stops::make(|room| room.clients.values().all(|c| c.state != State::Draining)),
+        || Stops::make(|state| state.clients.values().all(|c| c.state != State::Draining)),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "stops-once-all-is-quiet",
         "LIFE-2",
         "after SIGTERM it goes on until no message has come for half a second",
         || Box::new(StopsOnceQuiet::default()),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "stops-client-by-client",
         "LIFE-2",
@@ -127,16 +127,16 @@ pub(super) const FAULTS: &[Fault] = &[
         "stops-accepting-after-exhaustion",
         "LIFE-5",
         "it never accepts again once descriptors ran out",
-        || Box::new(Exhausted(|room| room.stop_accepting().map_err(resting()))),
+        || Box::new(Exhausted(|state| state.stop_accepting().map_err(resting()))),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "stops-accepting-after-second-exhaustion",
         "LIFE-5",
         "it never accepts again once descriptors ran out, were free again, and ran out again",
         || Box::new(ExhaustedTwice::default()),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "exhaustion-disconnects-the-oldest",
         "LIFE-5",
@@ -145,6 +145,22 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
 ];
 
+/// Listens without the option that lets a port be used again at once: it is
+/// counted to LIFE and told there.
+fn listen_without_reuse(candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
+    let mut last = Err(Error::NoAddress);
+    for &address in candidates {
+        last = start::listen(
+            address,
+            ListenOptions { reuse_address: false, ..ListenOptions::default() },
+        );
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
+}
+
 const MESSAGES_MAX: u64 = 5000;
 
 struct DiesAfterMessages {
@@ -152,12 +168,12 @@ struct DiesAfterMessages {
 }
 
 impl Deviation for DiesAfterMessages {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
         self.count += 1;
-        correct::deliver(self, room, message);
+        correct::deliver(self, state, message);
     }
 
-    fn turn(&mut self, _room: &mut Room) -> Result<(), Error> {
+    fn turn(&mut self, _state: &mut ServerState) -> Result<(), Error> {
         if self.count < MESSAGES_MAX {
             return Ok(());
         }
@@ -175,11 +191,11 @@ struct ExitsWhenEmpty {
 }
 
 impl Deviation for ExitsWhenEmpty {
-    fn left(&mut self, room: &mut Room, _client: Client, _end: End) {
-        self.was_last = room.clients.is_empty();
+    fn left(&mut self, state: &mut ServerState, _client: Client, _end: End) {
+        self.was_last = state.clients.is_empty();
     }
 
-    fn turn(&mut self, _room: &mut Room) -> Result<(), Error> {
+    fn turn(&mut self, _state: &mut ServerState) -> Result<(), Error> {
         if !self.was_last {
             return Ok(());
         }
@@ -200,15 +216,15 @@ struct EndsAfterEmptySeconds {
 }
 
 impl Deviation for EndsAfterEmptySeconds {
-    fn joined(&mut self, _room: &mut Room, _id: ClientId) {
+    fn joined(&mut self, _state: &mut ServerState, _id: ClientId) {
         self.empty_since = None;
     }
 
-    fn left(&mut self, room: &mut Room, _client: Client, _end: End) {
-        self.empty_since = room.clients.is_empty().then(Instant::now);
+    fn left(&mut self, state: &mut ServerState, _client: Client, _end: End) {
+        self.empty_since = state.clients.is_empty().then(Instant::now);
     }
 
-    fn turn(&mut self, _room: &mut Room) -> Result<(), Error> {
+    fn turn(&mut self, _state: &mut ServerState) -> Result<(), Error> {
         if self.empty_since.is_some_and(|since| since.elapsed() >= EMPTY_MAX) {
             exit(0);
         }
@@ -225,20 +241,20 @@ const STOPPING_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Ends when it was told to and something is the case.
 struct Stops {
-    when: fn(&Room) -> bool,
+    when: fn(&ServerState) -> bool,
     told: bool,
 }
 
 impl Stops {
-    fn make(when: fn(&Room) -> bool) -> Box<dyn Deviation> {
+    fn make(when: fn(&ServerState) -> bool) -> Box<dyn Deviation> {
         Box::new(Self { when, told: false })
     }
 }
 
 impl Deviation for Stops {
-    fn stops(&mut self, room: &Room) -> bool {
+    fn stops(&mut self, state: &ServerState) -> bool {
         self.told = true;
-        (self.when)(room)
+        (self.when)(state)
     }
 
     fn wait_max(&self) -> Option<Duration> {
@@ -261,7 +277,7 @@ impl Deviation for StopsOnceQuiet {
         Some(body)
     }
 
-    fn stops(&mut self, _room: &Room) -> bool {
+    fn stops(&mut self, _state: &ServerState) -> bool {
         self.disturbed.get_or_insert_with(Instant::now).elapsed() >= QUIET
     }
 
@@ -276,9 +292,9 @@ const STOPPING_ONE: Duration = Duration::from_millis(50);
 struct StopsClientByClient;
 
 impl Deviation for StopsClientByClient {
-    fn stops(&mut self, room: &Room) -> bool {
+    fn stops(&mut self, state: &ServerState) -> bool {
         // No pause of the context's: that one would end at once.
-        room.clients.values().for_each(|_| std::thread::sleep(STOPPING_ONE));
+        state.clients.values().for_each(|_| std::thread::sleep(STOPPING_ONE));
         true
     }
 }
@@ -306,7 +322,7 @@ struct LeavesChildOfReset {
 }
 
 impl Deviation for LeavesChildOfReset {
-    fn left(&mut self, _room: &mut Room, _client: Client, end: End) {
+    fn left(&mut self, _state: &mut ServerState, _client: Client, end: End) {
         if end == End::Reset && !self.started {
             self.started = start_child().is_ok();
         }
@@ -336,8 +352,8 @@ struct Spins {
 }
 
 impl Deviation for Spins {
-    fn sequence(&mut self, room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
-        self.spins = room.clients.values().any(self.is_reason);
+    fn sequence(&mut self, state: &mut ServerState, batch: Vec<Message>) -> Vec<Message> {
+        self.spins = state.clients.values().any(self.is_reason);
         batch
     }
 
@@ -351,7 +367,7 @@ struct SpinsAfterReset {
 }
 
 impl Deviation for SpinsAfterReset {
-    fn left(&mut self, _room: &mut Room, client: Client, end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, end: End) {
         self.spins |= end == End::Reset && !client.outbound.queue.is_empty();
     }
 
@@ -361,11 +377,11 @@ impl Deviation for SpinsAfterReset {
 }
 
 /// What it does when descriptors run out.
-struct Exhausted(fn(&mut Room) -> Result<(), Error>);
+struct Exhausted(fn(&mut ServerState) -> Result<(), Error>);
 
 impl Deviation for Exhausted {
-    fn descriptors_exhausted(&mut self, room: &mut Room) -> Result<(), Error> {
-        self.0(room)
+    fn descriptors_exhausted(&mut self, state: &mut ServerState) -> Result<(), Error> {
+        self.0(state)
     }
 }
 
@@ -377,17 +393,17 @@ struct ExhaustedTwice {
 }
 
 impl Deviation for ExhaustedTwice {
-    fn joined(&mut self, _room: &mut Room, _id: ClientId) {
+    fn joined(&mut self, _state: &mut ServerState, _id: ClientId) {
         self.now = false;
     }
 
-    fn descriptors_exhausted(&mut self, room: &mut Room) -> Result<(), Error> {
+    fn descriptors_exhausted(&mut self, state: &mut ServerState) -> Result<(), Error> {
         self.times += u32::from(!self.now);
         self.now = true;
         if self.times < 2 {
-            room.rest(REST_AFTER_EXHAUSTION).map_err(resting())
+            state.rest(REST_AFTER_EXHAUSTION).map_err(resting())
         } else {
-            room.stop_accepting().map_err(resting())
+            state.stop_accepting().map_err(resting())
         }
     }
 }
@@ -396,9 +412,9 @@ fn resting() -> impl FnOnce(io::Error) -> Error {
     Error::system("rest the listener")
 }
 
-fn disconnect_oldest(room: &mut Room) -> Result<(), Error> {
-    if let Some(mut oldest) = room.clients.first_entry() {
+fn disconnect_oldest(state: &mut ServerState) -> Result<(), Error> {
+    if let Some(mut oldest) = state.clients.first_entry() {
         oldest.get_mut().remove();
     }
-    room.rest(REST_AFTER_EXHAUSTION).map_err(resting())
+    state.rest(REST_AFTER_EXHAUSTION).map_err(resting())
 }

@@ -1,27 +1,27 @@
-//! Faults of slow readers and of memory: SLOW and MEM.
+//! Faults of clients that do not read: SLOW.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
 
-use crate::client::{Client, ClientId, End, Message, State};
+use crate::client::{Client, ClientId, End, Message};
 use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::held::put;
-use crate::room::{Context, Room};
+use crate::faults::shared::held::put;
+use crate::server_state::{Context, ServerState};
 
-pub(super) const FAULTS: &[Fault] = &[
+pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "stalled-reader-blocks-all",
         "SLOW-1",
         "it waits until a client takes what is written to it before it does anything else",
         || Box::new(BlocksAll),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "stalled-reader-delays-all",
         "SLOW-1",
@@ -42,35 +42,35 @@ pub(super) const FAULTS: &[Fault] = &[
         "while 32 clients do not read it writes to nobody",
         || Writers::make(32),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "fifty-stalled-stop-everybody",
         "SLOW-1",
         "while 50 clients do not read it writes to nobody",
         || Writers::make(50),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "blocks-at-4096-queued",
         "SLOW-1",
         "it waits for a client that has 4,096 messages queued before it does anything else",
         || Box::new(BlocksWhenLong),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "back-pressure",
         "SLOW-1",
         "it reads from nobody while one client's queue is more than half full",
         || Box::new(BackPressure),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "full-queue-drops-for-all",
         "SLOW-1",
         "while one client's queue is full nobody receives anything new",
         || Box::new(DropsForAll),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "full-queue-disconnects-another",
         "SLOW-1",
@@ -78,36 +78,19 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(OverflowDisconnects { full: None }),
     ),
     Fault::always(
+    "late-witnesses-starve",
+    "SLOW-1",
+    "while 4 MiB are queued for clients that do not read, nothing is queued for those that joined after the first of them stalled",
+    || Box::new(LateStarve::default()),
+)
+.by_timeout(),
+    Fault::always(
         "sender-that-never-reads-blocks",
         "SLOW-2",
         "it waits for a client that does not read the echoes of its own messages",
         || Box::new(SenderBlocks),
     )
-    .by_omission(),
-    Fault::always("unbounded-client-queue", "MEM-1", "a client's queue has no bound", || {
-        UnboundedClientQueue::make(|_, _| true)
-    }),
-    Fault::always(
-        "echoes-without-bound",
-        "MEM-1",
-        "a client's queue has no bound for its own messages",
-        || UnboundedClientQueue::make(|client, message| message.sender == client.id),
-    ),
-    Fault::always(
-        "unbounded-inbound-queue",
-        "MEM-1",
-        "messages are read faster than they are passed on, and wait in a queue without a bound",
-        || Box::new(UnboundedInboundQueue { waiting: VecDeque::new() }),
-    ),
-    Fault::always("keeps-all-messages", "MEM-1", "it never forgets a message", || {
-        Box::new(KeepsAllMessages { kept: Vec::new() })
-    }),
-    Fault::always(
-        "leaks-entry-per-message",
-        "MEM-1",
-        "it keeps 32 bytes of each message for good",
-        || Box::new(LeaksEntries { kept: Vec::new() }),
-    ),
+    .by_timeout(),
 ];
 
 /// How long one blocking wait lasts before the signals are looked at anyway.
@@ -185,13 +168,13 @@ impl Deviation for Writers {
         Ok(())
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.blocked.remove(&client.id);
     }
 
-    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+    fn turn(&mut self, state: &mut ServerState) -> Result<(), Error> {
         if !self.all_blocked() {
-            room.touched |= std::mem::take(&mut self.somebody_waits);
+            state.touched |= std::mem::take(&mut self.somebody_waits);
         }
         Ok(())
     }
@@ -224,11 +207,11 @@ const BACK_PRESSURE_WAIT: Duration = Duration::from_millis(2);
 struct BackPressure;
 
 impl Deviation for BackPressure {
-    fn may_read(&mut self, room: &Room) -> bool {
-        let full = room.context.knobs.queue_messages / 2;
-        let pressed = room.clients.values().any(|client| client.outbound.queue.len() > full);
+    fn may_read(&mut self, state: &ServerState) -> bool {
+        let full = state.context.knobs.queue_messages / 2;
+        let pressed = state.clients.values().any(|client| client.outbound.queue.len() > full);
         if pressed {
-            room.context.pause(BACK_PRESSURE_WAIT);
+            state.context.pause(BACK_PRESSURE_WAIT);
         }
         !pressed
     }
@@ -237,10 +220,10 @@ impl Deviation for BackPressure {
 struct DropsForAll;
 
 impl Deviation for DropsForAll {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
-        let full = room.context.knobs.queue_messages;
-        if room.clients.values().all(|client| client.outbound.queue.len() < full) {
-            correct::deliver(self, room, message);
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
+        let full = state.context.knobs.queue_messages;
+        if state.clients.values().all(|client| client.outbound.queue.len() < full) {
+            correct::deliver(self, state, message);
         }
     }
 }
@@ -258,9 +241,9 @@ impl Deviation for OverflowDisconnects {
         correct::overflow(self, client, message, context);
     }
 
-    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+    fn turn(&mut self, state: &mut ServerState) -> Result<(), Error> {
         if let Some(full) = self.full.take()
-            && let Some(other) = room.clients.values_mut().find(|client| client.id != full)
+            && let Some(other) = state.clients.values_mut().find(|client| client.id != full)
         {
             other.remove();
         }
@@ -287,110 +270,57 @@ impl Deviation for SenderBlocks {
     }
 }
 
-/// What "no bound" means here, so that a faulty server endangers no machine.
-const UNBOUNDED_BYTES_MAX: usize = 1 << 30;
+/// How many bytes are queued for all who do not read when the others starve.
+const QUEUED_BYTES_MAX: usize = 4 << 20;
 
-/// What one message takes, at most and about: frame, header, allocation.
-const MESSAGE_BYTES: usize = 320;
-
-/// What a queue's place for a message takes.
-const ENTRY_BYTES: usize = size_of::<Message>();
-
-struct UnboundedClientQueue {
-    /// Which messages are queued without a bound.
-    applies_to: fn(&Client, &Message) -> bool,
-    /// Places in all queues together, counted once a turn.
-    entries: usize,
+#[derive(Default)]
+struct LateStarve {
+    /// How many bytes are queued for each client whose socket takes no more.
+    queued_bytes: HashMap<ClientId, usize>,
+    newest: ClientId,
+    /// Who was the newest client when the first of them stalled.
+    newest_in_time: ClientId,
+    starves: bool,
 }
 
-impl UnboundedClientQueue {
-    fn make(applies_to: fn(&Client, &Message) -> bool) -> Box<dyn Deviation> {
-        Box::new(Self { applies_to, entries: 0 })
+impl Deviation for LateStarve {
+    fn joined(&mut self, _state: &mut ServerState, id: ClientId) {
+        self.newest = id;
     }
-}
 
-impl Deviation for UnboundedClientQueue {
-    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
-        self.entries = room.clients.values().map(|client| client.outbound.queue.len()).sum();
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
+        self.starves = self.queued_bytes.values().sum::<usize>() >= QUEUED_BYTES_MAX;
+        correct::deliver(self, state, message);
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if self.starves && client.id > self.newest_in_time {
+            return;
+        }
+        let before = client.outbound.queue.len();
+        correct::enqueue(self, client, message, context);
+        if client.outbound.queue.len() > before
+            && let Some(bytes) = self.queued_bytes.get_mut(&client.id)
+        {
+            *bytes += message.frame.len();
+        }
+    }
+
+    fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
+        correct::flush(client, context)?;
+        if client.outbound.blocked {
+            if self.queued_bytes.is_empty() {
+                self.newest_in_time = self.newest;
+            }
+            let bytes = client.outbound.queue.iter().map(|message| message.frame.len()).sum();
+            self.queued_bytes.insert(client.id, bytes);
+        } else {
+            self.queued_bytes.remove(&client.id);
+        }
         Ok(())
     }
 
-    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
-        // Queues share their messages, so the longest one counts for those. A
-        // growing queue has up to twice the places that it needs.
-        let messages = client.outbound.queue.len() * MESSAGE_BYTES;
-        let places = self.entries * 2 * ENTRY_BYTES;
-        let has_space = messages + places < UNBOUNDED_BYTES_MAX;
-        if has_space && client.state == State::Open && (self.applies_to)(client, message) {
-            client.outbound.queue.push_back(message.clone());
-            self.entries += 1;
-        } else {
-            correct::enqueue(self, client, message, context);
-        }
-    }
-}
-
-/// How many messages are passed on per turn.
-const PASSED_ON_PER_TURN: usize = 8;
-
-struct UnboundedInboundQueue {
-    waiting: VecDeque<Message>,
-}
-
-impl Deviation for UnboundedInboundQueue {
-    fn sequence(&mut self, _room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
-        // A read is one batch or several; only the turn's own call is empty.
-        if !batch.is_empty() {
-            let space = UNBOUNDED_BYTES_MAX / MESSAGE_BYTES - self.waiting.len();
-            self.waiting.extend(batch.into_iter().take(space));
-        }
-        let count = self.waiting.len().min(PASSED_ON_PER_TURN);
-        self.waiting.drain(..count).collect()
-    }
-
-    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
-        if client.state == State::Draining {
-            // What waited for it when it closed its sending side is still its.
-            put(client, message, context.knobs.queue_messages);
-        } else {
-            correct::enqueue(self, client, message, context);
-        }
-    }
-
-    fn wait_max(&self) -> Option<Duration> {
-        (!self.waiting.is_empty()).then_some(Duration::ZERO)
-    }
-
-    fn holds_back_for(&self, _id: ClientId) -> bool {
-        !self.waiting.is_empty()
-    }
-}
-
-struct KeepsAllMessages {
-    kept: Vec<Message>,
-}
-
-impl Deviation for KeepsAllMessages {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
-        if self.kept.len() < UNBOUNDED_BYTES_MAX / MESSAGE_BYTES {
-            self.kept.push(message.clone());
-        }
-        correct::deliver(self, room, message);
-    }
-}
-
-/// What is kept of a message: who, which, how long, when.
-type Kept = [u64; 4];
-
-struct LeaksEntries {
-    kept: Vec<Kept>,
-}
-
-impl Deviation for LeaksEntries {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
-        if self.kept.len() < UNBOUNDED_BYTES_MAX / size_of::<Kept>() {
-            self.kept.push([message.sender, message.sequence, message.frame.len() as u64, 0]);
-        }
-        correct::deliver(self, room, message);
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
+        self.queued_bytes.remove(&client.id);
     }
 }

@@ -83,7 +83,7 @@ fn the_list_for_people_has_a_line_per_fault() {
 fn the_list_for_machines_names_its_schema_and_has_an_entry_per_fault() {
     let document: serde_json::Value = serde_json::from_str(&list(&["--format=json"])).unwrap();
     assert_eq!(document["schema"], "zillions-faults");
-    assert_eq!(document["version"], 1);
+    assert_eq!(document["version"], 2);
     let listed = document["faults"].as_array().unwrap();
     assert_eq!(listed.len(), Fault::all().count());
     for (entry, fault) in listed.iter().zip(Fault::all()) {

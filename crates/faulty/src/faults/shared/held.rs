@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, ClientId, Message};
-use crate::room::Room;
+use crate::server_state::ServerState;
 
 /// One delivery that did not take place yet.
 struct Entry {
@@ -44,15 +44,15 @@ impl Held {
     }
 
     /// Makes those deliveries that are due.
-    pub(crate) fn release(&mut self, room: &mut Room) {
+    pub(crate) fn release(&mut self, state: &mut ServerState) {
         let now = Instant::now();
         // All wait equally long, so the first is due first.
         let due = self.entries.iter().take_while(|entry| entry.due <= now).count();
         for entry in self.entries.drain(..due) {
             // The receiver may have left meanwhile.
-            if let Some(client) = room.clients.get_mut(&entry.receiver) {
-                put(client, &entry.message, room.context.knobs.queue_messages);
-                room.touched = true;
+            if let Some(client) = state.clients.get_mut(&entry.receiver) {
+                put(client, &entry.message, state.context.knobs.queue_messages);
+                state.touched = true;
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Faults of half-close, end of file and resets: END.
 
 use std::collections::HashSet;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::SIGPIPE;
@@ -16,23 +16,23 @@ use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::room::{Context, Room};
+use crate::server_state::{Context, ServerState};
 
-pub(super) const FAULTS: &[Fault] = &[
+pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "frames-lost-at-fin",
         "END-1",
         "frames that arrive together with the end of the stream are thrown away",
         || Box::new(AtFin { keeps_frames: false }),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "last-read-of-512",
         "END-1",
         "once the end of a stream has arrived, 512 bytes of what comes before it are read, and the rest is thrown away",
         || Box::new(LastRead),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "drops-echo-at-half-close",
         "END-2",
@@ -60,7 +60,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "it stops accepting when a connection is reset before it is accepted",
         || Box::new(ResetAtAccept),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "descriptor-leak",
         "END-4",
@@ -233,9 +233,9 @@ impl Deviation for SigpipeKills {
 struct ResetDisconnects;
 
 impl Deviation for ResetDisconnects {
-    fn left(&mut self, room: &mut Room, _client: Client, end: End) {
+    fn left(&mut self, state: &mut ServerState, _client: Client, end: End) {
         if end == End::Reset {
-            room.clients.values_mut().for_each(Client::remove);
+            state.clients.values_mut().for_each(Client::remove);
         }
     }
 }
@@ -243,11 +243,11 @@ impl Deviation for ResetDisconnects {
 struct ResetAtAccept;
 
 impl Deviation for ResetAtAccept {
-    fn accept(&mut self, room: &mut Room) -> io::Result<TcpStream> {
-        room.context.pause(WAKING);
-        let (stream, _) = room.listener.accept()?;
+    fn accept(&mut self, state: &mut ServerState) -> io::Result<TcpStream> {
+        state.context.pause(WAKING);
+        let (stream, _) = state.listener.accept()?;
         if let Err(error) = stream.peer_addr() {
-            room.stop_accepting()?;
+            state.stop_accepting()?;
             return Err(error);
         }
         Ok(stream)
@@ -295,7 +295,7 @@ impl Deviation for DescriptorLeak {
         Ok(Vec::new())
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, end: End) {
         let leave = Leave {
             end,
             was_heard: self.heard.remove(&client.id),
@@ -328,7 +328,7 @@ struct ThreadLeft {
 }
 
 impl Deviation for ThreadLeft {
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         drop(client);
         // A small stack of which hardly anything is touched: nothing but the
         // number of threads tells.
@@ -349,7 +349,7 @@ struct Zombies {
 }
 
 impl Deviation for Zombies {
-    fn joined(&mut self, _room: &mut Room, _id: ClientId) {
+    fn joined(&mut self, _state: &mut ServerState, _id: ClientId) {
         if self.unasked.len() < LEFT_MAX {
             self.unasked.extend(Command::new("true").stdin(Stdio::null()).spawn());
         }
@@ -365,7 +365,7 @@ struct MemoryLeak {
 }
 
 impl Deviation for MemoryLeak {
-    fn joined(&mut self, _room: &mut Room, _id: ClientId) {
+    fn joined(&mut self, _state: &mut ServerState, _id: ClientId) {
         if self.lost.len() < LOST_PIECES_MAX {
             // Not zeros: those would take no memory until they are written to.
             self.lost.push(vec![1; LOST_BYTES]);

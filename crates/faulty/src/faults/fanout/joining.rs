@@ -1,9 +1,6 @@
-//! Faults of taking clients in: START-5, FANOUT-2 and FANOUT-3.
+//! Faults of clients that join: FANOUT-2 and FANOUT-3.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::io;
-use std::net::TcpStream;
-use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, ClientId, End, Message};
@@ -11,49 +8,16 @@ use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::room::{Context, Room};
+use crate::server_state::{Context, ServerState};
 
-pub(super) const FAULTS: &[Fault] = &[
-    Fault::always("client-cap-64", "START-5", "it closes every connection beyond 64", || {
-        Box::new(ClientCap(64))
-    }),
-    Fault::always("client-cap-500", "START-5", "it closes every connection beyond 500", || {
-        Box::new(ClientCap(500))
-    }),
-    Fault::always(
-        "descriptors-up-to-1023",
-        "START-5",
-        "it closes every connection with a descriptor that select() cannot wait for",
-        || Box::new(DescriptorsUpTo1023),
-    ),
-    Fault::always(
-        "slow-accept",
-        "START-5",
-        "after each connection it rests for a second before it accepts the next",
-        || Box::new(SlowAccept),
-    )
-    .by_omission(),
-    Fault::always(
-        "accepts-one-per-event",
-        "START-5",
-        "of connections that come together it accepts one, and the next when another comes",
-        || AcceptsPerEvent::make(1),
-    )
-    .by_omission(),
-    Fault::always(
-        "accepts-256-per-event",
-        "START-5",
-        "of connections that come together it accepts 256, and the rest when another comes",
-        || AcceptsPerEvent::make(256),
-    )
-    .by_omission(),
+pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "registered-after-first-send",
         "FANOUT-2",
         "a client receives nothing before it has sent something",
         || Box::new(RegisteredAfterFirstSend::default()),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "message-lost-for-joiner",
         "FANOUT-2",
@@ -66,21 +30,21 @@ pub(super) const FAULTS: &[Fault] = &[
         "a client that has sent nothing for two seconds is disconnected",
         || Box::new(QuietDisconnected::default()),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "silent-newcomer-blocks-accept",
         "FANOUT-2",
         "it accepts nobody else before a newcomer has sent its first message",
         || Box::new(SilentBlocksAccept { silent: None, heard: false }),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "join-lost-among-leaves",
         "FANOUT-2",
         "a client that joins in the turn in which another one leaves is not entered: it receives nothing",
         || Box::new(JoinLost::default()),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always("greeting", "FANOUT-3", "it greets each client with a message", || {
         Box::new(Greeting)
     }),
@@ -116,34 +80,6 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
 ];
 
-struct ClientCap(usize);
-
-impl Deviation for ClientCap {
-    fn joined(&mut self, room: &mut Room, id: ClientId) {
-        let full = room.clients.len() > self.0;
-        if let Some(client) = room.clients.get_mut(&id)
-            && full
-        {
-            client.remove();
-        }
-    }
-}
-
-/// Where the descriptor sets of select() end.
-const SELECT_DESCRIPTORS: RawFd = 1024;
-
-struct DescriptorsUpTo1023;
-
-impl Deviation for DescriptorsUpTo1023 {
-    fn joined(&mut self, room: &mut Room, id: ClientId) {
-        if let Some(client) = room.clients.get_mut(&id)
-            && client.stream.as_raw_fd() >= SELECT_DESCRIPTORS
-        {
-            client.remove();
-        }
-    }
-}
-
 /// For ever, as far as a check can tell.
 const UNTIL_HEARD: Duration = Duration::from_secs(3600);
 
@@ -153,10 +89,10 @@ struct SilentBlocksAccept {
 }
 
 impl Deviation for SilentBlocksAccept {
-    fn joined(&mut self, room: &mut Room, id: ClientId) {
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
         self.silent = Some(id);
         // If this fails it goes on accepting, which is no fault.
-        let _ = room.rest(UNTIL_HEARD);
+        let _ = state.rest(UNTIL_HEARD);
     }
 
     fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
@@ -164,65 +100,20 @@ impl Deviation for SilentBlocksAccept {
         Some(body)
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.heard |= self.silent == Some(client.id);
     }
 
-    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+    fn turn(&mut self, state: &mut ServerState) -> Result<(), Error> {
         if std::mem::take(&mut self.heard) {
             self.silent = None;
-            room.accept_again().map_err(Error::system("accept again"))?;
+            state.accept_again().map_err(Error::system("accept again"))?;
         }
         Ok(())
     }
 
     fn wait_max(&self) -> Option<Duration> {
         self.heard.then_some(Duration::ZERO)
-    }
-}
-
-struct AcceptsPerEvent {
-    per_event: usize,
-    edges: bool,
-    /// How many in this turn.
-    accepted: usize,
-}
-
-impl AcceptsPerEvent {
-    fn make(per_event: usize) -> Box<dyn Deviation> {
-        Box::new(Self { per_event, edges: false, accepted: 0 })
-    }
-}
-
-impl Deviation for AcceptsPerEvent {
-    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
-        self.accepted = 0;
-        if !self.edges {
-            self.edges = true;
-            room.accept_at_edges().map_err(Error::system("wait for connections"))?;
-        }
-        Ok(())
-    }
-
-    fn accept(&mut self, room: &mut Room) -> io::Result<TcpStream> {
-        if self.accepted == self.per_event {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let (stream, _) = room.listener.accept()?;
-        self.accepted += 1;
-        Ok(stream)
-    }
-}
-
-/// How long it rests between two connections.
-const ACCEPT_REST: Duration = Duration::from_secs(1);
-
-struct SlowAccept;
-
-impl Deviation for SlowAccept {
-    fn joined(&mut self, room: &mut Room, _id: ClientId) {
-        // If this fails it is fast, which is no fault.
-        let _ = room.rest(ACCEPT_REST);
     }
 }
 
@@ -243,7 +134,7 @@ impl Deviation for RegisteredAfterFirstSend {
         }
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.registered.remove(&client.id);
     }
 }
@@ -254,7 +145,7 @@ struct LostForJoiner {
 }
 
 impl Deviation for LostForJoiner {
-    fn joined(&mut self, _room: &mut Room, id: ClientId) {
+    fn joined(&mut self, _state: &mut ServerState, id: ClientId) {
         self.joiners.insert(id);
     }
 
@@ -265,7 +156,7 @@ impl Deviation for LostForJoiner {
         }
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.joiners.remove(&client.id);
     }
 }
@@ -278,12 +169,12 @@ struct JoinLost {
 }
 
 impl Deviation for JoinLost {
-    fn turn(&mut self, _room: &mut Room) -> Result<(), Error> {
+    fn turn(&mut self, _state: &mut ServerState) -> Result<(), Error> {
         self.joined.clear();
         Ok(())
     }
 
-    fn joined(&mut self, _room: &mut Room, id: ClientId) {
+    fn joined(&mut self, _state: &mut ServerState, id: ClientId) {
         self.joined.insert(id);
     }
 
@@ -293,7 +184,7 @@ impl Deviation for JoinLost {
         }
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.joined.remove(&client.id);
         self.unentered.remove(&client.id);
         self.unentered.extend(self.joined.drain());
@@ -310,7 +201,7 @@ struct QuietDisconnected {
 }
 
 impl Deviation for QuietDisconnected {
-    fn joined(&mut self, _room: &mut Room, id: ClientId) {
+    fn joined(&mut self, _state: &mut ServerState, id: ClientId) {
         self.heard.insert(id, Instant::now());
     }
 
@@ -319,8 +210,8 @@ impl Deviation for QuietDisconnected {
         Some(body)
     }
 
-    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
-        for client in room.clients.values_mut() {
+    fn turn(&mut self, state: &mut ServerState) -> Result<(), Error> {
+        for client in state.clients.values_mut() {
             if self.heard.get(&client.id).is_some_and(|heard| heard.elapsed() >= QUIET_MAX) {
                 client.remove();
             }
@@ -328,7 +219,7 @@ impl Deviation for QuietDisconnected {
         Ok(())
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.heard.remove(&client.id);
     }
 
@@ -338,18 +229,18 @@ impl Deviation for QuietDisconnected {
 }
 
 /// Sends something to a client that has just joined.
-fn send_first(room: &mut Room, id: ClientId, messages: impl IntoIterator<Item = Message>) {
-    if let Some(client) = room.clients.get_mut(&id) {
+fn send_first(state: &mut ServerState, id: ClientId, messages: impl IntoIterator<Item = Message>) {
+    if let Some(client) = state.clients.get_mut(&id) {
         client.outbound.queue.extend(messages);
-        room.touched = true;
+        state.touched = true;
     }
 }
 
 struct Greeting;
 
 impl Deviation for Greeting {
-    fn joined(&mut self, room: &mut Room, id: ClientId) {
-        send_first(room, id, [Message::new(id, 0, b"welcome")]);
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
+        send_first(state, id, [Message::new(id, 0, b"welcome")]);
     }
 }
 
@@ -358,13 +249,13 @@ struct HistoryReplayed {
 }
 
 impl Deviation for HistoryReplayed {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
         self.last = Some(message.clone());
-        correct::deliver(self, room, message);
+        correct::deliver(self, state, message);
     }
 
-    fn joined(&mut self, room: &mut Room, id: ClientId) {
-        send_first(room, id, self.last.clone());
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
+        send_first(state, id, self.last.clone());
     }
 }
 
@@ -374,17 +265,17 @@ struct LastWordsKept {
 }
 
 impl Deviation for LastWordsKept {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
-        if room.clients.len() == 1 {
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
+        if state.clients.len() == 1 {
             self.last = Some(message.clone());
         }
-        correct::deliver(self, room, message);
+        correct::deliver(self, state, message);
     }
 
-    fn joined(&mut self, room: &mut Room, id: ClientId) {
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
         let last = self.last.take();
-        if room.clients.len() == 2 {
-            send_first(room, id, last);
+        if state.clients.len() == 2 {
+            send_first(state, id, last);
         }
     }
 }
@@ -397,18 +288,18 @@ struct JoinerMidFrame {
 }
 
 impl Deviation for JoinerMidFrame {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
         self.last = Some((message.clone(), Instant::now()));
-        correct::deliver(self, room, message);
+        correct::deliver(self, state, message);
     }
 
-    fn joined(&mut self, room: &mut Room, id: ClientId) {
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
         if let Some((message, at)) = &self.last
             && at.elapsed() < JUST_NOW
             && message.frame.len() > 1
         {
             let half = message.frame.len().div_ceil(2);
-            send_first(room, id, [message.with_frame(&message.frame[half..])]);
+            send_first(state, id, [message.with_frame(&message.frame[half..])]);
         }
     }
 }
@@ -432,7 +323,7 @@ impl Deviation for SlotLeaksQueue {
         Ok(Vec::new())
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         let ends = self.ends.remove(&client.id).unwrap_or_default();
         if (self.leaks)(&ends) {
             let begun = usize::from(client.outbound.written > 0);
@@ -440,7 +331,7 @@ impl Deviation for SlotLeaksQueue {
         }
     }
 
-    fn joined(&mut self, room: &mut Room, id: ClientId) {
-        send_first(room, id, std::mem::take(&mut self.queue));
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
+        send_first(state, id, std::mem::take(&mut self.queue));
     }
 }

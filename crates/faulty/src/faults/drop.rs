@@ -9,16 +9,16 @@ use crate::client::{Client, ClientId, End, Message};
 use crate::correct;
 use crate::deviation::Deviation;
 use crate::fault::Fault;
-use crate::room::{Context, Room};
+use crate::server_state::{Context, ServerState};
 
-pub(super) const FAULTS: &[Fault] = &[
+pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "drop-cuts-mid-frame",
         "DROP-2",
         "a full queue drops its first message even if a part of it was written",
         || Box::new(CutsMidFrame),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::rarely("loss-at-low-load", "DROP-3", "one delivery of 500 is never made", || {
         Box::new(LossAtLowLoad { chance: OneIn::new(500) })
     }),
@@ -28,28 +28,49 @@ pub(super) const FAULTS: &[Fault] = &[
         "it holds three messages per client, one too few",
         || Box::new(LossInBurst),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "echo-lost-when-two-send",
         "DROP-3",
         "of messages of two senders that arrive together the second sender loses its echo",
         || Box::new(EchoLost { loses: None }),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "lost-after-silence",
         "DROP-3",
         "the first message after two seconds of silence is dropped",
         || Box::new(LostAfterSilence { heard: None }),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::rarely(
         "lost-wake-up",
         "DROP-3",
         "one time in 400 a client is not written to until there is another message for it",
         || Box::new(LostWakeUp { chance: OneIn::new(400) }),
     )
-    .by_omission(),
+    .by_timeout(),
+    Fault::always(
+        "first-after-recovery-lost",
+        "DROP-3",
+        "the first message for a client whose queue was full and is empty again is dropped for it",
+        || Box::new(FirstAfterRecovery::default()),
+    )
+    .by_timeout(),
+    Fault::always(
+        "message-65536-lost",
+        "DROP-3",
+        "a sender's messages have numbers of 16 bits, and its 65,536th, whose number is 0 again, is dropped",
+        || Box::new(NumberZeroLost::default()),
+    )
+    .by_timeout(),
+    Fault::always(
+        "rest-behind-the-wrap-waits",
+        "DROP-3",
+        "each client has a ring of 2 MiB, and what lies beyond its end waits for the next message",
+        || Box::new(RestBehindWrap::default()),
+    )
+    .by_timeout(),
     Fault::always(
         "disconnects-who-reads",
         "DROP-4",
@@ -62,35 +83,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "a client whose queue was full once receives no new message any more",
         || Box::new(NoDeliveryAfterOverflow::default()),
     )
-    .by_omission(),
-    Fault::always(
-        "first-after-recovery-lost",
-        "DROP-3",
-        "the first message for a client whose queue was full and is empty again is dropped for it",
-        || Box::new(FirstAfterRecovery::default()),
-    )
-    .by_omission(),
-    Fault::always(
-        "message-65536-lost",
-        "DROP-3",
-        "a sender's messages have numbers of 16 bits, and its 65,536th, whose number is 0 again, is dropped",
-        || Box::new(NumberZeroLost::default()),
-    )
-    .by_omission(),
-    Fault::always(
-        "rest-behind-the-wrap-waits",
-        "DROP-3",
-        "each client has a ring of 2 MiB, and what lies beyond its end waits for the next message",
-        || Box::new(RestBehindWrap::default()),
-    )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "eight-can-wait",
         "DROP-4",
         "eight clients can wait for room in their sockets, and another one that has to is never written to again",
         || Box::new(EightCanWait::default()),
     )
-    .by_omission(),
+    .by_timeout(),
 ];
 
 struct CutsMidFrame;
@@ -136,12 +136,12 @@ struct EchoLost {
 }
 
 impl Deviation for EchoLost {
-    fn distribute(&mut self, room: &mut Room, batch: &[Message]) {
+    fn distribute(&mut self, state: &mut ServerState, batch: &[Message]) {
         let first = batch.first().map(|message| message.sender);
         let second = batch.iter().find(|message| Some(message.sender) != first);
         self.loses = second.map(|message| (message.sender, message.sequence));
         for message in batch {
-            self.deliver(room, message);
+            self.deliver(state, message);
         }
     }
 
@@ -213,7 +213,7 @@ impl Deviation for NoDeliveryAfterOverflow {
         }
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.given_up.remove(&client.id);
     }
 }
@@ -236,7 +236,7 @@ impl Deviation for FirstAfterRecovery {
         }
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.overflowed.remove(&client.id);
     }
 }
@@ -254,7 +254,7 @@ impl Deviation for NumberZeroLost {
         (*number != 0).then_some(body)
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.numbers.remove(&client.id);
     }
 }
@@ -298,7 +298,7 @@ impl Deviation for RestBehindWrap {
         Ok(())
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.rings.remove(&client.id);
     }
 }
@@ -329,7 +329,7 @@ impl Deviation for EightCanWait {
         Ok(())
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.waiting.remove(&client.id);
         self.forgotten.remove(&client.id);
     }

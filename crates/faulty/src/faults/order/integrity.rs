@@ -8,9 +8,9 @@ use crate::client::{Client, ClientId, End, Message};
 use crate::correct;
 use crate::deviation::Deviation;
 use crate::fault::Fault;
-use crate::room::{Context, Room};
+use crate::server_state::{Context, ServerState};
 
-pub(super) const FAULTS: &[Fault] = &[
+pub(crate) const FAULTS: &[Fault] = &[
     Fault::rarely(
         "rare-corruption",
         "ORDER-1",
@@ -115,7 +115,7 @@ impl Deviation for DuplicateAfterDrop {
         Ok(())
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.before_gap.remove(&client.id);
     }
 }
@@ -147,11 +147,11 @@ struct Cached {
 }
 
 impl Deviation for Cached {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
         let body = message.body();
         let key = (body.len(), body.first().copied(), body.last().copied());
         let frame = self.frames.entry(key).or_insert_with(|| message.clone()).frame.clone();
-        correct::deliver(self, room, &message.with_frame(&frame));
+        correct::deliver(self, state, &message.with_frame(&frame));
     }
 }
 
@@ -164,13 +164,13 @@ struct RingWraps {
 }
 
 impl Deviation for RingWraps {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
         let mut frame = message.frame.to_vec();
         let space = RING_BYTES - self.written % RING_BYTES;
         self.written += frame.len();
         // The header is whole in any case.
         frame.iter_mut().skip(space.max(1)).for_each(|byte| *byte = 0);
-        correct::deliver(self, room, &message.with_frame(&frame));
+        correct::deliver(self, state, &message.with_frame(&frame));
     }
 }
 
@@ -196,13 +196,13 @@ impl RingOverrun {
 }
 
 impl Deviation for RingOverrun {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
         let message = Message { sequence: self.written as u64, ..message.clone() };
         for byte in &*message.frame {
             self.ring[self.written % LARGE_RING_BYTES] = *byte;
             self.written += 1;
         }
-        correct::deliver(self, room, &message);
+        correct::deliver(self, state, &message);
     }
 
     fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {
@@ -239,14 +239,14 @@ impl BufferReused {
 }
 
 impl Deviation for BufferReused {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
         let place = message.sequence as usize % PLACES;
         if place < self.places.len() {
             self.places[place] = message.clone();
         } else {
             self.places.push(message.clone());
         }
-        correct::deliver(self, room, message);
+        correct::deliver(self, state, message);
     }
 
     fn flush(&mut self, client: &mut Client, context: &Context) -> io::Result<()> {

@@ -103,7 +103,7 @@ pub(crate) struct Happened {
 }
 
 /// Everything the event loop works on.
-pub(crate) struct Room {
+pub(crate) struct ServerState {
     pub(crate) clients: BTreeMap<ClientId, Client>,
     pub(crate) context: Context,
     pub(crate) listener: TcpListener,
@@ -122,7 +122,7 @@ pub(crate) struct Room {
     stopped_accepting: bool,
 }
 
-impl Room {
+impl ServerState {
     pub(crate) fn new(listener: TcpListener, context: Context) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;

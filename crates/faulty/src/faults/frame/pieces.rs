@@ -1,118 +1,60 @@
-//! Faults of decoding: FRAME-1 to FRAME-4.
+//! Faults of frames that arrive in pieces, or several at once: FRAME-4.
 
 use std::collections::HashMap;
 use std::io;
 use std::iter::successors;
 use std::time::{Duration, Instant};
 
-use crate::client::{BODY_BYTES_MAX, Client, ClientId, End, Message};
+use crate::client::{BODY_BYTES_MAX, Client, ClientId, End};
 use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::room::{Context, Room};
+use crate::server_state::{Context, ServerState};
 
-pub(super) const FAULTS: &[Fault] = &[
-    Fault::always(
-        "signed-length",
-        "FRAME-1",
-        "lengths of 128 and over are read as negative and end the connection",
-        || Box::new(SignedLength),
-    ),
-    Fault::always("255-truncated", "FRAME-1", "a body of 255 bytes loses its last byte", || {
-        Box::new(Rewrites(|body| body.truncate(BODY_BYTES_MAX - 1)))
-    }),
-    Fault::always(
-        "255-truncated-among-others",
-        "FRAME-1",
-        "a body of 255 bytes loses its last byte if other frames arrive with it",
-        || Box::new(TruncatedAmongOthers),
-    ),
-    Fault::always(
-        "text-mode-header",
-        "FRAME-1",
-        "a header of 10 is written as a carriage return and a newline, as text would be",
-        || Box::new(TextModeHeader),
-    )
-    .by_omission(),
-    Fault::always("newline-stripped", "FRAME-2", "a newline at a body's end is taken off", || {
-        Box::new(Rewrites(strip_newline))
-    }),
-    Fault::always("nul-terminated", "FRAME-2", "a body ends before its first zero byte", || {
-        Box::new(Rewrites(cut_at_zero))
-    })
-    .by_omission(),
-    Fault::always(
-        "telnet-escape",
-        "FRAME-2",
-        "two bytes 255 in a row in a body are read as one",
-        || Box::new(Rewrites(unescape_255)),
-    ),
-    Fault::always("text-only", "FRAME-2", "a body that is not UTF-8 is dropped", || {
-        Box::new(Refuses(|body| std::str::from_utf8(body).is_err()))
-    })
-    .by_omission(),
-    Fault::always(
-        "slash-commands",
-        "FRAME-2",
-        "a body that begins with a slash is taken for a command, and nobody receives it",
-        || Box::new(Refuses(|body| body.starts_with(b"/"))),
-    )
-    .by_omission(),
-    Fault::always(
-        "bom-stripped",
-        "FRAME-2",
-        "a byte order mark at a body's beginning is taken off",
-        || Box::new(Rewrites(strip_byte_order_mark)),
-    ),
-    Fault::always("zero-is-eof", "FRAME-3", "an empty message ends the connection", || {
-        Box::new(ZeroIsEof)
-    }),
-    Fault::always("zero-skipped", "FRAME-3", "an empty message is dropped", || {
-        Box::new(Refuses(|body| body.is_empty()))
-    }),
+pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "single-read-per-body",
         "FRAME-4",
         "a body is what one read returns of it, and the next byte is a header",
         || Box::new(SingleReadPerBody),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "one-frame-per-read",
         "FRAME-4",
         "what a read returns after its first whole frame is thrown away",
         || Box::new(OneFramePerRead),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "rest-waits-for-next-read",
         "FRAME-4",
         "of several frames that arrive together all but the first wait for the next arrival",
         || Box::new(RestWaitsForNextRead { frames_max: 1 }),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "frames-per-read-256",
         "FRAME-4",
         "of what arrives together it looks at 256 frames, and at the rest when more arrives",
         || Box::new(RestWaitsForNextRead { frames_max: 256 }),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "edge-triggered-reads-once",
         "FRAME-4",
         "it reads 4096 bytes when something arrives, and the rest when more arrives",
         || Box::new(EdgeTriggered),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "full-buffer-waits",
         "FRAME-4",
         "what fills its read buffer of 1024 bytes to the last byte is looked at only when more arrives",
         || Box::new(FullBufferWaits { full: false }),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "stale-bytes-at-buffer-end",
         "FRAME-4",
@@ -137,79 +79,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "all clients share the buffer for incomplete frames",
         || Box::new(ParseBufferShared::default()),
     )
-    .by_omission(),
+    .by_timeout(),
     Fault::always(
         "mid-frame-timeout",
         "FRAME-4",
         "a client that pauses inside a frame for a second is disconnected",
         || Box::new(MidFrameTimeout::default()),
     )
-    .by_omission(),
+    .by_timeout(),
 ];
-
-struct SignedLength;
-
-impl Deviation for SignedLength {
-    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
-        let mut bodies = Vec::new();
-        while let Some(&length) = client.inbound.first() {
-            let Ok(length) = usize::try_from(length.cast_signed()) else {
-                client.remove();
-                break;
-            };
-            if client.inbound.len() <= length {
-                break;
-            }
-            bodies.push(client.inbound[1..=length].to_vec());
-            client.inbound.drain(..=length);
-        }
-        bodies
-    }
-}
-
-/// Changes bodies in place.
-struct Rewrites(fn(&mut Vec<u8>));
-
-impl Deviation for Rewrites {
-    fn received(&mut self, _client: &mut Client, mut body: Vec<u8>) -> Option<Vec<u8>> {
-        self.0(&mut body);
-        Some(body)
-    }
-}
-
-fn strip_byte_order_mark(body: &mut Vec<u8>) {
-    if body.starts_with("\u{feff}".as_bytes()) {
-        body.drain(.."\u{feff}".len());
-    }
-}
-
-fn strip_newline(body: &mut Vec<u8>) {
-    if body.last() == Some(&b'\n') {
-        body.pop();
-    }
-}
-
-fn cut_at_zero(body: &mut Vec<u8>) {
-    let zero = body.iter().position(|&byte| byte == 0);
-    body.truncate(zero.unwrap_or(body.len()));
-}
-
-fn unescape_255(body: &mut Vec<u8>) {
-    let mut escaped = false;
-    body.retain(|&byte| {
-        escaped = byte == u8::MAX && !escaped;
-        byte != u8::MAX || escaped
-    });
-}
-
-/// Drops certain bodies.
-struct Refuses(fn(&[u8]) -> bool);
-
-impl Deviation for Refuses {
-    fn received(&mut self, _client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
-        (!self.0(&body)).then_some(body)
-    }
-}
 
 /// How much it reads each time.
 const EDGE_READ_BYTES: usize = 4096;
@@ -217,8 +95,8 @@ const EDGE_READ_BYTES: usize = 4096;
 struct EdgeTriggered;
 
 impl Deviation for EdgeTriggered {
-    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
-        room.edge_triggered = true;
+    fn turn(&mut self, state: &mut ServerState) -> Result<(), Error> {
+        state.edge_triggered = true;
         Ok(())
     }
 
@@ -266,43 +144,6 @@ impl Deviation for FullBufferWaits {
         // The end is what it waited for, too.
         let finished = end == End::Finished;
         Ok(if finished { correct::decode(&mut client.inbound) } else { Vec::new() })
-    }
-}
-
-struct TruncatedAmongOthers;
-
-impl Deviation for TruncatedAmongOthers {
-    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
-        let mut bodies = correct::decode(&mut client.inbound);
-        if bodies.len() > 1 {
-            bodies.iter_mut().for_each(|body| body.truncate(BODY_BYTES_MAX - 1));
-        }
-        bodies
-    }
-}
-
-struct TextModeHeader;
-
-impl Deviation for TextModeHeader {
-    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
-        if message.frame[0] == b'\n' {
-            let frame = [b"\r", &message.frame[..]].concat();
-            correct::enqueue(self, client, &message.with_frame(&frame), context);
-        } else {
-            correct::enqueue(self, client, message, context);
-        }
-    }
-}
-
-struct ZeroIsEof;
-
-impl Deviation for ZeroIsEof {
-    fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
-        if body.is_empty() {
-            client.remove();
-        }
-        // What comes after the end of a stream is not there.
-        (!client.is_gone()).then_some(body)
     }
 }
 
@@ -431,7 +272,7 @@ impl Deviation for ParseBufferShared {
         bodies
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.kept_bytes.remove(&client.id);
     }
 }
@@ -456,9 +297,9 @@ impl Deviation for MidFrameTimeout {
         bodies
     }
 
-    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+    fn turn(&mut self, state: &mut ServerState) -> Result<(), Error> {
         self.begun.retain(|id, begun| {
-            let client = room.clients.get_mut(id);
+            let client = state.clients.get_mut(id);
             let late = begun.elapsed() >= FRAME_TIME_MAX;
             if let Some(client) = client
                 && late
@@ -470,7 +311,7 @@ impl Deviation for MidFrameTimeout {
         Ok(())
     }
 
-    fn left(&mut self, _room: &mut Room, client: Client, _end: End) {
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.begun.remove(&client.id);
     }
 

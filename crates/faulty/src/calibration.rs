@@ -1,4 +1,4 @@
-//! Deviations of a known size, to prove measurements with: nothing about them is left to chance.
+//! Deviations of known size that measurements are calibrated with: nothing in them is random.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,38 +8,38 @@ use clap::ValueEnum;
 use crate::client::Message;
 use crate::correct;
 use crate::deviation::Deviation;
-use crate::room::Room;
+use crate::server_state::ServerState;
 
-/// How long the frozen server stands still.
+/// How long the frozen server stops.
 const FREEZE: Duration = Duration::from_millis(1_400);
-/// At which message it does.
+/// The message at which it stops.
 const FROZEN_MESSAGE: u64 = 500;
-/// How much later than it came a message is delivered.
+/// The delay of each message.
 const LATENESS: Duration = Duration::from_millis(20);
-/// One message of so many is treated otherwise than the rest.
+/// One message in this many is treated differently.
 const PERIOD: u64 = 100;
-/// A message is held back no longer than this if no other one comes.
+/// How long a message is held back if no other one comes.
 const HELD_MAX: Duration = Duration::from_millis(50);
 
 /// A deviation whose size is known exactly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Gauge {
-    /// It stands still for 1.4 seconds, once, at its 500th message
+pub enum Calibration {
+    /// Stops once for 1.4 seconds, at its 500th message
     Frozen,
-    /// It delivers every message 20 milliseconds after it came
+    /// Delays every message by 20 milliseconds
     Late,
-    /// It delivers every 100th message to nobody
+    /// Loses every 100th message
     Loses,
-    /// It delivers every 100th message twice
+    /// Delivers every 100th message twice
     Repeats,
-    /// It delivers every 100th message after the one that follows it
+    /// Delivers every 100th message after the one that follows it
     Swaps,
-    /// To every other client it delivers every 100th message after the one
-    /// that follows it, if that is another sender's
+    /// Delivers every 100th message to half of the clients after the one that
+    /// follows it, if that is from another sender
     Disagrees,
 }
 
-impl Gauge {
+impl Calibration {
     pub(crate) fn deviation(self) -> Box<dyn Deviation> {
         match self {
             Self::Frozen => Box::new(Frozen { messages: 0 }),
@@ -52,7 +52,7 @@ impl Gauge {
     }
 }
 
-/// Counts one message; whether it is one of those that are treated otherwise.
+/// Counts one message, and tells whether it is one of those that are treated differently.
 fn is_chosen(messages: &mut u64) -> bool {
     *messages += 1;
     messages.is_multiple_of(PERIOD)
@@ -63,11 +63,11 @@ struct Frozen {
 }
 
 impl Deviation for Frozen {
-    fn sequence(&mut self, room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
+    fn sequence(&mut self, state: &mut ServerState, batch: Vec<Message>) -> Vec<Message> {
         let before = self.messages;
         self.messages += batch.len() as u64;
         if (before..self.messages).contains(&FROZEN_MESSAGE) {
-            room.context.pause(FREEZE);
+            state.context.pause(FREEZE);
         }
         batch
     }
@@ -78,7 +78,7 @@ struct Late {
 }
 
 impl Deviation for Late {
-    fn sequence(&mut self, _room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
+    fn sequence(&mut self, _state: &mut ServerState, batch: Vec<Message>) -> Vec<Message> {
         let now = Instant::now();
         self.under_way.extend(batch.into_iter().map(|message| (now + LATENESS, message)));
         let due = self.under_way.iter().take_while(|(due, _)| *due <= now).count();
@@ -96,7 +96,7 @@ struct Loses {
 }
 
 impl Deviation for Loses {
-    fn sequence(&mut self, _room: &mut Room, mut batch: Vec<Message>) -> Vec<Message> {
+    fn sequence(&mut self, _state: &mut ServerState, mut batch: Vec<Message>) -> Vec<Message> {
         batch.retain(|_| !is_chosen(&mut self.messages));
         batch
     }
@@ -107,18 +107,18 @@ struct Repeats {
 }
 
 impl Deviation for Repeats {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
         if is_chosen(&mut self.messages) {
-            correct::deliver(self, room, message);
+            correct::deliver(self, state, message);
         }
-        correct::deliver(self, room, message);
+        correct::deliver(self, state, message);
     }
 }
 
 /// A message that waits for the next one, and since when.
 type Waiting = Option<(Instant, Message)>;
 
-/// Takes a message that has waited in vain.
+/// Takes a message that no other one has followed in time.
 fn take_overdue(held: &mut Waiting) -> Option<Message> {
     held.take_if(|(since, _)| since.elapsed() >= HELD_MAX).map(|(_, message)| message)
 }
@@ -133,7 +133,7 @@ struct Swaps {
 }
 
 impl Deviation for Swaps {
-    fn sequence(&mut self, _room: &mut Room, batch: Vec<Message>) -> Vec<Message> {
+    fn sequence(&mut self, _state: &mut ServerState, batch: Vec<Message>) -> Vec<Message> {
         let mut sequenced = Vec::with_capacity(batch.len() + 1);
         for message in batch {
             if is_chosen(&mut self.messages) {
@@ -159,9 +159,9 @@ struct Disagrees {
 
 impl Disagrees {
     /// Delivers to those clients whose number is odd, or even.
-    fn deliver_to_half(&mut self, room: &mut Room, message: &Message, odd: bool) {
-        room.touched = true;
-        let Room { clients, context, .. } = room;
+    fn deliver_to_half(&mut self, state: &mut ServerState, message: &Message, odd: bool) {
+        state.touched = true;
+        let ServerState { clients, context, .. } = state;
         for client in clients.values_mut().filter(|client| (client.id % 2 == 1) == odd) {
             correct::enqueue(self, client, message, context);
         }
@@ -169,9 +169,9 @@ impl Disagrees {
 }
 
 impl Deviation for Disagrees {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
         if is_chosen(&mut self.messages) {
-            self.deliver_to_half(room, message, false);
+            self.deliver_to_half(state, message, false);
             self.held = Some((Instant::now(), message.clone()));
             return;
         }
@@ -182,17 +182,17 @@ impl Deviation for Disagrees {
             held => (None, held),
         };
         if let Some(late) = before {
-            self.deliver_to_half(room, &late, true);
+            self.deliver_to_half(state, &late, true);
         }
-        correct::deliver(self, room, message);
+        correct::deliver(self, state, message);
         if let Some(late) = after {
-            self.deliver_to_half(room, &late, true);
+            self.deliver_to_half(state, &late, true);
         }
     }
 
-    fn turn(&mut self, room: &mut Room) -> Result<(), crate::error::Error> {
+    fn turn(&mut self, state: &mut ServerState) -> Result<(), crate::error::Error> {
         if let Some(held) = take_overdue(&mut self.held) {
-            self.deliver_to_half(room, &held, true);
+            self.deliver_to_half(state, &held, true);
         }
         Ok(())
     }

@@ -9,11 +9,11 @@ use crate::correct;
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::held::put;
-use crate::room::Room;
+use crate::faults::shared::held::put;
 use crate::server::UNDER_WAY_MAX;
+use crate::server_state::ServerState;
 
-pub(super) const FAULTS: &[Fault] = &[Fault::rarely(
+pub(crate) const FAULTS: &[Fault] = &[Fault::rarely(
     "reply-overtakes",
     "ORDER-4",
     "under load one client receives ahead of the others, who get its reply before what it replies to",
@@ -45,24 +45,29 @@ struct ReplyOvertakes {
 
 impl ReplyOvertakes {
     /// Lets the others catch up, save `joiner`, which came later.
-    fn catch_up(&mut self, room: &mut Room, first: Option<&Message>, joiner: Option<ClientId>) {
+    fn catch_up(
+        &mut self,
+        state: &mut ServerState,
+        first: Option<&Message>,
+        joiner: Option<ClientId>,
+    ) {
         let Some(ahead) = self.ahead.take() else {
             return;
         };
-        let queue_messages = room.context.knobs.queue_messages;
-        for client in room.clients.values_mut() {
+        let queue_messages = state.context.knobs.queue_messages;
+        for client in state.clients.values_mut() {
             if client.id != ahead.client && Some(client.id) != joiner {
                 for message in first.into_iter().chain(&ahead.messages) {
                     put(client, message, queue_messages);
                 }
             }
         }
-        room.touched = true;
+        state.touched = true;
     }
 
     /// Picks a client other than the sender that shall be ahead.
-    fn begin(&mut self, room: &mut Room, message: &Message) -> bool {
-        let others = || room.clients.values().filter(|client| client.id != message.sender);
+    fn begin(&mut self, state: &mut ServerState, message: &Message) -> bool {
+        let others = || state.clients.values().filter(|client| client.id != message.sender);
         let count = others().count();
         if count < 2 || !self.chance.happens() {
             return false;
@@ -77,39 +82,39 @@ impl ReplyOvertakes {
 }
 
 impl Deviation for ReplyOvertakes {
-    fn deliver(&mut self, room: &mut Room, message: &Message) {
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
         if let Some(ahead) = &self.ahead
             && ahead.client == message.sender
         {
             let overtakes =
                 ahead.since.elapsed() >= REPLY_MIN && ahead.messages.len() >= UNDER_WAY_MAX;
-            self.catch_up(room, overtakes.then_some(message), None);
+            self.catch_up(state, overtakes.then_some(message), None);
             if !overtakes {
-                correct::deliver(self, room, message);
+                correct::deliver(self, state, message);
             }
             return;
         }
-        if self.ahead.is_none() && !self.begin(room, message) {
-            return correct::deliver(self, room, message);
+        if self.ahead.is_none() && !self.begin(state, message) {
+            return correct::deliver(self, state, message);
         }
         if let Some(ahead) = &mut self.ahead {
             ahead.messages.push(message.clone());
-            if let Some(client) = room.clients.get_mut(&ahead.client)
+            if let Some(client) = state.clients.get_mut(&ahead.client)
                 && client.state == State::Open
             {
-                put(client, message, room.context.knobs.queue_messages);
-                room.touched = true;
+                put(client, message, state.context.knobs.queue_messages);
+                state.touched = true;
             }
         }
     }
 
-    fn joined(&mut self, room: &mut Room, id: ClientId) {
-        self.catch_up(room, None, Some(id));
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
+        self.catch_up(state, None, Some(id));
     }
 
-    fn turn(&mut self, room: &mut Room) -> Result<(), Error> {
+    fn turn(&mut self, state: &mut ServerState) -> Result<(), Error> {
         if self.ahead.as_ref().is_some_and(|ahead| ahead.since.elapsed() >= AHEAD_MAX) {
-            self.catch_up(room, None, None);
+            self.catch_up(state, None, None);
         }
         Ok(())
     }

@@ -1,0 +1,294 @@
+//! Faults of clients that leave while others stay: FANOUT-4.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+use std::time::Duration;
+
+use crate::client::{Client, ClientId, End, Message, State};
+use crate::correct;
+use crate::deviation::Deviation;
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::faults::shared::held::Held;
+use crate::server_state::{Context, ServerState};
+
+pub(crate) const FAULTS: &[Fault] = &[
+    Fault::always(
+        "counts-leavers-in-mid-frame",
+        "FANOUT-4",
+        "it closes every connection beyond 2,000, and counts clients that left in the middle of a frame for ever",
+        || Box::new(CountsLeavers::default()),
+    ),
+    Fault::always(
+        "ten-thousand-ever",
+        "FANOUT-4",
+        "it closes every connection after its 10,000th, though those before have left",
+        || Box::new(TenThousandEver { joined: 0 }),
+    ),
+    Fault::always(
+        "leaving-disconnects-another",
+        "FANOUT-4",
+        "when a client leaves, the one that joined after it is disconnected",
+        || Box::new(LeavingDisconnects),
+    ),
+    Fault::always(
+        "leaving-skips-another",
+        "FANOUT-4",
+        "when a client leaves, the youngest client does not receive the next message",
+        || Box::new(LeavingSkips { skipped: None }),
+    ),
+    Fault::always(
+        "joining-skips-another",
+        "FANOUT-4",
+        "when a client joins, the oldest client does not receive the next message",
+        || Box::new(JoiningSkips { skipped: None }),
+    )
+    .by_timeout(),
+    Fault::always(
+        "leaving-together-disconnects-another",
+        "FANOUT-4",
+        "when three clients leave in the same moment, the youngest of the others is disconnected",
+        || Box::new(LeavingTogether { left: 0 }),
+    ),
+    Fault::always(
+        "client-numbers-of-one-byte",
+        "FANOUT-4",
+        "clients are numbered with one byte, and the 257th takes the place of the first",
+        || Box::new(NumbersOf { bits: 8 }),
+    ),
+    Fault::always(
+        "client-numbers-of-eleven-bits",
+        "FANOUT-4",
+        "clients are numbered with eleven bits, and the 2,049th takes the place of the first",
+        || Box::new(NumbersOf { bits: 11 }),
+    ),
+    Fault::always(
+        "leaver-hides-message-in-large-rooms",
+        "FANOUT-4",
+        "with more than 64 clients, when one leaves, the one that joined last does not receive the messages of the same turn",
+        || Box::new(LeaverHides { held: Held::new(Duration::ZERO) }),
+    )
+    .by_timeout(),
+    Fault::always(
+        "dies-when-one-leaves-with-a-queue",
+        "FANOUT-4",
+        "it dies when a client leaves for which messages wait, in a turn in which somebody says something",
+        || Box::new(DiesAtLeave::default()),
+    ),
+];
+
+/// Closes the connection of a client that has just joined.
+fn turn_away(state: &mut ServerState, id: ClientId) {
+    if let Some(client) = state.clients.get_mut(&id) {
+        client.remove();
+    }
+}
+
+/// How many clients it takes at a time.
+const PLACES: usize = 2_000;
+
+#[derive(Default)]
+struct CountsLeavers {
+    taken: usize,
+    in_mid_frame: HashSet<ClientId>,
+}
+
+impl Deviation for CountsLeavers {
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
+        self.taken += 1;
+        if self.taken > PLACES {
+            turn_away(state, id);
+        }
+    }
+
+    fn ended(&mut self, client: &mut Client, _end: End) -> Result<Vec<Vec<u8>>, Error> {
+        if !client.inbound.is_empty() {
+            self.in_mid_frame.insert(client.id);
+        }
+        Ok(Vec::new())
+    }
+
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
+        if !self.in_mid_frame.remove(&client.id) {
+            self.taken -= 1;
+        }
+    }
+}
+
+/// How many connections it takes in its whole life.
+const JOINED_MAX: usize = 10_000;
+
+struct TenThousandEver {
+    joined: usize,
+}
+
+impl Deviation for TenThousandEver {
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
+        self.joined += 1;
+        if self.joined > JOINED_MAX {
+            turn_away(state, id);
+        }
+    }
+}
+
+struct LeavingDisconnects;
+
+impl Deviation for LeavingDisconnects {
+    fn left(&mut self, state: &mut ServerState, client: Client, end: End) {
+        let younger = (Bound::Excluded(client.id), Bound::Unbounded);
+        let next = state.clients.range_mut(younger).next();
+        // One victim per client that leaves by itself: no chain reaction.
+        if let Some((_, next)) = next
+            && end != End::Removed
+        {
+            next.remove();
+        }
+    }
+}
+
+/// How many have to leave in one turn.
+const TOGETHER: usize = 3;
+
+struct LeavingTogether {
+    left: usize,
+}
+
+impl Deviation for LeavingTogether {
+    fn turn(&mut self, _state: &mut ServerState) -> Result<(), Error> {
+        self.left = 0;
+        Ok(())
+    }
+
+    fn left(&mut self, state: &mut ServerState, _client: Client, end: End) {
+        // One victim per moment: no chain reaction.
+        self.left += usize::from(end != End::Removed);
+        let youngest = state.clients.values_mut().rev().find(|client| !client.is_gone());
+        if let Some(youngest) = youngest
+            && self.left == TOGETHER
+        {
+            youngest.remove();
+        }
+    }
+}
+
+struct LeavingSkips {
+    skipped: Option<ClientId>,
+}
+
+impl Deviation for LeavingSkips {
+    fn left(&mut self, state: &mut ServerState, _client: Client, _end: End) {
+        self.skipped = state.clients.keys().next_back().copied();
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if self.skipped == Some(client.id) {
+            self.skipped = None;
+        } else {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+}
+
+struct JoiningSkips {
+    skipped: Option<ClientId>,
+}
+
+impl Deviation for JoiningSkips {
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
+        self.skipped = state.clients.keys().next().copied().filter(|oldest| *oldest != id);
+    }
+
+    fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
+        if self.skipped == Some(client.id) {
+            self.skipped = None;
+        } else {
+            correct::enqueue(self, client, message, context);
+        }
+    }
+}
+
+struct NumbersOf {
+    bits: u32,
+}
+
+impl Deviation for NumbersOf {
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
+        let same = |other: ClientId| other != id && (other ^ id).trailing_zeros() >= self.bits;
+        if let Some(client) = state.clients.values_mut().find(|client| same(client.id)) {
+            client.remove();
+        }
+    }
+}
+
+/// A room with more clients is larger still.
+const LARGER_ROOM: usize = 64;
+
+struct LeaverHides {
+    /// What the youngest client is to receive at the end of the turn.
+    held: Held,
+}
+
+impl Deviation for LeaverHides {
+    fn turn(&mut self, state: &mut ServerState) -> Result<(), Error> {
+        self.held.release(state);
+        Ok(())
+    }
+
+    fn deliver(&mut self, state: &mut ServerState, message: &Message) {
+        let is_large = state.clients.len() > LARGER_ROOM;
+        let youngest = state.clients.keys().next_back().copied().filter(|_| is_large);
+        state.touched = true;
+        let ServerState { clients, context, .. } = state;
+        for client in clients.values_mut() {
+            if Some(client.id) == youngest && client.state == State::Open {
+                self.held.hold(client.id, message.clone());
+            } else {
+                self.enqueue(client, message, context);
+            }
+        }
+    }
+
+    fn left(&mut self, _state: &mut ServerState, _client: Client, _end: End) {
+        self.held = Held::new(Duration::ZERO);
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        self.held.wait_max()
+    }
+
+    fn holds_back_for(&self, id: ClientId) -> bool {
+        self.held.holds_for(id)
+    }
+}
+
+/// What has happened in this turn.
+#[derive(Default)]
+struct DiesAtLeave {
+    sequenced: bool,
+    left_with_queue: bool,
+}
+
+impl Deviation for DiesAtLeave {
+    fn sequence(&mut self, _state: &mut ServerState, batch: Vec<Message>) -> Vec<Message> {
+        self.sequenced |= !batch.is_empty();
+        batch
+    }
+
+    fn ended(&mut self, client: &mut Client, _end: End) -> Result<Vec<Vec<u8>>, Error> {
+        self.left_with_queue |= !client.outbound.queue.is_empty();
+        Ok(Vec::new())
+    }
+
+    fn turn(&mut self, _state: &mut ServerState) -> Result<(), Error> {
+        let before = std::mem::take(self);
+        if before.sequenced && before.left_with_queue {
+            let reason = "a message was queued for a client that had left".to_owned();
+            return Err(Error::Fault { fault: "dies-when-one-leaves-with-a-queue", reason });
+        }
+        Ok(())
+    }
+
+    fn wait_max(&self) -> Option<Duration> {
+        (self.sequenced && self.left_with_queue).then_some(Duration::ZERO)
+    }
+}

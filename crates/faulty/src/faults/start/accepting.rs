@@ -1,0 +1,136 @@
+//! Faults of accepting connections: START-5.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use crate::client::ClientId;
+use crate::deviation::Deviation;
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::server_state::{Happened, LISTENER, ServerState};
+
+pub(crate) const FAULTS: &[Fault] = &[
+    Fault::always(
+        "accepts-in-quiet-turns-only",
+        "START-5",
+        "it accepts nobody in a turn in which a client has sent something",
+        || Box::new(AcceptsInQuietTurns),
+    )
+    .by_timeout(),
+    Fault::always("client-cap-64", "START-5", "it closes every connection beyond 64", || {
+        Box::new(ClientCap(64))
+    }),
+    Fault::always("client-cap-500", "START-5", "it closes every connection beyond 500", || {
+        Box::new(ClientCap(500))
+    }),
+    Fault::always(
+        "descriptors-up-to-1023",
+        "START-5",
+        "it closes every connection with a descriptor that select() cannot wait for",
+        || Box::new(DescriptorsUpTo1023),
+    ),
+    Fault::always(
+        "slow-accept",
+        "START-5",
+        "after each connection it rests for a second before it accepts the next",
+        || Box::new(SlowAccept),
+    )
+    .by_timeout(),
+    Fault::always(
+        "accepts-one-per-event",
+        "START-5",
+        "of connections that come together it accepts one, and the next when another comes",
+        || AcceptsPerEvent::make(1),
+    )
+    .by_timeout(),
+    Fault::always(
+        "accepts-256-per-event",
+        "START-5",
+        "of connections that come together it accepts 256, and the rest when another comes",
+        || AcceptsPerEvent::make(256),
+    )
+    .by_timeout(),
+];
+
+struct AcceptsInQuietTurns;
+
+impl Deviation for AcceptsInQuietTurns {
+    fn may_accept(&mut self, happened: &[Happened]) -> bool {
+        !happened.iter().any(|event| event.id != LISTENER && event.readable)
+    }
+}
+
+struct ClientCap(usize);
+
+impl Deviation for ClientCap {
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
+        let full = state.clients.len() > self.0;
+        if let Some(client) = state.clients.get_mut(&id)
+            && full
+        {
+            client.remove();
+        }
+    }
+}
+
+/// Where the descriptor sets of select() end.
+const SELECT_DESCRIPTORS: RawFd = 1024;
+
+struct DescriptorsUpTo1023;
+
+impl Deviation for DescriptorsUpTo1023 {
+    fn joined(&mut self, state: &mut ServerState, id: ClientId) {
+        if let Some(client) = state.clients.get_mut(&id)
+            && client.stream.as_raw_fd() >= SELECT_DESCRIPTORS
+        {
+            client.remove();
+        }
+    }
+}
+
+struct AcceptsPerEvent {
+    per_event: usize,
+    edges: bool,
+    /// How many in this turn.
+    accepted: usize,
+}
+
+impl AcceptsPerEvent {
+    fn make(per_event: usize) -> Box<dyn Deviation> {
+        Box::new(Self { per_event, edges: false, accepted: 0 })
+    }
+}
+
+impl Deviation for AcceptsPerEvent {
+    fn turn(&mut self, state: &mut ServerState) -> Result<(), Error> {
+        self.accepted = 0;
+        if !self.edges {
+            self.edges = true;
+            state.accept_at_edges().map_err(Error::system("wait for connections"))?;
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, state: &mut ServerState) -> io::Result<TcpStream> {
+        if self.accepted == self.per_event {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let (stream, _) = state.listener.accept()?;
+        self.accepted += 1;
+        Ok(stream)
+    }
+}
+
+/// How long it rests between two connections.
+const ACCEPT_REST: Duration = Duration::from_secs(1);
+
+struct SlowAccept;
+
+impl Deviation for SlowAccept {
+    fn joined(&mut self, state: &mut ServerState, _id: ClientId) {
+        // If this fails it is fast, which is no fault.
+        let _ = state.rest(ACCEPT_REST);
+    }
+}
