@@ -1,4 +1,4 @@
-//! The command line of `stresstest`, to the letter that of the original zillions.
+//! The command line of `stresstest`, which is that of the original zillions.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use zillions_harness::{Launch, PortLease, Server, StartError, StartOptions, address, limits};
-use zillions_stress::{Plan, StressError, Summary};
+use zillions_stress::{Parameters, StressError, Summary};
 
 use crate::cli::{Format, positive_seconds};
 use crate::failure::{Failure, Outcome};
@@ -16,7 +16,7 @@ use crate::output::{self, BAD, GOOD, paint};
 
 /// How long the server may take to end when the test is over.
 const GRACE_SECONDS: f64 = 5.0;
-/// How long a server that dropped a connection is given to turn out dead.
+/// How long to wait for the end of a server that closed a connection.
 const DEATH_SECONDS: f64 = 0.5;
 /// How much of a dead server's log is shown.
 const LOG_LINES_SHOWN: usize = 8;
@@ -33,7 +33,7 @@ const LOG_LINES_SHOWN: usize = 8;
         stresstest -p 8 -s 16 -r 10 ./server\n  \
         stresstest --connect 127.0.0.1:8080\n\n\
         Exit codes: 0 every order held, 1 a violation (it is explained), 64 usage, 70 the server \
-        could not be started or did not last."
+        could not be started or ended early, or the tool failed."
 )]
 pub struct Arguments {
     /// The server to start; it is given the address as its only argument.
@@ -45,33 +45,33 @@ pub struct Arguments {
     /// Clients that send.
     #[arg(short, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     publishers: u16,
-    /// Clients that wait for a publisher's messages, per publisher.
+    /// Clients that wait for the messages of a publisher, per publisher.
     #[arg(short, long, value_name = "N", default_value_t = 3)]
     subscribers: u16,
     /// Messages, per publisher and repetition.
     #[arg(short, long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     messages: u32,
-    /// How often all of that is done, each time with new connections.
+    /// Repetitions of all of that, each with new connections.
     #[arg(short, long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
-    /// How long a publisher waits for its subscribers before it goes on.
+    /// How long a publisher waits for its subscribers.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 1.0, value_parser = positive_seconds)]
     timeout: f64,
     /// How long the server may take to print its line.
     #[arg(long, value_name = "SECONDS", default_value_t = 15.0, value_parser = positive_seconds)]
     ready_timeout: f64,
-    /// What lengths and contents of the messages follow from.
+    /// Random seed of the lengths and contents of the messages.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Test a server that runs already, instead of starting one.
+    /// Test a running server, instead of starting one.
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["executable", "server"])]
     connect: Option<String>,
-    /// For people or for programs.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
 }
 
-/// `zillions.stresstest/1`.
+/// `zillions.stresstest/2`.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     schema: &'static str,
@@ -85,12 +85,12 @@ struct Report<'a> {
     summary: &'a Summary,
 }
 
-/// Carries out the test.
+/// Runs the test.
 ///
 /// # Errors
-/// When a clause is broken, or the test cannot be carried through.
+/// When a clause is broken, or the test cannot be completed.
 pub fn run(arguments: &Arguments) -> Outcome {
-    let plan = Plan {
+    let parameters = Parameters {
         publishers: arguments.publishers,
         subscribers: arguments.subscribers,
         messages: arguments.messages,
@@ -98,10 +98,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
         timeout: Duration::from_secs_f64(arguments.timeout),
         seed: arguments.seed,
     };
-    limits::ensure_descriptors(plan.clients()).map_err(Failure::usage)?;
+    limits::ensure_descriptors(parameters.clients()).map_err(Failure::usage)?;
     let (server, address) = start(arguments)?;
-    let progress = ProgressBar::new(u64::from(plan.repetitions)).with_style(style());
-    let result = zillions_stress::run(&plan, address, &mut |now| {
+    let progress = ProgressBar::new(u64::from(parameters.repetitions)).with_style(style());
+    let result = zillions_stress::run(&parameters, address, &mut |now| {
         progress.set_position(u64::from(now.repetitions));
         progress.set_message(format!("{} delivered, {} dropped", now.delivered, now.dropped));
     });
@@ -113,12 +113,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
     match arguments.format {
         Format::Human => output::print(&human(&summary))?,
         Format::Json => output::print_json(&Report {
-            schema: "zillions.stresstest/1",
+            schema: "zillions.stresstest/2",
             server: address.to_string(),
-            publishers: plan.publishers,
-            subscribers: plan.subscribers,
-            messages_per_publisher: plan.messages,
-            seed: plan.seed,
+            publishers: parameters.publishers,
+            subscribers: parameters.subscribers,
+            messages_per_publisher: parameters.messages,
+            seed: parameters.seed,
             verdict: if summary.violation.is_some() { "fail" } else { "pass" },
             summary: &summary,
         })?,
@@ -127,18 +127,18 @@ pub fn run(arguments: &Arguments) -> Outcome {
         None => Ok(()),
         Some(violation) => Err(Failure::fail(format!(
             "{} is broken in repetition {} (seed {})",
-            violation.clause, violation.repetition, plan.seed
+            violation.clause, violation.repetition, parameters.seed
         ))),
     }
 }
 
-/// Starts the server, or takes the one that runs.
+/// Starts the server, unless one is running.
 fn start(arguments: &Arguments) -> Result<(Option<Server>, SocketAddr), Failure> {
     if let Some(text) = &arguments.connect {
         return Ok((None, address::parse(text).map_err(Failure::usage)?));
     }
     let Some(executable) = &arguments.executable else {
-        return Err(Failure::usage("no executable is named"));
+        return Err(Failure::usage("no executable given"));
     };
     let launch = Launch::executable(executable).map_err(Failure::usage)?;
     let options =
@@ -159,7 +159,7 @@ fn start(arguments: &Arguments) -> Result<(Option<Server>, SocketAddr), Failure>
     Ok((Some(server), address))
 }
 
-/// What went wrong, and whether it is because the server is dead.
+/// Explains the error, and quotes the log of a server that has ended.
 fn explain(error: &StressError, server: Option<&Server>) -> Failure {
     let dead = server.and_then(|server| Some((server, server.wait(DEATH_SECONDS)?)));
     match dead {
@@ -194,13 +194,17 @@ fn human(summary: &Summary) -> String {
     );
     if let Some(latency) = &summary.latency {
         text += &format!(
-            "latency: p50 {:.0} µs, p90 {:.0} µs, p99 {:.0} µs, p99.9 {:.0} µs, max {:.0} µs\n",
-            latency.p50_us, latency.p90_us, latency.p99_us, latency.p999_us, latency.max_us
+            "latency of arrived deliveries: p50 {:.0} µs, p90 {:.0} µs, p99 {:.0} µs, p99.9 {:.0} µs, max {:.0} µs\n",
+            latency.arrived_p50_us,
+            latency.arrived_p90_us,
+            latency.arrived_p99_us,
+            latency.arrived_p999_us,
+            latency.arrived_max_us
         );
     }
     if summary.timeouts > 0 {
         text += &format!(
-            "time-outs: {} ({} deliveries came late; that is no error)\n",
+            "time-outs: {} ({} deliveries arrived late, which is not an error)\n",
             summary.timeouts, summary.late
         );
     }

@@ -51,11 +51,11 @@ fn json_has_its_schema_and_every_figure() {
     let script = Script::server("");
     let ended = stress(&script, &["-r", "1", "-m", "20", "-p", "3", "-s", "2", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
-    assert_eq!(report["schema"], "zillions.stresstest/1");
+    assert_eq!(report["schema"], "zillions.stresstest/2");
     assert_eq!(report["verdict"], "pass");
     assert_eq!(report["expected"], 3 * 20 * 9);
     assert_eq!(report["delivered"], report["expected"]);
-    assert!(report["latency"]["p99_us"].as_f64().is_some_and(|p99| p99 > 0.0));
+    assert!(report["latency"]["arrived_p99_us"].as_f64().is_some_and(|p99| p99 > 0.0));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Bodies that can be told apart and checked byte by byte.
+//! Bodies that identify their message and can be verified byte by byte.
 //!
 //! A body of at least [`ID_BYTES`] begins with who sent it and which message it
 //! is; the rest follows from the seed. A shorter one cannot carry an id; all of
@@ -15,11 +15,11 @@ pub(crate) const ID_BYTES: usize = 7;
 /// What a message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Sent until its echo comes: then the server knows this client.
+    /// Sent until its echo arrives: then the server serves this client.
     Hello,
     /// Part of the test.
     Test,
-    /// Sent last, so that what did not come before it is known to be dropped.
+    /// Sent last: what has not arrived before it is dropped.
     Fence,
 }
 
@@ -60,7 +60,7 @@ impl Id {
     }
 }
 
-/// Makes the bodies of one repetition, the same ones each time it is asked.
+/// Makes the bodies of one repetition, which follow from the seed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bodies {
     pub(crate) seed: u64,

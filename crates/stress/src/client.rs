@@ -1,4 +1,4 @@
-//! One connection: what it has yet to write, and what it reads.
+//! A non-blocking connection with a buffer for what it has yet to write.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -7,10 +7,10 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use zillions_protocol::Decoder;
 
-/// How much is read at once.
+/// Bytes read at once.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 
-/// A connection without blocking.
+/// One connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: TcpStream,
@@ -18,10 +18,10 @@ pub(crate) struct Client {
     unwritten: Vec<u8>,
 }
 
-/// What became of a read.
+/// The result of a read.
 #[derive(Debug)]
 pub(crate) enum ReadResult {
-    /// So many bytes are in the buffer.
+    /// The number of bytes in the buffer.
     Bytes(usize),
     /// Nothing more for now.
     Later,

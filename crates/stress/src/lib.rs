@@ -25,41 +25,41 @@ use zillions_ordering::Unconfirmed;
 
 use crate::repetition::Repetition;
 
-/// Most publishers: their number has two bytes in a body.
+/// Most clients of a repetition: a client's number has two bytes in a body.
 pub const CLIENTS_MAX: u64 = u16::MAX as u64;
 
-/// Longest latency that is told apart, in nanoseconds: 10 minutes.
+/// Longest latency that is recorded exactly, in nanoseconds: 10 minutes.
 const LATENCY_NS_MAX: u64 = 600_000_000_000;
 
-/// What to do.
+/// What to send, and how often.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct Parameters {
     /// Clients that send.
     pub publishers: u16,
-    /// Clients that wait for each publisher's messages, per publisher.
+    /// Clients that wait for the messages of a publisher, per publisher.
     pub subscribers: u16,
     /// Messages that each publisher sends in one repetition.
     pub messages: u32,
-    /// How often all of that is done, each time with new connections.
+    /// Repetitions of all of that, each with new connections.
     pub repetitions: u32,
-    /// How long a publisher waits for its subscribers before it goes on.
+    /// How long a publisher waits for its subscribers.
     pub timeout: Duration,
-    /// Lengths and contents of the bodies follow from it.
+    /// Determines lengths and contents of the bodies.
     pub seed: u64,
 }
 
-impl Plan {
+impl Parameters {
     /// Clients of one repetition, publishers and subscribers together.
     pub fn clients(&self) -> u64 {
         u64::from(self.publishers) * (1 + u64::from(self.subscribers))
     }
 }
 
-/// Why the test could not be carried through.
+/// Why the test could not be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum StressError {
-    /// More clients than bodies can tell apart.
-    #[error("{clients} clients are too many: at most {CLIENTS_MAX} in one repetition")]
+    /// More clients than a body can number.
+    #[error("{clients} clients are too many: at most {CLIENTS_MAX} per repetition")]
     TooManyClients {
         /// Publishers and subscribers together.
         clients: u64,
@@ -76,7 +76,7 @@ pub enum StressError {
         address: SocketAddr,
         /// From 1.
         repetition: u32,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A client never received what it sent before the test began.
@@ -109,7 +109,7 @@ pub enum StressError {
     Checker(#[from] Unconfirmed),
 }
 
-/// Told after each repetition.
+/// Reported after each repetition.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     /// Repetitions done.
@@ -120,25 +120,24 @@ pub struct Progress {
     pub dropped: u64,
 }
 
-/// Carries out `plan` against the server at `address`, stopping at the first
-/// violation.
+/// Tests the server at `address` and stops at the first violation.
 ///
 /// # Errors
 /// When the clients cannot be set up, or the server drops a connection.
 pub fn run(
-    plan: &Plan,
+    parameters: &Parameters,
     address: SocketAddr,
     observe: &mut dyn FnMut(Progress),
 ) -> Result<Summary, StressError> {
-    if plan.clients() > CLIENTS_MAX {
-        return Err(StressError::TooManyClients { clients: plan.clients() });
+    if parameters.clients() > CLIENTS_MAX {
+        return Err(StressError::TooManyClients { clients: parameters.clients() });
     }
     let started = Instant::now();
     let mut latency = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)
         .map_err(|error| StressError::Setup(std::io::Error::other(error.to_string())))?;
     let mut summary = Summary::default();
-    for number in 1..=plan.repetitions {
-        let result = Repetition::start(plan, address, number, &mut latency)?.finish()?;
+    for number in 1..=parameters.repetitions {
+        let result = Repetition::start(parameters, address, number, &mut latency)?.finish()?;
         summary.add(result);
         observe(Progress {
             repetitions: number,

@@ -12,37 +12,38 @@ pub struct Summary {
     pub messages: u64,
     /// Deliveries due: every message to every client, its sender included.
     pub expected: u64,
-    /// Deliveries that came.
+    /// Deliveries that arrived.
     pub delivered: u64,
-    /// Those that did not.
+    /// Deliveries that did not.
     pub dropped: u64,
     /// `dropped / expected`.
     pub drop_rate: f64,
-    /// Deliveries that came after their publisher had stopped waiting.
+    /// Deliveries that arrived after their publisher had stopped waiting.
     pub late: u64,
     /// How often a publisher stopped waiting.
     pub timeouts: u64,
     /// From the first connection to the last verdict.
     pub seconds: f64,
-    /// From sending to receiving, if anything was received.
+    /// Latency of the deliveries that arrived, if any did.
     pub latency: Option<Latency>,
     /// The first broken clause, if any.
     pub violation: Option<Violation>,
 }
 
-/// Latency of deliveries, in microseconds.
+/// Latency from sending to receiving, in microseconds. It covers only the
+/// deliveries that arrived: see [`Summary::drop_rate`] for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Latency {
-    /// Half of them took no longer.
-    pub p50_us: f64,
-    /// 90 % took no longer.
-    pub p90_us: f64,
-    /// 99 % took no longer.
-    pub p99_us: f64,
-    /// 99.9 % took no longer.
-    pub p999_us: f64,
-    /// The longest.
-    pub max_us: f64,
+    /// Median.
+    pub arrived_p50_us: f64,
+    /// 90th percentile.
+    pub arrived_p90_us: f64,
+    /// 99th percentile.
+    pub arrived_p99_us: f64,
+    /// 99.9th percentile.
+    pub arrived_p999_us: f64,
+    /// Maximum.
+    pub arrived_max_us: f64,
 }
 
 /// A broken clause.
@@ -86,11 +87,11 @@ impl Latency {
     pub(crate) fn of(histogram: &Histogram<u64>) -> Option<Self> {
         let us = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
         (!histogram.is_empty()).then(|| Self {
-            p50_us: us(0.5),
-            p90_us: us(0.9),
-            p99_us: us(0.99),
-            p999_us: us(0.999),
-            max_us: histogram.max() as f64 / 1000.0,
+            arrived_p50_us: us(0.5),
+            arrived_p90_us: us(0.9),
+            arrived_p99_us: us(0.99),
+            arrived_p999_us: us(0.999),
+            arrived_max_us: histogram.max() as f64 / 1000.0,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! One repetition: connect, test, count, judge.
+//! One repetition: connect, send, count, judge.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,17 +11,17 @@ use zillions_ordering::{ConnectionId, History, MessageId, StreamPosition, check}
 use crate::body::{Bodies, Id, Kind};
 use crate::client::{Client, READ_BYTES, ReadResult};
 use crate::outcome::{RepetitionResult, Violation};
-use crate::{Plan, StressError};
+use crate::{Parameters, StressError};
 
-/// How often a client says hello before the server is given up: under load a
-/// server may drop the first ones.
+/// Hellos that a client sends before it gives up: a server under load may drop
+/// the first ones.
 const HELLOS_MAX: u32 = 5;
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
 
 /// A repetition whose clients are connected.
 pub(crate) struct Repetition<'a> {
-    plan: &'a Plan,
+    parameters: &'a Parameters,
     number: u32,
     bodies: Bodies,
     poll: Poll,
@@ -34,7 +34,7 @@ pub(crate) struct Repetition<'a> {
     connections: Vec<ConnectionId>,
     publishers: Vec<Publisher>,
     latency: &'a mut Histogram<u64>,
-    /// Hello or fence that is waited for, and at how many clients.
+    /// The hello or fence that is awaited, and how many clients do not have it yet.
     awaited: Option<(Id, usize)>,
     delivered: u64,
     late: u64,
@@ -60,14 +60,14 @@ struct Publisher {
 impl<'a> Repetition<'a> {
     /// Connects all clients and waits until the server knows each of them.
     pub(crate) fn start(
-        plan: &'a Plan,
+        parameters: &'a Parameters,
         address: SocketAddr,
         number: u32,
         latency: &'a mut Histogram<u64>,
     ) -> Result<Self, StressError> {
         let poll = Poll::new().map_err(StressError::Setup)?;
         let mut clients = Vec::new();
-        for client in 0..plan.clients() as usize {
+        for client in 0..parameters.clients() as usize {
             let connected = Client::connect(address, poll.registry(), client);
             clients.push(connected.map_err(|source| StressError::Connect {
                 client,
@@ -78,19 +78,19 @@ impl<'a> Repetition<'a> {
         }
         let now = Instant::now();
         let publisher = |index| Publisher {
-            client: usize::from(index) * (1 + usize::from(plan.subscribers)),
+            client: usize::from(index) * (1 + usize::from(parameters.subscribers)),
             sent: 0,
             body: Vec::new(),
             sent_at: now,
             deadline: now,
-            has: vec![false; plan.clients() as usize],
+            has: vec![false; parameters.clients() as usize],
             missing: 0,
             done: false,
         };
         let mut repetition = Self {
-            plan,
+            parameters,
             number,
-            bodies: Bodies { seed: plan.seed.wrapping_add(u64::from(number)) },
+            bodies: Bodies { seed: parameters.seed.wrapping_add(u64::from(number)) },
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             buffer: vec![0; READ_BYTES],
@@ -98,7 +98,7 @@ impl<'a> Repetition<'a> {
             clients,
             history: History::new(),
             connections: Vec::new(),
-            publishers: (0..plan.publishers).map(publisher).collect(),
+            publishers: (0..parameters.publishers).map(publisher).collect(),
             latency,
             awaited: None,
             delivered: 0,
@@ -115,7 +115,7 @@ impl<'a> Repetition<'a> {
         Ok(repetition)
     }
 
-    /// Sends everything, waits for it, and judges what came.
+    /// Sends everything, waits for it, and judges the history.
     pub(crate) fn finish(mut self) -> Result<RepetitionResult, StressError> {
         for publisher in 0..self.publishers.len() {
             self.send_next(publisher)?;
@@ -140,10 +140,10 @@ impl<'a> Repetition<'a> {
             clause: counterexample.rule.clause().to_owned(),
             explanation: counterexample.to_string(),
         });
-        let messages = u64::from(self.plan.publishers) * u64::from(self.plan.messages);
+        let messages = u64::from(self.parameters.publishers) * u64::from(self.parameters.messages);
         Ok(RepetitionResult {
             messages,
-            expected: messages * self.plan.clients(),
+            expected: messages * self.parameters.clients(),
             delivered: self.delivered,
             late: self.late,
             timeouts: self.timeouts,
@@ -157,7 +157,7 @@ impl<'a> Repetition<'a> {
     }
 
     /// The publisher's next message, if its subscribers have the current one
-    /// or had their time.
+    /// or the time is up.
     fn go_on(&mut self, publisher: usize) -> Result<(), StressError> {
         let state = &self.publishers[publisher];
         if state.done || (state.missing > 0 && Instant::now() < state.deadline) {
@@ -169,7 +169,7 @@ impl<'a> Repetition<'a> {
 
     fn send_next(&mut self, publisher: usize) -> Result<(), StressError> {
         let state = &mut self.publishers[publisher];
-        if state.sent == self.plan.messages {
+        if state.sent == self.parameters.messages {
             state.done = true;
             return Ok(());
         }
@@ -178,7 +178,7 @@ impl<'a> Repetition<'a> {
         state.sent += 1;
         state.body = self.bodies.make(id);
         state.has.fill(false);
-        state.missing = usize::from(self.plan.subscribers);
+        state.missing = usize::from(self.parameters.subscribers);
         let connection = self.connections[client];
         if Id::of(&state.body).is_some() {
             self.history.send(connection);
@@ -186,7 +186,7 @@ impl<'a> Repetition<'a> {
             self.history.send_anonymous(connection, &state.body);
         }
         state.sent_at = Instant::now();
-        state.deadline = state.sent_at + self.plan.timeout;
+        state.deadline = state.sent_at + self.parameters.timeout;
         let sent = self.clients[client].send(&self.publishers[publisher].body);
         sent.map_err(|error| self.lost(client, error.to_string()))
     }
@@ -199,14 +199,15 @@ impl<'a> Repetition<'a> {
                 return Ok(());
             }
         }
-        let seconds = self.plan.timeout.as_secs_f64() * f64::from(HELLOS_MAX);
+        let seconds = self.parameters.timeout.as_secs_f64() * f64::from(HELLOS_MAX);
         Err(StressError::NoEcho { client, repetition: self.number, seconds })
     }
 
     /// Sends a last message and waits until every client has it or the time is
-    /// up: what the same client sent before has then come, or never will.
+    /// up: what the same client sent before has arrived by then, or never will.
     fn send_fence(&mut self, client: usize) -> Result<(), StressError> {
-        let fence = Id { kind: Kind::Fence, sender: client as u16, sequence: self.plan.messages };
+        let fence =
+            Id { kind: Kind::Fence, sender: client as u16, sequence: self.parameters.messages };
         self.history.send(self.connections[client]);
         self.send_and_wait(client, fence, self.clients.len()).map(drop)
     }
@@ -222,7 +223,7 @@ impl<'a> Repetition<'a> {
         self.awaited = Some((id, receivers));
         let sent = self.clients[client].send(&self.bodies.make(id));
         sent.map_err(|error| self.lost(client, error.to_string()))?;
-        let deadline = Instant::now() + self.plan.timeout;
+        let deadline = Instant::now() + self.parameters.timeout;
         while self.awaited.is_some_and(|(_, missing)| missing > 0) && Instant::now() < deadline {
             self.step(deadline)?;
         }
@@ -288,7 +289,7 @@ impl<'a> Repetition<'a> {
         }
         let is_hello = id.is_some_and(|id| id.kind == Kind::Hello);
         let Some(&receiver) = self.connections.get(client) else {
-            // The test has not begun: all that can come is a hello.
+            // The test has not begun: only hellos are under way.
             return;
         };
         if is_hello && id.is_some_and(|id| body == self.bodies.make(id)) {
@@ -310,15 +311,15 @@ impl<'a> Repetition<'a> {
                 self.count_short(client, body, now);
             }
             _ => {
-                let detail = format!("its {} bytes are no message that was sent", body.len());
+                let detail = format!("its {} bytes are not a message that was sent", body.len());
                 self.history.receive_unknown(receiver, position, detail);
             }
         }
     }
 
-    /// Whether `body` is, byte by byte, what message `id` has to be.
+    /// Whether `body` is, byte by byte, that of message `id`.
     fn is_exact(&self, id: Id, body: &[u8]) -> bool {
-        let stride = 1 + usize::from(self.plan.subscribers);
+        let stride = 1 + usize::from(self.parameters.subscribers);
         let Some(publisher) = self.publishers.get(usize::from(id.sender) / stride) else {
             return false;
         };
@@ -329,7 +330,7 @@ impl<'a> Repetition<'a> {
     }
 
     fn count_with_id(&mut self, client: usize, id: Id, now: Instant) {
-        let stride = 1 + usize::from(self.plan.subscribers);
+        let stride = 1 + usize::from(self.parameters.subscribers);
         let publisher = usize::from(id.sender) / stride;
         if id.sequence + 1 == self.publishers[publisher].sent {
             self.count_current(client, publisher, now);
@@ -353,7 +354,7 @@ impl<'a> Repetition<'a> {
     }
 
     fn count_current(&mut self, client: usize, publisher: usize, now: Instant) {
-        let stride = 1 + usize::from(self.plan.subscribers);
+        let stride = 1 + usize::from(self.parameters.subscribers);
         let state = &mut self.publishers[publisher];
         let is_first = !std::mem::replace(&mut state.has[client], true);
         let is_own_subscriber = client / stride == publisher && client != state.client;
