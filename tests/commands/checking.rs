@@ -104,7 +104,7 @@ fn wrong_input_is_a_usage_error_with_one_line() {
             "cannot read the expectations './none.toml'",
         ),
         (&["check", &script.name(), "--expect", &broken], "is no file of expectations"),
-        (&["check", "--connect", "nowhere"], "'nowhere' is no address"),
+        (&["check", "--connect", "nowhere"], "invalid address 'nowhere'"),
         (&["verify", "./none.history"], "cannot read the history './none.history'"),
         (&["verify", "./Cargo.toml"], "cannot load './Cargo.toml': not a history (byte 0)"),
     ] {

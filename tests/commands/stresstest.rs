@@ -201,7 +201,7 @@ fn an_address_in_use_is_reported() {
 fn an_address_that_cannot_be_used_is_reported_with_what_to_write() {
     let script = Script::server("");
     for (address, expected) in [
-        ("8080", "'8080' is no address: write IP:PORT, for example 127.0.0.1:8080"),
+        ("8080", "invalid address '8080': write HOST:PORT with an IP address, for example"),
         ("192.0.2.1:8080", "address 192.0.2.1:8080 is not an address of this machine"),
     ] {
         let ended = run(STRESSTEST, &["-a", address, &script.name()]);

@@ -39,12 +39,12 @@ fn an_unknown_flag_is_named() {
 }
 
 #[test]
-fn what_is_no_address_is_told_why() {
+fn an_invalid_address_is_refused_with_a_reason() {
     for (text, reason) in [
-        ("127.0.0.1", "there is no port"),
-        ("127.0.0.1:99999", "'99999' is no port from 0 to 65535"),
-        (":8080", "there is no host"),
-        ("no.such.host.invalid:80", "'no.such.host.invalid:80' is no address"),
+        ("127.0.0.1", "the port is missing"),
+        ("127.0.0.1:99999", "the port is not a number from 0 to 65535"),
+        (":8080", "the host is missing"),
+        ("no.such.host.invalid:80", "invalid address 'no.such.host.invalid:80'"),
     ] {
         let line = refusal(64, &[text]);
         assert!(line.contains(reason) && line.contains("write HOST:PORT"), "{line}");

@@ -12,7 +12,7 @@ pub enum Error {
     NoAddress,
     /// The argument is not an address.
     #[error(
-        "`{argument}` is not an address: {reason}; write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
+        "invalid address '{argument}': {reason}; write HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080"
     )]
     BadAddress {
         /// The argument as given.

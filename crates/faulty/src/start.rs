@@ -24,17 +24,17 @@ pub(crate) fn resolve(argument: Option<&str>) -> Result<Vec<SocketAddr>, Error> 
     let bad =
         |reason: &str| Error::BadAddress { argument: argument.into(), reason: reason.to_owned() };
     let Some((host, port)) = argument.rsplit_once(':') else {
-        return Err(bad("it has no port"));
+        return Err(bad("the port is missing"));
     };
     if port.parse::<u16>().is_err() {
-        return Err(bad("its port is not a number from 0 to 65535"));
+        return Err(bad("the port is not a number from 0 to 65535"));
     }
     let letters = host.bytes().any(|byte| byte.is_ascii_alphabetic());
     if !letters || host.contains([':', '[', ']']) {
-        return Err(bad("its host is neither an IP address nor a name"));
+        return Err(bad("the host is neither an IP address nor a name"));
     }
     let addresses = look_up(argument.to_owned()).map_err(|reason| bad(&reason))?;
-    if addresses.is_empty() { Err(bad("its host has no address")) } else { Ok(addresses) }
+    if addresses.is_empty() { Err(bad("the host has no address")) } else { Ok(addresses) }
 }
 
 /// Asks the system's resolver, which itself knows no time limit.
@@ -45,7 +45,7 @@ fn look_up(argument: String) -> Result<Vec<SocketAddr>, String> {
         // Nobody may be waiting any more.
         let _ = sender.send(found.map_err(|error: io::Error| error.to_string()));
     });
-    let late = format!("its host was not found within {} seconds", RESOLVE_MAX.as_secs());
+    let late = format!("the host was not found within {} seconds", RESOLVE_MAX.as_secs());
     receiver.recv_timeout(RESOLVE_MAX).unwrap_or(Err(late))
 }
 
@@ -122,9 +122,9 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused_with_a_reason() {
         for (argument, reason) in [
-            ("", "no port"),
-            ("8080", "no port"),
-            ("127.0.0.1", "no port"),
+            ("", "port is missing"),
+            ("8080", "port is missing"),
+            ("127.0.0.1", "port is missing"),
             ("127.0.0.1:", "port is not"),
             ("127.0.0.1:http", "port is not"),
             ("127.0.0.1:65536", "port is not"),

@@ -15,8 +15,10 @@ pub(crate) static NO_FORK: Mutex<()> = Mutex::new(());
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    /// Not `IP:PORT`.
-    #[error("'{text}' is no address: write IP:PORT, for example 127.0.0.1:8080 or [::1]:8080")]
+    /// Not `HOST:PORT` with an IP address.
+    #[error(
+        "invalid address '{text}': write HOST:PORT with an IP address, for example 127.0.0.1:8080 or [::1]:8080"
+    )]
     Unparsable {
         /// What was given.
         text: String,
@@ -51,7 +53,7 @@ pub enum AddressError {
     },
 }
 
-/// Parses `IP:PORT`.
+/// Parses `HOST:PORT`, where the host is an IP address.
 ///
 /// # Errors
 /// [`AddressError::Unparsable`].

@@ -157,7 +157,7 @@ fn an_address_in_use_is_told_before_anything_is_started() {
 fn an_unusable_address_is_told_with_what_to_write_instead() {
     let script = Script::new("exec sleep 600");
     for (address, expected) in [
-        ("localhost", "'localhost' is no address: write IP:PORT"),
+        ("localhost", "invalid address 'localhost': write HOST:PORT"),
         ("192.0.2.1:9999", "address 192.0.2.1:9999 is not an address of this machine"),
     ] {
         let error = Server::start(&script.launch, address, &StartOptions::default())

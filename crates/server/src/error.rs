@@ -8,9 +8,9 @@ use zillions_log::LogError;
 /// Why a server did not start, or ended without being told to. Each is one clear line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An address is none.
+    /// An address is invalid.
     #[error(
-        "'{text}' is no address: {reason}; write HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080"
+        "invalid address '{text}': {reason}; write HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080"
     )]
     Address {
         /// As given.

@@ -148,14 +148,14 @@ pub fn parse(text: &str) -> Result<SocketAddr, Error> {
     }
     let wrong = |reason: String| Error::Address { text: text.to_owned(), reason };
     let Some((host, port)) = text.rsplit_once(':') else {
-        return Err(wrong("there is no port".into()));
+        return Err(wrong("the port is missing".into()));
     };
     if port.parse::<u16>().is_err() {
-        return Err(wrong(format!("'{port}' is no port from 0 to 65535")));
+        return Err(wrong("the port is not a number from 0 to 65535".into()));
     }
     if host.is_empty() {
-        return Err(wrong("there is no host".into()));
+        return Err(wrong("the host is missing".into()));
     }
     let mut found = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
-    found.next().ok_or_else(|| wrong("the name has no address".into()))
+    found.next().ok_or_else(|| wrong("the host has no address".into()))
 }
