@@ -4,12 +4,12 @@ use std::{io::Write, net::Shutdown, time::Duration};
 
 use rustix::process::{Signal, kill_process};
 
-use crate::room::{PATIENT, Room};
+use crate::fake_server::{FakeServer, PATIENT};
 
 #[test]
 fn what_comes_after_the_end_of_input_is_printed() {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&[PATIENT]);
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&[PATIENT]);
     client.type_in("question");
     client.end_input();
     assert_eq!(peer.hear_all(), [b"question"]);
@@ -22,8 +22,8 @@ fn what_comes_after_the_end_of_input_is_printed() {
 
 #[test]
 fn it_sleeps_while_nothing_happens() {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&["--linger-seconds=3600"]);
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&["--linger-seconds=3600"]);
     peer.say(b"first");
     assert_eq!(client.read_line(), "first");
     client.assert_it_sleeps();
@@ -38,8 +38,8 @@ fn it_sleeps_while_nothing_happens() {
 
 #[test]
 fn a_silent_server_that_never_closes_is_left_after_the_quiet_time() {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&["--linger-seconds=0.3"]);
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&["--linger-seconds=0.3"]);
     client.type_in("hello\n");
     let message = peer.hear().expect("a message");
     peer.say(&message);
@@ -51,9 +51,9 @@ fn a_silent_server_that_never_closes_is_left_after_the_quiet_time() {
 }
 
 #[test]
-fn a_room_that_others_keep_busy_is_left_too() {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&["--linger-seconds=0.05"]);
+fn a_server_on_which_others_keep_sending_is_left_too() {
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&["--linger-seconds=0.05"]);
     client.type_in("hello");
     client.end_input();
     assert_eq!(peer.hear_all(), [b"hello"]);
@@ -70,8 +70,8 @@ fn a_room_that_others_keep_busy_is_left_too() {
 
 #[test]
 fn a_server_that_closes_first_is_reported_and_nothing_is_lost() {
-    let room = Room::open();
-    let (client, mut peer) = room.client(&[]);
+    let server = FakeServer::open();
+    let (client, mut peer) = server.client(&[]);
     peer.say(b"bye");
     drop(peer);
     let ended = client.end();
@@ -81,8 +81,8 @@ fn a_server_that_closes_first_is_reported_and_nothing_is_lost() {
 
 #[test]
 fn a_message_that_is_cut_short_is_reported_and_not_printed() {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&[PATIENT]);
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&[PATIENT]);
     client.end_input();
     peer.say(b"whole");
     peer.stream.write_all(b"\x05ab").expect("the client is there");
@@ -92,15 +92,15 @@ fn a_message_that_is_cut_short_is_reported_and_not_printed() {
     assert_eq!((ended.code, &*ended.stdout), (Some(1), "whole\n"));
     assert_eq!(
         ended.stderr,
-        "commandline-client: error: the server closed the connection in the middle of a message \
-         (2 of 5 bytes came)\n"
+        "commandline-client: error: the server closed the connection within a message \
+         (2 of 5 bytes received)\n"
     );
 }
 
 #[test]
 fn a_reset_is_reported_and_what_came_before_is_printed() {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&[]);
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&[]);
     peer.say(b"before");
     assert_eq!(client.read_line(), "before");
     socket2::SockRef::from(&peer.stream).set_linger(Some(Duration::ZERO)).expect("a socket");
@@ -115,11 +115,11 @@ fn a_reset_is_reported_and_what_came_before_is_printed() {
 
 #[test]
 fn it_ends_quietly_and_at_once_when_nobody_reads_its_output() {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&[]);
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&[]);
     peer.say(b"first");
     assert_eq!(client.read_line(), "first");
-    // As `head -1` does. The room stays open and silent, the input too.
+    // As `head -1` does. The server stays open and silent, the input too.
     client.stdout = None;
     let stdin = client.stdin.take();
     let ended = client.end();
@@ -129,8 +129,8 @@ fn it_ends_quietly_and_at_once_when_nobody_reads_its_output() {
 
 #[test]
 fn an_interrupt_ends_it_at_once() {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&[]);
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&[]);
     peer.say(b"ready");
     assert_eq!(client.read_line(), "ready");
     kill_process(client.pid(), Signal::INT).expect("the client is there");
@@ -143,8 +143,8 @@ fn an_interrupt_ends_it_at_once() {
 
 #[test]
 fn a_server_may_close_its_side_before_it_has_read_everything() {
-    let room = Room::open();
-    let (mut client, peer) = room.client(&[]);
+    let server = FakeServer::open();
+    let (mut client, peer) = server.client(&[]);
     peer.stream.shutdown(Shutdown::Write).expect("a socket");
     let stdin = client.stdin.take();
     let ended = client.end();

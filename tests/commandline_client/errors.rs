@@ -6,7 +6,7 @@ use std::{
     process::{Output, Stdio},
 };
 
-use crate::room::{PATIENT, Room, program};
+use crate::fake_server::{FakeServer, PATIENT, program};
 
 fn output(arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } =
@@ -48,10 +48,13 @@ fn a_host_that_cannot_be_looked_up_is_status_70_and_one_line() {
 #[test]
 fn wrong_arguments_are_status_64_and_say_what_is_wrong() {
     for (arguments, reason) in [
-        (&["localhost"][..], "the port is missing: write HOST:PORT, such as localhost:8080"),
-        (&["localhost:http"], "\"http\" is no port: use a number from 1 to 65535"),
-        (&["::1:8080"], "an IPv6 address is written in brackets, such as [::1]:8080"),
-        (&["--linger-seconds=-1"], "give a number from 0 to 86400, or inf"),
+        (
+            &["localhost"][..],
+            "the port is missing: write HOST:PORT, for example localhost:8080 or [::1]:8080",
+        ),
+        (&["localhost:http"], "invalid port \"http\": use a number from 1 to 65535"),
+        (&["::1:8080"], "brackets enclose an IPv6 address and nothing else: write HOST:PORT"),
+        (&["--linger-seconds=-1"], "use a number from 0 to 86400, or inf"),
         (&["--colour"], "unexpected argument '--colour'"),
         (&["localhost:1", "localhost:2"], "unexpected argument 'localhost:2'"),
     ] {
@@ -74,14 +77,14 @@ fn the_help_shows_the_default_address_and_examples() {
 
 #[test]
 fn a_host_name_is_looked_up_and_all_its_addresses_are_tried() {
-    // localhost may stand for ::1 first, where this room does not listen.
-    let room = Room::open();
+    // localhost may stand for ::1 first, where this server does not listen.
+    let server = FakeServer::open();
     let mut child = program()
-        .args([PATIENT, &format!("localhost:{}", room.address().port())])
+        .args([PATIENT, &format!("localhost:{}", server.address().port())])
         .stdin(Stdio::null())
         .spawn()
         .expect("the client starts");
-    let mut peer = room.accept();
+    let mut peer = server.accept();
     assert_eq!(peer.hear(), None);
     drop(peer);
     assert_eq!(child.wait().expect("a child").code(), Some(0));
@@ -89,15 +92,15 @@ fn a_host_name_is_looked_up_and_all_its_addresses_are_tried() {
 
 #[test]
 fn an_input_that_cannot_be_read_is_reported() {
-    let room = Room::open();
+    let server = FakeServer::open();
     let child = program()
-        .args([PATIENT, &room.address().to_string()])
+        .args([PATIENT, &server.address().to_string()])
         .stdin(File::open("/").expect("a folder"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the client starts");
-    let mut peer = room.accept();
+    let mut peer = server.accept();
     peer.say(b"still printed");
     assert_eq!(peer.hear(), None);
     drop(peer);
@@ -112,16 +115,16 @@ fn an_input_that_cannot_be_read_is_reported() {
 
 #[test]
 fn an_output_that_cannot_be_written_is_reported() {
-    let room = Room::open();
+    let server = FakeServer::open();
     let full = File::options().write(true).open("/dev/full").expect("a device");
     let child = program()
-        .arg(room.address().to_string())
+        .arg(server.address().to_string())
         .stdin(Stdio::piped())
         .stdout(full)
         .stderr(Stdio::piped())
         .spawn()
         .expect("the client starts");
-    let mut peer = room.accept();
+    let mut peer = server.accept();
     peer.say(b"no room for this");
     assert_eq!(peer.hear(), None);
     let output = child.wait_with_output().expect("a child");

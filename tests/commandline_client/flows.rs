@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::room::{PATIENT, Room};
+use crate::fake_server::{FakeServer, PATIENT};
 
 /// More than all buffers between the two ends take together.
 const FLOOD_BYTES: usize = 64 << 20;
@@ -16,8 +16,8 @@ const RESIDENT_KIB_MAX: u64 = 16 << 10;
 
 #[test]
 fn a_server_that_does_not_read_has_its_messages_printed() {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&[PATIENT]);
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&[PATIENT]);
     let mut stdin = client.stdin.take().expect("the input is open");
     let flood = thread::spawn(move || {
         let lines = b"all work and no play\n".repeat(1_000);
@@ -37,8 +37,8 @@ fn a_server_that_does_not_read_has_its_messages_printed() {
 
 #[test]
 fn an_output_that_nobody_reads_stops_no_message_to_the_server() {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&[PATIENT]);
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&[PATIENT]);
     peer.stream.set_write_timeout(Some(Duration::from_millis(200))).expect("a limit");
     // The longest messages, of bytes that are printed as four: more than a pipe takes at once.
     let frames = [0xff].repeat(256 * 100);
@@ -57,8 +57,8 @@ fn an_output_that_nobody_reads_stops_no_message_to_the_server() {
 
 #[test]
 fn a_long_input_comes_back_whole_and_in_order() {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&[PATIENT]);
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&[PATIENT]);
     let input: String = (0..200_000).map(|number| format!("line {number}\n")).collect();
     let echo = thread::spawn(move || {
         let mut back = peer.stream.try_clone().expect("a socket");

@@ -1,11 +1,11 @@
 //! From lines to messages and back.
 
-use crate::room::{PATIENT, Room};
+use crate::fake_server::{FakeServer, PATIENT};
 
 /// What the server hears of `input`, and how the client ends.
-fn heard(input: &[u8]) -> (Vec<Vec<u8>>, crate::room::Ended) {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&[PATIENT]);
+fn heard(input: &[u8]) -> (Vec<Vec<u8>>, crate::fake_server::Ended) {
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&[PATIENT]);
     client.type_in(input);
     client.end_input();
     let messages = peer.hear_all();
@@ -15,8 +15,8 @@ fn heard(input: &[u8]) -> (Vec<Vec<u8>>, crate::room::Ended) {
 
 /// What the client prints of `messages`.
 fn printed(messages: &[&[u8]], options: &[&str]) -> Vec<u8> {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(options);
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(options);
     client.end_input();
     messages.iter().for_each(|message| peer.say(message));
     assert_eq!(peer.hear(), None);
@@ -30,8 +30,8 @@ fn printed(messages: &[&[u8]], options: &[&str]) -> Vec<u8> {
 
 #[test]
 fn each_line_is_a_message_and_each_message_is_a_line() {
-    let room = Room::open();
-    let (mut client, mut peer) = room.client(&[PATIENT]);
+    let server = FakeServer::open();
+    let (mut client, mut peer) = server.client(&[PATIENT]);
     client.type_in("a\nb\n");
     client.end_input();
     while let Some(message) = peer.hear() {

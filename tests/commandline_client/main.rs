@@ -2,7 +2,7 @@
 
 mod endings;
 mod errors;
+mod fake_server;
 mod flows;
 mod lines;
-mod room;
 mod terminal;

@@ -2,18 +2,18 @@
 
 use rexpect::session::spawn_command;
 
-use crate::room::{PATIENT, Room, program};
+use crate::fake_server::{FakeServer, PATIENT, program};
 
 const STUCK_MS: u64 = 120_000;
 
 #[test]
 fn on_a_terminal_it_says_that_it_is_connected_and_keeps_the_terminal_whole() {
-    let room = Room::open();
-    let address = room.address().to_string();
+    let server = FakeServer::open();
+    let address = server.address().to_string();
     let mut command = program();
     command.args([PATIENT, &address]);
     let mut terminal = spawn_command(command, Some(STUCK_MS)).expect("a terminal");
-    let mut peer = room.accept();
+    let mut peer = server.accept();
     terminal
         .exp_string(&format!("commandline-client: connected to {address}; ctrl-D ends"))
         .expect("it says that it is connected");

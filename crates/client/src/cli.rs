@@ -1,61 +1,82 @@
-//! The program's arguments, for the program itself and for what is generated from them (shell
-//! completions, manual pages).
+//! The program's arguments and exit statuses, for the program itself, shell completions and manual
+//! pages.
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, Parser};
 
-use crate::{Address, Exit};
+use crate::connect::Address;
+
+/// The program's name, in its help and before each of its errors.
+pub const PROGRAM: &str = "commandline-client";
 
 const EXAMPLES: &str = "\
 Examples:
   commandline-client                        chat on 127.0.0.1:8080; end with ctrl-D
   commandline-client chat.example.org:7000  another host and port
   printf 'a\\nb\\n' | commandline-client      send two messages, print what comes back
-  commandline-client </dev/null --linger-seconds inf >chat.log
-                                            say nothing, record what is said
+  sleep inf | commandline-client >chat.log  send nothing, record the messages until ctrl-C
 
 Exit status:
-  0   all went well (also when the reader of the output has gone away)
+  0   success (also when the reader of the output has gone away)
   1   a line was too long and was not sent, or the connection was lost
-  64  wrong arguments
+  64  invalid arguments
   70  no server could be reached";
 
 /// Chats with a server: sends each line of standard input as a message, prints each message
 /// received as a line
 ///
-/// A line may have up to 255 bytes, not counting its newline; all of them are sent, a carriage
-/// return too. A longer line is refused with its number, and the others are sent. An empty line is
-/// an empty message.
+/// A line may have up to 255 bytes without its newline; all of them are sent, carriage returns
+/// included. Longer lines are not sent but reported by number. An empty line is an empty message.
 ///
-/// Messages are printed alike on terminals, in files and in pipes: text as it is, but control
-/// characters (other than tabs), invisible formatting characters and bytes that are not UTF-8 as
-/// escapes such as \r, \x1b, \u{202e} and \xff.
+/// Messages are printed as text. Control characters other than tabs, invisible formatting
+/// characters and invalid UTF-8 are escaped, for example as \r, \x1b, \u{202e} and \xff, also in
+/// files and pipes.
 ///
-/// At the end of input it closes its sending side, prints what still comes and ends when the
-/// server closes the connection. A server that keeps it open is left after a quiet time.
+/// At the end of input it closes its sending side, prints what still arrives and ends when the
+/// server closes the connection, or after a quiet time if the server does not.
 #[derive(Clone, Debug, PartialEq, Parser)]
-#[command(name = crate::PROGRAM, version, after_help = EXAMPLES)]
+#[command(name = PROGRAM, version, after_help = EXAMPLES)]
 pub struct Arguments {
     /// Server to connect to: HOST:PORT, the host a name or an IP address
     #[arg(value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub address: Address,
 
-    /// Print messages byte by byte as they came, each followed by a newline, without escapes
+    /// Print the bytes of each message unescaped, followed by a newline
     #[arg(long)]
     pub raw: bool,
 
-    /// How long after the end of input a silent server is waited for; inf waits until it closes
+    /// Quiet time after the end of input before the client ends; inf waits for the server
     ///
-    /// In a room that others keep busy it ends after ten times as long without a message equal to
-    /// one of its own.
+    /// While others keep sending, it ends after ten times as long without a message equal to one
+    /// of its own.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = quiet)]
     pub linger_seconds: Quiet,
 }
 
-/// How long a server may be silent after the end of input; `None` is for ever.
+/// How long a server may be silent after the end of input; `None` is without limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quiet(pub Option<Duration>);
+
+/// How the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was sent, and everything received was printed; or the reader of the output has
+    /// gone away.
+    Success = 0,
+    /// A line was not sent, or the connection or a file failed.
+    Failed = 1,
+    /// Invalid arguments.
+    Usage = 64,
+    /// No server could be reached.
+    Unreachable = 70,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
 
 /// The definition of the program's arguments.
 #[must_use]
@@ -67,11 +88,11 @@ pub fn command() -> clap::Command {
 ///
 /// # Errors
 ///
-/// How the program ends without doing anything: the help, the version or what is wrong with the
-/// arguments has been printed.
+/// How the program ends at once: it has printed the help, the version or what is wrong with the
+/// arguments.
 pub fn parse() -> Result<Arguments, Exit> {
     Arguments::try_parse().map_err(|error| {
-        let exit = if error.use_stderr() { Exit::Usage } else { Exit::Well };
+        let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
         // A standard error that cannot be written leaves the exit status to tell.
         let _ = error.print();
         exit
@@ -85,7 +106,7 @@ fn quiet(text: &str) -> Result<Quiet, String> {
         Ok(seconds) if (0.0..=SECONDS_MAX).contains(&seconds) => {
             Ok(Quiet(Some(Duration::from_secs_f64(seconds))))
         }
-        _ => Err(format!("give a number from 0 to {SECONDS_MAX}, or inf")),
+        _ => Err(format!("use a number from 0 to {SECONDS_MAX}, or inf")),
     }
 }
 

@@ -1,89 +1,89 @@
-//! Reaching a server.
+//! Reaching a server by the address that a user writes.
 
 use std::{
     fmt, io,
     net::{SocketAddr, TcpStream, ToSocketAddrs},
+    str::FromStr,
     time::Duration,
 };
-
-use thiserror::Error;
-
-use crate::Address;
 
 /// How long one address is tried.
 const CONNECT_SECONDS_MAX: u64 = 10;
 
-/// Why no server was reached.
-#[derive(Debug, Error)]
-pub enum ConnectError {
-    /// The host's name could not be resolved.
-    #[error("cannot connect to {address}: cannot look up the host: {source}")]
-    LookUp {
-        /// What was to be reached.
-        address: Address,
-        /// What the resolver says.
-        source: io::Error,
-    },
-    /// No address of the host answered.
-    #[error("cannot connect to {address}: {}", tried(address, attempts))]
-    NoAnswer {
-        /// What was to be reached.
-        address: Address,
-        /// What was tried, in order; empty if the host has no address.
-        attempts: Vec<Attempt>,
-    },
+/// `HOST:PORT`, where the host is a name or an IP address (IPv6 in brackets).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Without brackets.
+    host: String,
+    /// Never 0.
+    port: u16,
 }
 
-/// An address that was tried in vain.
-#[derive(Debug)]
-pub struct Attempt {
-    /// The address.
-    pub address: SocketAddr,
-    /// Why it is of no use.
-    pub error: io::Error,
-}
+impl FromStr for Address {
+    type Err = String;
 
-impl fmt::Display for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.address, self.error)
-    }
-}
-
-fn tried(address: &Address, attempts: &[Attempt]) -> String {
-    match attempts {
-        [] => "the host has no address".to_owned(),
-        // Nothing to add if the user named that very address.
-        [only] if only.address.to_string() == address.to_string() => only.error.to_string(),
-        _ => {
-            let attempts: Vec<_> = attempts.iter().map(ToString::to_string).collect();
-            format!("tried {}", attempts.join("; "))
+    /// Reads an address; the error is the reason why it is invalid.
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "write HOST:PORT, for example localhost:8080 or [::1]:8080";
+        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+        if port.is_empty() {
+            return Err(format!("the port is missing: {FORM}"));
+        }
+        let in_brackets = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
+        let host = in_brackets.unwrap_or(host);
+        if host.is_empty() {
+            return Err(format!("the host is missing: {FORM}"));
+        }
+        if host.contains(['[', ']']) || host.contains(':') != in_brackets.is_some() {
+            return Err(format!("brackets enclose an IPv6 address and nothing else: {FORM}"));
+        }
+        match port.parse() {
+            Ok(port) if port != 0 => Ok(Self { host: host.to_owned(), port }),
+            _ => Err(format!("invalid port {port:?}: use a number from 1 to 65535")),
         }
     }
 }
 
-/// Connects to the first address of the host that answers.
-///
-/// # Errors
-///
-/// [`ConnectError`] with every address tried and what came of it.
-pub fn connect(address: &Address) -> Result<TcpStream, ConnectError> {
-    let resolved = (address.host(), address.port())
-        .to_socket_addrs()
-        .map_err(|source| ConnectError::LookUp { address: address.clone(), source })?;
-    connect_any(resolved)
-        .map_err(|attempts| ConnectError::NoAnswer { address: address.clone(), attempts })
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
 }
 
-fn connect_any(addresses: impl Iterator<Item = SocketAddr>) -> Result<TcpStream, Vec<Attempt>> {
-    let mut attempts = Vec::new();
+/// Connects to the first address of the host that answers. The error names all that were tried.
+pub(crate) fn connect(address: &Address) -> Result<TcpStream, String> {
+    let resolved = (address.host.as_str(), address.port).to_socket_addrs();
+    let found = resolved.map_err(|error| format!("cannot look up the host: {error}"));
+    found
+        .and_then(|found| connect_any(found, &address.to_string()))
+        .map_err(|reason| format!("cannot connect to {address}: {reason}"))
+}
+
+fn connect_any(
+    addresses: impl Iterator<Item = SocketAddr>,
+    as_given: &str,
+) -> Result<TcpStream, String> {
+    let mut attempts: Vec<(SocketAddr, io::Error)> = Vec::new();
     for address in addresses {
         let timeout = Duration::from_secs(CONNECT_SECONDS_MAX);
         match TcpStream::connect_timeout(&address, timeout) {
             Ok(stream) => return Ok(stream),
-            Err(error) => attempts.push(Attempt { address, error }),
+            Err(error) => attempts.push((address, error)),
         }
     }
-    Err(attempts)
+    match &attempts[..] {
+        [] => Err("the host has no address".to_owned()),
+        // Nothing to add if the user gave that very address.
+        [(only, error)] if only.to_string() == as_given => Err(error.to_string()),
+        _ => {
+            let each = attempts.iter().map(|(address, error)| format!("{address}: {error}"));
+            Err(format!("tried {}", each.collect::<Vec<_>>().join("; ")))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -91,6 +91,40 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn names_and_ip_addresses_are_read_and_written_back() {
+        for (text, host, port) in [
+            ("127.0.0.1:8080", "127.0.0.1", 8080),
+            ("localhost:1", "localhost", 1),
+            ("[::1]:65535", "::1", 65535),
+        ] {
+            let address: Address = text.parse().expect(text);
+            assert_eq!((&*address.host, address.port), (host, port));
+            assert_eq!(address.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_invalid_address_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("", "the port is missing"),
+            ("localhost", "the port is missing"),
+            ("localhost:", "the port is missing"),
+            (":8080", "the host is missing"),
+            ("[]:8080", "the host is missing"),
+            ("localhost:http", "invalid port \"http\""),
+            ("localhost:0", "invalid port \"0\""),
+            ("localhost:65536", "invalid port \"65536\""),
+            ("::1:8080", "brackets"),
+            ("[::1:8080", "brackets"),
+            ("::1]:8080", "brackets"),
+            ("[localhost]:8080", "brackets"),
+        ] {
+            let error = text.parse::<Address>().expect_err(text);
+            assert!(error.starts_with(reason), "{text}: {error}");
+        }
+    }
 
     /// An address where nobody listens, kept from others while the socket lives.
     fn refusing() -> (SocketAddr, TcpStream) {
@@ -106,39 +140,21 @@ mod tests {
         let (refused, _held) = refusing();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let answering = listener.local_addr().expect("its address");
-        let stream = connect_any([refused, answering].into_iter()).expect("the second answers");
+        let stream = connect_any([refused, answering].into_iter(), "a name").expect("one answers");
         assert_eq!(stream.peer_addr().expect("connected"), answering);
     }
 
     #[test]
     fn the_error_names_all_that_was_tried() {
+        const REFUSED: &str = "Connection refused (os error 111)";
         let ((first, _held), (second, _held_too)) = (refusing(), refusing());
-        let attempts = connect_any([first, second].into_iter()).expect_err("nobody answers");
-        let address = "room.example:8080".parse().expect("an address");
-        let error = ConnectError::NoAnswer { address, attempts }.to_string();
-        let expected = format!(
-            "cannot connect to room.example:8080: tried {first}: Connection refused (os error \
-             111); {second}: Connection refused (os error 111)"
-        );
-        assert_eq!(error, expected);
-    }
-
-    #[test]
-    fn an_ip_address_is_named_once() {
-        let (refused, _held) = refusing();
-        let address: Address = refused.to_string().parse().expect("an address");
-        let error = connect(&address).expect_err("nobody answers").to_string();
-        assert_eq!(
-            error,
-            format!("cannot connect to {refused}: Connection refused (os error 111)")
-        );
-    }
-
-    #[test]
-    fn a_host_without_an_address_is_an_error() {
-        let attempts = connect_any([].into_iter()).expect_err("there is nothing to try");
-        let address = "room.example:8080".parse().expect("an address");
-        let error = ConnectError::NoAnswer { address, attempts }.to_string();
-        assert_eq!(error, "cannot connect to room.example:8080: the host has no address");
+        let error = |addresses: &[SocketAddr], as_given: &str| {
+            connect_any(addresses.iter().copied(), as_given).expect_err("nobody answers")
+        };
+        let both = format!("tried {first}: {REFUSED}; {second}: {REFUSED}");
+        assert_eq!(error(&[first, second], "chat.example:8080"), both);
+        assert_eq!(error(&[first], "chat.example:8080"), format!("tried {first}: {REFUSED}"));
+        assert_eq!(error(&[first], &first.to_string()), REFUSED);
+        assert_eq!(error(&[], "chat.example:8080"), "the host has no address");
     }
 }

@@ -1,10 +1,10 @@
-//! Messages made safe to look at.
+//! Messages made safe to show on a terminal.
 
 use std::io::Write;
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-/// Appends `message` to `out` so that a terminal shows it and obeys none of it.
+/// Appends `message` to `out` so that a terminal shows it and interprets none of it.
 ///
 /// UTF-8 text stays as it is, tabs included. Escaped are
 /// - control characters: `\n`, `\r`, `\x1b`, and `\u{9b}` beyond ASCII;
@@ -15,7 +15,7 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 ///
 /// A backslash is not doubled: text comes out as it went in, at the price that `\xff` may also be
 /// four characters that somebody typed.
-pub fn append_visible(message: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn append_visible(message: &[u8], out: &mut Vec<u8>) {
     for chunk in message.utf8_chunks() {
         let text = chunk.valid();
         if text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {

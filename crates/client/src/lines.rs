@@ -4,27 +4,27 @@ use zillions_protocol::{BODY_BYTES_MAX, TooLong};
 
 /// A line of input, without its newline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// Its number, counted from 1.
-    pub number: u64,
+    pub(crate) number: u64,
     /// Its bytes, or how many there were if they are too many for a message.
-    pub body: Result<&'a [u8], TooLong>,
+    pub(crate) body: Result<&'a [u8], TooLong>,
 }
 
-/// Cuts a stream that arrives in pieces into lines. Holds 255 bytes, however long a line is.
+/// Cuts a stream that arrives in pieces into lines. Buffers at most 255 bytes, however long a line is.
 #[derive(Clone, Debug, Default)]
-pub struct Lines {
+pub(crate) struct Lines {
     /// How many lines have ended.
     number: u64,
-    /// The beginning of a line whose end has not come, as far as it fits a message.
+    /// The beginning of an unfinished line, as far as it fits a message.
     kept: Vec<u8>,
     /// The length of that beginning.
     bytes: usize,
 }
 
 impl Lines {
-    /// Hands the lines that end in `input` to `each`, in order.
-    pub fn feed(&mut self, input: &[u8], mut each: impl FnMut(Line<'_>)) {
+    /// Calls `each` with every line that ends in `input`, in order.
+    pub(crate) fn feed(&mut self, input: &[u8], mut each: impl FnMut(Line<'_>)) {
         let mut pieces = input.split(|&byte| byte == b'\n');
         let tail = pieces.next_back().unwrap_or_default();
         for piece in pieces {
@@ -39,16 +39,16 @@ impl Lines {
         self.keep(tail);
     }
 
-    /// At the end of the input: hands a last line that no newline ended to `each`.
-    pub fn finish(mut self, each: impl FnOnce(Line<'_>)) {
+    /// At the end of the input: calls `each` with the last line if no newline ended it.
+    pub(crate) fn finish(mut self, each: impl FnOnce(Line<'_>)) {
         if self.bytes > 0 {
             self.end_line(each);
         }
     }
 
     fn keep(&mut self, piece: &[u8]) {
-        let room = BODY_BYTES_MAX - self.kept.len();
-        self.kept.extend_from_slice(&piece[..piece.len().min(room)]);
+        let free = BODY_BYTES_MAX - self.kept.len();
+        self.kept.extend_from_slice(&piece[..piece.len().min(free)]);
         self.bytes += piece.len();
     }
 
@@ -60,7 +60,7 @@ impl Lines {
     }
 }
 
-/// `line`, unless its whole length is too much for a message.
+/// `line`, unless its length is too much for a message.
 fn fitting(line: &[u8], bytes: usize) -> Result<&[u8], TooLong> {
     if bytes > BODY_BYTES_MAX { Err(TooLong { bytes }) } else { Ok(line) }
 }

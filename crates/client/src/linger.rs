@@ -1,22 +1,21 @@
-//! When to leave a server that keeps the connection open after the end of input.
+//! When to end if the server keeps the connection open after the end of input.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, Instant},
 };
 
-/// In a busy room, how many quiet times may pass without a message equal to one of our own.
+/// While others keep sending: quiet times that may pass without a message equal to one of our own.
 const BUSY_FACTOR: u32 = 10;
 
-/// Waits for a quiet time without any message; in a room that others keep busy, for a longer time
-/// without a message that may be an echo of our own. Knows no clock: the caller says what time
-/// it is.
+/// Waits for a quiet time without any message; while others keep sending, for a longer time
+/// without a message that may be an echo of our own. It has no clock: the caller passes the time.
 #[derive(Debug)]
 pub(crate) struct Linger {
     quiet: Duration,
-    /// When something last came, or the wait began.
+    /// When something was last received, or the wait began.
     heard: Instant,
-    /// When something last came that may be our own, or the wait began.
+    /// When something was last received that may be our own, or the wait began.
     echoed: Instant,
 }
 
@@ -25,7 +24,7 @@ impl Linger {
         Self { quiet, heard: now, echoed: now }
     }
 
-    /// Something came: a message that may be our own if `may_be_ours`, or anything else.
+    /// Something was received, and with `may_be_ours` a message that may be our own.
     pub(crate) fn heard(&mut self, may_be_ours: bool, now: Instant) {
         self.heard = now;
         if may_be_ours {
@@ -33,7 +32,7 @@ impl Linger {
         }
     }
 
-    /// How long to wait yet; zero when the time has come to leave.
+    /// The remaining wait; zero when it is over.
     pub(crate) fn left(&self, now: Instant) -> Duration {
         let leave = (self.heard + self.quiet).min(self.echoed + self.quiet * BUSY_FACTOR);
         leave.saturating_duration_since(now)
@@ -42,8 +41,7 @@ impl Linger {
 
 const SENT_BITS: usize = 1 << 19;
 
-/// Which bodies were sent, in 64 KiB: it forgets none, and takes others for sent more often the
-/// more were sent.
+/// The bodies sent, as a Bloom filter of 64 KiB: no false negatives.
 #[derive(Debug)]
 pub(crate) struct Sent {
     words: Vec<u64>,
@@ -100,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn others_cannot_hold_it_for_ever() {
+    fn others_cannot_delay_the_end_for_ever() {
         let start = Instant::now();
         let mut linger = Linger::new(QUIET, start);
         let mut now = start;

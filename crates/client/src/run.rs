@@ -1,33 +1,16 @@
-//! The whole program, on any three files.
+//! The whole program.
 
 use std::{
-    fmt,
     io::{IsTerminal, Write},
     os::fd::AsFd,
-    process::ExitCode,
 };
 
-use crate::{PROGRAM, cli::Arguments, connect, session::Session};
-
-/// How the program ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Everything was sent, and everything that came was printed; or nobody reads the output any
-    /// more.
-    Well = 0,
-    /// A line was refused, or the connection or a file failed on the way.
-    Failed = 1,
-    /// The arguments make no sense.
-    Usage = 64,
-    /// No server could be reached.
-    Unreachable = 70,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
+use crate::{
+    cli::{Arguments, Exit},
+    connect::connect,
+    session::Session,
+    stderr::{complain, note},
+};
 
 /// Connects, sends lines from `stdin` and prints messages to `stdout` until the chat is over.
 ///
@@ -49,26 +32,16 @@ pub fn run(
         }
     };
     if stdin.as_fd().is_terminal() {
-        // Else somebody at a terminal could not tell a quiet room from no connection.
+        // Otherwise a silent server would look like no connection.
         note(&mut stderr, format_args!("connected to {}; ctrl-D ends", arguments.address));
     }
     let session = Session::new(&socket, stdin.as_fd(), stdout.as_fd(), &mut stderr, arguments);
     match session.and_then(Session::run) {
-        Ok(true) => Exit::Well,
+        Ok(true) => Exit::Success,
         Ok(false) => Exit::Failed,
         Err(error) => {
             complain(&mut stderr, error);
             Exit::Failed
         }
     }
-}
-
-/// Reports an error as one line.
-pub(crate) fn complain(stderr: &mut dyn Write, error: impl fmt::Display) {
-    note(stderr, format_args!("error: {error}"));
-}
-
-fn note(stderr: &mut dyn Write, text: fmt::Arguments<'_>) {
-    // In one piece, and without care for failure: there is nowhere left to report it.
-    let _ = stderr.write_all(format!("{PROGRAM}: {text}\n").as_bytes());
 }

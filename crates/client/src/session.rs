@@ -1,5 +1,5 @@
-//! The conversation: four flows in one thread (input, sending, receiving, printing), each bounded,
-//! of which none waits for another unless a buffer between them is full.
+//! The session: four flows in one thread (input, sending, receiving, printing), each bounded. One
+//! waits for another only while the buffer between them is full.
 
 use std::{
     io::{self, Read, Write},
@@ -16,10 +16,11 @@ use thiserror::Error;
 use zillions_protocol::{BODY_BYTES_MAX, Decoder, HEADER_BYTES, encode};
 
 use crate::{
-    Line, Lines, append_visible,
     cli::{Arguments, Quiet},
+    escape::append_visible,
+    lines::{Line, Lines},
     linger::{Linger, Sent},
-    run::complain,
+    stderr::complain,
 };
 
 /// How much is read at once, from the input and from the server.
@@ -36,29 +37,29 @@ const UNPRINTED_BYTES_MAX: usize = 64 * 1024;
 /// A pipe that is ready takes this much without blocking (Linux' `PIPE_BUF`).
 const PRINT_BYTES_MAX: usize = 4096;
 
-/// What ended a conversation too early.
+/// Why a session failed.
 #[derive(Debug, Error)]
-pub enum SessionError {
+pub(crate) enum SessionError {
     /// The server closed the connection although the input had not ended or was not all sent.
     #[error("the server closed the connection")]
     Closed,
     /// The server closed the connection inside a frame.
     #[error(
-        "the server closed the connection in the middle of a message ({came} of {length} bytes came)"
+        "the server closed the connection within a message ({received} of {length} bytes received)"
     )]
     CutShort {
-        /// Bytes of the body that came.
-        came: usize,
+        /// Bytes of the body that were received.
+        received: usize,
         /// Bytes of the body that were announced.
         length: usize,
     },
     /// The connection broke.
     #[error("lost the connection: {0}")]
     Lost(#[source] io::Error),
-    /// Standard output failed, in another way than that its reader went away.
+    /// Standard output failed, and not because its reader went away.
     #[error("cannot write standard output: {0}")]
     Output(#[source] io::Error),
-    /// The connection or the files could not be waited for.
+    /// `poll` failed.
     #[error("cannot wait for input and messages: {0}")]
     Wait(#[source] io::Error),
 }
@@ -69,9 +70,9 @@ struct Ready {
     input: bool,
     receive: bool,
     print: bool,
-    /// The time to leave has come, and nothing with it.
+    /// The time is up, and nothing has happened.
     leave: bool,
-    /// Nobody reads the output any more.
+    /// The reader of the output has gone away.
     output_gone: bool,
 }
 
@@ -97,7 +98,7 @@ pub(crate) struct Session<'a> {
     sent: Sent,
     decoder: Decoder,
     unprinted: Vec<u8>,
-    /// Set when all is sent, unless the server is waited for however long it takes.
+    /// Set when all is sent, unless the wait for the server is unlimited.
     linger: Option<Linger>,
     /// Whether every line of the input could be read and put into a message.
     complete: bool,
@@ -111,7 +112,7 @@ impl<'a> Session<'a> {
         stderr: &'a mut dyn Write,
         arguments: &Arguments,
     ) -> Result<Self, SessionError> {
-        // A line typed is to leave at once; what comes through a pipe is batched here anyway.
+        // A typed line leaves at once; input from a pipe is batched here anyway.
         socket.set_nodelay(true).map_err(SessionError::Lost)?;
         socket.set_nonblocking(true).map_err(SessionError::Wait)?;
         Ok(Self {
@@ -132,7 +133,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Converses to the end; says whether every line of the input became a message.
+    /// Runs to the end. Returns whether every line of the input became a message.
     pub(crate) fn run(mut self) -> Result<bool, SessionError> {
         loop {
             let ready = self.wait()?;
@@ -142,8 +143,7 @@ impl<'a> Session<'a> {
             if ready.input {
                 self.read_input();
             }
-            // Before receiving: an end of input that is there already is seen before an end of
-            // the connection, which it makes a good one.
+            // Before receiving: the end of the connection is an error unless the input has ended.
             self.send();
             let received = if ready.receive { self.receive()? } else { Received::Nothing };
             if received == Received::End {
@@ -152,7 +152,7 @@ impl<'a> Session<'a> {
             if ready.print && !self.print()? {
                 return Ok(self.complete);
             }
-            // In a busy room something may come with every wait, until enough is enough.
+            // While others keep sending, no wait ends without a message.
             if ready.leave || (received == Received::Something && self.is_time_to_leave()) {
                 return self.finish().map(|()| self.complete);
             }
@@ -171,13 +171,13 @@ impl<'a> Session<'a> {
         self.time_left().is_some_and(|left| left.is_zero())
     }
 
-    /// How long to wait for the server yet. A silence means nothing while we do not listen.
+    /// The remaining wait for the server. Silence means nothing while nothing is received.
     fn time_left(&self) -> Option<Duration> {
         let linger = self.linger.as_ref().filter(|_| self.wants_to_receive())?;
         Some(linger.left(Instant::now()))
     }
 
-    /// Waits until something can be done or it is time to leave.
+    /// Waits until something can be done or the time is up.
     fn wait(&self) -> Result<Ready, SessionError> {
         let mut on_socket = PollFlags::empty();
         on_socket.set(PollFlags::IN, self.wants_to_receive());
@@ -185,8 +185,8 @@ impl<'a> Session<'a> {
         let mut on_stdout = PollFlags::empty();
         on_stdout.set(PollFlags::OUT, !self.unprinted.is_empty());
 
-        // Standard output is always watched, for its reader may go away. The others are only when
-        // wanted, or an error state of theirs would end every wait at once.
+        // Standard output is always polled, because its reader may go away. The others only when
+        // wanted: their errors would end every wait at once.
         let mut files = vec![PollFd::from_borrowed_fd(self.stdout, on_stdout)];
         if !on_socket.is_empty() {
             files.push(PollFd::from_borrowed_fd(self.socket.as_fd(), on_socket));
@@ -236,7 +236,7 @@ impl<'a> Session<'a> {
                 }
             }
             Ok(bytes) => open.feed(&buffer[..bytes], each),
-            // Somebody else's file, shared with us, may have been made non-blocking.
+            // Another process that shares the file may have made it non-blocking.
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(error) => {
                 if let Some(lines) = lines.take() {
@@ -257,7 +257,7 @@ impl<'a> Session<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    // What has arrived before is still to be received.
+                    // What has arrived before is still received.
                     self.unsent.clear();
                     self.lines = None;
                     self.sending = Sending::Broken(error);
@@ -265,7 +265,7 @@ impl<'a> Session<'a> {
             }
         }
         if self.lines.is_none() && matches!(self.sending, Sending::Open) {
-            // An error here means that the connection is gone, which receiving will tell.
+            // An error here means that the connection is gone, which receiving will report.
             let _ = self.socket.shutdown(Shutdown::Write);
             self.sending = Sending::HalfClosed;
             self.linger = self.quiet.0.map(|quiet| Linger::new(quiet, Instant::now()));
@@ -306,7 +306,7 @@ impl<'a> Session<'a> {
         Ok(Received::Something)
     }
 
-    /// Prints as much as the output takes without blocking; `false` if its reader is gone.
+    /// Prints what the output takes without blocking; `false` if its reader has gone away.
     fn print(&mut self) -> Result<bool, SessionError> {
         let bytes = self.unprinted.len().min(PRINT_BYTES_MAX);
         match rustix::io::write(self.stdout, &self.unprinted[..bytes]) {
@@ -318,7 +318,7 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
-    /// Prints the rest, however long the output takes.
+    /// Prints the rest, however long that takes.
     fn finish(&mut self) -> Result<(), SessionError> {
         while !self.unprinted.is_empty() {
             let mut files = [PollFd::from_borrowed_fd(self.stdout, PollFlags::OUT)];
@@ -333,12 +333,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// What the end of the server's stream means.
+    /// Whether the end of the server's stream is an error.
     fn verdict(self) -> Result<bool, SessionError> {
         match (self.sending, self.decoder.rest()) {
             (Sending::Broken(error), _) => Err(SessionError::Lost(error)),
-            (_, [length, came @ ..]) => {
-                Err(SessionError::CutShort { came: came.len(), length: usize::from(*length) })
+            (_, [length, body @ ..]) => {
+                Err(SessionError::CutShort { received: body.len(), length: usize::from(*length) })
             }
             (Sending::Open, []) => Err(SessionError::Closed),
             (Sending::HalfClosed, []) => Ok(self.complete),

@@ -5,6 +5,7 @@
 //! chain is a slice of vertices. Receipts that break integrity are found while
 //! the chains are built, and set aside: they say nothing about order.
 
+use crate::event::ConnectionId;
 use crate::history::{Entry, History, NONE};
 use crate::shorts::{ShortReceipt, ShortTable};
 
@@ -143,7 +144,7 @@ impl Chains {
         for connection in 0..connections {
             base.push(messages);
             start.push(receipts);
-            messages += history.sent(crate::ConnectionId(connection as u32));
+            messages += history.sent(ConnectionId(connection as u32));
             receipts += history.received(connection);
         }
         base.push(messages);

@@ -28,7 +28,7 @@ pub enum Refutation {
 
 /// Whether a counterexample proves that the history breaks its rule: each claim
 /// is true, none speaks of an event after the closing one, and together they
-/// contradict the rule. It shares no code with [`check`](crate::check()).
+/// contradict the rule. It shares no code with `check`.
 pub fn confirm(history: &History, counterexample: &Counterexample) -> Result<(), Refutation> {
     let length = counterexample.closing_event.saturating_add(1);
     let prefix = Prefix { history, length };

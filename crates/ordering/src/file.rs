@@ -10,7 +10,7 @@
 //! maybe-from a1           this message and those after it may never have left
 //! recv #1 a0 @0 t=900     the frame at this offset, at this time in nanoseconds
 //! recv-short #1 "\x00" @9
-//! recv-unknown #1 "cut in the middle" @11
+//! recv-unknown #1 "cut short" @11
 //! end events=9            the number of events, which may be omitted
 //! ```
 //!

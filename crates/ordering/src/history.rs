@@ -85,7 +85,7 @@ pub enum RecordError {
 /// The order of the calls is the order of the history: record a send *before*
 /// its first byte is written, and a delivery after its last byte was read.
 /// Then a message that is received before it was sent was invented by the
-/// server. Nothing is checked here; see [`check`](crate::check()).
+/// server. Nothing is checked here; see `check`.
 ///
 /// Memory: 32 bytes per event, and what short messages, names and details take.
 ///
@@ -120,7 +120,7 @@ impl History {
 
     /// Adds a connection. Record it once the server is known to have accepted
     /// it: messages sent from here on are expected to reach it, in
-    /// [`account`](crate::account()).
+    /// `account`.
     pub fn connect(&mut self) -> ConnectionId {
         let connection = self.connection_next();
         self.must(Event::Connect { connection, name: None });

@@ -1,8 +1,8 @@
-//! From a stream that is cut anywhere to bodies.
+//! Decoding: from a stream that arrives in pieces to bodies.
 
 use core::fmt;
 
-use crate::{FRAME_BYTES_MAX, HEADER_BYTES};
+use crate::frame::{FRAME_BYTES_MAX, HEADER_BYTES};
 
 /// Finds the messages in a byte stream that arrives in pieces of any size.
 ///
@@ -10,9 +10,9 @@ use crate::{FRAME_BYTES_MAX, HEADER_BYTES};
 /// end of a piece cuts is gathered in a buffer inside the decoder. Nothing is ever allocated.
 #[derive(Clone)]
 pub struct Decoder {
-    /// Where the frame after the last message lent begins, counted from the stream's first byte.
+    /// Offset in the stream of the frame after the last message returned.
     position: u64,
-    /// How much of `frame` is filled: the incomplete frame, header included.
+    /// Bytes of the incomplete frame in `frame`, header included.
     filled: usize,
     frame: [u8; FRAME_BYTES_MAX],
 }
@@ -28,8 +28,8 @@ impl Decoder {
     ///
     /// Advances `input` past what it has taken: past one frame when it returns a message, to its
     /// end when it returns `None` (the beginning of a frame is then kept, see [`rest`]). So each
-    /// piece of the stream is decoded by calling this until it returns `None`; to stop earlier
-    /// and go on later with what is left of `input` is fine too.
+    /// piece of the stream is decoded by calling this until it returns `None`; the caller may
+    /// also stop earlier and continue later with what is left of `input`.
     ///
     /// [`rest`]: Self::rest
     #[inline]
@@ -91,7 +91,7 @@ impl Decoder {
     /// The offset of the next message's header in the stream, in bytes: the length of all whole
     /// frames decoded so far.
     ///
-    /// Read before [`decode`](Self::decode), it is the offset of the message that comes.
+    /// Read before [`decode`](Self::decode), it is the offset of the next message.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
@@ -124,7 +124,7 @@ pub struct WholeFrames {
 
 /// Measures the whole frames at the beginning of `input`, which begins at a frame boundary.
 ///
-/// For those who pass frames on without looking at them: `input[..bytes]` is whole frames and
+/// For programs that forward frames unread: `input[..bytes]` is whole frames and
 /// nothing else, the rest is one incomplete frame.
 #[must_use]
 pub fn whole_frames(input: &[u8]) -> WholeFrames {

@@ -1,10 +1,10 @@
-//! From bodies to frames.
+//! Encoding: from bodies to frames.
 
 use core::{error::Error, fmt};
 
 use alloc::vec::Vec;
 
-use crate::{BODY_BYTES_MAX, HEADER_BYTES};
+use crate::frame::{BODY_BYTES_MAX, HEADER_BYTES};
 
 /// A body that does not fit a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Error for TooLong {}
 
 /// The header of the frame that carries `body`.
 ///
-/// For those who write header and body by themselves, say with a vectored write.
+/// For callers that write header and body separately, for example with a vectored write.
 ///
 /// # Errors
 ///
@@ -40,7 +40,7 @@ pub fn header(body: &[u8]) -> Result<[u8; HEADER_BYTES], TooLong> {
 ///
 /// # Errors
 ///
-/// [`TooLong`] if `body` is longer than [`BODY_BYTES_MAX`]; `out` is then as it was.
+/// [`TooLong`] if `body` is longer than [`BODY_BYTES_MAX`]; `out` is unchanged then.
 #[inline]
 pub fn encode(body: &[u8], out: &mut Vec<u8>) -> Result<(), TooLong> {
     let header = header(body)?;

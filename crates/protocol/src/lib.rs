@@ -31,15 +31,8 @@ extern crate alloc;
 
 mod decode;
 mod encode;
+mod frame;
 
 pub use decode::{Decoder, WholeFrames, whole_frames};
 pub use encode::{TooLong, encode, header};
-
-/// Bytes of a frame's header.
-pub const HEADER_BYTES: usize = 1;
-
-/// The longest body a frame can carry, in bytes.
-pub const BODY_BYTES_MAX: usize = u8::MAX as usize;
-
-/// The longest frame, header included, in bytes.
-pub const FRAME_BYTES_MAX: usize = HEADER_BYTES + BODY_BYTES_MAX;
+pub use frame::{BODY_BYTES_MAX, FRAME_BYTES_MAX, HEADER_BYTES};

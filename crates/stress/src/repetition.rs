@@ -8,10 +8,11 @@ use hdrhistogram::Histogram;
 use mio::{Events, Poll};
 use zillions_ordering::{ConnectionId, History, MessageId, StreamPosition, check};
 
-use crate::body::{Bodies, Id, Kind};
+use crate::body::{Bodies, ID_BYTES, Id, Kind};
 use crate::client::{Client, READ_BYTES, ReadResult};
+use crate::error::StressError;
 use crate::outcome::{RepetitionResult, Violation};
-use crate::{Parameters, StressError};
+use crate::parameters::Parameters;
 
 /// Hellos that a client sends before it gives up: a server under load may drop
 /// the first ones.
@@ -306,7 +307,7 @@ impl<'a> Repetition<'a> {
                     self.count_with_id(client, id, now);
                 }
             }
-            None if body.len() < crate::body::ID_BYTES => {
+            None if body.len() < ID_BYTES => {
                 self.history.receive_anonymous(receiver, body, position);
                 self.count_short(client, body, now);
             }

@@ -26,11 +26,11 @@ pub(crate) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_commandline-client"))
 }
 
-pub(crate) struct Room {
+pub(crate) struct FakeServer {
     listener: TcpListener,
 }
 
-impl Room {
+impl FakeServer {
     pub(crate) fn open() -> Self {
         Self { listener: TcpListener::bind("127.0.0.1:0").expect("a free port") }
     }
@@ -39,7 +39,7 @@ impl Room {
         self.listener.local_addr().expect("a listener has an address")
     }
 
-    /// Starts a client of this room and takes its connection.
+    /// Starts a client of this server and takes its connection.
     pub(crate) fn client(&self, options: &[&str]) -> (Client, Peer) {
         let client = Client::start(&self.address().to_string(), options);
         let peer = self.accept();
