@@ -9,5 +9,6 @@ mod docs;
 mod files;
 mod gallery;
 mod invariants;
+mod modules;
 mod rust;
 mod tree;

@@ -226,6 +226,14 @@ fn without_help(attribute: TokenStream) -> TokenStream {
     kept.into_iter().collect()
 }
 
+/// A program as it would be read from the file at `path`.
+#[cfg(test)]
+pub(crate) fn program(path: &'static str, text: &str) -> Program {
+    let mut reader = Reader::default();
+    reader.read(TokenStream::from_str(text).expect("Rust"));
+    Program { path, tokens: reader.tokens }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
