@@ -1,4 +1,4 @@
-//! Whatever is done to the log in whatever order, it is the end of a log that keeps everything.
+//! After any steps in any order, the log equals the tail of a log that keeps everything.
 //!
 //! `cargo +nightly fuzz run log_steps -- -max_total_time=60`
 
@@ -6,7 +6,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use zillions_log::{AppendError, Log, Mark, RING_BYTES_MIN};
+use zillions_log::{AppendError, Log, Offset, RING_BYTES_MIN};
 
 #[derive(Arbitrary, Debug)]
 enum Step {
@@ -31,7 +31,7 @@ fuzz_target!(|steps: Vec<Step>| {
             Ok(head) => {
                 assert!(whole);
                 bytes.extend_from_slice(frames);
-                assert_eq!(head.position, bytes.len() as u64);
+                assert_eq!(head.bytes, bytes.len() as u64);
             }
             Err(AppendError::Incomplete { .. }) => assert!(!whole),
             Err(AppendError::TooLong { .. }) => assert!(frames.len() > log.append_bytes_max()),
@@ -43,7 +43,7 @@ fuzz_target!(|steps: Vec<Step>| {
             Step::Append(frames) => append(&mut bytes, &frames),
             Step::AppendEmpty(number) => append(&mut bytes, &vec![0; usize::from(number)]),
             Step::PinBehind(behind) => {
-                let head = reader.refresh().position;
+                let head = reader.refresh().bytes;
                 let _ = reader.pin(head.saturating_sub(u64::from(behind)));
             }
             Step::Jump(lag) => check(&bytes, reader.jump(u64::from(lag))),
@@ -51,21 +51,20 @@ fuzz_target!(|steps: Vec<Step>| {
             Step::Refresh => check(&bytes, reader.refresh()),
             Step::Boundary(behind) => {
                 let Some(pinned) = reader.pinned() else { continue };
-                let position = (reader.head().position
-                    - u64::from(behind).min(reader.head().position))
-                .max(pinned);
-                check(&bytes, reader.boundary(position));
+                let byte =
+                    (reader.head().bytes - u64::from(behind).min(reader.head().bytes)).max(pinned);
+                check(&bytes, reader.boundary(byte));
             }
         }
         if let Some(pinned) = reader.pinned() {
-            let head = reader.head().position;
+            let head = reader.head().bytes;
             assert_eq!(reader.bytes(pinned, head), &bytes[pinned as usize..head as usize]);
         }
     }
 });
 
-/// The mark is a frame boundary, and that many messages lie before it.
-fn check(bytes: &[u8], mark: Mark) {
-    let whole = zillions_protocol::whole_frames(&bytes[..mark.position as usize]);
-    assert_eq!((whole.bytes as u64, whole.number as u64), (mark.position, mark.message));
+/// The offset is a frame boundary, and that many messages lie before it.
+fn check(bytes: &[u8], offset: Offset) {
+    let whole = zillions_protocol::whole_frames(&bytes[..offset.bytes as usize]);
+    assert_eq!((whole.bytes as u64, whole.number as u64), (offset.bytes, offset.messages));
 }

@@ -1,4 +1,4 @@
-//! Clients that misbehave change nothing for others, and nothing of them stays.
+//! Clients that misbehave do not affect others, and leave nothing behind.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +13,7 @@ fn reset(stream: TcpStream) {
 }
 
 #[test]
-fn a_frame_that_never_ends_delays_nobody_and_is_never_delivered() {
+fn an_incomplete_frame_delays_nobody_and_is_never_delivered() {
     let running = Running::start(&["--shards", "2"]);
     let mut witness = running.join();
     let mut slow = running.connect();
@@ -32,13 +32,13 @@ fn a_frame_that_never_ends_delays_nobody_and_is_never_delivered() {
 }
 
 #[test]
-fn one_who_closes_its_sending_side_gets_its_own_messages_back_and_then_the_end() {
+fn a_client_that_closes_its_sending_side_gets_its_own_messages_back_and_then_the_end() {
     let running = Running::start(&["--shards", "2"]);
     let mut witness = running.join();
     for _ in 0..50 {
         let mut client = running.connect();
         let burst: Vec<u8> = (0..100_u8).flat_map(|number| frame(&[number; 200])).collect();
-        client.write_all(&burst).expect("it takes them");
+        client.write_all(&burst).expect("the messages are sent");
         client.write_all(b"\x09rest").expect("and half a frame");
         client.shutdown(Shutdown::Write).expect("half a close");
         for stream in [&mut client, &mut witness] {
@@ -51,7 +51,7 @@ fn one_who_closes_its_sending_side_gets_its_own_messages_back_and_then_the_end()
 }
 
 #[test]
-fn thousands_who_come_and_go_leave_nothing_behind() {
+fn thousands_of_short_connections_leave_nothing_behind() {
     let running = Running::start(&["--shards", "2"]);
     let mut witness = running.join();
     let before = running.server.sample().expect("a sample");
@@ -63,9 +63,9 @@ fn thousands_who_come_and_go_leave_nothing_behind() {
             _ => drop(client),
         }
     }
-    eventually("its descriptors are back", || running.descriptors() == before.descriptors);
+    eventually("the descriptors are closed", || running.descriptors() == before.descriptors);
     let after = running.server.sample().expect("a sample");
     let grown = after.resident_bytes.saturating_sub(before.resident_bytes);
-    assert!(grown < 2 << 20, "{grown} bytes stay");
+    assert!(grown < 2 << 20, "{grown} bytes are leaked");
     running.hello(&mut witness);
 }

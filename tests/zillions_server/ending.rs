@@ -1,4 +1,4 @@
-//! How it stops.
+//! The stop.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::support::{Running, eventually, frame, receive, send};
 #[test]
 fn a_signal_stops_it_at_once_when_nothing_is_queued() {
     for signal in [Signal::TERM, Signal::INT] {
-        let running = Running::start(&["--drain-seconds", "60", "--shards", "2"]);
+        let running = Running::start(&["--drain-timeout-seconds", "60", "--shards", "2"]);
         let mut idle: Vec<_> = (0..20).map(|_| running.join()).collect();
         running.server.signal(signal);
         eventually("it has ended", || running.server.exited().is_some());
@@ -22,10 +22,10 @@ fn a_signal_stops_it_at_once_when_nothing_is_queued() {
 }
 
 #[test]
-fn what_has_its_place_is_flushed_before_it_ends() {
+fn what_has_been_appended_is_flushed_before_it_ends() {
     // More than the sockets hold: most of it is still in the ring when the signal comes.
     const MESSAGES: u32 = 4000;
-    let running = Running::start(&["--drain-seconds", "60", "--send-buffer-bytes", "8KiB"]);
+    let running = Running::start(&["--drain-timeout-seconds", "60", "--send-buffer-bytes", "8KiB"]);
     let mut reader = running.connect();
     let mut publisher = running.join();
     for number in 0..MESSAGES {
@@ -36,7 +36,7 @@ fn what_has_its_place_is_flushed_before_it_ends() {
         assert_eq!(receive(&mut publisher).expect("its echo"), [number as u8; 250]);
     }
     running.server.signal(Signal::TERM);
-    eventually("it refuses newcomers", || {
+    eventually("it refuses new connections", || {
         std::net::TcpStream::connect(running.server.address()).is_err()
     });
     assert!(running.server.exited().is_none(), "it waits for the reader");
@@ -51,8 +51,8 @@ fn what_has_its_place_is_flushed_before_it_ends() {
 }
 
 #[test]
-fn one_who_never_reads_holds_the_end_up_for_the_drain_time_only() {
-    let running = Running::start(&["--drain-seconds", "1", "--send-buffer-bytes", "8KiB"]);
+fn a_client_that_never_reads_delays_the_end_by_the_drain_timeout_at_most() {
+    let running = Running::start(&["--drain-timeout-seconds", "1", "--send-buffer-bytes", "8KiB"]);
     let _stalled = running.connect();
     let mut publisher = running.join();
     for number in 0..40_000_u32 {
@@ -62,12 +62,12 @@ fn one_who_never_reads_holds_the_end_up_for_the_drain_time_only() {
     let started = std::time::Instant::now();
     running.server.signal(Signal::TERM);
     eventually("it has ended", || running.server.exited().is_some());
-    assert!(started.elapsed() >= Duration::from_millis(900), "it gave the reader its time");
+    assert!(started.elapsed() >= Duration::from_millis(900), "it waited for the reader");
     assert!(running.server.exited().expect("a status").success());
 }
 
 #[test]
-fn it_starts_again_on_the_same_address_at_once() {
+fn it_restarts_on_the_same_address_at_once() {
     let running = Running::start(&[]);
     let _client = running.join();
     let address = running.server.address().to_string();

@@ -1,10 +1,11 @@
-//! Which engine is taken, and what is said of it.
+//! Which engine is chosen, and what is logged about it.
 
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use zillions_server::uring::Uring;
+use zillions_server::io_uring::Uring;
+use zillions_server::socket_engine::SocketEngine;
 
 use crate::support::PROGRAM;
 
@@ -58,7 +59,7 @@ fn first_log_line(command: &mut Command) -> String {
 }
 
 #[test]
-fn without_permission_for_io_uring_asking_for_it_is_refused() {
+fn where_io_uring_is_forbidden_asking_for_it_is_refused() {
     let output = without_io_uring("io-uring").output().expect("it runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(70), "{stderr}");
@@ -70,19 +71,20 @@ fn without_permission_for_io_uring_asking_for_it_is_refused() {
 }
 
 #[test]
-fn without_permission_for_io_uring_auto_takes_epoll_and_says_why() {
+fn where_io_uring_is_forbidden_auto_chooses_epoll_and_logs_why() {
     let line = first_log_line(&mut without_io_uring("auto"));
-    assert!(line.contains("io_uring does not work here: Operation not permitted"), "{line}");
+    assert!(line.contains("io-uring does not work here: Operation not permitted"), "{line}");
     assert!(line.contains("engine=\"epoll\""), "{line}");
 }
 
 #[test]
-fn auto_says_what_it_takes_where_both_work() {
+fn auto_chooses_io_uring_where_it_works() {
     if Uring::probe(1).is_err() {
         return;
     }
     let mut command = Command::new(PROGRAM);
     let line =
         first_log_line(command.arg("127.0.0.1:0").stdout(Stdio::null()).stderr(Stdio::piped()));
-    assert!(line.contains("io_uring works here, "), "{line}");
+    assert!(line.contains("engine chosen by --engine auto"), "{line}");
+    assert!(line.contains("engine=\"io-uring\""), "{line}");
 }

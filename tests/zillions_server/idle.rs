@@ -1,4 +1,4 @@
-//! What clients cost that say nothing: little memory each, and no processor time.
+//! Idle clients cost little memory each, and no CPU time.
 
 use std::net::TcpStream;
 
@@ -6,12 +6,12 @@ use zillions_harness::limits::ensure_descriptors;
 
 use crate::support::Running;
 
-/// As many as are tried; fewer where the descriptor limit is lower.
+/// How many are tried; fewer where the descriptor limit is lower.
 const CLIENTS_MAX: u64 = 15_000;
 const CLIENTS_MIN: u64 = 200;
-/// What one client may cost in the server's own memory, the ring aside.
+/// What one client may cost of the server's own memory, besides the ring.
 const BYTES_PER_CLIENT_MAX: u64 = 1024;
-/// Processor time is counted in steps of 10 ms.
+/// CPU time is counted in steps of 10 ms.
 const CPU_SECONDS_MAX: f64 = 0.011;
 
 /// The process's memory that is its own: neither the ring, which is shared, nor files.
@@ -31,7 +31,7 @@ fn clients_allowed() -> u64 {
         .unwrap_or(CLIENTS_MIN)
 }
 
-/// Connects until there are `wanted`; the last one is in, so those before it are.
+/// Connects until there are `wanted`; once the last is registered, those before it are too.
 fn fill(running: &Running, clients: &mut Vec<TcpStream>, wanted: u64) {
     while (clients.len() as u64) + 1 < wanted {
         let stream = TcpStream::connect(running.server.address()).expect("a connection");
@@ -42,7 +42,7 @@ fn fill(running: &Running, clients: &mut Vec<TcpStream>, wanted: u64) {
 
 /// `cargo test --release --test zillions_server idle -- --nocapture` shows the figures.
 #[test]
-fn a_silent_client_costs_less_than_a_kilobyte_and_no_processor_time() {
+fn an_idle_client_costs_less_than_a_kilobyte_and_no_cpu_time() {
     let wanted = clients_allowed();
     for engine in ["epoll", "auto"] {
         let running = Running::start(&["--engine", engine, "--shards", "1"]);
@@ -52,8 +52,8 @@ fn a_silent_client_costs_less_than_a_kilobyte_and_no_processor_time() {
         fill(&running, &mut clients, wanted);
         let many = own_bytes(&running);
         let per_client = many.saturating_sub(few) / (wanted - CLIENTS_MIN / 2);
-        // What the last newcomer said has long been delivered when a whole second has passed in
-        // which nothing was to be done; the server does not end in it either.
+        // After half a second the message of the last client has long been delivered; then there
+        // is a whole second with nothing to do. The server does not end meanwhile.
         let cpu_seconds = || running.server.sample().expect("a sample").cpu_seconds;
         assert!(running.server.wait(0.5).is_none());
         let before = cpu_seconds();
@@ -61,6 +61,6 @@ fn a_silent_client_costs_less_than_a_kilobyte_and_no_processor_time() {
         let used = cpu_seconds() - before;
         eprintln!("{engine}: {wanted} clients, {per_client} bytes each, {used:.3} s of CPU in 1 s");
         assert!(per_client <= BYTES_PER_CLIENT_MAX, "{engine}: {per_client} bytes per client");
-        assert!(used <= CPU_SECONDS_MAX, "{engine}: {used} s of processor time in an idle second");
+        assert!(used <= CPU_SECONDS_MAX, "{engine}: {used} s of CPU time in an idle second");
     }
 }

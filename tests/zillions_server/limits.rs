@@ -1,16 +1,16 @@
-//! How many may be in, and for how long.
+//! How many clients there may be, and for how long.
 
 use std::time::{Duration, Instant};
 
 use crate::support::{Running, eventually, receive, send};
 
 #[test]
-fn one_more_than_the_limit_is_turned_away_until_somebody_leaves() {
+fn a_connection_beyond_the_limit_is_rejected_until_a_client_disconnects() {
     for limit in ["--max-clients", "--max-clients-per-ip"] {
         let running = Running::start(&[limit, "3", "--shards", "2"]);
-        // The harness's own trial connection may still be on its way out.
+        // The harness's own connection may not be closed yet.
         let mut clients = Vec::new();
-        eventually("three are in", || {
+        eventually("three clients are served", || {
             let mut client = running.connect();
             send(&mut client, b"in?");
             if receive(&mut client).is_some() {
@@ -20,7 +20,7 @@ fn one_more_than_the_limit_is_turned_away_until_somebody_leaves() {
         });
         assert_eq!(receive(&mut running.connect()), None, "a fourth");
         drop(clients.pop());
-        eventually("there is room again", || {
+        eventually("another is accepted again", || {
             let mut client = running.connect();
             send(&mut client, b"in?");
             receive(&mut client).is_some()
@@ -29,34 +29,34 @@ fn one_more_than_the_limit_is_turned_away_until_somebody_leaves() {
 }
 
 #[test]
-fn the_silent_are_disconnected_and_those_who_talk_stay() {
-    let running = Running::start(&["--idle-seconds", "1"]);
-    let mut silent = running.join();
-    let mut talker = running.connect();
+fn idle_clients_are_disconnected_and_active_ones_stay() {
+    let running = Running::start(&["--idle-timeout-seconds", "1"]);
+    let mut idle = running.join();
+    let mut active = running.connect();
     let started = Instant::now();
-    // The talker's messages keep coming to the silent one, until it is cut off.
+    // The active client's messages keep arriving at the idle one, until it is disconnected.
     loop {
-        send(&mut talker, b"still here");
-        assert_eq!(receive(&mut talker).expect("it is still in"), b"still here");
-        if receive(&mut silent).is_none() {
+        send(&mut active, b"still here");
+        assert_eq!(receive(&mut active).expect("it is still connected"), b"still here");
+        if receive(&mut idle).is_none() {
             break;
         }
     }
     assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());
-    running.hello(&mut talker);
+    running.hello(&mut active);
 }
 
 #[test]
-fn when_descriptors_run_out_those_inside_are_served_and_later_others_again() {
+fn when_descriptors_run_out_connected_clients_are_served_and_later_others_again() {
     let running = Running::start_with(&["--shards", "2"], Some(60));
     let mut witness = running.join();
     let mut crowd: Vec<_> = (0..100).map(|_| running.connect()).collect();
-    eventually("it says that it cannot accept", || {
+    eventually("it logs that it cannot accept", || {
         running.server.log_tail(20).iter().any(|line| line.contains("cannot accept"))
     });
     running.hello(&mut witness);
     crowd.clear();
-    let mut newcomer = running.join();
-    send(&mut newcomer, b"in again");
+    let mut next = running.join();
+    send(&mut next, b"in again");
     crate::support::read_until(&mut witness, b"in again");
 }

@@ -6,6 +6,7 @@ mod engines;
 mod idle;
 mod limits;
 mod metrics;
+mod promlint;
 mod refusals;
 mod serving;
 mod slow_readers;

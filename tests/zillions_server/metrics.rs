@@ -5,12 +5,13 @@ use std::net::TcpStream;
 
 use zillions_harness::Signal;
 
+use crate::promlint::lint;
 use crate::support::{Running, eventually, read_until, send};
 
-/// Where the metrics are, from the server's log.
+/// The address of the metrics, from the server's log.
 fn endpoint(running: &Running) -> String {
     let mut address = String::new();
-    eventually("it tells where the metrics are", || {
+    eventually("it logs the address of the metrics", || {
         let lines = running.server.log_tail(100);
         let line = lines.iter().find(|line| line.contains("metrics"));
         let text = line.and_then(|line| line.split("address=").nth(1));
@@ -44,13 +45,15 @@ pub(crate) fn value(running: &Running, name: &str) -> u64 {
 #[test]
 fn metrics_count_what_happened() {
     let running = Running::start(&["--metrics", "127.0.0.1:0", "--shards", "2"]);
-    eventually("the trial connection is gone", || value(&running, "zillions_clients{") == 0);
+    eventually("the harness's own connection is closed", || {
+        value(&running, "zillions_clients{") == 0
+    });
     let mut clients = [running.connect(), running.connect()];
     for number in 0..10_u8 {
         send(&mut clients[0], &[number]);
     }
     clients.iter_mut().for_each(|client| drop(read_until(client, &[9])));
-    eventually("all is counted", || value(&running, "zillions_sent_messages_total") == 20);
+    eventually("everything is counted", || value(&running, "zillions_sent_messages_total") == 20);
     for (name, expected) in [
         ("zillions_clients{", 2),
         ("zillions_lagging_clients{", 0),
@@ -63,35 +66,46 @@ fn metrics_count_what_happened() {
     }
     let sends = value(&running, "zillions_sends_total");
     assert!((2..=20).contains(&sends), "{sends}");
-    assert!(value(&running, "zillions_wakeups_total") > 0);
+    assert!(value(&running, "zillions_passes_total") > 0);
 }
 
 #[test]
-fn a_shard_that_is_busy_with_small_messages_rests_unless_told_not_to() {
-    let rests_of = |rest_max: &str| {
-        let options = ["--shards", "1", "--rest-microseconds-max", rest_max];
+fn the_exposition_keeps_the_conventions_of_prometheus() {
+    let running = Running::start(&["--metrics", "127.0.0.1:0", "--shards", "2"]);
+    let (status, text) = get(&endpoint(&running), "/metrics");
+    assert_eq!(status, 200);
+    assert_eq!(lint(&text), Vec::<String>::new(), "{text}");
+    for metric in ["zillions_backpressured_passes_total", "zillions_connections_rejected_total"] {
+        assert!(text.contains(metric), "{metric}");
+    }
+}
+
+#[test]
+fn a_shard_that_is_busy_with_small_messages_coalesces_unless_it_is_disabled() {
+    let coalesced = |delay_max: &str| {
+        let options = ["--shards", "1", "--max-coalesce-microseconds", delay_max];
         let running = Running::start(&[&options[..], &["--metrics", "127.0.0.1:0"]].concat());
-        // So many that sending to all takes longer than the next message to come.
+        // So many that sending to all takes longer than until the next message arrives.
         let mut clients: Vec<TcpStream> = (0..64).map(|_| running.connect()).collect();
-        let mut rests = 0;
+        let mut passes = 0;
         for _ in 0..50 {
             for _ in 0..200 {
                 send(&mut clients[0], b"");
             }
-            rests = value(&running, "zillions_rests_total");
-            if rests > 0 {
+            passes = value(&running, "zillions_coalesced_passes_total");
+            if passes > 0 {
                 break;
             }
         }
-        rests
+        passes
     };
-    assert_eq!(rests_of("0"), 0);
+    assert_eq!(coalesced("0"), 0);
     // Where server and publisher share a processor, one mostly waits for the other.
-    eventually("a shard rests", || rests_of("100") > 0);
+    eventually("a shard coalesces", || coalesced("100") > 0);
 }
 
 #[test]
-fn health_is_told_and_what_there_is_not() {
+fn health_and_readiness_are_served_and_nothing_else() {
     let running = Running::start(&["--metrics", "127.0.0.1:0"]);
     let address = endpoint(&running);
     assert_eq!(get(&address, "/healthz"), (200, "ok\n".into()));
@@ -103,11 +117,11 @@ fn health_is_told_and_what_there_is_not() {
 fn log_lines_are_json_if_asked() {
     let running = Running::start(&["--log-format", "json", "--log-level", "debug"]);
     drop(running.join());
-    eventually("somebody came and went", || {
+    eventually("a client disconnected", || {
         let lines = running.server.log_tail(100);
-        let went = |line: &serde_json::Value| line["message"] == "client gone";
+        let ended = |line: &serde_json::Value| line["message"] == "client disconnected";
         let parsed = lines.iter().map(|line| serde_json::from_str(line).expect("JSON"));
-        parsed.filter(went).any(|line| line["reason"] == "left" && line["dropped"] == 0)
+        parsed.filter(ended).any(|line| line["reason"] == "closed" && line["dropped"] == 0)
     });
     running.server.signal(Signal::TERM);
 }

@@ -1,4 +1,4 @@
-//! What cannot be done is refused in one clear line, with nothing half-started.
+//! Invalid requests are refused in one line, with nothing half-started.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::PROGRAM;
 
-/// Runs the program to its end, which has to be a refusal; returns the line without its prefix.
+/// Runs the program to its end, which must be a refusal; returns the line without its prefix.
 fn refusal(code: i32, arguments: &[&str]) -> String {
     refusal_of(code, Command::new(PROGRAM).args(arguments))
 }
@@ -15,14 +15,14 @@ fn refusal_of(code: i32, command: &mut Command) -> String {
     let output = command.output().expect("it runs");
     let stderr = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(code), "{stderr}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "it claims to listen");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "it says that it listens");
     assert_eq!(stderr.lines().count(), 1, "one line: {stderr}");
     let line = stderr.trim_end().strip_prefix("zillions-server: error: ");
     line.unwrap_or_else(|| panic!("no prefix: {stderr}")).to_owned()
 }
 
 #[test]
-fn without_an_address_it_says_what_is_missing() {
+fn a_missing_address_is_named() {
     let line = refusal(64, &[]);
     assert!(line.contains("<ADDR>..."), "{line}");
 }
@@ -33,8 +33,8 @@ fn an_unknown_flag_is_named() {
     assert!(line.contains("unexpected argument '--shard'"), "{line}");
     let line = refusal(64, &["--engine", "kqueue", "127.0.0.1:0"]);
     assert!(line.contains("invalid value 'kqueue' for '--engine <ENGINE>'"), "{line}");
-    assert!(line.contains("epoll"), "it says what there is: {line}");
-    let line = refusal(64, &["--rest-microseconds-max", "100001", "127.0.0.1:0"]);
+    assert!(line.contains("epoll"), "it names the engines: {line}");
+    let line = refusal(64, &["--max-coalesce-microseconds", "100001", "127.0.0.1:0"]);
     assert!(line.contains("100001 is not in 0..=100000"), "{line}");
 }
 
@@ -79,39 +79,39 @@ fn a_ring_too_small_for_frames_is_refused() {
     let line = refusal(64, &["--ring-bytes", "4 bits", "127.0.0.1:0"]);
     assert!(line.contains("for example 65536, 64KiB or 4MiB"), "{line}");
     let line = refusal(64, &["--ring-bytes", "2GiB", "127.0.0.1:0"]);
-    assert_eq!(line, "--ring-bytes 2147483648 is more than 1 GiB: that is memory without a use");
+    assert_eq!(line, "--ring-bytes 2147483648 is more than 1 GiB: more memory than is of use");
 }
 
 #[test]
 fn limits_that_contradict_each_other_are_refused() {
     for (arguments, reason) in [
         (
-            &["--client-lag-bytes-max", "3MiB"][..],
-            "--client-lag-bytes-max 3145728 is more than half of --ring-bytes 4194304: \
+            &["--max-client-lag-bytes", "3MiB"][..],
+            "--max-client-lag-bytes 3145728 is more than half of --ring-bytes 4194304: \
              the ring does not keep that much",
         ),
         (
-            &["--client-lag-bytes-max", "300"],
-            "--client-lag-bytes-max 300 is less than 8192: clients that keep up would count as slow",
+            &["--max-client-lag-bytes", "300"],
+            "--max-client-lag-bytes 300 is less than 8192: clients that keep up would count as slow",
         ),
         (
-            &["--eviction-seconds", "3"],
-            "--eviction-seconds has an effect only with --slow-reader backpressure",
+            &["--eviction-timeout-seconds", "3"],
+            "--eviction-timeout-seconds requires --slow-reader backpressure",
         ),
         (
             &["--max-clients", "5", "--max-clients-per-ip", "6"],
             "--max-clients-per-ip 6 is more than --max-clients 5",
         ),
         (
-            &["--unsent-bytes-max", "1MiB"],
-            "--unsent-bytes-max 1048576 has to be between 1 and --send-buffer-bytes 262144",
+            &["--max-unsent-bytes", "1MiB"],
+            "--max-unsent-bytes 1048576 is not between 1 and --send-buffer-bytes 262144",
         ),
         (&["--send-buffer-bytes", "1"], "--send-buffer-bytes 1 is not between 4096 and 1 GiB"),
     ] {
         let line = refusal(64, &[arguments, &["127.0.0.1:0"]].concat());
         assert_eq!(line, reason);
     }
-    for zero in ["--max-clients", "--max-clients-per-ip", "--idle-seconds", "--shards"] {
+    for zero in ["--max-clients", "--max-clients-per-ip", "--idle-timeout-seconds", "--shards"] {
         let line = refusal(64, &[zero, "0", "127.0.0.1:0"]);
         assert!(line.contains(&format!("invalid value '0' for '{zero}")), "{line}");
     }
@@ -128,7 +128,7 @@ fn a_descriptor_limit_too_low_for_max_clients_is_refused() {
 }
 
 #[test]
-fn a_standard_output_that_takes_nothing_is_refused() {
+fn a_full_standard_output_is_refused() {
     let full = Stdio::from(File::options().write(true).open("/dev/full").unwrap());
     let line = refusal_of(
         70,

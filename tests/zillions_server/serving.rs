@@ -1,33 +1,33 @@
-//! Addresses, shards and engines: everybody gets everything in one order.
+//! Addresses, shards and engines: all clients get all messages in one order.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv6Addr, TcpStream};
 use std::process::{Command, Stdio};
 
 use zillions_harness::PortLease;
+use zillions_server::engines::ENGINES;
 
 use crate::support::{PROGRAM, Running, frame, read_until, receive, send};
 
-/// Both engines, one shard and several. io_uring is left out where the machine does not allow
-/// it, for example in a container; that it is then refused is tested in `engines`.
+/// Every engine that works on this machine, one shard and several. io_uring may be forbidden, for
+/// example in a container; that it is then refused is tested in `engines`.
 fn variants() -> Vec<Vec<&'static str>> {
     let mut variants = Vec::new();
-    for engine in ["epoll", "io-uring"] {
-        if engine == "epoll" || zillions_server::uring::Uring::probe(1).is_ok() {
-            variants.push(vec!["--engine", engine, "--shards", "1"]);
-            variants.push(vec!["--engine", engine, "--shards", "2"]);
-            variants.push(vec!["--engine", engine, "--shards", "3", "--ring-bytes", "16KiB"]);
-        }
+    for engine in ENGINES.iter().filter(|engine| engine.probe(1).is_ok()) {
+        variants.push(vec!["--engine", engine.name, "--shards", "1"]);
+        variants.push(vec!["--engine", engine.name, "--shards", "2"]);
+        variants.push(vec!["--engine", engine.name, "--shards", "3", "--ring-bytes", "16KiB"]);
     }
+    assert!(!variants.is_empty(), "epoll works everywhere");
     variants
 }
 
 #[test]
-fn everybody_gets_every_message_in_one_order() {
+fn all_clients_get_all_messages_in_one_order() {
     for options in variants() {
         let running = Running::start(&options);
         let mut clients: Vec<_> = (0..8).map(|_| running.join()).collect();
-        // Whoever came first has heard the others; from here on all hear the same.
+        // The first have received messages of later ones; from here on all receive the same.
         send(&mut clients[0], b"begin");
         clients.iter_mut().for_each(|client| drop(read_until(client, b"begin")));
         for round in 0..20_u8 {
@@ -35,13 +35,13 @@ fn everybody_gets_every_message_in_one_order() {
                 send(client, &[round, number as u8]);
             }
         }
-        let heard: Vec<Vec<_>> = clients
+        let received: Vec<Vec<_>> = clients
             .iter_mut()
             .map(|client| (0..160).map(|_| receive(client).expect("a message")).collect())
             .collect();
-        assert!(heard.iter().all(|messages| *messages == heard[0]), "{options:?}");
+        assert!(received.iter().all(|messages| *messages == received[0]), "{options:?}");
         for number in 0..8 {
-            let own: Vec<_> = heard[0].iter().filter(|message| message[1] == number).collect();
+            let own: Vec<_> = received[0].iter().filter(|message| message[1] == number).collect();
             assert!(own.iter().zip(0..).all(|(message, round)| message[0] == round));
             assert_eq!(own.len(), 20);
         }
@@ -54,16 +54,16 @@ fn a_connection_made_before_a_message_is_sent_receives_it() {
         let running = Running::start(&options);
         let mut sender = running.join();
         for round in 0..200_u32 {
-            // No handshake of any kind: that the connection stands is all there is.
-            let mut newcomer = running.connect();
+            // No handshake of any kind: the connection is established, and that is all.
+            let mut next = running.connect();
             send(&mut sender, &round.to_le_bytes());
-            assert_eq!(receive(&mut newcomer).expect("it is in"), round.to_le_bytes());
+            assert_eq!(receive(&mut next).expect("its first message"), round.to_le_bytes());
         }
     }
 }
 
 #[test]
-fn it_listens_on_several_addresses_and_says_so() {
+fn it_listens_on_several_addresses_and_prints_each() {
     let leases = [
         PortLease::take(IpAddr::from([127, 0, 0, 1])).expect("a port"),
         PortLease::take(IpAddr::V6(Ipv6Addr::LOCALHOST)).expect("a port"),
@@ -91,7 +91,7 @@ fn it_listens_on_several_addresses_and_says_so() {
 }
 
 #[test]
-fn frames_may_come_byte_by_byte_and_of_every_length() {
+fn frames_may_arrive_byte_by_byte_and_have_any_length() {
     for options in variants() {
         let running = Running::start(&options);
         let mut reader = running.join();

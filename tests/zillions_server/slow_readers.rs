@@ -1,4 +1,4 @@
-//! What happens to those who do not read, and to those who do.
+//! What happens to clients that do not read, and to the others.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use crate::metrics::value;
 use crate::support::{Running, frame, read_until, receive};
 
 const BODY_BYTES: usize = 200;
-/// Far more than ring and socket buffers hold together.
+/// Far more than the ring and the socket buffers hold together.
 const MESSAGES: u32 = 100_000;
 
 const SMALL: [&str; 8] = [
@@ -27,13 +27,13 @@ fn body(number: u32) -> Vec<u8> {
     body
 }
 
-/// Sends all messages, never more under way than a reader that drains may be behind.
+/// Sends all messages, never more in flight than a reader that keeps up may be behind.
 fn publish(publisher: &mut TcpStream) {
     const WINDOW: u32 = 100;
     for start in (0..MESSAGES).step_by(WINDOW as usize) {
         let numbers = start..start + WINDOW;
         let burst: Vec<u8> = numbers.clone().flat_map(|number| frame(&body(number))).collect();
-        publisher.write_all(&burst).expect("it takes them");
+        publisher.write_all(&burst).expect("the messages are sent");
         for number in numbers {
             assert_eq!(receive(publisher).expect("its own message"), body(number));
         }
@@ -41,7 +41,7 @@ fn publish(publisher: &mut TcpStream) {
 }
 
 #[test]
-fn dropping_costs_the_slow_one_whole_messages_and_counts_them_exactly() {
+fn dropping_costs_the_slow_client_whole_messages_and_counts_them_exactly() {
     let running = Running::start(&SMALL);
     let mut stalled = running.join();
     let mut publisher = running.join();
@@ -70,7 +70,7 @@ fn dropping_costs_the_slow_one_whole_messages_and_counts_them_exactly() {
 }
 
 #[test]
-fn disconnecting_ends_the_slow_one_and_nobody_else_misses_anything() {
+fn disconnecting_closes_the_slow_client_and_no_other_misses_anything() {
     let running = Running::start(&[&SMALL[..], &["--slow-reader", "disconnect"]].concat());
     let mut stalled = running.join();
     let mut publisher = running.join();
@@ -82,8 +82,8 @@ fn disconnecting_ends_the_slow_one_and_nobody_else_misses_anything() {
 }
 
 #[test]
-fn backpressure_makes_publishers_wait_until_the_slow_one_is_evicted() {
-    let policy = ["--slow-reader", "backpressure", "--eviction-seconds", "1"];
+fn backpressure_makes_publishers_wait_until_the_slow_client_is_evicted() {
+    let policy = ["--slow-reader", "backpressure", "--eviction-timeout-seconds", "1"];
     let running = Running::start(&[&SMALL[..], &policy].concat());
     let mut stalled = running.join();
     let mut publisher = running.join();
@@ -92,11 +92,12 @@ fn backpressure_makes_publishers_wait_until_the_slow_one_is_evicted() {
     while receive(&mut stalled).is_some() {}
     assert_eq!(value(&running, "zillions_dropped_messages_total"), 0);
     assert_eq!(value(&running, "reason=\"evicted\""), 1);
+    assert!(value(&running, "zillions_backpressured_passes_total") > 0);
 }
 
 #[test]
-fn backpressure_lets_a_slow_reader_have_everything() {
-    let policy = ["--slow-reader", "backpressure", "--eviction-seconds", "30"];
+fn backpressure_delivers_everything_to_a_slow_reader() {
+    let policy = ["--slow-reader", "backpressure", "--eviction-timeout-seconds", "30"];
     let running = Running::start(&[&SMALL[..], &policy].concat());
     let mut reader = running.join();
     let mut publisher = running.join();
@@ -104,15 +105,15 @@ fn backpressure_lets_a_slow_reader_have_everything() {
     running.hello(&mut publisher);
     let writer = std::thread::spawn(move || {
         for number in 0..20_000 {
-            publisher.write_all(&frame(&body(number))).expect("it takes them in the end");
+            publisher.write_all(&frame(&body(number))).expect("the messages are sent in the end");
         }
         publisher
     });
-    // The publisher's own echo is read on the side; the reader is behind all the time.
+    // The publisher's own echo is read concurrently; the reader is behind all the time.
     let drain = std::thread::spawn(move || read_until(&mut echo, &body(19_999)).len());
     let mut next = 0;
     while next < 20_000 {
-        let message = receive(&mut reader).expect("the stream goes on");
+        let message = receive(&mut reader).expect("the stream continues");
         if message.len() == BODY_BYTES {
             assert_eq!(message, body(next));
             next += 1;

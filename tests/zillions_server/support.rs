@@ -1,4 +1,4 @@
-//! Servers to talk to, and clients that do.
+//! Running servers, and clients.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -44,7 +44,7 @@ impl Running {
         stream
     }
 
-    /// A client that is surely in: its own message has come back.
+    /// A client that is certainly registered: its own message has come back.
     pub(crate) fn join(&self) -> TcpStream {
         let mut stream = self.connect();
         self.hello(&mut stream);
@@ -77,7 +77,7 @@ pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn send(stream: &mut TcpStream, body: &[u8]) {
-    stream.write_all(&frame(body)).expect("it takes the message");
+    stream.write_all(&frame(body)).expect("the message is sent");
 }
 
 /// The next message; `None` at the end of the stream or a reset.
@@ -87,7 +87,7 @@ pub(crate) fn receive(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut fill = |buffer: &mut [u8]| match stream.read_exact(buffer) {
         Ok(()) => Some(()),
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-            panic!("nothing came for {} s", PATIENCE.as_secs())
+            panic!("nothing arrived for {} s", PATIENCE.as_secs())
         }
         Err(_) => None,
     };
@@ -101,7 +101,7 @@ pub(crate) fn receive(stream: &mut TcpStream) -> Option<Vec<u8>> {
 pub(crate) fn read_until(stream: &mut TcpStream, last: &[u8]) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
     loop {
-        let message = receive(stream).expect("the stream goes on");
+        let message = receive(stream).expect("the stream continues");
         let found = message == last;
         messages.push(message);
         if found {
@@ -110,7 +110,7 @@ pub(crate) fn read_until(stream: &mut TcpStream, last: &[u8]) -> Vec<Vec<u8>> {
     }
 }
 
-/// Tries until it is so, or patience ends.
+/// Retries until it is so, or patience ends.
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = std::time::Instant::now();
     while !is_so() {

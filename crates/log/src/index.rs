@@ -1,13 +1,13 @@
-//! Which frame is the first to begin in each block of the ring, and its number.
+//! The index: the first frame to begin in each block of the ring, and its message number.
 
 use zillions_protocol::HEADER_BYTES;
 
-use crate::Mark;
+use crate::offset::Offset;
 use crate::sync::{AtomicU64, Ordering};
 
-/// The grain of the index, in bytes: a skip looks at one entry, finding the
-/// frame at a given byte walks at most this far. Positions that were given up
-/// are given up by whole blocks.
+/// The granularity of the index, in bytes: a jump reads one entry, finding the
+/// frame at a given byte walks at most this far. Old bytes are given up in whole
+/// blocks.
 ///
 /// No frame is longer, so that in every full block a frame begins.
 pub const BLOCK_BYTES: usize = if cfg!(loom) { 256 } else { 4096 };
@@ -21,72 +21,72 @@ pub(crate) struct Index {
 }
 
 struct Entry {
-    position: AtomicU64,
-    message: AtomicU64,
+    bytes: AtomicU64,
+    messages: AtomicU64,
 }
 
-/// The number of the block that holds the byte at `position`, counted over all laps.
-pub(crate) fn block(position: u64) -> u64 {
-    position / BLOCK_BYTES as u64
+/// The number of the block that holds byte `byte`, counted over all laps.
+pub(crate) fn block(byte: u64) -> u64 {
+    byte / BLOCK_BYTES as u64
 }
 
-/// The beginning of the block that holds the byte at `position`.
-pub(crate) fn block_start(position: u64) -> u64 {
-    block(position) * BLOCK_BYTES as u64
+/// The beginning of the block that holds byte `byte`.
+pub(crate) fn block_start(byte: u64) -> u64 {
+    block(byte) * BLOCK_BYTES as u64
 }
 
 impl Index {
     pub(crate) fn new(ring_bytes: usize) -> Self {
         let nothing =
-            || Entry { position: AtomicU64::new(NOTHING), message: AtomicU64::new(NOTHING) };
+            || Entry { bytes: AtomicU64::new(NOTHING), messages: AtomicU64::new(NOTHING) };
         Self { entries: (0..ring_bytes / BLOCK_BYTES).map(|_| nothing()).collect() }
     }
 
-    fn entry(&self, position: u64) -> &Entry {
-        &self.entries[block(position) as usize & (self.entries.len() - 1)]
+    fn entry(&self, byte: u64) -> &Entry {
+        &self.entries[block(byte) as usize & (self.entries.len() - 1)]
     }
 
-    /// Notes the first frames of all blocks in which a frame of `frames` is the
-    /// first to begin; they go to `start`. Returns the mark behind them.
+    /// Enters the first frames of all blocks in which a frame of `frames` is the
+    /// first to begin; they are appended at `start`. Returns the offset after them.
     ///
     /// Called at the sequencing point only, before the frames are published.
-    pub(crate) fn extend(&self, start: Mark, frames: &[u8]) -> Mark {
-        let mut mark = start;
+    pub(crate) fn extend(&self, start: Offset, frames: &[u8]) -> Offset {
+        let mut offset = start;
         // The first block in which no frame has begun yet.
-        let mut next = block(start.position) + u64::from(self.begins_at(start.position));
-        let mut offset = 0;
-        while let Some(&length) = frames.get(offset) {
-            if block(mark.position) >= next {
-                let entry = self.entry(mark.position);
-                entry.position.store(mark.position, Ordering::Relaxed);
-                entry.message.store(mark.message, Ordering::Relaxed);
-                next = block(mark.position) + 1;
+        let mut next = block(start.bytes) + u64::from(self.begins_at(start.bytes));
+        let mut walked = 0;
+        while let Some(&length) = frames.get(walked) {
+            if block(offset.bytes) >= next {
+                let entry = self.entry(offset.bytes);
+                entry.bytes.store(offset.bytes, Ordering::Relaxed);
+                entry.messages.store(offset.messages, Ordering::Relaxed);
+                next = block(offset.bytes) + 1;
             }
             let frame_bytes = HEADER_BYTES + usize::from(length);
-            offset += frame_bytes;
-            mark.position += frame_bytes as u64;
-            mark.message += 1;
+            walked += frame_bytes;
+            offset.bytes += frame_bytes as u64;
+            offset.messages += 1;
         }
-        mark
+        offset
     }
 
-    /// Whether a frame has begun in the block of `position`, as far as the index knows.
-    fn begins_at(&self, position: u64) -> bool {
-        block(self.entry(position).position.load(Ordering::Relaxed)) == block(position)
+    /// Whether a frame has begun in the block of `byte`, as far as the index knows.
+    fn begins_at(&self, byte: u64) -> bool {
+        block(self.entry(byte).bytes.load(Ordering::Relaxed)) == block(byte)
     }
 
-    /// The first frame that begins in the block of `position`, unless that is
-    /// `head` or later: then there is none that the caller may know of.
+    /// The first frame that begins in the block of `byte`, unless that is
+    /// `head` or later: then there is none that the caller may use.
     ///
     /// The block is pinned by the caller, and the caller has acquired `head`.
-    pub(crate) fn first_in_block(&self, position: u64, head: Mark) -> Mark {
-        let entry = self.entry(position);
-        let first = entry.position.load(Ordering::Relaxed);
+    pub(crate) fn first_in_block(&self, byte: u64, head: Offset) -> Offset {
+        let entry = self.entry(byte);
+        let first = entry.bytes.load(Ordering::Relaxed);
         // An entry of an earlier lap, or one that a writer is just making: the frame
-        // it names is not before `head`, and its number may not have arrived.
-        if block(first) != block(position) || first >= head.position {
+        // it names is not before `head`, and its number may not be visible yet.
+        if block(first) != block(byte) || first >= head.bytes {
             return head;
         }
-        Mark { position: first, message: entry.message.load(Ordering::Relaxed) }
+        Offset { bytes: first, messages: entry.messages.load(Ordering::Relaxed) }
     }
 }

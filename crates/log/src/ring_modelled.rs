@@ -27,33 +27,33 @@ impl Ring {
         Ok(Self { memory: std::cell::UnsafeCell::new(vec![0; 2 * bytes]), granules, bytes })
     }
 
-    fn granules(&self, position: u64, length: usize) -> impl Iterator<Item = &UnsafeCell<()>> {
-        let first = position as usize / GRANULE_BYTES;
-        let last = (position as usize + length).div_ceil(GRANULE_BYTES);
+    fn granules(&self, byte: u64, length: usize) -> impl Iterator<Item = &UnsafeCell<()>> {
+        let first = byte as usize / GRANULE_BYTES;
+        let last = (byte as usize + length).div_ceil(GRANULE_BYTES);
         (first..last).map(|granule| &self.granules[granule % self.granules.len()])
     }
 
     /// # Safety
     /// As the real ring's; here a breach fails the model.
-    pub(crate) unsafe fn write(&self, position: u64, frames: &[u8]) {
-        self.granules(position, frames.len()).for_each(|granule| granule.with_mut(|_| ()));
-        for (offset, byte) in frames.iter().enumerate() {
-            let offset = (position as usize + offset) % self.bytes;
+    pub(crate) unsafe fn write(&self, byte: u64, frames: &[u8]) {
+        self.granules(byte, frames.len()).for_each(|granule| granule.with_mut(|_| ()));
+        for (number, value) in frames.iter().enumerate() {
+            let index = (byte as usize + number) % self.bytes;
             // SAFETY: in range; loom runs one thread at a time, and the cells check the order.
             unsafe {
                 let memory = (*self.memory.get()).as_mut_ptr();
-                memory.add(offset).write(*byte);
-                memory.add(offset + self.bytes).write(*byte);
+                memory.add(index).write(*value);
+                memory.add(index + self.bytes).write(*value);
             }
         }
     }
 
     /// # Safety
     /// As the real ring's; here a breach fails the model.
-    pub(crate) unsafe fn slice(&self, position: u64, length: usize) -> &[u8] {
-        self.granules(position, length).for_each(|granule| granule.with(|_| ()));
-        let offset = position as usize % self.bytes;
+    pub(crate) unsafe fn slice(&self, byte: u64, length: usize) -> &[u8] {
+        self.granules(byte, length).for_each(|granule| granule.with(|_| ()));
+        let index = byte as usize % self.bytes;
         // SAFETY: in range of the two halves.
-        unsafe { &(&*self.memory.get())[offset..offset + length] }
+        unsafe { &(&*self.memory.get())[index..index + length] }
     }
 }

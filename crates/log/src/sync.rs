@@ -1,4 +1,4 @@
-//! The primitives of the log: the standard ones, or loom's, which try every
+//! The synchronisation primitives: the standard ones, or loom's, which try every
 //! interleaving and every stale read that the memory model allows.
 
 #[cfg(loom)]

@@ -1,35 +1,35 @@
-//! The log against a model that keeps everything, and what its errors say.
+//! The log against a model that keeps everything; error messages.
 
 #![cfg(not(loom))]
 
 use std::thread;
 
 use proptest::prelude::*;
-use zillions_log::{AppendError, BLOCK_BYTES, Log, Mark, RING_BYTES_MIN};
+use zillions_log::{AppendError, BLOCK_BYTES, Log, Offset, RING_BYTES_MIN};
 
 /// Everything ever appended, and every boundary.
 struct Model {
     bytes: Vec<u8>,
-    boundaries: Vec<Mark>,
+    boundaries: Vec<Offset>,
 }
 
 impl Model {
     fn new() -> Self {
-        Self { bytes: Vec::new(), boundaries: vec![Mark::default()] }
+        Self { bytes: Vec::new(), boundaries: vec![Offset::default()] }
     }
 
     fn append(&mut self, frame: &[u8]) {
         self.bytes.extend_from_slice(frame);
-        let message = self.boundaries.len() as u64;
-        self.boundaries.push(Mark { position: self.bytes.len() as u64, message });
+        let messages = self.boundaries.len() as u64;
+        self.boundaries.push(Offset { bytes: self.bytes.len() as u64, messages });
     }
 
-    fn head(&self) -> Mark {
+    fn head(&self) -> Offset {
         *self.boundaries.last().unwrap()
     }
 
-    fn boundary(&self, position: u64) -> Mark {
-        self.boundaries[self.boundaries.partition_point(|mark| mark.position < position)]
+    fn boundary(&self, byte: u64) -> Offset {
+        self.boundaries[self.boundaries.partition_point(|offset| offset.bytes < byte)]
     }
 }
 
@@ -72,7 +72,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_is_the_end_of_a_log_that_keeps_everything(steps in steps()) {
+    fn it_equals_the_tail_of_a_log_that_keeps_everything(steps in steps()) {
         let log = Log::new(RING_BYTES_MIN, 1).unwrap();
         let mut reader = log.reader().unwrap();
         let mut model = Model::new();
@@ -83,7 +83,7 @@ proptest! {
                     let mut after = Model { bytes: vec![], boundaries: model.boundaries.clone() };
                     after.bytes.clone_from(&model.bytes);
                     for length in lengths {
-                        let frame = frame(length, after.head().message);
+                        let frame = frame(length, after.head().messages);
                         after.append(&frame);
                         batch.extend_from_slice(&frame);
                     }
@@ -93,10 +93,10 @@ proptest! {
                             prop_assert_eq!(head, model.head());
                         }
                         Err(AppendError::Pinned) => {
-                            let end = after.head().position;
-                            let pinned = reader.pinned().expect("somebody pins");
+                            let end = after.head().bytes;
+                            let pinned = reader.pinned().expect("a pin");
                             let full = end - pinned + BLOCK_BYTES as u64 > log.ring_bytes() as u64;
-                            prop_assert!(full, "there was room");
+                            prop_assert!(full, "it was not full");
                             prop_assert!(reader.writer_waits());
                         }
                         Err(error) => prop_assert!(
@@ -105,22 +105,22 @@ proptest! {
                     }
                 }
                 Step::PinBehind(behind) => {
-                    let head = reader.refresh().position;
-                    let position = head.saturating_sub(behind);
+                    let head = reader.refresh().bytes;
+                    let byte = head.saturating_sub(behind);
                     let safe = log.window_bytes() - log.append_bytes_max();
-                    let pinned = reader.pin(position).is_ok();
-                    prop_assert!(pinned || head - position > safe as u64);
-                    prop_assert!(!pinned || head - position <= log.ring_bytes() as u64);
+                    let pinned = reader.pin(byte).is_ok();
+                    prop_assert!(pinned || head - byte > safe as u64);
+                    prop_assert!(!pinned || head - byte <= log.ring_bytes() as u64);
                 }
                 Step::PinHead => prop_assert_eq!(reader.pin_head(), model.head()),
                 Step::Jump(lag) => {
                     reader.unpin();
                     reader.refresh();
-                    let mark = reader.jump(lag);
-                    let (head, least) = (model.head().position, lag.min(log.ring_bytes() as u64 / 2));
-                    prop_assert_eq!(mark, model.boundary(mark.position));
+                    let offset = reader.jump(lag);
+                    let (head, least) = (model.head().bytes, lag.min(log.ring_bytes() as u64 / 2));
+                    prop_assert_eq!(offset, model.boundary(offset.bytes));
                     // Within two blocks of what was asked for, or of the log's ends.
-                    let lag = head - mark.position;
+                    let lag = head - offset.bytes;
                     prop_assert!(lag <= least + BLOCK_BYTES as u64);
                     prop_assert!(lag + 256 >= least.min(head));
                 }
@@ -129,10 +129,10 @@ proptest! {
                     let head = reader.refresh();
                     prop_assert_eq!(head, model.head());
                     let Some(pinned) = reader.pinned() else { continue };
-                    let position = pinned + ((head.position - pinned) as f64 * share) as u64;
-                    prop_assert_eq!(reader.boundary(position), model.boundary(position));
+                    let byte = pinned + ((head.bytes - pinned) as f64 * share) as u64;
+                    prop_assert_eq!(reader.boundary(byte), model.boundary(byte));
                     let expected = &model.bytes[pinned as usize..];
-                    prop_assert!(reader.bytes(pinned, head.position) == expected);
+                    prop_assert!(reader.bytes(pinned, head.bytes) == expected);
                 }
             }
         }
@@ -162,17 +162,17 @@ fn threads_that_append_and_read_at_full_speed_agree_on_one_stream() {
         }
         let read = |mut reader: zillions_log::Reader| {
             let mut next = [0; WRITERS as usize];
-            let mut position = 0;
+            let mut byte = 0;
             while next != [MESSAGES; WRITERS as usize] {
                 let head = reader.refresh();
-                for frame in reader.bytes(position, head.position).chunks(10) {
+                for frame in reader.bytes(byte, head.bytes).chunks(10) {
                     let number = u64::from_le_bytes(frame[2..].try_into().unwrap());
                     assert_eq!(number, next[usize::from(frame[1])]);
                     next[usize::from(frame[1])] += 1;
                 }
-                position = head.position;
-                reader.pin(position).unwrap();
-                assert_eq!(head.message, position / 10);
+                byte = head.bytes;
+                reader.pin(byte).unwrap();
+                assert_eq!(head.messages, byte / 10);
                 thread::yield_now();
             }
         };
@@ -191,42 +191,46 @@ fn a_reader_that_jumps_knows_exactly_how_much_it_missed() {
         log.append(&frame((number % 256) as u8, number)).unwrap();
     }
     reader.refresh();
-    let mark = reader.jump(u64::MAX);
-    let bytes = reader.bytes(mark.position, reader.head().position);
-    assert_eq!(bytes[0], (mark.message % 256) as u8, "the message at the mark is the one it says");
+    let offset = reader.jump(u64::MAX);
+    let bytes = reader.bytes(offset.bytes, reader.head().bytes);
+    assert_eq!(
+        bytes[0],
+        (offset.messages % 256) as u8,
+        "the message at the offset has the number it says"
+    );
     let whole = zillions_protocol::whole_frames(bytes);
-    assert_eq!(mark.message + whole.number as u64, 100_000);
+    assert_eq!(offset.messages + whole.number as u64, 100_000);
     assert_eq!(whole.bytes, bytes.len());
 }
 
 #[test]
-fn a_slice_runs_over_the_rings_end_in_one_piece() {
+fn a_slice_across_the_end_of_the_ring_is_contiguous() {
     let log = Log::new(RING_BYTES_MIN, 1).unwrap();
     let mut reader = log.reader().unwrap();
-    while log.head().position < RING_BYTES_MIN as u64 - 100 {
+    while log.head().bytes < RING_BYTES_MIN as u64 - 100 {
         reader.pin_head();
         log.append(&frame(99, 0)).unwrap();
     }
     let before = reader.pin_head();
     log.append(&frame(255, 7)).unwrap();
     let after = reader.refresh();
-    assert_eq!(reader.bytes(before.position, after.position), frame(255, 7));
+    assert_eq!(reader.bytes(before.bytes, after.bytes), frame(255, 7));
 }
 
 #[test]
-fn only_whole_frames_are_taken() {
+fn only_whole_frames_are_accepted() {
     let log = Log::new(RING_BYTES_MIN, 0).unwrap();
     assert_eq!(log.append(b"\x01a\x05bc"), Err(AppendError::Incomplete { bytes: 3 }));
     let long = vec![0; log.append_bytes_max() + 1];
     assert_eq!(log.append(&long), Err(AppendError::TooLong { bytes: long.len() }));
-    assert_eq!(log.head(), Mark::default());
+    assert_eq!(log.head(), Offset::default());
 }
 
 #[test]
-fn a_size_that_is_no_ring_is_refused_with_the_reason() {
+fn an_invalid_ring_size_is_refused_with_the_reason() {
     for bytes in [0, 4096, RING_BYTES_MIN + 4096, RING_BYTES_MIN - 1] {
         let error = Log::new(bytes, 1).unwrap_err().to_string();
-        assert!(error.contains(&format!("a ring of {bytes} bytes is not possible")), "{error}");
+        assert!(error.contains(&format!("invalid ring size of {bytes} bytes")), "{error}");
     }
     let error = Log::new(1 << 46, 1).unwrap_err().to_string();
     assert!(error.starts_with("cannot map a ring of 70368744177664 bytes twice: "), "{error}");

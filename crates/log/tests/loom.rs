@@ -8,7 +8,7 @@
 
 use loom::sync::Arc;
 use loom::thread;
-use zillions_log::{AppendError, BLOCK_BYTES, Log, Mark, RING_BYTES_MIN};
+use zillions_log::{AppendError, BLOCK_BYTES, Log, Offset, RING_BYTES_MIN};
 
 /// A frame that fills a block, so that few of them fill the ring.
 fn frame(value: u8) -> Vec<u8> {
@@ -48,10 +48,10 @@ fn a_reader_sees_whole_frames_and_their_exact_number() {
             })
         };
         let head = reader.refresh();
-        assert_eq!(head.position, head.message * BLOCK_BYTES as u64);
-        assert_frames(reader.bytes(0, head.position), 0);
-        if head.message > 0 {
-            let second = Mark { position: BLOCK_BYTES as u64, message: 1 };
+        assert_eq!(head.bytes, head.messages * BLOCK_BYTES as u64);
+        assert_frames(reader.bytes(0, head.bytes), 0);
+        if head.messages > 0 {
+            let second = Offset { bytes: BLOCK_BYTES as u64, messages: 1 };
             assert_eq!(reader.boundary(1), second);
         }
         writer.join().unwrap();
@@ -72,7 +72,7 @@ fn two_writers_make_one_order() {
         assert_ne!(mine, theirs);
         let head = reader.refresh();
         assert_eq!(head, mine.max(theirs));
-        let first = reader.bytes(0, head.position)[1];
+        let first = reader.bytes(0, head.bytes)[1];
         assert_eq!(first, if mine < theirs { 2 } else { 1 });
     });
 }
@@ -91,12 +91,12 @@ fn what_is_pinned_is_never_overwritten() {
         };
         // Pinned to the beginning, which the writer wants; then it moves on.
         let head = reader.refresh();
-        assert_frames(reader.bytes(0, head.position), 0);
+        assert_frames(reader.bytes(0, head.bytes), 0);
         reader.pin(BLOCK_BYTES as u64).unwrap();
-        let told = reader.writer_waits();
-        assert_frames(reader.bytes(BLOCK_BYTES as u64, head.position), 1);
+        let notified = reader.writer_waits();
+        assert_frames(reader.bytes(BLOCK_BYTES as u64, head.bytes), 1);
         let written = writer.join().unwrap();
-        assert!(written || told, "nobody would tell the writer");
+        assert!(written || notified, "nobody would notify the writer");
         if !written {
             log.append(&frame(FRAMES_IN_RING)).unwrap();
         }
@@ -121,12 +121,12 @@ fn a_late_pin_is_refused_or_holds() {
             assert_frames(reader.bytes(0, BLOCK_BYTES as u64), 0);
             reader.pin_head();
         }
-        let told = reader.writer_waits();
+        let notified = reader.writer_waits();
         match writer.join().unwrap() {
-            Ok(head) => assert_eq!(head.message, u64::from(FRAMES_IN_RING) + 1),
+            Ok(head) => assert_eq!(head.messages, u64::from(FRAMES_IN_RING) + 1),
             Err(error) => {
                 assert_eq!(error, AppendError::Pinned);
-                assert!(told, "nobody would tell the writer");
+                assert!(notified, "nobody would notify the writer");
                 log.append(&frame(FRAMES_IN_RING)).unwrap();
             }
         }
@@ -134,7 +134,7 @@ fn a_late_pin_is_refused_or_holds() {
 }
 
 #[test]
-fn a_jump_lands_on_a_frame_that_is_there() {
+fn a_jump_lands_on_a_frame_that_exists() {
     model(|| {
         let log = Arc::new(Log::new(RING_BYTES_MIN, 1).unwrap());
         let mut reader = log.reader().unwrap();
@@ -146,10 +146,10 @@ fn a_jump_lands_on_a_frame_that_is_there() {
             let log = Arc::clone(&log);
             thread::spawn(move || log.append(&frame(FRAMES_IN_RING)).unwrap())
         };
-        let mark = reader.jump(2 * BLOCK_BYTES as u64);
+        let offset = reader.jump(2 * BLOCK_BYTES as u64);
         let head = reader.head();
-        assert_eq!(mark.position, mark.message * BLOCK_BYTES as u64);
-        assert_frames(reader.bytes(mark.position, head.position), mark.message);
+        assert_eq!(offset.bytes, offset.messages * BLOCK_BYTES as u64);
+        assert_frames(reader.bytes(offset.bytes, head.bytes), offset.messages);
         writer.join().unwrap();
     });
 }

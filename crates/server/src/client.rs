@@ -1,133 +1,187 @@
-//! One client: what it has sent in part, and where in the log it is.
+//! One client: its connection, the frame it has sent in part, its progress in the log, and why
+//! it was disconnected.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use zillions_log::Mark;
+use slotmap::{Key as _, SlotMap};
+use zillions_log::Offset;
 
 slotmap::new_key_type! {
-    /// A client's name within its shard; never used again for another.
+    /// A client's key within its shard; never reused for another.
     pub(crate) struct Key;
 }
 
-/// A connection and all that the server keeps for it: less than a kilobyte.
+/// The clients of a shard.
+pub(crate) type Clients<S> = SlotMap<Key, Client<S>>;
+
+/// A connection and everything that the server keeps for it: less than a kilobyte.
 #[derive(Debug)]
 pub(crate) struct Client<S> {
     pub(crate) stream: S,
     pub(crate) peer: IpAddr,
-    pub(crate) place: Place,
-    /// The front of a frame whose end has not come yet: at most 255 bytes.
-    pub(crate) partial: Vec<u8>,
-    /// It stands in the queue of those to be read.
-    pub(crate) queued: bool,
-    /// The other side has sent all it will.
-    pub(crate) ended: bool,
-    pub(crate) leaving: Option<Leaving>,
-    /// Where it came in.
-    pub(crate) joined: Mark,
+    pub(crate) progress: Progress,
+    pub(crate) read: ReadState,
+    /// Set once the client has closed its sending side, or the server stops.
+    pub(crate) draining: Option<Draining>,
+    /// The head when it was accepted.
+    pub(crate) joined: Offset,
     /// Messages it was not sent because it was too slow.
     pub(crate) dropped: u64,
-    /// When it last sent something.
-    pub(crate) heard_at: Duration,
 }
 
-/// Where in the log a client is.
+/// Up to which offset of the log a client has been sent.
 #[derive(Debug)]
-pub(crate) enum Place {
-    /// It has all that its shard has sent; it shares the shard's position.
-    /// `slot` is its place in the shard's list of these.
-    Current { slot: usize },
-    /// It is behind, or was when last tried; it has a position of its own.
-    Lagging { slot: usize, lag: Lag },
+pub(crate) enum Progress {
+    /// It has been sent everything that its shard has sent and shares the shard's offset.
+    /// `index` is its index in the list of these.
+    Current { index: usize },
+    /// It is behind, or was when last tried, and has an offset of its own.
+    /// `index` is its index in the list of these.
+    Lagging { index: usize, lag: Lag },
 }
 
-/// The position of a client that is behind.
+/// The state of a client that is behind.
 #[derive(Debug)]
 pub(crate) struct Lag {
-    /// The rest of a frame that was sent in part: at most 255 bytes. It is
-    /// kept here so that nothing in the log has to stay for this client.
-    pub(crate) stash: Vec<u8>,
-    /// The frame that comes after the stash.
-    pub(crate) next: Mark,
-    /// Worth trying: its socket has become writable, or was never tried.
+    /// The unsent tail of a frame: at most 255 bytes. It is copied so that nothing in the log
+    /// must be kept for this client.
+    pub(crate) partial_out: Vec<u8>,
+    /// The frame after it.
+    pub(crate) next: Offset,
+    /// A send may succeed: its socket has become writable, or was never tried.
     pub(crate) writable: bool,
-    /// A position it passed, and when; see `--eviction-seconds`.
+    /// A byte offset that it has passed, and when; see `--eviction-timeout-seconds`.
     pub(crate) checkpoint: (u64, Duration),
 }
 
-/// A client that will be sent no more than what was meant for it when it said its last word.
+/// What has been received from a client and how.
+#[derive(Debug)]
+pub(crate) struct ReadState {
+    /// The received head of an incomplete frame: at most 255 bytes.
+    pub(crate) partial_in: Vec<u8>,
+    /// It is in the shard's queue of clients to read.
+    pub(crate) queued: bool,
+    /// Its end of the stream has arrived, though perhaps not been read.
+    pub(crate) ended: bool,
+    /// When it last sent something.
+    pub(crate) active_at: Duration,
+}
+
+/// A client that is sent what was due to it when its sending side ended, and is then closed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Leaving {
-    /// It is sent what is before this; `None` until its last message has its place.
-    pub(crate) until: Option<Mark>,
-    /// When it is given up.
+pub(crate) struct Draining {
+    /// The offset up to which it is sent; `None` until its last message has been appended.
+    pub(crate) until: Option<Offset>,
+    /// When it is closed at the latest.
     pub(crate) deadline: Duration,
-    /// Everything is sent and it was told so; what is missing is that it arrives.
+    /// Everything has been sent and the sending side closed; only its arrival is awaited.
     pub(crate) finished: bool,
 }
 
 impl<S> Client<S> {
+    /// A client that has been sent nothing yet; `index` is where it is in the lagging list.
+    pub(crate) fn new(
+        stream: S,
+        peer: IpAddr,
+        joined: Offset,
+        index: usize,
+        now: Duration,
+    ) -> Self {
+        let checkpoint = (joined.bytes, now);
+        let lag = Lag { partial_out: Vec::new(), next: joined, writable: true, checkpoint };
+        let read =
+            ReadState { partial_in: Vec::new(), queued: false, ended: false, active_at: now };
+        let progress = Progress::Lagging { index, lag };
+        Self { stream, peer, progress, read, draining: None, joined, dropped: 0 }
+    }
+
     pub(crate) fn lag(&self) -> Option<&Lag> {
-        match &self.place {
-            Place::Lagging { lag, .. } => Some(lag),
-            Place::Current { .. } => None,
+        match &self.progress {
+            Progress::Lagging { lag, .. } => Some(lag),
+            Progress::Current { .. } => None,
         }
     }
 
     pub(crate) fn lag_mut(&mut self) -> Option<&mut Lag> {
-        match &mut self.place {
-            Place::Lagging { lag, .. } => Some(lag),
-            Place::Current { .. } => None,
+        match &mut self.progress {
+            Progress::Lagging { lag, .. } => Some(lag),
+            Progress::Current { .. } => None,
         }
     }
 
-    /// Up to where it may be sent, given where the log ends.
-    pub(crate) fn bound(&self, head: Mark) -> Mark {
-        self.leaving.and_then(|leaving| leaving.until).map_or(head, |until| until.min(head))
+    /// The offset up to which it may be sent, given the log's head.
+    pub(crate) fn bound(&self, head: Offset) -> Offset {
+        self.draining.and_then(|draining| draining.until).map_or(head, |until| until.min(head))
+    }
+
+    /// What is reported of it.
+    pub(crate) fn report(&self, key: Key) -> ClientReport {
+        ClientReport { key: key.data().as_ffi(), joined: self.joined, dropped: self.dropped }
     }
 }
 
-/// Why a connection ended, as logs and metrics name it.
+/// What a client was sent: everything from `joined` on, but for what was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It closed its sending side and was sent what was queued for it.
-    Left,
-    /// A reset, or another error of its connection.
-    Broken,
+pub struct ClientReport {
+    /// Its key, as given to [`Engine::register`](crate::engine::Engine::register).
+    pub key: u64,
+    /// The log's head when it was accepted.
+    pub joined: Offset,
+    /// How many messages it was not sent because it was too slow.
+    pub dropped: u64,
+}
+
+/// The end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disconnect {
+    /// The client's last report.
+    pub report: ClientReport,
+    /// Why it was closed.
+    pub reason: DisconnectReason,
+}
+
+/// Why a connection was closed, as logs and metrics name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisconnectReason {
+    /// The client closed its sending side and was sent what was queued for it.
+    Closed,
+    /// A reset, or another error of the connection.
+    Error,
     /// It was too far behind (`--slow-reader disconnect`).
     Slow,
-    /// It held up the publishers for too long (`--slow-reader backpressure`).
+    /// It blocked the publishers for too long (`--slow-reader backpressure`).
     Evicted,
-    /// It sent nothing for too long (`--idle-seconds`).
+    /// It sent nothing for too long (`--idle-timeout-seconds`).
     Idle,
-    /// It closed its sending side and did not take what was queued in time.
-    Unread,
-    /// The server stops.
+    /// It closed its sending side and did not receive what was queued in time.
+    DrainTimeout,
+    /// The server stopped.
     Shutdown,
 }
 
-impl Reason {
-    /// All of them, in the order of their numbers.
+impl DisconnectReason {
+    /// All of them, in the order of their discriminants.
     pub const ALL: [Self; 7] = [
-        Self::Left,
-        Self::Broken,
+        Self::Closed,
+        Self::Error,
         Self::Slow,
         Self::Evicted,
         Self::Idle,
-        Self::Unread,
+        Self::DrainTimeout,
         Self::Shutdown,
     ];
 
-    /// One word.
+    /// As logs and metrics name it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Left => "left",
-            Self::Broken => "broken",
+            Self::Closed => "closed",
+            Self::Error => "error",
             Self::Slow => "slow",
             Self::Evicted => "evicted",
             Self::Idle => "idle",
-            Self::Unread => "unread",
+            Self::DrainTimeout => "drain-timeout",
             Self::Shutdown => "shutdown",
         }
     }

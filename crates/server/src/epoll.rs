@@ -1,7 +1,7 @@
 //! The epoll engine: one system call per receive and per send, edge-triggered readiness.
 //!
 //! Every connection is registered once, for everything, and never again: the
-//! kernel tells of a socket that has become writable only after a send found it
+//! kernel reports that a socket has become writable only after a send found it
 //! full, so a client that keeps up costs no event.
 
 use std::io::{self, IoSlice};
@@ -16,14 +16,14 @@ use rustix::net::{
     RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown,
 };
 
-use crate::house::Wake;
-use crate::io::{Accepted, Io, Outgoing, Ready};
+use crate::engine::{Accepted, Engine, Outgoing, Ready, Wake};
 use crate::listen::Listeners;
+use crate::socket_engine::SocketEngine;
 
-/// How many changes are taken with one system call.
+/// How many events are taken with one system call.
 const EVENTS_MAX: usize = 1024;
 
-/// No client's key: those are never all ones.
+/// Not the key of any client: those are never all ones.
 const LISTENER: u64 = u64::MAX;
 const WAKER: u64 = u64::MAX - 1;
 
@@ -35,16 +35,19 @@ pub struct Epoll {
     started: Instant,
 }
 
-// SAFETY: the one thing in here that the compiler takes for tied to a thread is the data of
-// events, which could be pointers. Here they are plain numbers, always made by `new_u64`.
+// SAFETY: the only field that the compiler considers tied to a thread is the data of events,
+// which could be pointers. Here they are plain numbers, always made by `new_u64`.
 unsafe impl Send for Epoll {}
 
-impl Epoll {
-    /// An engine, and the way to wake the shard it will belong to.
-    ///
-    /// # Errors
-    /// When the system gives no descriptor.
-    pub fn new(listeners: Arc<Listeners>) -> io::Result<(Self, Wake)> {
+impl SocketEngine for Epoll {
+    const NAME: &str = "epoll";
+    const SUMMARY: &str = "Readiness events and one system call per send; works everywhere";
+
+    fn probe(_engines: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn new(listeners: Arc<Listeners>) -> io::Result<(Self, Wake)> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         for socket in listeners.sockets() {
             // Exclusive: a connection wakes one shard, not all.
@@ -54,8 +57,8 @@ impl Epoll {
         let waker = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         epoll::add(&epoll, &*waker, EventData::new_u64(WAKER), EventFlags::IN | EventFlags::ET)?;
         let wake = Box::new(move || {
-            // Edge-triggered: every write is an event, so the counter is never read. That a
-            // counter of 64 bits is full is not to be feared.
+            // Edge-triggered: every write is an event, so the counter is never read. Its 64 bits
+            // do not overflow in practice.
             let _ = rustix::io::write(&*waker, &1_u64.to_ne_bytes());
         });
         let events = Vec::with_capacity(EVENTS_MAX);
@@ -63,7 +66,7 @@ impl Epoll {
     }
 }
 
-impl Io for Epoll {
+impl Engine for Epoll {
     type Stream = OwnedFd;
 
     fn now(&self) -> Duration {
@@ -98,7 +101,7 @@ impl Io for Epoll {
         Ok(())
     }
 
-    fn rest(&mut self, time: Duration) {
+    fn pause(&mut self, time: Duration) {
         std::thread::sleep(time);
     }
 
@@ -123,7 +126,7 @@ impl Io for Epoll {
     }
 
     fn finish(&mut self, stream: &OwnedFd) {
-        // An error means that the connection is gone, which the next look at it shows.
+        // An error means that the connection is gone, which the next call on it shows.
         let _ = shutdown(stream, Shutdown::Write);
     }
 
@@ -138,13 +141,12 @@ const READABLE: EventFlags = ENDED.union(EventFlags::IN);
 fn send_once(outgoing: &Outgoing<'_, OwnedFd>) -> rustix::io::Result<usize> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     let stream = outgoing.stream.as_fd();
-    let result = if outgoing.stash.is_empty() {
+    let result = if outgoing.partial_out.is_empty() {
         send(stream, outgoing.bytes, flags)
     } else {
-        let parts = [IoSlice::new(outgoing.stash), IoSlice::new(outgoing.bytes)];
+        let parts = [IoSlice::new(outgoing.partial_out), IoSlice::new(outgoing.bytes)];
         sendmsg(stream, &parts, &mut SendAncillaryBuffer::default(), flags)
     };
-    // A signal that came first is as good as a full socket that empties at once: but then no
-    // event would follow, so it is tried again.
+    // Interrupted by a signal: no event would follow, so it is retried.
     if result == Err(Errno::INTR) { send_once(outgoing) } else { result }
 }

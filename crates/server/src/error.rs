@@ -1,11 +1,11 @@
-//! Why a server did not start, or ended without being told to.
+//! Why a server did not start, or ended unasked.
 
 use std::io;
 use std::net::SocketAddr;
 
 use zillions_log::LogError;
 
-/// Why a server did not start, or ended without being told to. Each is one clear line.
+/// Why a server did not start, or ended unasked. Each is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An address is invalid.
@@ -27,7 +27,7 @@ pub enum Error {
     /// Limits contradict each other, or an option has no effect.
     #[error("{0}")]
     Contradiction(String),
-    /// The ring cannot be made.
+    /// The ring cannot be created.
     #[error("--ring-bytes: {0}")]
     Ring(#[source] LogError),
     /// The address cannot be listened on.
@@ -35,40 +35,41 @@ pub enum Error {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The descriptor limit is too low for what was asked.
+    /// The descriptor limit is too low for `--max-clients`.
     #[error(
         "--max-clients {clients} needs {needed} descriptors, and the limit of this process is \
          {limit}: raise it (ulimit -n {needed}, or LimitNOFILE= of a service) or allow fewer clients"
     )]
     Descriptors {
-        /// How many clients were asked for.
+        /// The requested number of clients.
         clients: usize,
         /// How many descriptors that takes.
         needed: u64,
-        /// How many there may be.
+        /// The limit.
         limit: u64,
     },
-    /// The engine that was asked for does not work here.
-    #[error(
-        "the io-uring engine does not work here: {source}{}; use --engine auto or epoll",
-        uring_advice(source)
-    )]
-    Uring {
-        /// What the system said.
+    /// The requested engine does not work here.
+    #[error("the {name} engine does not work here: {source}{advice}; use --engine auto or epoll")]
+    Engine {
+        /// The engine, as the command line names it.
+        name: &'static str,
+        /// What the error means for this engine.
+        advice: &'static str,
+        /// The system's error.
         source: io::Error,
     },
-    /// A system call that does not fail in a healthy process did.
+    /// A system call failed that does not fail in a healthy process.
     #[error("cannot {doing}: {source}")]
     System {
         /// What was being done.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A shard ended.
+    /// A shard ended unasked.
     #[error("shard {number} ended: {reason}")]
     Shard {
         /// Its number.
@@ -79,7 +80,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The exit code: 64 for what the command line says, 70 for what is so around the server.
+    /// The exit code: 64 if the command line is wrong, 70 if the server cannot run here.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -99,17 +100,6 @@ fn advice(source: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need a privilege: choose a higher one"
         }
-        _ => "",
-    }
-}
-
-fn uring_advice(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::PermissionDenied => {
-            " (io_uring is switched off by kernel.io_uring_disabled or a container's seccomp profile)"
-        }
-        io::ErrorKind::OutOfMemory => " (the limit of locked memory, ulimit -l, may be too low)",
-        io::ErrorKind::Unsupported => " (the kernel is older than io_uring)",
         _ => "",
     }
 }

@@ -1,33 +1,41 @@
 //! `zillions-server`: the reference chat server, on one shared log.
 //!
 //! Every client is sent the same bytes, so they are kept once
-//! ([`zillions_log`]), and a client is a position in them. [`Shard`] is one
-//! thread's loop over its share of the clients; it sees the world through
-//! [`Io`](io::Io), which [`epoll`] and [`uring`] implement on sockets and the simulator of
-//! the tests in memory. [`House`] is what the shards share. [`run`] puts it
-//! together from [`Options`].
+//! ([`zillions_log`]), and a client is an offset in them. [`Shard`] is one
+//! thread's loop over its share of the clients; it sees the world through an
+//! [`Engine`](engine::Engine), which [`epoll`] and [`io_uring`] implement on sockets and
+//! the simulator of the tests in memory. [`Shared`] is what the shards share. [`run`] puts
+//! it together from [`Options`].
+//!
+//! Entry points: a metric is a row in [`counters`]; an engine is a row in [`engines`]; the
+//! slow-reader policy is [`slow_reader`].
 //!
 //! Why it is built so: `docs/design/0008-reference-server.md`. How to run it:
 //! `docs/operating-zillions-server.md`.
 
+pub mod admission;
 pub mod client;
 pub mod config;
 pub mod counters;
+pub mod engine;
+pub mod engines;
 pub mod epoll;
 mod error;
-pub mod house;
-pub mod io;
+pub mod io_uring;
 pub mod listen;
 mod logging;
 mod metrics;
 pub mod options;
 mod run;
+mod serve;
 mod shard;
-pub mod uring;
+pub mod shared;
+pub mod slow_reader;
+pub mod socket_engine;
 
-pub use config::{Config, SlowReader};
+pub use config::Config;
 pub use error::Error;
-pub use house::House;
 pub use options::Options;
 pub use run::{execute, run};
-pub use shard::{Farewell, Shard};
+pub use shard::Shard;
+pub use shared::Shared;

@@ -1,4 +1,4 @@
-//! Listening sockets, and what every connection inherits from them.
+//! Listening sockets, the options that connections inherit from them, and HOST:PORT.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -9,25 +9,25 @@ use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, acceptfrom_with, shutdown};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
+use crate::engine::Accepted;
 use crate::error::Error;
-use crate::io::Accepted;
 
 /// How many connections may wait to be accepted; the system may allow fewer.
 const BACKLOG: i32 = 4096;
 /// Between two keepalive probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// Unanswered keepalive probes until a connection is given up.
+/// Unanswered keepalive probes after which a connection is closed.
 const KEEPALIVE_RETRIES: u32 = 4;
 
 /// What is set on every connection. Linux hands it down from the listening
 /// socket, so that accepting costs one system call.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketOptions {
-    /// The system's memory for what was sent and has not arrived, per connection.
+    /// Kernel memory for sent bytes that have not been acknowledged, per connection.
     pub send_buffer_bytes: usize,
-    /// How much of it may still wait to go out before the socket counts as full.
+    /// How much of it may be unsent before the socket counts as full.
     pub unsent_bytes_max: usize,
-    /// Silence after which the system asks whether the other side is still there.
+    /// Silence after which the kernel probes whether the other side is still there.
     pub keepalive: Option<Duration>,
     /// How long sent bytes may stay unacknowledged.
     pub user_timeout: Option<Duration>,
@@ -44,7 +44,7 @@ impl Listeners {
     /// Listens on all addresses, or on none.
     ///
     /// # Errors
-    /// [`Error::Listen`], for the first that cannot be listened on.
+    /// [`Error::Listen`], for the first address that fails.
     pub fn bind(addresses: &[SocketAddr], options: &SocketOptions) -> Result<Self, Error> {
         let mut listeners = Self { sockets: Vec::new(), addresses: Vec::new() };
         for &address in addresses {
@@ -57,7 +57,7 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// Where, with the port that the system chose for a port of 0.
+    /// The bound addresses, with the port that the kernel chose for a port of 0.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -76,7 +76,7 @@ impl Listeners {
             match acceptfrom_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok((stream, peer)) => {
                     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                    // Without an address the client is already gone; it counts as from nowhere.
+                    // Without an address the client is already gone; it counts as 0.0.0.0.
                     let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
                     return Ok(Some(Accepted { stream, peer: peer.to_canonical() }));
                 }
@@ -87,10 +87,10 @@ impl Listeners {
         Ok(None)
     }
 
-    /// Lets nobody in any more: new connections are refused.
+    /// Stops listening: new connections are refused.
     pub fn close(&self) {
         for socket in &self.sockets {
-            // Fails only if the socket does not listen, which is what is wanted.
+            // Fails only if the socket does not listen, which is the goal.
             let _ = shutdown(socket, Shutdown::Both);
         }
     }
@@ -102,10 +102,10 @@ fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
         Type::STREAM.nonblocking().cloexec(),
         Some(Protocol::TCP),
     )?;
-    // Starting again at once; on Linux this never lets two programs listen.
+    // So that a restart can bind at once; on Linux this never lets two programs listen.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        // The given address and no other: [::] is not 0.0.0.0.
+        // The given address only: [::] does not include 0.0.0.0.
         socket.set_only_v6(true)?;
     }
     socket.set_tcp_nodelay(true)?;
@@ -126,7 +126,7 @@ fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// How many bytes were handed to the socket and are not acknowledged.
+/// How many sent bytes are not acknowledged.
 pub(crate) fn in_flight_bytes(stream: &OwnedFd) -> usize {
     const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
     // SAFETY: SIOCOUTQ takes a pointer to an int and writes one; see tcp(7).
@@ -134,11 +134,11 @@ pub(crate) fn in_flight_bytes(stream: &OwnedFd) -> usize {
         let getter = rustix::ioctl::Getter::<SIOCOUTQ, std::ffi::c_int>::new();
         rustix::ioctl::ioctl(stream, getter)
     };
-    // A connection that cannot be asked has nothing under way.
+    // A connection that cannot be queried has nothing in flight.
     unacknowledged.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(0))
 }
 
-/// Reads `HOST:PORT`. A name may stand for several addresses; the first is taken.
+/// Parses `HOST:PORT`. A name may resolve to several addresses; the first is taken.
 ///
 /// # Errors
 /// [`Error::Address`].
@@ -146,16 +146,16 @@ pub fn parse(text: &str) -> Result<SocketAddr, Error> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
-    let wrong = |reason: String| Error::Address { text: text.to_owned(), reason };
+    let invalid = |reason: String| Error::Address { text: text.to_owned(), reason };
     let Some((host, port)) = text.rsplit_once(':') else {
-        return Err(wrong("the port is missing".into()));
+        return Err(invalid("the port is missing".into()));
     };
     if port.parse::<u16>().is_err() {
-        return Err(wrong("the port is not a number from 0 to 65535".into()));
+        return Err(invalid("the port is not a number from 0 to 65535".into()));
     }
     if host.is_empty() {
-        return Err(wrong("the host is missing".into()));
+        return Err(invalid("the host is missing".into()));
     }
-    let mut found = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
-    found.next().ok_or_else(|| wrong("the host has no address".into()))
+    let mut found = text.to_socket_addrs().map_err(|error| invalid(error.to_string()))?;
+    found.next().ok_or_else(|| invalid("the host has no address".into()))
 }

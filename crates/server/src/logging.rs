@@ -7,7 +7,7 @@ use tracing_subscriber::fmt;
 
 use crate::options::{LogFormat, LogLevel, Options};
 
-/// Writes the process's log lines as the options say. A process that has a log already keeps it.
+/// Installs the process's log as the options say. A process that already has one keeps it.
 pub(crate) fn install(options: &Options) {
     let level = match options.log_level {
         LogLevel::Error => Level::ERROR,

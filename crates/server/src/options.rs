@@ -1,4 +1,4 @@
-//! The command line, and what it means.
+//! The command line.
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -6,127 +6,107 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use crate::config::{Config, SlowReader};
+use crate::admission::AdmissionLimits;
+use crate::config::Config;
+use crate::engines::EngineChoice;
 use crate::error::Error;
 use crate::listen::{SocketOptions, parse};
+use crate::slow_reader::{SlowReader, SlowReaderPolicy};
 
-/// The largest ring, in bytes. All of it is taken at the start; and a ring that processors'
-/// caches do not hold is slower, not faster.
+/// The largest ring, in bytes. All of it is allocated at the start, and a ring larger than the
+/// processor's caches is slower, not faster.
 const RING_BYTES_MAX: usize = 1 << 30;
-/// The least that a client's lag may be limited to, in bytes: some frames.
-const LAG_BYTES_MIN: usize = 8 * 1024;
 
-/// The reference chat server: one shared log, a cursor per client.
+/// The reference chat server: one shared log, an offset per client.
 #[derive(Debug, Parser)]
 #[command(
     name = "zillions-server",
     version,
     max_term_width = 100,
     after_help = "Sizes are bytes, or end in KiB, MiB or GiB. SIGTERM and SIGINT stop it gracefully, \
-                  a second one at once.\nExit codes: 0 stopped as told, 64 usage, 70 it cannot run here."
+                  a second one at once.\nExit codes: 0 stopped by a signal, 64 usage error, 70 \
+                  cannot run here."
 )]
 pub struct Options {
-    /// Where to listen, HOST:PORT; several are possible.
+    /// Where to listen, HOST:PORT; may be repeated.
     #[arg(required = true, value_name = "ADDR")]
     pub addresses: Vec<String>,
-    /// How it talks to the kernel; auto says in the log what it chose and why.
-    #[arg(long, value_name = "ENGINE", default_value = "auto")]
-    pub engine: Engine,
-    /// Threads that serve clients [default: the cores available].
+    /// I/O backend; auto logs its choice and the reason.
+    #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = EngineChoice::parser())]
+    pub engine: EngineChoice,
+    /// Threads that serve clients [default: the available cores].
     #[arg(long, value_name = "N")]
     pub shards: Option<NonZeroUsize>,
     /// What happens to a client that reads too slowly.
+    // All of the policy is in slow_reader.rs; here are only its three options.
     #[arg(long, value_name = "POLICY", default_value = "drop")]
     pub slow_reader: SlowReader,
+    /// Maximum lag of a client before --slow-reader applies [default: half the ring].
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub max_client_lag_bytes: Option<usize>,
+    /// How long one client may block publishers, with --slow-reader backpressure [default: 10].
+    #[arg(long, value_name = "SECONDS")]
+    pub eviction_timeout_seconds: Option<NonZeroU64>,
     /// Memory for messages, shared by all clients: a power of two.
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = size)]
     pub ring_bytes: usize,
-    /// How far behind a client may be before --slow-reader applies [default: half the ring].
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub client_lag_bytes_max: Option<usize>,
-    /// How long one client may hold up publishers, with --slow-reader backpressure [default: 10].
-    #[arg(long, value_name = "SECONDS")]
-    pub eviction_seconds: Option<NonZeroU64>,
-    /// Clients in all [default: what the descriptor limit allows].
+    /// Maximum number of clients [default: what the descriptor limit allows].
     #[arg(long, value_name = "N")]
     pub max_clients: Option<NonZeroUsize>,
-    /// Clients from one IP address [default: no limit].
+    /// Maximum number of clients per IP address [default: no limit].
     #[arg(long, value_name = "N")]
     pub max_clients_per_ip: Option<NonZeroUsize>,
     /// Disconnect clients that have sent nothing for so long [default: never].
     #[arg(long, value_name = "SECONDS")]
-    pub idle_seconds: Option<NonZeroU64>,
-    /// Silence after which the system probes whether a client is still there, or off.
+    pub idle_timeout_seconds: Option<NonZeroU64>,
+    /// Silence after which the kernel probes whether a client is still there, or off.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds_or_off)]
     pub keepalive_seconds: OrOff,
-    /// How long sent bytes may stay unacknowledged before the connection is given up, or off.
+    /// How long sent bytes may stay unacknowledged before the connection is closed, or off.
     #[arg(long, value_name = "SECONDS", default_value = "off", value_parser = seconds_or_off)]
     pub user_timeout_seconds: OrOff,
-    /// Kernel memory for what a client has not yet been sent or acknowledged.
+    /// Kernel buffer per client for bytes that are unsent or unacknowledged.
     #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = size)]
     pub send_buffer_bytes: usize,
-    /// Of which may wait to be sent (TCP_NOTSENT_LOWAT) [default: half the send buffer].
+    /// Limit on unsent bytes in that buffer (TCP_NOTSENT_LOWAT) [default: half of it].
     #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub unsent_bytes_max: Option<usize>,
-    /// How long a busy shard looks away at most, so that small messages share a send; 0 never.
+    pub max_unsent_bytes: Option<usize>,
+    /// Maximum send-coalescing delay of a busy shard; 0 disables it.
     #[arg(long, value_name = "MICROSECONDS", default_value = "100", value_parser = clap::value_parser!(u64).range(0..=100_000))]
-    pub rest_microseconds_max: u64,
+    pub max_coalesce_microseconds: u64,
     /// How long a stop may take to flush what is queued.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clap::value_parser!(u64).range(0..=3600))]
-    pub drain_seconds: u64,
-    /// Serve Prometheus metrics, /healthz and /readyz over HTTP there [default: nowhere].
+    pub drain_timeout_seconds: u64,
+    /// Serve Prometheus metrics, /healthz and /readyz over HTTP at this address [default: off].
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<String>,
-    /// How log lines look; they go to standard error.
+    /// Format of log lines, which go to standard error.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-    /// The least important log lines to write.
+    /// The least severe log lines to write.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
 }
 
-/// How the server talks to the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
-    /// The best that works here.
-    Auto,
-    /// Readiness; works everywhere.
-    Epoll,
-    /// Many sends with one system call.
-    IoUring,
-}
-
-impl Engine {
-    /// As the command line names it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Epoll => "epoll",
-            Self::IoUring => "io-uring",
-        }
-    }
-}
-
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// For humans.
     Text,
     /// One JSON object a line.
     Json,
 }
 
-/// How important log lines are.
+/// The severity of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// What ends the server.
+    /// Errors that end the server.
     Error,
-    /// What an operator should look at.
+    /// Problems that an operator should look at.
     Warn,
     /// Starts, stops, disconnected slow clients.
     Info,
-    /// Every client's coming and going.
+    /// Every connection and disconnection.
     Debug,
 }
 
@@ -145,7 +125,7 @@ fn seconds_or_off(text: &str) -> Result<OrOff, String> {
     }
 }
 
-/// Reads a number of bytes.
+/// Parses a number of bytes.
 fn size(text: &str) -> Result<usize, String> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
     let unit = units.iter().find_map(|&(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
@@ -155,14 +135,14 @@ fn size(text: &str) -> Result<usize, String> {
         .parse()
         .map_err(|_| "write a number of bytes, for example 65536, 64KiB or 4MiB".to_owned())?;
     let bytes = number.checked_mul(1 << shift).filter(|&bytes| bytes <= 1 << 46);
-    bytes.ok_or_else(|| "that is more memory than there can be".to_owned())
+    bytes.ok_or_else(|| "more memory than a machine can have".to_owned())
 }
 
 impl Options {
     /// The addresses to listen on.
     ///
     /// # Errors
-    /// When one is none, or there twice.
+    /// When one is invalid or given twice.
     pub fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         let mut addresses = Vec::new();
         for text in &self.addresses {
@@ -180,50 +160,36 @@ impl Options {
     /// # Errors
     /// [`Error::Contradiction`], which names the options.
     pub fn config(&self) -> Result<Config, Error> {
-        let contradiction = |text: String| Err(Error::Contradiction(text));
         if self.ring_bytes > RING_BYTES_MAX {
-            return contradiction(format!(
-                "--ring-bytes {} is more than 1 GiB: that is memory without a use",
+            return Err(Error::Contradiction(format!(
+                "--ring-bytes {} is more than 1 GiB: more memory than is of use",
                 self.ring_bytes
-            ));
+            )));
         }
-        // A quarter is slack for writers, a quarter what one append may take.
-        let lag_bytes_most = self.ring_bytes / 2;
-        let lag_bytes_max = self.client_lag_bytes_max.unwrap_or(lag_bytes_most);
-        if self.client_lag_bytes_max.is_some() && lag_bytes_max > lag_bytes_most {
-            return contradiction(format!(
-                "--client-lag-bytes-max {lag_bytes_max} is more than half of --ring-bytes {}: \
-                 the ring does not keep that much",
-                self.ring_bytes
-            ));
-        }
-        if self.client_lag_bytes_max.is_some() && lag_bytes_max < LAG_BYTES_MIN {
-            return contradiction(format!(
-                "--client-lag-bytes-max {lag_bytes_max} is less than {LAG_BYTES_MIN}: \
-                 clients that keep up would count as slow"
-            ));
-        }
-        if self.eviction_seconds.is_some() && self.slow_reader != SlowReader::Backpressure {
-            return contradiction(
-                "--eviction-seconds has an effect only with --slow-reader backpressure".into(),
-            );
-        }
+        let slow_reader = SlowReaderPolicy::new(
+            self.slow_reader,
+            self.max_client_lag_bytes,
+            self.eviction_timeout_seconds,
+            self.ring_bytes,
+        )?;
         if let (Some(per_ip), Some(all)) = (self.max_clients_per_ip, self.max_clients)
             && per_ip > all
         {
-            return contradiction(format!(
+            return Err(Error::Contradiction(format!(
                 "--max-clients-per-ip {per_ip} is more than --max-clients {all}"
-            ));
+            )));
         }
         Ok(Config {
-            slow_reader: self.slow_reader,
-            client_lag_bytes_max: lag_bytes_max as u64,
-            eviction: Duration::from_secs(self.eviction_seconds.map_or(10, NonZeroU64::get)),
-            clients_max: self.max_clients.map(NonZeroUsize::get),
-            clients_per_ip_max: self.max_clients_per_ip.map(NonZeroUsize::get),
-            idle: self.idle_seconds.map(|seconds| Duration::from_secs(seconds.get())),
-            rest_max: Duration::from_micros(self.rest_microseconds_max),
-            drain: Duration::from_secs(self.drain_seconds),
+            slow_reader,
+            admission: AdmissionLimits {
+                clients_max: self.max_clients.map(NonZeroUsize::get),
+                clients_per_ip_max: self.max_clients_per_ip.map(NonZeroUsize::get),
+            },
+            idle_timeout: self
+                .idle_timeout_seconds
+                .map(|seconds| Duration::from_secs(seconds.get())),
+            coalesce_max: Duration::from_micros(self.max_coalesce_microseconds),
+            drain_timeout: Duration::from_secs(self.drain_timeout_seconds),
         })
     }
 
@@ -232,7 +198,7 @@ impl Options {
     /// # Errors
     /// [`Error::Contradiction`], which names the options.
     pub fn socket_options(&self) -> Result<SocketOptions, Error> {
-        let unsent_bytes_max = self.unsent_bytes_max.unwrap_or(self.send_buffer_bytes / 2);
+        let unsent_bytes_max = self.max_unsent_bytes.unwrap_or(self.send_buffer_bytes / 2);
         if self.send_buffer_bytes < 4096 || self.send_buffer_bytes > 1 << 30 {
             return Err(Error::Contradiction(format!(
                 "--send-buffer-bytes {} is not between 4096 and 1 GiB",
@@ -241,8 +207,7 @@ impl Options {
         }
         if unsent_bytes_max > self.send_buffer_bytes || unsent_bytes_max == 0 {
             return Err(Error::Contradiction(format!(
-                "--unsent-bytes-max {unsent_bytes_max} has to be between 1 and \
-                 --send-buffer-bytes {}",
+                "--max-unsent-bytes {unsent_bytes_max} is not between 1 and --send-buffer-bytes {}",
                 self.send_buffer_bytes
             )));
         }
@@ -252,5 +217,34 @@ impl Options {
             keepalive: self.keepalive_seconds.0,
             user_timeout: self.user_timeout_seconds.0,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn limits_begin_with_max_and_units_are_last() {
+        let units =
+            [("SIZE", "-bytes"), ("SECONDS", "-seconds"), ("MICROSECONDS", "-microseconds")];
+        let command = Options::command();
+        let options = command.get_opts().filter(|option| option.get_long().is_some());
+        let mut seen = 0;
+        for option in options {
+            let name = option.get_long().expect("a long name");
+            let value = option.get_value_names().expect("a value")[0].as_str();
+            seen += 1;
+            for (value_name, suffix) in units {
+                assert_eq!(value == value_name, name.ends_with(suffix), "--{name} <{value}>");
+            }
+            assert!(!name.contains("-max") && !name.contains("min"), "--{name}: max comes first");
+            let help = option.get_help().expect("a help text").to_string();
+            let is_limit = help.starts_with("Maximum") || help.starts_with("Limit");
+            assert_eq!(is_limit, name.starts_with("max-"), "--{name}: {help}");
+        }
+        assert!(seen > 15, "{seen} options");
     }
 }

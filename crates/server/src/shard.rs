@@ -1,193 +1,191 @@
 //! One thread's share of the clients: the loop that reads, appends and sends.
 //!
-//! A pass is: wait; take in newcomers; read what has come ([`receive`]); give it
-//! its place in the log; send everybody what is new ([`send`]); rest a moment if that was
-//! little and there is no end of it ([`rest`]); look after the slow, the silent and the
-//! leaving ([`upkeep`]). All clients that keep up share
-//! one position, so a pass sends them one and the same slice of the log. The
-//! others have a position of their own until they have caught up.
+//! A pass is: wait; register accepted connections; read ([`receive`]) into a [`batch`]; append
+//! it to the log; send every client what is new ([`send`]); delay the next pass if little was
+//! sent and more is arriving ([`coalescing`]); check the slow, idle and draining clients
+//! ([`upkeep`]). All clients that keep up share one offset, so a pass sends them one and the same
+//! slice of the log. The others have an offset of their own until they have caught up.
 
+mod batch;
+mod coalescing;
+mod drain_queue;
+mod read_queue;
 mod receive;
-mod rest;
 mod send;
+mod send_queue;
 mod upkeep;
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slotmap::{Key as _, KeyData, SlotMap};
+use slotmap::{Key as _, KeyData};
 use tracing::debug;
-use zillions_log::{Mark, Reader};
+use zillions_log::Reader;
 
-use crate::client::{Client, Key, Lag, Place, Reason};
-use crate::config::SlowReader;
+use crate::client::{Client, ClientReport, Clients, Disconnect, DisconnectReason, Key};
 use crate::counters::Counters;
-use crate::house::{House, Newcomer, Phase};
-use crate::io::{Io, Ready};
-use receive::Batch;
-use rest::Haste;
+use crate::engine::{Engine, Ready};
+use crate::shared::{Handoff, Phase, Shared};
+use batch::Batch;
+use coalescing::Coalescing;
+use drain_queue::DrainQueue;
+use read_queue::ReadQueue;
+use send_queue::SendQueue;
 
 /// One thread's share of the clients. [`pass`](Self::pass) is its loop's body.
-pub struct Shard<I: Io> {
+pub struct Shard<E: Engine> {
     number: usize,
-    io: I,
-    house: Arc<House<I::Stream>>,
+    engine: E,
+    shared: Arc<Shared<E::Stream>>,
     reader: Reader,
-    clients: SlotMap<Key, Client<I::Stream>>,
-    /// Those who have been sent everything up to `sent_up_to`, or so it seems.
-    current: Vec<Key>,
-    sent_up_to: Mark,
-    /// The others.
-    lagging: Vec<Key>,
-    /// Those of `lagging` that are worth trying.
-    to_send: Vec<Key>,
-    /// Those who may have sent something, in the order of their turns.
-    to_read: VecDeque<Key>,
-    /// Those who have said their last word.
-    leaving: Vec<Key>,
+    clients: Clients<E::Stream>,
+    read_queue: ReadQueue,
     batch: Batch,
-    /// What was read cannot be appended yet, or publishers have to wait: called when it changes.
-    stalled: bool,
+    send_queue: SendQueue,
+    drain_queue: DrainQueue,
+    coalescing: Coalescing,
     ready: Vec<Ready>,
     now: Duration,
-    haste: Haste,
     upkeep_at: Duration,
-    /// The head when lags were last looked at.
-    surveyed_at: u64,
+    /// The head, in bytes, at the last lag check.
+    lag_checked_at: u64,
     /// When to try to accept again, after it failed.
     accept_at: Option<Duration>,
-    quiet: bool,
-    /// When a flush has to be over.
-    flush_deadline: Option<Duration>,
+    /// The server stops, and everything that was read has been appended.
+    drained: bool,
 }
 
-/// What a client was sent, told when it is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Farewell {
-    /// Its name, as given to [`Io::register`].
-    pub key: u64,
-    /// Why.
-    pub reason: Reason,
-    /// Where in the log it came in.
-    pub joined: Mark,
-    /// How many messages it was not sent because it was too slow.
-    pub dropped: u64,
-}
-
-impl<I: Io> Shard<I> {
+impl<E: Engine> Shard<E> {
     /// The shard with this number, of a log that has a reader left for it.
     ///
     /// # Panics
-    /// When the log has no reader left, which is a bug of the caller's.
+    /// When the log has no reader left, which is a bug of the caller.
     #[must_use]
-    pub fn new(number: usize, io: I, house: Arc<House<I::Stream>>) -> Self {
-        let mut reader = house.log.reader().expect("the log has a reader for each shard");
+    pub fn new(number: usize, engine: E, shared: Arc<Shared<E::Stream>>) -> Self {
+        let mut reader = shared.log.reader().expect("the log has a reader for each shard");
         reader.unpin();
-        let batch = Batch::new(house.log.append_bytes_max());
+        let batch = Batch::new(shared.log.append_bytes_max());
         Self {
             number,
-            io,
+            engine,
             reader,
-            clients: SlotMap::with_key(),
-            current: Vec::new(),
-            sent_up_to: Mark::default(),
-            lagging: Vec::new(),
-            to_send: Vec::new(),
-            to_read: VecDeque::new(),
-            leaving: Vec::new(),
+            clients: Clients::with_key(),
+            read_queue: ReadQueue::default(),
             batch,
-            stalled: false,
+            send_queue: SendQueue::default(),
+            drain_queue: DrainQueue::default(),
+            coalescing: Coalescing::default(),
             ready: Vec::new(),
             now: Duration::ZERO,
-            haste: Haste::default(),
             upkeep_at: Duration::ZERO,
-            surveyed_at: 0,
+            lag_checked_at: 0,
             accept_at: None,
-            quiet: false,
-            flush_deadline: None,
-            house,
+            drained: false,
+            shared,
         }
     }
 
     /// Runs until the server stops.
     ///
     /// # Errors
-    /// When waiting is broken.
+    /// When waiting fails.
     pub fn run(&mut self) -> io::Result<()> {
         while self.pass()? {}
         Ok(())
     }
 
-    /// One round; `false` when the server stops and this shard has nothing left to do.
+    /// One pass; `false` when the server stops and this shard has nothing left to do.
     ///
     /// # Errors
-    /// When waiting is broken.
+    /// When waiting fails.
     pub fn pass(&mut self) -> io::Result<bool> {
         let listener_is_ready = self.wait()?;
         self.counters().passes.add(1);
-        self.welcome();
-        self.stalled = false;
-        match self.house.phase() {
+        // Loaded before the inbox is: once the flush has begun, no more is handed off.
+        let phase = self.shared.phase();
+        self.take_handoffs();
+        self.read_queue.stalled = false;
+        match phase {
             Phase::Serving => {
                 self.receive();
-                // Who connected before a message came has to be here when it gets its place.
+                // A client that connected before a message arrived must be registered before the
+                // message is appended.
                 if listener_is_ready || !self.batch.is_empty() || self.accept_is_due() {
-                    self.admit();
+                    self.accept();
                 }
                 self.append();
             }
             Phase::Closing => {
                 self.append();
-                if self.batch.is_empty() && !self.quiet {
-                    self.quiet = true;
-                    self.house.is_quiet();
+                if self.batch.is_empty() && !self.drained {
+                    self.drained = true;
+                    self.shared.set_drained();
                 }
             }
             Phase::Flushing => self.begin_flush(),
         }
-        let sent_before = self.sent_up_to.position;
+        let sent_before = self.send_queue.sent_up_to.bytes;
         self.send();
-        self.rest(sent_before);
+        self.coalesce(sent_before);
         self.upkeep();
-        Ok(!(self.flush_deadline.is_some() && self.clients.is_empty()))
+        Ok(!(self.drain_queue.flush_deadline.is_some() && self.clients.is_empty()))
     }
 
-    /// The system behind the shard; for the simulator, which is part of it.
-    pub fn io_mut(&mut self) -> &mut I {
-        &mut self.io
+    /// The engine; for the simulator, which is part of it.
+    pub fn engine_mut(&mut self) -> &mut E {
+        &mut self.engine
     }
 
-    /// What is known of each client that is here.
-    pub fn clients(&self) -> impl Iterator<Item = Farewell> {
-        self.clients.iter().map(|(key, client)| farewell(key, client, Reason::Shutdown))
+    /// A report of each connected client.
+    pub fn reports(&self) -> impl Iterator<Item = ClientReport> {
+        self.clients.iter().map(|(key, client)| client.report(key))
+    }
+
+    /// Panics if what is known of the clients contradicts itself; for the simulator, between
+    /// passes, while no other shard runs.
+    pub fn check(&self) {
+        self.read_queue.check(&self.clients);
+        self.send_queue.check(&self.clients);
+        self.drain_queue.check(&self.clients);
+        for key in &self.batch.ended {
+            let draining = self.clients.get(*key).map(|client| client.draining);
+            assert!(
+                draining.is_none_or(|it| it.is_some_and(|it| it.until.is_none())),
+                "its end has not been appended"
+            );
+        }
+        let counted = self.clients.len() + self.shared.inbox(self.number).len();
+        assert_eq!(self.counters().clients.get(), counted as u64, "clients are counted once");
+        let pinned = self.reader.pinned();
+        assert_eq!(pinned.is_some(), !self.clients.is_empty(), "pinned for the clients, if any");
+        assert!(pinned.is_none_or(|bytes| bytes <= self.send_queue.sent_up_to.bytes));
     }
 
     fn counters(&self) -> &Counters {
-        self.house.counters(self.number)
+        self.shared.counters(self.number)
     }
 
-    /// Waits for something to do, and notes what has become ready. Returns whether that
+    /// Waits for something to do, and records what has become ready. Returns whether that
     /// includes a listening socket.
     fn wait(&mut self) -> io::Result<bool> {
-        let can_read = !self.to_read.is_empty() && self.house.phase() == Phase::Serving;
-        let busy = !self.to_send.is_empty() || (can_read && !self.stalled);
-        let sleeps = !busy && self.house.fall_asleep(self.number);
-        let time_max = if sleeps { self.time_to_next_upkeep() } else { Some(Duration::ZERO) };
+        let can_read = !self.read_queue.is_empty() && self.shared.phase() == Phase::Serving;
+        let busy = !self.send_queue.ready.is_empty() || (can_read && !self.read_queue.stalled);
+        let parks = !busy && self.shared.park(self.number);
+        let time_max = if parks { self.time_to_next_upkeep() } else { Some(Duration::ZERO) };
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
-        let asked = self.io.now();
-        self.io.wait(time_max, &mut ready)?;
-        self.house.wake_up(self.number);
-        self.now = self.io.now();
-        self.haste.waited(self.now.saturating_sub(asked));
+        let before = self.engine.now();
+        self.engine.wait(time_max, &mut ready)?;
+        self.shared.unpark(self.number);
+        self.now = self.engine.now();
+        self.coalescing.waited(self.now.saturating_sub(before));
         let mut listener_is_ready = false;
         for ready in &ready {
             match *ready {
                 Ready::Listener => listener_is_ready = true,
                 Ready::Client { key, readable, writable, ended } => {
-                    self.note(key, readable, writable, ended);
+                    self.client_ready(key, readable, writable, ended);
                 }
             }
         }
@@ -195,131 +193,77 @@ impl<I: Io> Shard<I> {
         Ok(listener_is_ready)
     }
 
-    fn note(&mut self, key: u64, readable: bool, writable: bool, ended: bool) {
+    fn client_ready(&mut self, key: u64, readable: bool, writable: bool, ended: bool) {
         let key = Key::from(KeyData::from_ffi(key));
         // It may have been closed since.
         let Some(client) = self.clients.get_mut(key) else { return };
-        client.ended |= ended;
-        if readable && !client.queued {
-            client.queued = true;
-            self.to_read.push_back(key);
+        client.read.ended |= ended;
+        if readable {
+            self.read_queue.push(key, client);
         }
-        if let Some(lag) = client.lag_mut()
-            && writable
-            && !lag.writable
-        {
-            lag.writable = true;
-            self.to_send.push(key);
+        if writable {
+            self.send_queue.writable(key, client);
         }
     }
 
-    /// Takes in those whom another shard has accepted.
-    fn welcome(&mut self) {
-        let newcomers = std::mem::take(&mut *self.house.mail(self.number));
-        for newcomer in newcomers {
-            self.join(newcomer);
+    /// Registers the connections that other shards have accepted.
+    fn take_handoffs(&mut self) {
+        let handoffs = std::mem::take(&mut *self.shared.inbox(self.number));
+        for handoff in handoffs {
+            self.register(handoff);
         }
     }
 
-    fn join(&mut self, newcomer: Newcomer<I::Stream>) {
-        let Newcomer { stream, peer, joined } = newcomer;
+    fn register(&mut self, handoff: Handoff<E::Stream>) {
+        let Handoff { stream, peer, joined } = handoff;
         if self.clients.is_empty() {
-            self.sent_up_to = self.reader.pin_head();
+            self.send_queue.sent_up_to = self.reader.pin_head();
         }
-        let checkpoint = (joined.position, self.now);
-        let lag = Lag { stash: Vec::new(), next: joined, writable: true, checkpoint };
-        let key = self.clients.insert(Client {
-            stream,
-            peer,
-            place: Place::Lagging { slot: self.lagging.len(), lag },
-            partial: Vec::new(),
-            queued: false,
-            ended: false,
-            leaving: None,
-            joined,
-            dropped: 0,
-            heard_at: self.now,
-        });
-        self.lagging.push(key);
-        self.to_send.push(key);
-        self.counters().joined.add(1);
-        self.counters().clients.set(self.clients.len() as u64);
-        debug!(shard = self.number, client = key.data().as_ffi(), %peer, "client joined");
-        if let Err(error) = self.io.register(key.data().as_ffi(), &self.clients[key].stream) {
+        let index = self.send_queue.lagging.len();
+        let key = self.clients.insert(Client::new(stream, peer, joined, index, self.now));
+        self.send_queue.add(key);
+        self.counters().connections_accepted.add(1);
+        debug!(shard = self.number, client = key.data().as_ffi(), %peer, "client connected");
+        let registered = self.engine.register(key.data().as_ffi(), &self.clients[key].stream);
+        if let Err(error) = registered {
             debug!(client = key.data().as_ffi(), %error, "client cannot be served");
-            self.part(key, Reason::Broken);
+            self.close(key, DisconnectReason::Error);
         }
     }
 
-    /// Ends a client's connection and forgets it.
-    fn part(&mut self, key: Key, reason: Reason) {
+    /// Closes a client's connection and forgets it.
+    fn close(&mut self, key: Key, reason: DisconnectReason) {
         let Some(client) = self.clients.remove(key) else { return };
-        match client.place {
-            Place::Current { slot } => self.leave_current(slot),
-            Place::Lagging { slot, .. } => self.leave_lagging(slot),
-        }
-        self.house.one_less(self.number);
-        self.house.leave(client.peer);
-        self.counters().gone_for(reason).add(1);
-        self.counters().clients.set(self.clients.len() as u64);
-        let farewell = farewell(key, &client, reason);
+        self.send_queue.remove(&client.progress, &mut self.clients);
+        self.shared.release(self.number, client.peer);
+        self.counters().disconnects.by(reason).add(1);
+        let report = client.report(key);
         debug!(
             shard = self.number,
-            client = farewell.key,
+            client = report.key,
             peer = %client.peer,
             reason = reason.name(),
-            dropped = farewell.dropped,
-            "client gone"
+            dropped = report.dropped,
+            "client disconnected"
         );
-        self.io.gone(farewell);
+        self.engine.closed(Disconnect { report, reason });
         if self.clients.is_empty() {
             self.reader.unpin();
-            self.house.set_floor(self.number, u64::MAX);
+            self.shared.set_low_watermark(self.number, u64::MAX);
         }
     }
 
-    fn leave_current(&mut self, slot: usize) {
-        self.current.swap_remove(slot);
-        if let Some(&moved) = self.current.get(slot) {
-            self.clients[moved].place = Place::Current { slot };
-        }
-    }
-
-    fn leave_lagging(&mut self, slot: usize) {
-        self.lagging.swap_remove(slot);
-        if let Some(&moved) = self.lagging.get(slot)
-            && let Place::Lagging { slot: moved_slot, .. } = &mut self.clients[moved].place
+    /// Delays the next pass if the shard is busy sending little to many.
+    fn coalesce(&mut self, sent_before: u64) {
+        let bytes = self.send_queue.sent_up_to.bytes.saturating_sub(sent_before);
+        if self.coalescing.is_worthwhile(bytes)
+            && self.send_queue.ready.is_empty()
+            && self.shared.phase() == Phase::Serving
+            && let pass = self.engine.now().saturating_sub(self.now)
+            && let Some(delay) = coalescing::delay_after(pass, self.shared.config.coalesce_max)
         {
-            *moved_slot = slot;
+            self.counters().coalesced_passes.add(1);
+            self.engine.pause(delay);
         }
     }
-
-    /// The client has caught up.
-    fn become_current(&mut self, key: Key) {
-        let place = Place::Current { slot: self.current.len() };
-        if let Place::Lagging { slot, .. } = std::mem::replace(&mut self.clients[key].place, place)
-        {
-            self.current.push(key);
-            self.leave_lagging(slot);
-        }
-    }
-
-    /// The client has been sent everything before `next`, but for the stash.
-    fn become_lagging(&mut self, key: Key, stash: Vec<u8>, next: Mark) {
-        let checkpoint = (next.position, self.now);
-        let lag = Lag { stash, next, writable: false, checkpoint };
-        let place = Place::Lagging { slot: self.lagging.len(), lag };
-        if let Place::Current { slot } = std::mem::replace(&mut self.clients[key].place, place) {
-            self.lagging.push(key);
-            self.leave_current(slot);
-        }
-    }
-
-    fn has_backpressure(&self) -> bool {
-        self.house.config.slow_reader == SlowReader::Backpressure
-    }
-}
-
-fn farewell<S>(key: Key, client: &Client<S>, reason: Reason) -> Farewell {
-    Farewell { key: key.data().as_ffi(), reason, joined: client.joined, dropped: client.dropped }
 }

@@ -18,7 +18,7 @@ fn an_accepted_connection_has_the_options_of_the_command_line() {
     let listeners = Listeners::bind(&addresses, &options).unwrap();
     for &address in listeners.addresses() {
         let client = TcpStream::connect(address).unwrap();
-        let accepted = listeners.accept().unwrap().expect("the connection that stands");
+        let accepted = listeners.accept().unwrap().expect("a pending connection");
         assert_eq!(accepted.peer, client.local_addr().unwrap().ip());
         let socket = SockRef::from(&accepted.stream);
         assert!(socket.tcp_nodelay().unwrap());

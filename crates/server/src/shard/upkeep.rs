@@ -1,146 +1,123 @@
-//! What happens besides messages: the slow, the silent, the leaving, and the end.
+//! What happens besides messages: the lag check, idle and draining clients, and the stop.
 
 use std::time::Duration;
 
 use tracing::info;
 
 use super::Shard;
-use crate::client::{Key, Leaving, Reason};
-use crate::config::SlowReader;
-use crate::house::Phase;
-use crate::io::Io;
+use crate::client::{DisconnectReason, Draining, Key};
+use crate::engine::Engine;
+use crate::shared::Phase;
 
-/// How often the shard looks at those who are slow, silent or leaving, if there are any.
+/// How often the shard checks slow, idle and draining clients, if there are any.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(250);
-/// How often it looks whether what was sent has arrived, when it stops.
+/// How often it checks whether what was sent has arrived, when it stops.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(5);
-/// A client that holds up publishers has to take this share of the lag limit within the
-/// eviction time: one that trickles is no better than one that stands still.
-const PROGRESS_SHARE: u64 = 8;
 
-impl<I: Io> Shard<I> {
-    /// How long the shard may sleep; `None` if nothing depends on time.
+impl<E: Engine> Shard<E> {
+    /// How long the shard may wait; `None` if nothing depends on time.
     pub(super) fn time_to_next_upkeep(&self) -> Option<Duration> {
-        let config = &self.house.config;
-        let looks = !self.leaving.is_empty()
-            || (config.idle.is_some() && !self.clients.is_empty())
-            || (self.has_backpressure() && !self.lagging.is_empty());
-        let upkeep = match self.flush_deadline {
+        let needs_upkeep = !self.drain_queue.is_empty()
+            || (self.shared.config.idle_timeout.is_some() && !self.clients.is_empty())
+            || (self.shared.has_backpressure() && !self.send_queue.lagging.is_empty());
+        let upkeep = match self.drain_queue.flush_deadline {
             Some(_) => Some(self.now + FLUSH_INTERVAL),
-            None => looks.then_some(self.upkeep_at),
+            None => needs_upkeep.then_some(self.upkeep_at),
         };
         let next = [upkeep, self.accept_at].into_iter().flatten().min();
         next.map(|at| at.saturating_sub(self.now))
     }
 
     pub(super) fn upkeep(&mut self) {
-        self.release_leavers();
+        self.close_drained();
         let is_due = self.now >= self.upkeep_at;
-        let step = self.house.config.client_lag_bytes_max / 8;
-        if is_due || self.sent_up_to.position >= self.surveyed_at + step {
-            self.survey();
+        let head = self.send_queue.sent_up_to.bytes;
+        if is_due || self.shared.config.slow_reader.check_is_due(head, self.lag_checked_at) {
+            self.check_lags(head);
         }
         if is_due {
             self.upkeep_at = self.now + UPKEEP_INTERVAL;
-            self.end_the_silent();
+            self.close_idle();
         }
     }
 
-    /// Looks how far the slow ones are behind, and ends those who may not be.
-    fn survey(&mut self) {
-        let head = self.sent_up_to.position;
-        let house = &self.house;
-        let lag_bytes_max = house.config.client_lag_bytes_max;
-        let mut slowest = 0;
-        let mut over: Vec<Key> = Vec::new();
-        for &key in &self.lagging {
+    /// Measures how far the lagging clients are behind, and closes those that the policy does
+    /// not tolerate.
+    fn check_lags(&mut self, head: u64) {
+        let policy = &self.shared.config.slow_reader;
+        let mut lag_bytes_max = 0;
+        let mut over: Vec<(Key, DisconnectReason)> = Vec::new();
+        for &key in &self.send_queue.lagging {
             let Some(lag) = self.clients[key].lag_mut() else { continue };
-            let behind = head.saturating_sub(lag.next.position);
-            slowest = slowest.max(behind);
-            let is_over = match house.config.slow_reader {
-                SlowReader::Drop => false,
-                SlowReader::Disconnect => behind > lag_bytes_max,
-                SlowReader::Backpressure => {
-                    let (position, since) = lag.checkpoint;
-                    let moved = lag.next.position - position >= lag_bytes_max / PROGRESS_SHARE;
-                    if moved || behind < lag_bytes_max / 2 {
-                        lag.checkpoint = (lag.next.position, self.now);
-                    }
-                    self.now.saturating_sub(since) >= house.config.eviction
-                        && lag.checkpoint == (position, since)
-                }
-            };
-            if is_over {
-                over.push(key);
-            }
+            lag_bytes_max = lag_bytes_max.max(head.saturating_sub(lag.next.bytes));
+            over.extend(policy.judge(lag, head, self.now).map(|reason| (key, reason)));
         }
-        self.surveyed_at = head;
-        self.counters().lag_bytes_max.set(slowest);
-        let reason = if self.has_backpressure() { Reason::Evicted } else { Reason::Slow };
-        for key in over {
+        self.lag_checked_at = head;
+        self.counters().lag_max_bytes.set(lag_bytes_max);
+        for (key, reason) in over {
             let peer = self.clients[key].peer;
             info!(shard = self.number, %peer, reason = reason.name(), "slow client disconnected");
-            self.part(key, reason);
+            self.close(key, reason);
         }
-        if self.has_backpressure() && !self.clients.is_empty() {
-            // Whoever was evicted held the others up.
+        if self.shared.has_backpressure() && !self.clients.is_empty() {
+            // Evicted clients no longer block publishers.
             self.send();
         }
     }
 
-    fn end_the_silent(&mut self) {
-        let Some(idle) = self.house.config.idle else { return };
-        let silent = |at: Duration| self.now.saturating_sub(at) >= idle;
-        let clients = self.clients.iter().filter(|(_, client)| silent(client.heard_at));
-        let over: Vec<Key> = clients.map(|(key, _)| key).collect();
-        over.into_iter().for_each(|key| self.part(key, Reason::Idle));
+    fn close_idle(&mut self) {
+        let Some(timeout) = self.shared.config.idle_timeout else { return };
+        let is_idle = |since: Duration| self.now.saturating_sub(since) >= timeout;
+        let clients = self.clients.iter().filter(|(_, client)| is_idle(client.read.active_at));
+        let idle: Vec<Key> = clients.map(|(key, _)| key).collect();
+        idle.into_iter().for_each(|key| self.close(key, DisconnectReason::Idle));
     }
 
-    /// Closes the connections of those who have been sent everything that was meant for them.
-    fn release_leavers(&mut self) {
-        let mut leaving = std::mem::take(&mut self.leaving);
-        leaving.retain(|&key| {
-            let Some(client) = self.clients.get(key) else { return false };
-            let Some(Leaving { until, deadline, finished }) = client.leaving else { return false };
+    /// Closes the draining clients that have been sent everything that was due to them.
+    fn close_drained(&mut self) {
+        let mut keys = std::mem::take(&mut self.drain_queue.keys);
+        keys.retain(|&key| {
+            let Some(client) = self.clients.get_mut(key) else { return false };
+            let Some(Draining { until, deadline, finished }) = client.draining else {
+                return false;
+            };
             let has_all = until.is_some_and(|until| match client.lag() {
-                Some(lag) => lag.stash.is_empty() && lag.next >= until,
-                None => self.sent_up_to >= until,
+                Some(lag) => lag.partial_out.is_empty() && lag.next >= until,
+                None => self.send_queue.sent_up_to >= until,
             });
-            let flushing = self.flush_deadline.is_some();
+            let flushing = self.drain_queue.flush_deadline.is_some();
             if has_all && flushing && !finished {
-                self.io.finish(&client.stream);
-                self.clients[key].leaving = Some(Leaving { until, deadline, finished: true });
+                self.engine.finish(&client.stream);
+                client.draining = Some(Draining { until, deadline, finished: true });
             }
-            let arrived = |key| self.io.in_flight_bytes(&self.clients[key].stream) == 0;
+            let has_arrived = || self.engine.in_flight_bytes(&client.stream) == 0;
             let reason = match (has_all, flushing) {
-                (true, false) => Reason::Left,
-                (true, true) if arrived(key) => Reason::Shutdown,
-                _ if deadline <= self.now && flushing => Reason::Shutdown,
-                _ if deadline <= self.now => Reason::Unread,
+                (true, false) => DisconnectReason::Closed,
+                (true, true) if has_arrived() => DisconnectReason::Shutdown,
+                _ if deadline <= self.now && flushing => DisconnectReason::Shutdown,
+                _ if deadline <= self.now => DisconnectReason::DrainTimeout,
                 _ => return true,
             };
-            self.part(key, reason);
+            self.close(key, reason);
             false
         });
-        self.leaving = leaving;
+        self.drain_queue.keys = keys;
     }
 
-    /// Everything has its place in the log: everybody is sent it and then let go.
+    /// Everything has been appended: all clients are sent it and then closed.
     pub(super) fn begin_flush(&mut self) {
-        if self.flush_deadline.is_some() {
+        if self.drain_queue.flush_deadline.is_some() {
             return;
         }
-        debug_assert_eq!(self.house.phase(), Phase::Flushing);
-        let deadline = self.now + self.house.config.drain;
-        self.flush_deadline = Some(deadline);
-        let end = self.house.log.head();
+        debug_assert_eq!(self.shared.phase(), Phase::Flushing);
+        let deadline = self.now + self.shared.config.drain_timeout;
+        self.drain_queue.flush_deadline = Some(deadline);
+        let end = self.shared.log.head();
         for (key, client) in &mut self.clients {
-            let until = client.leaving.and_then(|leaving| leaving.until).unwrap_or(end);
-            if client.leaving.is_none() {
-                self.leaving.push(key);
-            }
-            client.leaving = Some(Leaving { until: Some(until), deadline, finished: false });
+            let until = client.draining.and_then(|draining| draining.until).unwrap_or(end);
+            let draining = Draining { until: Some(until), deadline, finished: false };
+            self.drain_queue.set(key, client, draining);
         }
-        self.to_read.clear();
+        self.read_queue.close(&mut self.clients);
     }
 }

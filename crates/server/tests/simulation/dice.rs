@@ -1,4 +1,4 @@
-//! Chance from a seed. Written out (splitmix64), so that a seed means the same for ever.
+//! Random numbers from a seed: splitmix64 written out, so that a seed replays for ever.
 
 pub(crate) struct Dice(u64);
 
@@ -20,7 +20,7 @@ impl Dice {
         (self.next() % bound as u64) as usize
     }
 
-    /// One time in so many.
+    /// True once in `times`, on average.
     pub(crate) fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }

@@ -1,4 +1,4 @@
-//! One server's life: clients that come, talk, stall, go and break; then quiet; then the stop.
+//! One server's life: clients that connect, send, stall, close and reset; then quiet; then the stop.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use zillions_log::Log;
 use zillions_ordering::{ConnectionId, History, StreamPosition, check};
-use zillions_server::client::Reason;
-use zillions_server::{Config, House, Shard, SlowReader};
+use zillions_server::admission::AdmissionLimits;
+use zillions_server::client::DisconnectReason;
+use zillions_server::slow_reader::{SlowReader, SlowReaderPolicy};
+use zillions_server::{Config, Shard, Shared};
 
 use crate::dice::Dice;
-use crate::network::{Faults, Network, SimIo, SimStream, is_asleep, lock};
+use crate::network::{Faults, Network, SimEngine, SimStream, is_asleep, lock};
 
 /// How many things happen before it becomes quiet.
 const STEPS: usize = 600;
 const CLIENTS_MAX: usize = 14;
-/// Any progress makes quiet come within so many rounds; otherwise something waits for ever.
+/// Within so many rounds everything must come to rest; otherwise something waits for ever.
 const ROUNDS_MAX: usize = 20_000;
 
-/// What happened, in numbers.
+/// What happened, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) messages: u64,
@@ -26,7 +28,7 @@ pub(crate) struct Seen {
     pub(crate) dropped: u64,
     pub(crate) slow: u64,
     pub(crate) evicted: u64,
-    pub(crate) held_up: u64,
+    pub(crate) backpressured: u64,
     faults: Faults,
 }
 
@@ -37,7 +39,7 @@ impl Seen {
         self.dropped += other.dropped;
         self.slow += other.slow;
         self.evicted += other.evicted;
-        self.held_up += other.held_up;
+        self.backpressured += other.backpressured;
         self.faults.short_writes += other.faults.short_writes;
         self.faults.full += other.faults.full;
         self.faults.short_reads += other.faults.short_reads;
@@ -46,7 +48,7 @@ impl Seen {
     }
 
     /// A simulation that never dropped, evicted or broke anything would prove nothing.
-    pub(crate) fn assert_that_it_was_a_test(&self) {
+    pub(crate) fn assert_everything_happened(&self) {
         let Faults { short_writes, full, short_reads, resets, accept_errors } = self.faults;
         for (what, times) in [
             ("messages", self.messages),
@@ -54,7 +56,7 @@ impl Seen {
             ("drops", self.dropped),
             ("slow clients disconnected", self.slow),
             ("evictions", self.evicted),
-            ("publishers held up", self.held_up),
+            ("publishers that waited", self.backpressured),
             ("short writes", short_writes),
             ("full sockets", full),
             ("short reads", short_reads),
@@ -79,13 +81,13 @@ struct Client {
     /// Frames, and the offset up to which they have been sent.
     outbox: Vec<u8>,
     messages: u32,
-    /// Where in what it sends each message ends, and how far it has come.
+    /// Where in its stream each message ends, and how much of the stream has been sent.
     ends: Vec<u64>,
     sent_bytes: u64,
     received: Vec<u8>,
     decoded: usize,
     frames: u64,
-    /// It ended cleanly: everything it has sent counts.
+    /// It closed cleanly: everything it has sent counts.
     ended: bool,
     broken: bool,
 }
@@ -99,8 +101,8 @@ impl Client {
 struct Life {
     dice: Dice,
     network: Arc<Mutex<Network>>,
-    house: Arc<House<SimStream>>,
-    shards: Vec<Shard<SimIo>>,
+    shared: Arc<Shared<SimStream>>,
+    shards: Vec<Shard<SimEngine>>,
     done: Vec<bool>,
     clients: Vec<Client>,
     history: History,
@@ -123,14 +125,18 @@ fn config(dice: &mut Dice, ring_bytes: usize) -> Config {
     let policies =
         [SlowReader::Drop, SlowReader::Drop, SlowReader::Disconnect, SlowReader::Backpressure];
     Config {
-        slow_reader: dice.pick(&policies),
-        client_lag_bytes_max: dice.pick(&[ring_bytes / 2, ring_bytes / 2, 2048]) as u64,
-        eviction: Duration::from_secs(2),
-        clients_max: dice.one_in(4).then_some(8),
-        clients_per_ip_max: dice.one_in(4).then_some(2),
-        idle: None,
-        rest_max: Duration::from_micros(100),
-        drain: Duration::from_secs(2),
+        slow_reader: SlowReaderPolicy {
+            reaction: dice.pick(&policies),
+            lag_bytes_max: dice.pick(&[ring_bytes / 2, ring_bytes / 2, 2048]) as u64,
+            eviction_timeout: Duration::from_secs(2),
+        },
+        admission: AdmissionLimits {
+            clients_max: dice.one_in(4).then_some(8),
+            clients_per_ip_max: dice.one_in(4).then_some(2),
+        },
+        idle_timeout: None,
+        coalesce_max: Duration::from_micros(100),
+        drain_timeout: Duration::from_secs(2),
     }
 }
 
@@ -143,21 +149,25 @@ impl Life {
         let woken: Vec<_> = (0..shards).map(|_| Arc::new(AtomicBool::new(false))).collect();
         let wake = |woken: &Arc<AtomicBool>| {
             let woken = Arc::clone(woken);
-            let wake: zillions_server::house::Wake =
+            let wake: zillions_server::engine::Wake =
                 Box::new(move || woken.store(true, Ordering::Relaxed));
             wake
         };
         let wakes = woken.iter().map(wake).collect();
         let log = Log::new(ring_bytes, shards).expect("a ring");
-        let house = Arc::new(House::new(log, config(&mut dice, ring_bytes), wakes));
-        let io =
-            |(shard, woken)| SimIo { network: Arc::clone(&network), shard, woken, asleep: None };
-        let ios: Vec<_> = woken.into_iter().enumerate().map(io).collect();
-        let shard = |io: SimIo| Shard::new(io.shard, io, Arc::clone(&house));
-        let shards: Vec<_> = ios.into_iter().map(shard).collect();
+        let shared = Arc::new(Shared::new(log, config(&mut dice, ring_bytes), wakes));
+        let engine = |(shard, woken)| SimEngine {
+            network: Arc::clone(&network),
+            shard,
+            woken,
+            asleep: None,
+        };
+        let engines: Vec<_> = woken.into_iter().enumerate().map(engine).collect();
+        let shard = |engine: SimEngine| Shard::new(engine.shard, engine, Arc::clone(&shared));
+        let shards: Vec<_> = engines.into_iter().map(shard).collect();
         let done = vec![false; shards.len()];
         let (clients, history) = (Vec::new(), History::new());
-        Self { dice, network: Arc::clone(&network), house, shards, done, clients, history }
+        Self { dice, network: Arc::clone(&network), shared, shards, done, clients, history }
     }
 
     /// Something happens somewhere.
@@ -273,18 +283,21 @@ impl Life {
 
     /// A shard runs if a real one would.
     fn run(&mut self, shard: usize) -> bool {
-        if self.done[shard] || !self.shards[shard].io_mut().is_runnable() {
+        if self.done[shard] || !self.shards[shard].engine_mut().is_runnable() {
             return false;
         }
         match self.shards[shard].pass() {
-            Ok(goes_on) => self.done[shard] = !goes_on,
+            Ok(goes_on) => {
+                self.done[shard] = !goes_on;
+                self.shards[shard].check();
+            }
             Err(error) if is_asleep(&error) => return false,
             Err(error) => panic!("shard {shard}: {error}"),
         }
         true
     }
 
-    /// Everybody finishes what they have begun and drains, until nothing moves any more.
+    /// All clients send the rest of what they have begun and drain, until nothing moves any more.
     fn become_quiet(&mut self) {
         for id in 0..self.clients.len() {
             let outbox = std::mem::take(&mut self.clients[id].outbox);
@@ -294,10 +307,10 @@ impl Life {
             }
             self.clients[id].habit = Habit::Drains;
         }
-        self.settle();
+        self.run_until_still();
     }
 
-    fn settle(&mut self) {
+    fn run_until_still(&mut self) {
         // Timers come to their ends too: paused accepts, evictions.
         let mut still = 0;
         for _ in 0..ROUNDS_MAX {
@@ -320,12 +333,12 @@ impl Life {
         panic!("it does not come to rest");
     }
 
-    /// Whoever is still here has everything since it came, but for what it is said to have missed.
+    /// A connected client has everything since it joined, but for what was reported as dropped.
     fn check_streams(&mut self) {
-        let head = self.house.log.head();
+        let head = self.shared.log.head();
         let mut here = Vec::new();
         for number in 0..self.shards.len() {
-            let stays: Vec<_> = self.shards[number].clients().collect();
+            let stays: Vec<_> = self.shards[number].reports().collect();
             here.extend(stays.into_iter().map(|client| (number, client)));
         }
         let network = lock(&self.network);
@@ -333,39 +346,42 @@ impl Life {
             let id = network.connection_of(shard, stays.key).expect("it is registered");
             let client = &self.clients[id];
             assert_eq!(client.decoded, client.received.len(), "client {id}: half a frame");
-            let due = head.message - stays.joined.message;
+            let due = head.messages - stays.joined.messages;
             assert_eq!(client.frames + stays.dropped, due, "client {id}: lost or invented");
-            if self.house.config.slow_reader != SlowReader::Drop {
+            if self.shared.config.slow_reader.reaction != SlowReader::Drop {
                 assert_eq!(stays.dropped, 0, "client {id} was promised everything");
             }
-            assert!(!client.ended && !client.broken, "client {id} is gone, yet still here");
+            assert!(
+                !client.ended && !client.broken,
+                "client {id} has closed and is still connected"
+            );
         }
-        // Every whole message of those who stayed or ended well has its place; of the others,
-        // any number of the first.
-        let left = |id: usize| {
-            let mut farewells = network.farewells.iter().filter(|(gone, _)| *gone == id);
-            farewells.all(|(_, farewell)| farewell.reason == Reason::Left)
+        // Every whole message of clients that stayed or closed well has been appended; of the
+        // others, any number of the first.
+        let closed_well = |id: usize| {
+            let mut ends = network.disconnects.iter().filter(|(closed, _)| *closed == id);
+            ends.all(|(_, end)| end.reason == DisconnectReason::Closed)
         };
         let (mut least, mut most) = (0, 0);
         for (id, client) in self.clients.iter().enumerate() {
             let connection = &network.connections[id];
             let answered = connection.served || connection.closed || connection.reset;
-            assert!(answered, "client {id} waits at the door for ever");
-            let counts = connection.served && !connection.reset && left(id);
+            assert!(answered, "client {id} is never accepted");
+            let counts = connection.served && !connection.reset && closed_well(id);
             most += client.sent_messages();
             least += if counts { client.sent_messages() } else { 0 };
         }
-        assert!((least..=most).contains(&head.message), "{least} <= {} <= {most}", head.message);
+        assert!((least..=most).contains(&head.messages), "{least} <= {} <= {most}", head.messages);
     }
 
     fn stop(&mut self) {
-        self.house.close();
-        self.settle();
+        self.shared.stop();
+        self.run_until_still();
         assert!(self.done.iter().all(|&done| done), "a shard does not end");
         let network = lock(&self.network);
-        let mut farewells = network.farewells.iter();
-        let drops = self.house.config.slow_reader == SlowReader::Drop;
-        assert!(drops || farewells.all(|(_, gone)| gone.dropped == 0));
+        let mut disconnects = network.disconnects.iter();
+        let drops = self.shared.config.slow_reader.reaction == SlowReader::Drop;
+        assert!(drops || disconnects.all(|(_, end)| end.report.dropped == 0));
         for (id, connection) in network.connections.iter().enumerate() {
             let accepted = connection.has_ended() || self.clients[id].frames == 0;
             assert!(accepted, "client {id} is left behind");
@@ -382,15 +398,15 @@ impl Life {
     }
 
     fn seen(&self) -> Seen {
-        let counters = || (0..self.shards.len()).map(|shard| self.house.counters(shard));
-        let gone = |reason| counters().map(|shard| shard.gone_for(reason).get()).sum();
+        let counters = || (0..self.shards.len()).map(|shard| self.shared.counters(shard));
+        let disconnects = |reason| counters().map(|shard| shard.disconnects.by(reason).get()).sum();
         Seen {
-            messages: self.house.log.head().message,
+            messages: self.shared.log.head().messages,
             deliveries: self.clients.iter().map(|client| client.frames).sum(),
-            dropped: counters().map(|shard| shard.dropped.get()).sum(),
-            slow: gone(Reason::Slow),
-            evicted: gone(Reason::Evicted),
-            held_up: counters().map(|shard| shard.held_up.get()).sum(),
+            dropped: counters().map(|shard| shard.dropped_messages.get()).sum(),
+            slow: disconnects(DisconnectReason::Slow),
+            evicted: disconnects(DisconnectReason::Evicted),
+            backpressured: counters().map(|shard| shard.backpressured_passes.get()).sum(),
             faults: lock(&self.network).faults.clone(),
         }
     }

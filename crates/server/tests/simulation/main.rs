@@ -18,7 +18,7 @@ const SEEDS: u64 = 300;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn every_seed_keeps_the_spec() {
     let seen = seen.into_inner().unwrap();
     println!("{seen:?}");
     if seeds.end - seeds.start >= SEEDS {
-        seen.assert_that_it_was_a_test();
+        seen.assert_everything_happened();
     }
 }
 

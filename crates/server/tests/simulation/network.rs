@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use zillions_server::Farewell;
-use zillions_server::io::{Accepted, Io, Outgoing, Ready};
+use zillions_server::client::Disconnect;
+use zillions_server::engine::{Accepted, Engine, Outgoing, Ready};
 
 use crate::dice::Dice;
 
@@ -21,14 +21,14 @@ pub(crate) struct Network {
     pub(crate) connections: Vec<Connection>,
     /// Connected and not accepted.
     pending: VecDeque<usize>,
-    /// Shards that have not been told of what is pending.
+    /// Shards to which the pending connections have yet to be reported.
     listener_edge: Vec<bool>,
-    /// What was said of the connections that the server has let go.
-    pub(crate) farewells: Vec<(usize, Farewell)>,
+    /// The connections that the server has closed.
+    pub(crate) disconnects: Vec<(usize, Disconnect)>,
     pub(crate) faults: Faults,
 }
 
-/// What was inflicted, to show that the world was not a kind one.
+/// The faults that were injected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
     pub(crate) short_writes: u64,
@@ -42,11 +42,11 @@ pub(crate) struct Faults {
 pub(crate) struct Connection {
     /// The shard that has registered it, and its key there.
     owner: Option<(usize, u64)>,
-    /// It was let in.
+    /// It was registered.
     pub(crate) served: bool,
     to_server: VecDeque<u8>,
     pub(crate) to_client: VecDeque<u8>,
-    /// Something happened since the shard was told.
+    /// Something happened since the last event.
     edge: bool,
     /// A send found it full.
     wants_space: bool,
@@ -77,7 +77,7 @@ impl Network {
             connections: Vec::new(),
             pending: VecDeque::new(),
             listener_edge: vec![false; shards],
-            farewells: Vec::new(),
+            disconnects: Vec::new(),
             faults: Faults::default(),
         }
     }
@@ -88,7 +88,7 @@ impl Network {
         let id = self.connections.len();
         self.connections.push(Connection::default());
         self.pending.push_back(id);
-        // As with EPOLLEXCLUSIVE: some shard is told, not all.
+        // As with EPOLLEXCLUSIVE: one shard gets the event, not all.
         let shard = self.dice.below(self.listener_edge.len());
         self.listener_edge[shard] = true;
         id
@@ -104,7 +104,7 @@ impl Network {
         let connection = &mut self.connections[id];
         let bytes = bytes_max.min(connection.to_client.len());
         let read = connection.to_client.drain(..bytes).collect();
-        // The kernel waits for a good part to be free before it says so.
+        // The kernel waits until a good part is free before it reports that.
         if connection.wants_space && connection.space() > SEND_BUFFER_BYTES_MAX / 3 {
             connection.wants_space = false;
             connection.edge = true;
@@ -128,7 +128,7 @@ impl Network {
         self.connections.iter().position(|connection| connection.owner == Some((shard, key)))
     }
 
-    /// Whether the shard would be told something now.
+    /// Whether there is an event for the shard now.
     pub(crate) fn has_events(&self, shard: usize) -> bool {
         let is_due = |connection: &Connection| {
             connection.edge && connection.owner.is_some_and(|(owner, _)| owner == shard)
@@ -156,8 +156,8 @@ impl Drop for SimStream {
     }
 }
 
-/// One shard's view of the network.
-pub(crate) struct SimIo {
+/// One shard's engine: its view of the network.
+pub(crate) struct SimEngine {
     pub(crate) network: Arc<Mutex<Network>>,
     pub(crate) shard: usize,
     pub(crate) woken: Arc<AtomicBool>,
@@ -169,12 +169,12 @@ pub(crate) fn lock(network: &Mutex<Network>) -> MutexGuard<'_, Network> {
     network.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// What waiting says when a real shard would be asleep now.
+/// Whether this is the error of a wait in which a real shard would be asleep now.
 pub(crate) fn is_asleep(error: &io::Error) -> bool {
     error.kind() == ErrorKind::WouldBlock
 }
 
-impl SimIo {
+impl SimEngine {
     /// Whether a real shard would be running: it is not asleep, or something wakes it.
     pub(crate) fn is_runnable(&self) -> bool {
         let network = lock(&self.network);
@@ -185,7 +185,7 @@ impl SimIo {
     }
 }
 
-impl Io for SimIo {
+impl Engine for SimEngine {
     type Stream = SimStream;
 
     fn now(&self) -> Duration {
@@ -211,7 +211,7 @@ impl Io for SimIo {
         }
         for connection in &mut network.connections {
             let Some((shard, key)) = connection.owner else { continue };
-            // Now and then an event says nothing new.
+            // Now and then an event is spurious.
             if shard == self.shard && (connection.edge || network.dice.one_in(50)) {
                 connection.edge = false;
                 let ended = connection.eof || connection.reset;
@@ -223,8 +223,8 @@ impl Io for SimIo {
         Ok(())
     }
 
-    fn rest(&mut self, _time: Duration) {
-        // Whatever happens meanwhile happens before the next wait just as well.
+    fn pause(&mut self, _time: Duration) {
+        // What would happen meanwhile may as well happen before the next wait.
     }
 
     fn accept(&mut self) -> io::Result<Option<Accepted<SimStream>>> {
@@ -269,7 +269,7 @@ impl Io for SimIo {
         }
         let mut bytes = buffer.len().min(connection.to_server.len());
         if network.dice.one_in(3) {
-            // As if the rest came a moment later: there will be another event.
+            // As if the rest arrived a moment later: there will be another event.
             bytes = 1 + network.dice.below(bytes);
             connection.edge = true;
             network.faults.short_reads += 1;
@@ -296,10 +296,11 @@ impl Io for SimIo {
         lock(&self.network).connections[stream.id].to_client.len()
     }
 
-    fn gone(&mut self, farewell: Farewell) {
+    fn closed(&mut self, disconnect: Disconnect) {
         let mut network = lock(&self.network);
-        let id = network.connection_of(self.shard, farewell.key).expect("it was registered");
-        network.farewells.push((id, farewell));
+        let key = disconnect.report.key;
+        let id = network.connection_of(self.shard, key).expect("it was registered");
+        network.disconnects.push((id, disconnect));
     }
 }
 
@@ -313,10 +314,10 @@ fn send_once(network: &mut Network, outgoing: &Outgoing<'_, SimStream>) -> io::R
     if bytes > 0 && network.dice.one_in(6) {
         bytes = network.dice.below(bytes);
     }
-    connection.to_client.extend(outgoing.stash.iter().chain(outgoing.bytes).take(bytes));
+    connection.to_client.extend(outgoing.partial_out.iter().chain(outgoing.bytes).take(bytes));
     if bytes < length {
         if connection.to_client.is_empty() {
-            // It was not really full: it says so at once.
+            // It was not really full: there is an event at once.
             connection.edge = true;
         } else {
             connection.wants_space = true;

@@ -2,10 +2,10 @@
 //!
 //! Sends are most of a fan-out server's system calls: one for each client and
 //! pass. Here up to a whole batch of them goes to the kernel at once. They are
-//! plain sends that do not wait, so all are done when the call returns, and the
-//! log's bytes are never used by the kernel later: no zero-copy sending, which
-//! would hold on to memory that the log wants to overwrite. Readiness and
-//! receiving are epoll's, which has little to gain from batches.
+//! plain sends that do not block, so all are done when the call returns, and the
+//! kernel never uses the log's bytes later: no zero-copy sending, which would
+//! hold on to memory that the log must overwrite. Readiness and receiving are
+//! epoll's: they have little to gain from batches.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
+use crate::engine::{Accepted, Engine, Outgoing, Ready, Wake};
 use crate::epoll::Epoll;
-use crate::house::Wake;
-use crate::io::{Accepted, Io, Outgoing, Ready};
 use crate::listen::Listeners;
+use crate::socket_engine::SocketEngine;
 
 /// How many sends go to the kernel at once, at most.
 const ENTRIES: u32 = 64;
@@ -28,36 +28,45 @@ pub struct Uring {
     ring: IoUring,
 }
 
-impl Uring {
-    /// Whether io_uring works here: so many rings can be made, and they know how to send.
-    ///
-    /// # Errors
-    /// Why it does not.
-    pub fn probe(rings: usize) -> io::Result<()> {
-        let rings = (0..rings).map(|_| ring()).collect::<io::Result<Vec<_>>>()?;
+impl SocketEngine for Uring {
+    const NAME: &str = "io-uring";
+    const SUMMARY: &str = "Epoll, and many sends with one system call";
+
+    fn probe(engines: usize) -> io::Result<()> {
+        let rings = (0..engines).map(|_| ring()).collect::<io::Result<Vec<_>>>()?;
         let Some(ring) = rings.first() else { return Ok(()) };
         let mut probe = io_uring::Probe::new();
         ring.submitter().register_probe(&mut probe)?;
-        let knows =
+        let supported =
             probe.is_supported(opcode::Send::CODE) && probe.is_supported(opcode::SendMsg::CODE);
-        if knows { Ok(()) } else { Err(ErrorKind::Unsupported.into()) }
+        if supported { Ok(()) } else { Err(ErrorKind::Unsupported.into()) }
     }
 
-    /// An engine, and the way to wake the shard it will belong to.
-    ///
-    /// # Errors
-    /// When the system gives no descriptor or no ring.
-    pub fn new(listeners: Arc<Listeners>) -> io::Result<(Self, Wake)> {
+    fn advice(error: &io::Error) -> &'static str {
+        match error.kind() {
+            ErrorKind::PermissionDenied => {
+                " (io_uring is disabled by kernel.io_uring_disabled or a container's seccomp \
+                 profile)"
+            }
+            ErrorKind::OutOfMemory => " (the limit of locked memory, ulimit -l, may be too low)",
+            ErrorKind::Unsupported => " (the kernel is older than io_uring)",
+            _ => "",
+        }
+    }
+
+    fn new(listeners: Arc<Listeners>) -> io::Result<(Self, Wake)> {
         let (epoll, wake) = Epoll::new(listeners)?;
         Ok((Self { epoll, ring: ring()? }, wake))
     }
+}
 
-    /// Sends up to `ENTRIES` at once.
+impl Uring {
+    /// Submits up to `ENTRIES` sends at once.
     fn send_together(&mut self, batch: &mut [Outgoing<'_, OwnedFd>]) {
         // The kernel reads these while it works.
         let parts: Vec<[IoSlice<'_>; 2]> = batch
             .iter()
-            .map(|outgoing| [IoSlice::new(outgoing.stash), IoSlice::new(outgoing.bytes)])
+            .map(|outgoing| [IoSlice::new(outgoing.partial_out), IoSlice::new(outgoing.bytes)])
             .collect();
         let headers: Vec<libc::msghdr> = parts.iter().map(header).collect();
         for (number, (outgoing, header)) in batch.iter().zip(&headers).enumerate() {
@@ -70,8 +79,8 @@ impl Uring {
         }
         let mut missing = batch.len();
         while missing > 0 {
-            // Fails when a signal comes or the kernel is short of memory for a moment. Then it is
-            // tried again: to return would leave the kernel with pointers to what is gone.
+            // Fails if a signal arrives or the kernel is short of memory for a moment. Then it is
+            // retried: to return would leave the kernel with dangling pointers.
             let _ = self.ring.submit_and_wait(missing);
             for completion in self.ring.completion() {
                 let number = completion.user_data() as usize;
@@ -81,7 +90,7 @@ impl Uring {
         }
         for outgoing in batch {
             if outgoing.sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
-                // A signal came first. No event would follow, so it is tried again.
+                // Interrupted by a signal: no event would follow, so it is retried.
                 self.epoll.send(std::slice::from_mut(outgoing));
             }
         }
@@ -96,7 +105,7 @@ fn ring() -> io::Result<IoUring> {
 fn header(parts: &[IoSlice<'_>; 2]) -> libc::msghdr {
     // SAFETY: a structure of numbers and pointers, all of which may be zero: no name, no control.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    // An `IoSlice` is laid out as an iovec, by its documentation. sendmsg does not write to it.
+    // An `IoSlice` has the layout of an iovec, by its documentation. sendmsg does not write to it.
     header.msg_iov = parts.as_ptr().cast_mut().cast();
     header.msg_iovlen = parts.len();
     header
@@ -104,9 +113,9 @@ fn header(parts: &[IoSlice<'_>; 2]) -> libc::msghdr {
 
 fn entry(outgoing: &Outgoing<'_, OwnedFd>, header: &libc::msghdr) -> squeue::Entry {
     let descriptor = types::Fd(outgoing.stream.as_raw_fd());
-    // Not to wait is what keeps the kernel from holding on to the bytes.
+    // A send that does not block leaves the kernel nothing to hold on to.
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    if outgoing.stash.is_empty() {
+    if outgoing.partial_out.is_empty() {
         let length = u32::try_from(outgoing.bytes.len()).unwrap_or(u32::MAX);
         opcode::Send::new(descriptor, outgoing.bytes.as_ptr(), length).flags(flags).build()
     } else {
@@ -119,7 +128,7 @@ fn sent(completion: &cqueue::Entry) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
 }
 
-impl Io for Uring {
+impl Engine for Uring {
     type Stream = OwnedFd;
 
     fn now(&self) -> Duration {
@@ -130,8 +139,8 @@ impl Io for Uring {
         self.epoll.wait(time_max, ready)
     }
 
-    fn rest(&mut self, time: Duration) {
-        self.epoll.rest(time);
+    fn pause(&mut self, time: Duration) {
+        self.epoll.pause(time);
     }
 
     fn accept(&mut self) -> io::Result<Option<Accepted<OwnedFd>>> {

@@ -1,18 +1,19 @@
-//! The seam between the server and the world: everything a [`Shard`](crate::Shard)
-//! asks of the system.
+//! Everything a [`Shard`](crate::Shard) asks of the system.
 //!
-//! Engines implement it on sockets ([`epoll`](crate::epoll), [`uring`](crate::uring)),
-//! the simulator of the tests on memory, with short writes, resets and delays.
+//! `epoll.rs` and `io_uring.rs` implement it on sockets, the simulator of the tests in memory,
+//! with short writes, resets and delays.
 
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::shard::Farewell;
+use crate::client::Disconnect;
 
-/// What a shard asks of the system. Nothing in here ever blocks, but
-/// [`wait`](Self::wait) and [`rest`](Self::rest).
-pub trait Io {
+/// Makes a parked shard's [`Engine::wait`] return.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// An I/O backend. No method blocks but [`wait`](Self::wait) and [`pause`](Self::pause).
+pub trait Engine {
     /// A connection; dropping it closes it.
     type Stream;
 
@@ -20,14 +21,14 @@ pub trait Io {
     fn now(&self) -> Duration;
 
     /// Waits until something is ready, the shard is woken or the time is over,
-    /// and appends what has become ready. Readiness is told once per change.
+    /// and appends what has become ready. Readiness is reported once per change.
     ///
     /// # Errors
-    /// When waiting itself is broken; the shard then ends.
+    /// When waiting itself fails; the shard then ends.
     fn wait(&mut self, time_max: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
 
     /// Does nothing for so long, whatever becomes ready meanwhile.
-    fn rest(&mut self, time: Duration);
+    fn pause(&mut self, time: Duration);
 
     /// Takes the next pending connection of any listening socket, if there is one.
     ///
@@ -35,7 +36,7 @@ pub trait Io {
     /// What the system says; a connection may have been lost or descriptors have run out.
     fn accept(&mut self) -> io::Result<Option<Accepted<Self::Stream>>>;
 
-    /// Makes [`wait`](Self::wait) tell of this connection, under the name `key`.
+    /// Makes [`wait`](Self::wait) report this connection, under the name `key`.
     ///
     /// # Errors
     /// What the system says; the connection cannot be served then.
@@ -47,18 +48,18 @@ pub trait Io {
     /// `WouldBlock` when there is nothing, or what ended the connection.
     fn receive(&mut self, stream: &Self::Stream, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Tries each sending once and stores its result in it.
+    /// Tries each send once and stores its result in it.
     fn send(&mut self, batch: &mut [Outgoing<'_, Self::Stream>]);
 
-    /// Tells the other side that nothing more comes.
+    /// Closes the sending side: the other side sees the end of the stream.
     fn finish(&mut self, stream: &Self::Stream);
 
-    /// How many bytes were handed over and have not reached the other side's system.
+    /// How many sent bytes the other side has not acknowledged.
     fn in_flight_bytes(&self, stream: &Self::Stream) -> usize;
 
-    /// A client is gone. For those who keep books; sockets need nothing.
-    fn gone(&mut self, farewell: Farewell) {
-        let _ = farewell;
+    /// A client has been closed. For simulators that record it; sockets need nothing.
+    fn closed(&mut self, disconnect: Disconnect) {
+        let _ = disconnect;
     }
 }
 
@@ -69,13 +70,13 @@ pub enum Ready {
     Listener,
     /// A client's connection.
     Client {
-        /// As given to [`Io::register`].
+        /// As given to [`Engine::register`].
         key: u64,
         /// Bytes, the end of the stream or an error can be received.
         readable: bool,
         /// Bytes can be sent again.
         writable: bool,
-        /// The other side has sent all it will: read on until that shows.
+        /// The other side has sent everything: read on until the end shows.
         ended: bool,
     },
 }
@@ -89,16 +90,16 @@ pub struct Accepted<S> {
     pub peer: IpAddr,
 }
 
-/// Bytes for one connection: `stash` and then `bytes`.
+/// Bytes for one connection: `partial_out` and then `bytes`.
 #[derive(Debug)]
 pub struct Outgoing<'a, S> {
     /// The connection.
     pub stream: &'a S,
-    /// The end of a frame whose beginning was sent before; mostly empty.
-    pub stash: &'a [u8],
+    /// The tail of a frame whose head has been sent; mostly empty.
+    pub partial_out: &'a [u8],
     /// A slice of the log.
     pub bytes: &'a [u8],
-    /// How many bytes of both together were taken.
+    /// How many bytes of both together were sent.
     pub sent: io::Result<usize>,
 }
 
@@ -106,6 +107,6 @@ impl<S> Outgoing<'_, S> {
     /// How many bytes there are to send.
     #[must_use]
     pub fn length(&self) -> usize {
-        self.stash.len() + self.bytes.len()
+        self.partial_out.len() + self.bytes.len()
     }
 }

@@ -1,0 +1,77 @@
+//! The limits on connections, and who has been admitted.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// How many clients there may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AdmissionLimits {
+    /// In total.
+    pub clients_max: Option<usize>,
+    /// From one address.
+    pub clients_per_ip_max: Option<usize>,
+}
+
+/// Why a connection was closed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// Too many clients.
+    MaxClients,
+    /// Too many clients from its address.
+    MaxClientsPerIp,
+}
+
+impl Rejection {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 2] = [Self::MaxClients, Self::MaxClientsPerIp];
+
+    /// As logs and metrics name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MaxClients => "max-clients",
+            Self::MaxClientsPerIp => "max-clients-per-ip",
+        }
+    }
+}
+
+/// The state of accepting, behind a lock: one shard accepts at a time.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    limits: AdmissionLimits,
+    /// Only kept when there is a limit per address.
+    per_ip: HashMap<IpAddr, usize>,
+    /// The last failure to accept was logged, and nothing has been accepted since.
+    pub(crate) failing: bool,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: AdmissionLimits) -> Self {
+        Self { limits, per_ip: HashMap::new(), failing: false }
+    }
+
+    /// Admits one more client beside `clients`, or says why not.
+    pub(crate) fn admit(&mut self, clients: u64, peer: IpAddr) -> Result<(), Rejection> {
+        if self.limits.clients_max.is_some_and(|max| clients >= max as u64) {
+            return Err(Rejection::MaxClients);
+        }
+        if let Some(max) = self.limits.clients_per_ip_max {
+            let from_peer = self.per_ip.entry(peer).or_default();
+            if *from_peer >= max {
+                return Err(Rejection::MaxClientsPerIp);
+            }
+            *from_peer += 1;
+        }
+        Ok(())
+    }
+
+    /// A client of this address has been closed.
+    pub(crate) fn release(&mut self, peer: IpAddr) {
+        if let Some(from_peer) = self.per_ip.get_mut(&peer) {
+            *from_peer -= 1;
+            if *from_peer == 0 {
+                self.per_ip.remove(&peer);
+            }
+        }
+    }
+}

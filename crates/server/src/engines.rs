@@ -1,0 +1,110 @@
+//! The engines that `--engine` can name, and the choice between them.
+//!
+//! A new engine is a file that implements [`SocketEngine`], and a row in [`ENGINES`]: options,
+//! help, `zillions bench --brokers` and the tests derive from the table.
+
+use std::io;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use tracing::info;
+
+use crate::epoll::Epoll;
+use crate::error::Error;
+use crate::io_uring::Uring;
+use crate::serve::Core;
+use crate::socket_engine::SocketEngine;
+
+/// Every engine; `auto` takes the first that works.
+pub const ENGINES: [EngineEntry; 2] = [EngineEntry::of::<Uring>(), EngineEntry::of::<Epoll>()];
+
+const AUTO: &str = "auto";
+
+/// A row of the table of engines.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineEntry {
+    /// As the command line names it.
+    pub name: &'static str,
+    summary: &'static str,
+    probe: fn(usize) -> io::Result<()>,
+    advice: fn(&io::Error) -> &'static str,
+    serve: fn(Core) -> Result<(), Error>,
+}
+
+impl EngineEntry {
+    const fn of<E: SocketEngine>() -> Self {
+        Self {
+            name: E::NAME,
+            summary: E::SUMMARY,
+            probe: E::probe,
+            advice: E::advice,
+            serve: Core::serve::<E>,
+        }
+    }
+
+    /// Whether so many of it work on this system.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn probe(&self, engines: usize) -> io::Result<()> {
+        (self.probe)(engines)
+    }
+
+    /// Serves with this engine until a signal arrives.
+    pub(crate) fn serve(&self, core: Core) -> Result<(), Error> {
+        (self.serve)(core)
+    }
+}
+
+/// What `--engine` says.
+#[derive(Clone, Copy, Debug)]
+pub enum EngineChoice {
+    /// The first that works here.
+    Auto,
+    /// This one.
+    Named(EngineEntry),
+}
+
+impl EngineChoice {
+    /// Parses the option's value.
+    pub(crate) fn parser() -> impl TypedValueParser<Value = Self> {
+        let auto = PossibleValue::new(AUTO).help("The best that works here");
+        let named =
+            ENGINES.iter().map(|engine| PossibleValue::new(engine.name).help(engine.summary));
+        PossibleValuesParser::new(std::iter::once(auto).chain(named)).map(|name| {
+            let named = ENGINES.into_iter().find(|engine| engine.name == name);
+            named.map_or(Self::Auto, Self::Named)
+        })
+    }
+
+    /// The engine to use for so many shards; logs which and why.
+    pub(crate) fn resolve(self, shards: usize) -> Result<EngineEntry, Error> {
+        if let Self::Named(engine) = self {
+            return match engine.probe(shards) {
+                Ok(()) => {
+                    info!(engine = engine.name, "engine chosen by --engine");
+                    Ok(engine)
+                }
+                Err(source) => {
+                    let advice = (engine.advice)(&source);
+                    Err(Error::Engine { name: engine.name, advice, source })
+                }
+            };
+        }
+        let mut failures = String::new();
+        let mut last = None;
+        for engine in ENGINES {
+            match engine.probe(shards) {
+                Ok(()) => {
+                    info!(engine = engine.name, "engine chosen by --engine auto{failures}");
+                    return Ok(engine);
+                }
+                Err(source) => {
+                    let advice = (engine.advice)(&source);
+                    failures += &format!("; {} does not work here: {source}{advice}", engine.name);
+                    last = Some(Error::Engine { name: engine.name, advice, source });
+                }
+            }
+        }
+        Err(last.expect("at least one engine was tried"))
+    }
+}

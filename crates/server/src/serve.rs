@@ -1,0 +1,156 @@
+//! From a prepared server to its end: threads, the ready line, signals, the stop.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::iterator::Signals;
+use tracing::{info, warn};
+use zillions_log::Log;
+
+use crate::config::Config;
+use crate::engine::{Engine, Wake};
+use crate::error::Error;
+use crate::listen::Listeners;
+use crate::metrics;
+use crate::shard::Shard;
+use crate::shared::Shared;
+use crate::socket_engine::SocketEngine;
+
+/// How much longer than `--drain-timeout-seconds` the shards may take to end.
+const DRAIN_SLACK: Duration = Duration::from_secs(1);
+
+/// Everything that a server needs before it has an engine.
+#[derive(Debug)]
+pub(crate) struct Core {
+    /// The addresses as given on the command line.
+    pub(crate) addresses: Vec<String>,
+    pub(crate) config: Config,
+    pub(crate) shards: usize,
+    pub(crate) log: Log,
+    pub(crate) metrics: Option<metrics::Endpoint>,
+    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) signals: Signals,
+}
+
+/// Something that the main thread waits for.
+enum Event {
+    Signal,
+    /// A shard's thread has ended, with its error, if any.
+    Ended(usize, Result<(), String>),
+}
+
+impl Core {
+    /// Starts the shards, prints the ready line, and serves until a signal arrives.
+    pub(crate) fn serve<E: SocketEngine>(self) -> Result<(), Error> {
+        let engines = (0..self.shards).map(|_| E::new(Arc::clone(&self.listeners)));
+        let engines =
+            engines.collect::<io::Result<Vec<_>>>().map_err(system("start the engine"))?;
+        let (engines, wakes): (Vec<_>, Vec<Wake>) = engines.into_iter().unzip();
+        let ring_bytes = self.log.ring_bytes();
+        let shared = Arc::new(Shared::new(self.log, self.config, wakes));
+        let (sender, events) = mpsc::channel();
+        watch(self.signals, sender.clone()).map_err(system("start a thread"))?;
+        for (number, engine) in engines.into_iter().enumerate() {
+            let shard = Shard::new(number, engine, Arc::clone(&shared));
+            start(shard, number, sender.clone()).map_err(system("start a thread"))?;
+        }
+        if let Some(endpoint) = self.metrics {
+            info!(address = %endpoint.address, "metrics");
+            endpoint.serve(Arc::clone(&shared))?;
+        }
+        print_ready(&self.addresses, &self.listeners)
+            .map_err(system("write to standard output"))?;
+        info!(shards = self.shards, ring_bytes, engine = E::NAME, "serving");
+        wait_for_end(&shared, &self.listeners, &events)
+    }
+}
+
+/// An [`Error::System`] that says what failed.
+pub(crate) fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::System { doing, source }
+}
+
+fn watch(mut signals: Signals, events: Sender<Event>) -> io::Result<()> {
+    let watch = move || {
+        for _ in signals.forever() {
+            if events.send(Event::Signal).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("signals".into()).spawn(watch).map(drop)
+}
+
+fn start<E>(mut shard: Shard<E>, number: usize, events: Sender<Event>) -> io::Result<()>
+where
+    E: Engine + Send + 'static,
+    E::Stream: Send,
+{
+    let run = move || {
+        let outcome = match catch_unwind(AssertUnwindSafe(|| shard.run())) {
+            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+            Err(_) => Err("it panicked, which is a bug".into()),
+        };
+        let _ = events.send(Event::Ended(number, outcome));
+    };
+    thread::Builder::new().name(format!("shard-{number}")).spawn(run).map(drop)
+}
+
+/// The ready line; one for each address.
+fn print_ready(given: &[String], listeners: &Listeners) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for (given, bound) in given.iter().zip(listeners.addresses()) {
+        // An address is printed as given; a name or port 0 as what it was resolved to.
+        match given.parse::<SocketAddr>() {
+            Ok(address) if address.port() != 0 => writeln!(stdout, "listening on {given}")?,
+            _ => writeln!(stdout, "listening on {bound}")?,
+        }
+    }
+    stdout.flush()
+}
+
+/// Waits for a signal, then for the shards to flush what is queued.
+fn wait_for_end(
+    shared: &Shared<OwnedFd>,
+    listeners: &Listeners,
+    events: &Receiver<Event>,
+) -> Result<(), Error> {
+    let ended = |number, outcome: Result<(), String>| match outcome {
+        Ok(()) => Ok(()),
+        Err(reason) => Err(Error::Shard { number, reason }),
+    };
+    match events.recv().expect("the threads hold the other end") {
+        Event::Signal => {}
+        Event::Ended(number, outcome) => ended(number, outcome)?,
+    }
+    let drain_timeout = shared.config.drain_timeout;
+    info!(drain_timeout_seconds = drain_timeout.as_secs(), "stopping");
+    listeners.close();
+    shared.stop();
+    let deadline = Instant::now() + drain_timeout + DRAIN_SLACK;
+    let mut running = shared.shards();
+    while running > 0 {
+        match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(Event::Signal) => {
+                warn!("second signal: stopping at once");
+                return Ok(());
+            }
+            Ok(Event::Ended(number, outcome)) => {
+                ended(number, outcome)?;
+                running -= 1;
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                warn!(shards = running, "not everything could be flushed in time");
+                return Ok(());
+            }
+        }
+    }
+    info!("stopped");
+    Ok(())
+}
