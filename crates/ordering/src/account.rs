@@ -7,7 +7,7 @@ use crate::chains::Chains;
 use crate::event::ConnectionId;
 use crate::history::{Entry, History, NONE};
 
-/// What became of messages that a receiver could expect.
+/// Deliveries and losses among the messages that a receiver could expect.
 ///
 /// Counted are messages that carry an id. A receiver can expect those that
 /// were sent after it connected.
@@ -33,18 +33,18 @@ impl Tally {
     }
 }
 
-/// What became of one sender's messages at one receiver.
+/// One sender's messages at one receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairTally {
     /// Who sent.
     pub sender: ConnectionId,
     /// Who received.
     pub receiver: ConnectionId,
-    /// What became of the messages.
+    /// Deliveries and losses.
     pub tally: Tally,
 }
 
-/// What became of short messages, at all receivers together.
+/// Short messages, at all receivers together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShortTally {
     /// Short messages that arrived.
@@ -107,7 +107,7 @@ pub fn account(history: &History) -> Account {
     let (chains, _) = Chains::build(history);
     let counter = Counter::new(history, &chains);
     let mut account = Account::default();
-    // Per sender: the receiver it was seen by last, and what came there.
+    // Per sender: the receiver that saw it last, and what that one received.
     let mut seen = vec![(NONE, Seen::default()); chains.connections()];
     for receiver in 0..chains.connections() {
         let (tally, shorts) = counter.receiver(receiver, &mut seen, &mut account);
@@ -119,7 +119,7 @@ pub fn account(history: &History) -> Account {
     account
 }
 
-/// What one receiver got of one sender.
+/// What one receiver got from one sender.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     delivered: u64,
@@ -243,7 +243,7 @@ impl<'c> Counter<'c> {
         (tally, shorts)
     }
 
-    /// Adds up one receiver's senders, those included of whom nothing came.
+    /// Adds up one receiver's senders, including those of whom nothing arrived.
     fn tally(
         &self,
         receiver: usize,

@@ -1,7 +1,7 @@
 //! Which sent message each short message's receipt can be, in a beginning of
 //! a history.
 //!
-//! A short message carries no id, but it stands between messages that do
+//! A short message carries no id, but it is between messages that do
 //! (*fences*), and it can only be one that had been sent. For each receiver:
 //!
 //! 1. *One sender.* A receipt whose body only one connection had sent so far

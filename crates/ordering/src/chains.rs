@@ -24,7 +24,7 @@ impl Receipts {
         self.start[receiver] as usize..self.start[receiver + 1] as usize
     }
 
-    /// The part of a chain that stands in the first `prefix` events.
+    /// The part of a chain within the first `prefix` events.
     pub(crate) fn range_before(&self, receiver: usize, prefix: u32) -> std::ops::Range<usize> {
         let range = self.range(receiver);
         match self.event[range.clone()].last() {
@@ -80,9 +80,9 @@ pub(crate) enum IntegrityKind {
 pub(crate) struct FifoFinding {
     pub(crate) event: u32,
     pub(crate) receiver: u32,
-    /// The message that came too late.
+    /// The message that arrived too late.
     pub(crate) vertex: u32,
-    /// The later one of the same sender that had come before.
+    /// The later one of the same sender that had arrived before.
     pub(crate) overtaken_by: u32,
 }
 
@@ -214,13 +214,12 @@ impl Chains {
         self.shorts.finish();
     }
 
-    /// The number that stands in a chain for a short message's receipt.
+    /// The number in a chain of a short message's receipt.
     fn vertices_of(&self, short_receipt: u32) -> u32 {
         self.vertices() + short_receipt
     }
 
-    /// The short message that a number in a chain stands for, if it is none
-    /// with an id.
+    /// The short message with this number in a chain; `None` if it has an id.
     pub(crate) fn short_receipt(&self, vertex: u32) -> Option<ShortReceipt> {
         let place = vertex.checked_sub(self.vertices())?;
         Some(self.shorts.receipt(place))

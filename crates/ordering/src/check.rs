@@ -85,8 +85,8 @@ pub struct Unconfirmed {
 /// holds no short messages. Those cost a logarithm more, and for a body that
 /// several connections sent, its messages times the receivers that got it.
 ///
-/// A broken rule takes about twenty times as long, since the smallest
-/// counterexample is looked for.
+/// A broken rule takes about ten times as long, since the smallest counterexample
+/// is searched.
 pub fn check(history: &History) -> Verdicts {
     let (chains, findings) = Chains::build(history);
     let evidence = Evidence { history, chains: &chains };
@@ -146,7 +146,7 @@ fn smallest_cycle(chains: &Chains, prefix: u32, causal: bool) -> Vec<Hop> {
         chains.receipts.event[range].last() == Some(&closing_event)
     });
     let Some(receiver) = receiver else {
-        unreachable!("event {closing_event} is no receipt, so it closes no cycle");
+        unreachable!("event {closing_event} is not a receipt, so it closes no cycle");
     };
     // With short messages, one receipt can tell what several earlier ones are.
     let before = identified(chains, closing_event);

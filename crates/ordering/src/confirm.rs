@@ -1,6 +1,5 @@
-//! A second look at a counterexample, by other means than those it was found
-//! with: every claim is looked up in the history, in plain passes over its
-//! events.
+//! Independent confirmation of a counterexample: every claim is looked up in the
+//! history, in plain passes over its events. No code is shared with the checker.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -84,7 +83,7 @@ impl<'h> Prefix<'h> {
                 ensure(self.event(*event) == Some(found), "the frame is not there")
             }
             Claim::ReceivedMoreShort { connection, body, received, sent, event, .. } => {
-                ensure(*event < self.length, "it is no part of the prefix")?;
+                ensure(*event < self.length, "it is not in the prefix")?;
                 self.more_short(*connection, body, *received, *sent)
             }
             Claim::ShortOutOfOrder { .. } => short_out_of_order(self, claim),

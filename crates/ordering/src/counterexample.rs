@@ -53,7 +53,7 @@ pub enum Class {
     Duplicate,
     /// An id arrived that was not sent, or not sent yet.
     NeverSent,
-    /// A frame arrived that is no message.
+    /// A frame arrived that is not a message.
     UnknownFrame,
     /// More short messages of one body arrived than had been sent.
     TooManyShort,
@@ -129,7 +129,7 @@ pub enum Claim {
         /// The event that sends it later on, if there is one.
         sent_event: Option<u64>,
     },
-    /// The connection received a frame that is no message.
+    /// The connection received a frame that is not a message.
     ReceivedUnknown {
         /// The receiver.
         connection: ConnectionId,
@@ -156,7 +156,7 @@ pub enum Claim {
         position: StreamPosition,
     },
     /// What the connection received from one sender after one of its fences
-    /// is no subsequence of what that sender had sent after it.
+    /// is not a subsequence of what that sender had sent after it.
     ShortOutOfOrder {
         /// The receiver.
         connection: ConnectionId,
@@ -167,7 +167,7 @@ pub enum Claim {
         after: Option<Sighting>,
         /// The bodies of the short messages received since, in order.
         received: Vec<Vec<u8>>,
-        /// The message with an id that came after them, if one did.
+        /// The message with an id that arrived after them, if one did.
         before: Option<Sighting>,
         /// The bodies of the short messages that the sender sent between these
         /// two, or up to the last receipt, in order.
@@ -177,9 +177,8 @@ pub enum Claim {
         /// Where the last one stood in the receiver's stream.
         position: StreamPosition,
     },
-    /// The short messages of one body that the connection received cannot all
-    /// be told apart as messages that were sent: their senders' other messages
-    /// leave room for fewer.
+    /// The connection received more short messages of one body than can be
+    /// different messages that were sent, by their senders' other messages.
     ShortUnmatched {
         /// The receiver.
         connection: ConnectionId,

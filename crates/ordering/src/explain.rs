@@ -5,19 +5,19 @@ use std::fmt;
 use crate::counterexample::{Claim, Class, Counterexample, Order, Sighting};
 use crate::event::{ConnectionId, StreamPosition};
 
-/// Of a long list of short messages, so many are shown.
+/// Short messages shown of a long list.
 const BODIES_SHOWN_MAX: usize = 8;
 
 impl fmt::Display for Counterexample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.class {
-            Class::Duplicate => "a message came twice",
-            Class::NeverSent => "a message came that had not been sent",
-            Class::UnknownFrame => "a frame came that is no message",
-            Class::TooManyShort => "more short messages came than had been sent",
-            Class::Fifo => "messages of one sender came out of order",
+            Class::Duplicate => "a message arrived twice",
+            Class::NeverSent => "a message arrived that had not been sent",
+            Class::UnknownFrame => "a frame arrived that is not a message",
+            Class::TooManyShort => "more short messages arrived than had been sent",
+            Class::Fifo => "messages of one sender arrived out of order",
             Class::TwoReceiverInversion => "two receivers disagree about the order of two messages",
-            Class::Cycle => "the receivers' orders contradict each other in a circle",
+            Class::Cycle => "the receivers' orders form a cycle",
             Class::CausalOnly => "an answer was ordered before what it answers",
         };
         writeln!(f, "{} ({}) is broken: {what}", self.rule.name(), self.rule.clause())?;
@@ -25,14 +25,16 @@ impl fmt::Display for Counterexample {
             writeln!(f, "  {}", InWords { claim, of: self })?;
         }
         match self.class {
-            Class::Duplicate => write!(f, "but each message comes at most once to each receiver"),
-            Class::NeverSent | Class::UnknownFrame | Class::TooManyShort => {
-                write!(f, "but every message received was sent before")
+            Class::Duplicate => {
+                write!(f, "but each message must arrive at most once at each receiver")
             }
-            Class::Fifo => write!(f, "but each receiver gets them in the order of sending"),
+            Class::NeverSent | Class::UnknownFrame | Class::TooManyShort => {
+                write!(f, "but every message received must have been sent before")
+            }
+            Class::Fifo => write!(f, "but each receiver must get them in the order of sending"),
             Class::TwoReceiverInversion | Class::Cycle => write!(f, "so no single order fits all"),
             Class::CausalOnly => {
-                write!(f, "so no single order fits all in which answers follow what they answer")
+                write!(f, "so no single order fits all and puts answers after what they answer")
             }
         }
     }
@@ -121,7 +123,7 @@ impl fmt::Display for InWords<'_> {
                 write!(
                     f,
                     ", but by the other messages it received from the senders of {body}, at most \
-                     {matched} of those that were sent can have come when these did"
+                     {matched} of those that were sent can have arrived when these did"
                 )
             }
         }

@@ -384,7 +384,7 @@ impl Parser {
             }
         };
         let sequence = sequence.parse().map_err(|_| wrong())?;
-        // An id that names nobody can be received, in a broken history.
+        // In a broken history, an id of an unknown sender can be received.
         let sender = match number_of_unnamed(sender) {
             Some(number) if self.history.name(ConnectionId(number)).is_none() => {
                 ConnectionId(number)

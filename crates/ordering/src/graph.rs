@@ -71,22 +71,22 @@ impl Graph<'_> {
 
     fn add_causal_edges(&self, connection: usize, range: Range<usize>, edges: &mut Edges) {
         let mut place = range.start;
-        let mut told = range.start;
+        let mut seen = range.start;
         for vertex in self.chains.sent_before(connection, self.prefix) {
             let sent = self.chains.send_event[vertex as usize];
             while place < range.end && self.receipts.event[place] < sent {
                 place += 1;
             }
             // Without a new receipt the edge of the message before suffices.
-            if place > told {
-                told = place;
+            if place > seen {
+                seen = place;
                 edges.add(self.receipts.vertex[place - 1], vertex, &self.chains.sender);
             }
         }
     }
 }
 
-/// Of a message's successors, so many are compared with a new one. With drops,
+/// The successors of a message that a new one is compared with. With drops,
 /// receivers that agree still skip different messages; this few tell nearly all
 /// repetitions.
 const COMPARED_MAX: usize = 4;

@@ -140,7 +140,7 @@ impl History {
     }
 
     /// The connection sends its next message, which may never leave, since a
-    /// reset follows. It may be received; nobody has to. The same is true of
+    /// reset follows. It may be received or not. The same is true of
     /// all messages that the connection sends after it.
     pub fn send_maybe(&mut self, sender: ConnectionId) -> MessageId {
         self.send_event(sender, None, true)
@@ -179,7 +179,7 @@ impl History {
         self.must(Event::ReceiveAnonymous { connection: receiver, body, position });
     }
 
-    /// The connection received a frame that is no sent message: its id cannot
+    /// The connection received a frame that is not a sent message: its id cannot
     /// be read, or the rest of its body is wrong. `detail` says what is wrong;
     /// [`DETAIL_BYTES_MAX`] bytes of it are kept.
     pub fn receive_unknown(

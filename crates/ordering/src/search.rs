@@ -57,7 +57,7 @@ pub(crate) fn shortest_cycle(graph: &Graph<'_>, starts: &[u32]) -> Option<Vec<Ho
 struct Search<'g> {
     graph: &'g Graph<'g>,
     start: u32,
-    /// Where each vertex stands in the receivers' chains.
+    /// The places of each vertex in the receivers' chains.
     places_start: Vec<u32>,
     places: Vec<u32>,
     /// How each vertex was reached first.

@@ -46,7 +46,7 @@ fn names_stand_for_connections() {
         "CAUSAL (ORDER-4) is broken: an answer was ordered before what it answers\n  \
          relay received asker0 before it sent relay0 (byte 0, at 0.000001 s)\n  \
          late received relay0 before asker0 (bytes 0 and 9, at 0.000002 s and 0.000003 s)\n\
-         so no single order fits all in which answers follow what they answer"
+         so no single order fits all and puts answers after what they answer"
     );
 }
 
