@@ -103,7 +103,7 @@ fn wrong_input_is_a_usage_error_with_one_line() {
             &["check", &script.name(), "--expect", "./none.toml"],
             "cannot read the expectations './none.toml'",
         ),
-        (&["check", &script.name(), "--expect", &broken], "is no file of expectations"),
+        (&["check", &script.name(), "--expect", &broken], "invalid expectations file"),
         (&["check", "--connect", "nowhere"], "invalid address 'nowhere'"),
         (&["verify", "./none.history"], "cannot read the history './none.history'"),
         (&["verify", "./Cargo.toml"], "cannot load './Cargo.toml': not a history (byte 0)"),
