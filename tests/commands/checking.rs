@@ -77,7 +77,7 @@ fn a_known_failure_does_not_count_and_one_that_passes_is_an_error() {
     assert_eq!(faulty.code, 0, "{}", faulty.stdout);
     let correct = check(&Script::server(""), &options);
     assert_eq!(correct.code, 70, "{}", correct.stdout);
-    assert!(correct.stdout.contains("take the note out"), "{}", correct.stdout);
+    assert!(correct.stdout.contains("remove the entry"), "{}", correct.stdout);
 }
 
 #[test]

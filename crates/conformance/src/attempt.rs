@@ -1,4 +1,4 @@
-//! Starting a server that ought not to get ready: runs the program until it
+//! Starts a server that should not get ready: runs the program until it
 //! ends by itself, and keeps what it wrote.
 
 use std::io::{self, Read};

@@ -5,7 +5,7 @@ use crate::fixture::Fixture;
 use crate::spec::{self, Clause};
 use crate::verdict::{Level, Outcome};
 
-/// One thing that a server has to do, and how that is found out.
+/// One thing that a server must do, and how that is tested.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
     /// Stable name, `group/what-holds`; never reused.
@@ -18,7 +18,7 @@ pub struct Case {
     pub summary: &'static str,
     /// What it needs and how it is scheduled.
     pub traits: Traits,
-    /// Its code.
+    /// Its function.
     pub run: Run,
 }
 
@@ -26,7 +26,7 @@ pub struct Case {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Traits {
     /// Starts, stops or measures the server, so it cannot be run on a server
-    /// that somebody else has started.
+    /// that the suite did not start.
     pub launches: bool,
     /// Measures time or memory, so nothing runs beside it but what idles.
     pub alone: bool,
@@ -36,12 +36,12 @@ pub struct Traits {
     pub quick: bool,
 }
 
-/// The code of a case.
+/// The function of a case.
 #[derive(Debug, Clone, Copy)]
 pub enum Run {
-    /// Runs in one fixture with a fresh server.
+    /// Acts on one fixture with a fresh server.
     WithFixture(fn(&mut Fixture) -> Outcome),
-    /// Starts servers as it pleases.
+    /// Starts servers itself.
     WithContext(fn(&mut CaseContext) -> Outcome),
 }
 

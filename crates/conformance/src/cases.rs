@@ -54,8 +54,8 @@ pub fn ids() -> Vec<&'static str> {
 /// Why no cases could be chosen.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectionError {
-    /// A pattern that is none.
-    #[error("'{pattern}' is no pattern for cases: {reason}")]
+    /// A pattern that cannot be parsed.
+    #[error("invalid case pattern '{pattern}': {reason}")]
     Pattern {
         /// As given.
         pattern: String,
@@ -77,7 +77,7 @@ pub enum SelectionError {
 /// of the suite. A pattern is matched against a case's id and its clause.
 ///
 /// # Errors
-/// When a pattern is none, or matches nothing.
+/// When a pattern is invalid, or matches nothing.
 pub fn select(globs: &[String], quick: bool) -> Result<Vec<&'static Case>, SelectionError> {
     let all = all();
     if globs.is_empty() {
@@ -128,7 +128,7 @@ mod tests {
     fn ids_are_unique_and_of_the_form_group_slash_name() {
         let mut seen = HashSet::new();
         for case in all() {
-            assert!(seen.insert(case.id), "{} stands twice", case.id);
+            assert!(seen.insert(case.id), "two cases have the id {}", case.id);
             let (group, name) = case.id.split_once('/').expect("an id has a slash");
             let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             assert!(group.chars().all(allowed) && name.chars().all(allowed), "{}", case.id);
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(every.len(), all().len());
         assert!(quick.iter().all(|case| case.traits.quick));
         assert!(!quick.is_empty() && quick.len() < every.len());
-        // Who names a case wants it, quick or not.
+        // A case that is named is selected, quick or not.
         let slow = every.iter().find(|case| !case.traits.quick).expect("one is not quick");
         let named = select(&[slow.id.to_owned()], true).expect("it exists");
         assert_eq!(named.len(), 1);

@@ -207,7 +207,7 @@ impl Client {
         }
     }
 
-    /// Reads once into `buffer`. Returns how many bytes came; 0 when there is
+    /// Reads once into `buffer`. Returns how many bytes there were; 0 when there is
     /// nothing now, or the stream has ended ([`end`](Self::end) tells).
     pub(crate) fn read_some(&mut self, buffer: &mut [u8]) -> usize {
         let Some(stream) = self.stream.as_mut() else { return 0 };
@@ -307,7 +307,7 @@ mod tests {
         let mut buffer = [0; 1024];
         while client.bytes_received() < bytes && client.end().is_none() {
             client.read_some(&mut buffer);
-            assert!(Instant::now() < until, "{} of {bytes} bytes came", client.bytes_received());
+            assert!(Instant::now() < until, "{} of {bytes} bytes arrived", client.bytes_received());
         }
     }
 
@@ -323,9 +323,9 @@ mod tests {
         assert_eq!((client.has_unsent(), client.unsent_bytes()), (true, 8));
         client.write_some();
         assert!(!client.has_unsent());
-        let mut came = [0; 8];
-        server.read_exact(&mut came).expect("what was sent");
-        assert_eq!(&came, b"question");
+        let mut received = [0; 8];
+        server.read_exact(&mut received).expect("what was sent");
+        assert_eq!(&received, b"question");
         server.write_all(b"an answer").expect("a client that reads");
         read_until(&mut client, 9);
         assert_eq!(client.excerpt().offset, 0);
@@ -355,15 +355,15 @@ mod tests {
         assert!(client.unsent_bytes() > 0, "nobody reads yet");
         server.set_nonblocking(true).expect("a socket");
         let until = Instant::now() + PATIENCE;
-        let (mut came, mut buffer) = (Vec::new(), vec![0_u8; 64 * 1024]);
-        while came.len() < sent.len() {
+        let (mut received, mut buffer) = (Vec::new(), vec![0_u8; 64 * 1024]);
+        while received.len() < sent.len() {
             // In turns: neither side waits for what only the other can do.
             let count = server.read(&mut buffer).unwrap_or(0);
-            came.extend_from_slice(&buffer[..count]);
+            received.extend_from_slice(&buffer[..count]);
             client.write_some();
-            assert!(Instant::now() < until, "{} of {} bytes came", came.len(), sent.len());
+            assert!(Instant::now() < until, "{} of {} bytes arrived", received.len(), sent.len());
         }
-        assert!(came == sent, "the bytes as they were sent");
+        assert!(received == sent, "the bytes as they were sent");
         assert_eq!((client.unsent_bytes(), client.end()), (0, None));
     }
 

@@ -66,7 +66,7 @@ struct ClientEntry {
 pub struct Fixture {
     /// How long it may wait, and how much load it makes.
     pub limits: Arc<RunLimits>,
-    /// The book of what was sent and received.
+    /// The record of what was sent and received.
     pub recorder: Recorder,
     /// Chance, from the case's seed.
     pub rng: ChaCha8Rng,
@@ -142,7 +142,7 @@ impl Fixture {
     }
 
     /// How many clients have connected so far, those that left included.
-    pub fn client_count(&self) -> usize {
+    fn client_count(&self) -> usize {
         self.clients.len()
     }
 
@@ -198,12 +198,12 @@ impl Fixture {
     }
 
     /// Reads at most `bytes` of what has arrived at a client that does not
-    /// read by itself. Returns how many came.
+    /// read by itself. Returns how many there were.
     pub fn read_up_to(&mut self, index: ClientIndex, bytes: usize) -> usize {
         self.receive(index, bytes.min(READ_BYTES_MAX))
     }
 
-    /// Sends, receives and keeps book for at most `time`, less when something
+    /// Sends, receives and records for at most `time`, less when something
     /// happened earlier. Returns how many sockets had something to do.
     ///
     /// # Errors
@@ -236,7 +236,7 @@ impl Fixture {
                 }
             }
         } else if flags.intersects(EventFlags::HUP | EventFlags::ERR) {
-            // Nobody reads here, so nobody would learn it; and the queue would
+            // The client does not read, so it would not learn of it; and the queue would
             // report it again and again.
             return self.unregister(index);
         }
@@ -289,7 +289,7 @@ impl Fixture {
     /// Pumps until `done` holds for each of `clients`.
     ///
     /// # Errors
-    /// A failure that says `expected` and what came, when a client's
+    /// A failure that says `expected` and what happened, when a client's
     /// connection ends, the server ends, or patience does.
     pub fn await_each(
         &mut self,
@@ -334,12 +334,12 @@ impl Fixture {
         expected: &str,
     ) -> Stop {
         let others = if asked > 1 {
-            format!(" ({} of {asked} connections wait for it)", pending.len())
+            format!(" ({} of {asked} connections waiting)", pending.len())
         } else {
             String::new()
         };
-        let came = format!("it did not come within {:.0} s{others}", waited.as_secs_f64());
-        self.failure(pending[0], expected, came)
+        let actual = format!("did not arrive within {:.0} s{others}", waited.as_secs_f64());
+        self.failure(pending[0], expected, actual)
     }
 
     /// Pumps until `done` holds, at most `time`; says whether it does.
@@ -376,8 +376,8 @@ impl Fixture {
         let how = match self.client(index).end() {
             Some(End::EndOfFile) => "the server closed the connection".to_owned(),
             Some(End::Broken(error)) => format!("the connection broke: {error}"),
-            Some(End::Ours) => "the suite itself had closed the connection".to_owned(),
-            None => "nothing came".to_owned(),
+            Some(End::Ours) => "the suite had closed the connection".to_owned(),
+            None => "nothing arrived".to_owned(),
         };
         if self.server_ended() { format!("{how}, and the server has ended") } else { how }
     }
@@ -394,7 +394,7 @@ impl Fixture {
     }
 
     /// Whether the server that the suite started has ended.
-    pub fn server_ended(&self) -> bool {
+    fn server_ended(&self) -> bool {
         self.server.as_ref().is_some_and(|server| server.exited().is_some())
     }
 
@@ -416,7 +416,7 @@ impl Fixture {
         }))
     }
 
-    /// Fails if a frame has come that must not have.
+    /// Fails if a frame has arrived that must not have.
     ///
     /// # Errors
     /// The failure.
@@ -432,7 +432,7 @@ impl Fixture {
         Err(if is_must { failure } else { failure.breaking("ORDER-1") })
     }
 
-    /// What every case ends with: nothing came that must not have, and the
+    /// What every case ends with: nothing arrived that must not have, and the
     /// server is alive. Adds the server's log to a failure.
     pub(crate) fn conclude(&mut self, outcome: Outcome) -> Outcome {
         let outcome = outcome.and_then(|note| {

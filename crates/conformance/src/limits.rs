@@ -107,11 +107,11 @@ impl RunLimits {
         let case_max = CASE_SECONDS_MAX * u64::from(self.options.rounds.max(1));
         let failed = self.a_case_failed.load(Ordering::Relaxed);
         let reason = if time > Duration::from_secs(case_max) {
-            format!("broken off after {case_max} s: the server answers, but too slowly")
+            format!("aborted after {case_max} s: the server answers, but too slowly")
         } else if failed && self.began.elapsed() > Duration::from_secs(SUITE_SECONDS_MAX_WAITING) {
             format!(
-                "broken off: the {SUITE_SECONDS_MAX_WAITING} s for one target were used up; \
-                 choose it alone with --case"
+                "aborted: the {SUITE_SECONDS_MAX_WAITING} s for one target were used up; \
+                 run it alone with --case"
             )
         } else {
             return Ok(());
@@ -134,7 +134,7 @@ impl RunLimits {
         (self.began.elapsed() > Duration::from_secs(seconds_max)).then(|| {
             Stop::Inconclusive(format!(
                 "not run: the {seconds_max} s for one target were used up by other cases; \
-                 choose it alone with --case"
+                 run it alone with --case"
             ))
         })
     }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_that_waits_for_minutes_is_broken_off() {
+    fn a_case_that_waits_for_minutes_is_aborted() {
         let all_time = Duration::from_secs(CASE_SECONDS_MAX);
         let longer = all_time + Duration::from_millis(1);
         let usual = limits(Options::default());

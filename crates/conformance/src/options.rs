@@ -1,4 +1,4 @@
-//! What a run of the suite can be asked for.
+//! The options of a run of the suite.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,19 +17,19 @@ pub const SUITE_SECONDS_MAX: u64 = 110;
 /// machine comes near it.
 pub const SUITE_SECONDS_MAX_FLAWLESS: u64 = 600;
 
-/// Time for one target, in seconds, after which cases that wait are broken off
+/// Time for one target, in seconds, after which cases that wait are aborted
 /// once one has failed.
 pub const SUITE_SECONDS_MAX_WAITING: u64 = 160;
-/// Time for one case, in seconds, after which it is broken off: it is over in a
+/// Time for one case, in seconds, after which it is aborted: it is over in a
 /// few, and a slow server makes it wait a minute.
 pub const CASE_SECONDS_MAX: u64 = 150;
 
-/// What a run of the suite is asked for.
+/// The options of a run of the suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Where chance begins; the same seed sends the same messages.
+    /// The random seed; the same seed sends the same messages.
     pub seed: u64,
-    /// How often the volume cases do their work; 1 unless faults are rare.
+    /// How often the volume cases are repeated; more than 1 finds rarer faults.
     pub rounds: u32,
     /// Only the quick selection, with less volume.
     pub quick: bool,
@@ -37,7 +37,7 @@ pub struct Options {
     pub case_globs: Vec<String>,
     /// Whether a SHOULD that is not met fails the target.
     pub strict: bool,
-    /// How long to wait for what has to come, and for a server to get ready.
+    /// How long to wait for what must arrive, and for a server to get ready.
     /// Only what fails waits so long.
     pub patience: Duration,
     /// Cases that run side by side.

@@ -1,4 +1,4 @@
-//! What a run of the suite has found out, in the form that is written as JSON.
+//! The results of a run of the suite, in the form that is written as JSON.
 //!
 //! `docs/schema/check-2.json` is this form as a JSON Schema; a test keeps it fresh.
 
@@ -32,7 +32,7 @@ pub struct CheckReport {
     pub schema: String,
     /// Version of the tool.
     pub version: String,
-    /// Where chance began.
+    /// The random seed.
     pub seed: u64,
     /// Whether a SHOULD that is not met fails a target.
     pub strict: bool,
@@ -66,28 +66,28 @@ pub struct CaseReport {
     pub level: Level,
     /// How it ended.
     pub verdict: Verdict,
-    /// What there is to say, in one line; empty if nothing.
+    /// A note on the result, in one line; empty if there is none.
     pub detail: String,
     /// How long it took, in seconds.
     pub seconds: f64,
     /// Why it is known to fail; then it does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_failure: Option<String>,
-    /// All there is to know about a failure.
+    /// The details of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureReport>,
 }
 
-/// All there is to know about a failure.
+/// The details of a failure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FailureReport {
     /// Id of the broken clause; mostly the case's own.
     pub clause: String,
     /// The sentence of the spec that is broken.
     pub clause_text: String,
-    /// What should have come.
+    /// What should have happened.
     pub expected: String,
-    /// What came.
+    /// What happened instead.
     pub actual: String,
     /// The connection that saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -242,7 +242,7 @@ pub(crate) fn case_report(
     if let (Some(reason), Verdict::Pass) = (known, report.verdict) {
         report.verdict = Verdict::Error;
         report.detail =
-            format!("passes, but is noted as a known failure ({reason}): take the note out");
+            format!("passes, but is listed as a known failure ({reason}): remove the entry");
     }
     report
 }
@@ -343,7 +343,7 @@ mod tests {
     fn a_known_failure_that_passes_is_an_error() {
         let report = report_of(Ok(String::new()), Some("it spins"));
         assert_eq!(report.verdict, Verdict::Error);
-        assert!(report.detail.contains("take the note out"), "{}", report.detail);
+        assert!(report.detail.contains("remove the entry"), "{}", report.detail);
     }
 
     #[test]

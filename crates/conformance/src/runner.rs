@@ -213,7 +213,7 @@ fn run_case(shared: &Arc<Shared>, case: &'static Case) -> CaseReport {
 fn obstacle(shared: &Shared, case: &Case) -> Option<Stop> {
     if case.traits.launches && matches!(shared.target.access, Access::Connect(_)) {
         return Some(Stop::Skip(
-            "needs a server that the suite starts itself: give it the executable".to_owned(),
+            "needs a server that the suite starts: pass the executable".to_owned(),
         ));
     }
     shared.limits.over()
@@ -243,7 +243,7 @@ mod tests {
     use crate::cases;
 
     #[test]
-    fn a_panic_is_told_in_its_own_words() {
+    fn a_panic_is_reported_in_its_own_words() {
         assert_eq!(text(&"a literal"), "a literal");
         assert_eq!(text(&"a text".to_owned()), "a text");
         assert_eq!(text(&7), "without a message");

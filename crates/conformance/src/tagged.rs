@@ -8,10 +8,10 @@
 /// Salt (4 bytes), sender (2), sequence (4), length (1).
 pub(crate) const TAG_BYTES: usize = 11;
 
-/// Who sent a message, and as the how-manieth.
+/// Who sent a message, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Tag {
-    /// Index of the sending client in its room.
+    /// Index of the sending client in its fixture.
     pub(crate) sender: u16,
     /// 0 for the sender's first tagged message, then 1, …
     pub(crate) sequence: u32,
@@ -20,7 +20,7 @@ pub(crate) struct Tag {
 /// What the body of a received frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// A tagged message of this fixture, every byte right.
+    /// A tagged message of this fixture, with every byte as it was sent.
     Tagged(Tag),
     /// It begins like one and differs from what was sent at this offset.
     Damaged(Tag, usize),
@@ -28,14 +28,14 @@ pub(crate) enum Reading {
     Plain,
 }
 
-/// Makes and reads the tagged messages of one room.
+/// Makes and reads the tagged messages of one fixture.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tagger {
     salt: u32,
 }
 
 impl Tagger {
-    /// Rooms with different salts take each other's messages for plain ones.
+    /// Fixtures with different salts take each other's messages for plain ones.
     pub(crate) fn new(salt: u32) -> Self {
         Self { salt }
     }
@@ -132,12 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn no_two_messages_of_a_room_or_of_two_rooms_have_the_same_filling() {
+    fn no_two_messages_of_one_fixture_or_of_two_have_the_same_filling() {
         for salt in [0, 7, u32::MAX] {
             let tag = |sender, sequence| Tag { sender, sequence };
             let tags = (0..64).flat_map(|sender| (0..64).map(move |number| tag(sender, number)));
             let fillings: HashSet<u64> = tags.map(|tag| Tagger::new(salt).filling(tag)).collect();
-            assert_eq!(fillings.len(), 64 * 64, "of the room with salt {salt}");
+            assert_eq!(fillings.len(), 64 * 64, "of the fixture with salt {salt}");
         }
         assert_ne!(Tagger::new(7).filling(TAG), Tagger::new(8).filling(TAG));
     }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_other_rooms_are_plain() {
+    fn messages_of_other_fixtures_are_plain() {
         assert_eq!(Tagger::new(8).read(&body(40)), Reading::Plain);
         assert_eq!(Tagger::new(7).read(b""), Reading::Plain);
     }

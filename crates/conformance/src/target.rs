@@ -11,21 +11,21 @@ use crate::expectations::Expectations;
 pub struct Target {
     /// Its name in reports.
     pub name: String,
-    /// How it is reached.
+    /// How the suite gets at it.
     pub access: Access,
     /// How it is given to `zillions check`, in the command that runs a case again.
     pub argument: String,
-    /// What it is known not to do.
+    /// Its known failures.
     pub expectations: Expectations,
 }
 
-/// How a server under test is reached.
+/// How the suite gets at a server under test.
 #[derive(Debug, Clone)]
 pub enum Access {
     /// The suite starts a fresh one for each case.
     Launch(Launch),
-    /// Somebody else runs it. Cases that have to start, stop or measure it are
-    /// skipped, and nobody else may talk on it meanwhile.
+    /// It runs already. Cases that must start, stop or measure it are
+    /// skipped, and it must have no other clients meanwhile.
     Connect(SocketAddr),
 }
 

@@ -83,16 +83,16 @@ pub enum Stop {
 /// What a failing case knows, for somebody who has to find the bug.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failure {
-    /// What should have come.
+    /// What should have happened.
     pub expected: String,
-    /// What came instead.
+    /// What happened instead.
     pub actual: String,
     /// The clause that is broken, where it is not the one that the case tests:
     /// a server that dies breaks LIFE-1 whatever was being tested.
     pub clause: Option<&'static str>,
     /// The connection that saw it, for example `#3 (stalled reader)`.
     pub connection: Option<String>,
-    /// The bytes around the place, and where they stand in the stream.
+    /// The bytes around the place, and their offset in the stream.
     pub bytes: Option<Excerpt>,
     /// The server's last log lines.
     pub log: Vec<String>,
@@ -108,7 +108,7 @@ pub struct Excerpt {
 }
 
 impl Stop {
-    /// A failure: `expected` should have come, `came` came.
+    /// A failure: `expected` should have happened, `actual` did.
     pub fn fail(expected: impl Into<String>, actual: impl Into<String>) -> Self {
         Self::Fail(Box::new(Failure {
             expected: expected.into(),
@@ -134,7 +134,7 @@ impl Stop {
     }
 }
 
-/// Turns an error of the operating system that is no fault of the server into
+/// Turns an error of the operating system that the server did not cause into
 /// a harness error that says what was tried.
 pub(crate) fn harness(what: &str) -> impl FnOnce(std::io::Error) -> Stop {
     let what = what.to_owned();

@@ -14,35 +14,35 @@ use crate::verdict::{Note, Outcome, Stop};
 const REPEAT_TIME: Duration = Duration::from_secs(3);
 /// Messages of one client: more than sixteen bits can number.
 const MANY_OF_ONE: u64 = 70_000;
-/// Bytes that it gets one message after the other, more than twice round a ring of two
+/// Bytes that it gets one message after the other: more than twice around a ring of two
 /// MiB, and the time for them.
 const LOCK_STEP_BYTES: u64 = 5 << 20;
 const LOCK_STEP_TIME: Duration = Duration::from_secs(2);
 /// How often clients stop reading and recover, if the first message after that does not
-/// come, and how often it has to be late: on a loaded machine what seems to be over may
+/// arrive, and how often it must be late: on a loaded machine what seems to be over may
 /// not be, once.
 const RECOVERIES: u32 = 6;
 const LATE_RECOVERIES: u32 = 2;
-/// How often it has to come after others were lost.
+/// How often it must arrive after others were lost.
 const RECOVERIES_IN_TIME: u32 = 2;
-/// Nothing has come for so long: the backlog is through.
+/// Nothing has arrived for so long: the backlog is delivered.
 const RECOVERED_AFTER: Duration = Duration::from_millis(500);
-/// What is sent past those who do not read, in bytes, and the time for it.
+/// What is sent past clients that do not read, in bytes, and the time for it.
 const BACKLOG_BYTES: u64 = 4 << 20;
 const BACKLOG_TIME: Duration = Duration::from_millis(1500);
-/// Bodies of which it consists, in bytes.
+/// Length of its messages, in bytes.
 const BACKLOG_LENGTH: usize = 200;
 /// Clients that stop reading together.
 const MANY_STALLED: usize = 60;
 const MANY_CUT: usize = 24;
-/// How long nobody says anything.
+/// How long nothing is sent.
 const SILENCE: Duration = Duration::from_secs(3);
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
         "drops/whole-messages-only",
         "DROP-2",
-        "what a client finds after it has not read for long is whole messages, in order, with whole ones missing",
+        "a client that has not read for long finds whole messages, in order, with whole ones missing",
         whole_messages_only,
     )
     .quick(),
@@ -68,14 +68,14 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "drops/none-after-silence",
         "DROP-3",
-        "the first messages after three seconds in which nobody said anything all arrive",
+        "the first messages after three seconds without any all arrive",
         none_after_silence,
     )
     .idling(),
     Case::must(
         "drops/none-after-recovery",
         "DROP-3",
-        "the first message after a client has caught up with what it had missed arrives there",
+        "the first message after a client has caught up reaches it",
         none_after_recovery,
     ),
     Case::must(
@@ -116,11 +116,15 @@ fn whole_short_messages(fixture: &mut Fixture, sender: ClientIndex) -> Result<()
         fixture.deliver(&[(sender, length)], &[sender])?;
         stalled.push(client);
     }
-    past_those_who_stall(fixture, sender, &stalled, TAG_BYTES)?;
+    flood_past(fixture, sender, &stalled, TAG_BYTES)?;
     for &client in &stalled {
         fixture.set_reading(client, true)?;
     }
-    fixture.send_until_delivered(sender, &[sender], "a message beside clients that read on")?;
+    fixture.send_until_delivered(
+        sender,
+        &[sender],
+        "a message beside clients that resume reading",
+    )?;
     all_drain_again(fixture, sender, &mut stalled)?;
     fixture.check_violations()
 }
@@ -131,8 +135,8 @@ fn drip_reader(fixture: &mut Fixture) -> Outcome {
     fixture.await_served(clients[0], &[clients[0], clients[1], drip])?;
     fixture.set_reading(drip, false)?;
     for turn in 0..400 {
-        // At the server's pace: what piles up would have to be worked off.
-        for _ in 0..fixture.pace(clients[0]).min(40) {
+        // At the server's pace: what piles up would have to be delivered later.
+        for _ in 0..fixture.send_budget(clients[0]).min(40) {
             fixture.send(clients[0], 11 + turn % 245);
         }
         fixture.pump(Duration::from_millis(1))?;
@@ -204,7 +208,7 @@ fn none_after_recovery(fixture: &mut Fixture) -> Outcome {
         fixture.await_served(client, &[client, slow])?;
         let missing = |fixture: &Fixture| fixture.recorder.tally(slow, client).missing();
         let before = missing(fixture);
-        past_those_who_stall(fixture, client, &[slow], BACKLOG_LENGTH)?;
+        flood_past(fixture, client, &[slow], BACKLOG_LENGTH)?;
         fixture.send_until_delivered(
             client,
             &[client],
@@ -226,15 +230,15 @@ fn none_after_recovery(fixture: &mut Fixture) -> Outcome {
         }
         late += u32::from(first.is_some());
         if late == LATE_RECOVERIES {
-            let expected = "the first message after a client has caught up";
+            let expected = "the first message after the client has caught up";
             return Err(fixture.failure(slow, expected, format!("only later ones, {late} times")));
         }
     }
     Ok("it lost none before".to_owned())
 }
 
-/// Those who stalled read on until nothing comes any more. Then a message is sent, and
-/// who of them has not got it when again nothing comes is returned, if there is one.
+/// The stalled clients read until nothing arrives any more. Then a message is sent, and
+/// one of them that has not got it when again nothing arrives is returned, if there is one.
 fn first_after_recovery(
     fixture: &mut Fixture,
     sender: ClientIndex,
@@ -253,8 +257,8 @@ fn first_after_recovery(
     Ok(stalled.iter().copied().find(without))
 }
 
-/// A flood goes past clients that do not read.
-fn past_those_who_stall(
+/// Sends a flood past clients that do not read.
+fn flood_past(
     fixture: &mut Fixture,
     sender: ClientIndex,
     stalled: &[ClientIndex],
@@ -268,7 +272,7 @@ fn past_those_who_stall(
     fixture.flood(&flood, BACKLOG_TIME).map(|_| ())
 }
 
-/// Waits until nothing comes any more.
+/// Waits until nothing arrives any more.
 fn until_quiet(fixture: &mut Fixture, clients: &[ClientIndex]) -> Result<(), Stop> {
     let received = |fixture: &Fixture| -> u64 {
         clients.iter().map(|&client| fixture.client(client).bytes_received()).sum()
@@ -289,7 +293,7 @@ fn end_for_each_of_many(fixture: &mut Fixture) -> Outcome {
     }
     fixture.await_served(clients[0], &fixture.all_clients())?;
     for late in 1.. {
-        past_those_who_stall(fixture, clients[0], &stalled, BACKLOG_LENGTH)?;
+        flood_past(fixture, clients[0], &stalled, BACKLOG_LENGTH)?;
         fixture.send_until_delivered(
             clients[0],
             &clients,
@@ -301,8 +305,8 @@ fn end_for_each_of_many(fixture: &mut Fixture) -> Outcome {
         all_drain_again(fixture, clients[0], &mut stalled)?;
         if late == LATE_RECOVERIES {
             let expected = "a new message, once a client and many others drain again";
-            let came = format!("only when another was sent behind it, {late} times in a row");
-            return Err(fixture.failure(without, expected, came));
+            let actual = format!("only when another was sent behind it, {late} times in a row");
+            return Err(fixture.failure(without, expected, actual));
         }
     }
     all_drain_again(fixture, clients[0], &mut stalled)?;
@@ -358,19 +362,19 @@ fn end_with_their_cause(fixture: &mut Fixture) -> Outcome {
         }
         fixture.close(slow);
     }
-    overrun_those_who_read(fixture, &clients)?;
+    overrun_readers(fixture, &clients)?;
     let notes: Vec<String> = notes.iter().map(OverloadResponse::to_string).collect();
     Ok(notes.join("; "))
 }
 
 /// More at once than any queue holds, to clients that read all the time:
 /// afterwards nothing is lost any more.
-fn overrun_those_who_read(fixture: &mut Fixture, clients: &[ClientIndex]) -> Result<Note, Stop> {
+fn overrun_readers(fixture: &mut Fixture, clients: &[ClientIndex]) -> Result<Note, Stop> {
     for _ in 0..3 {
         for _ in 0..400 {
             fixture.send(clients[0], 40);
         }
-        fixture.send_until_delivered(clients[0], clients, "a message behind many")?;
+        fixture.send_until_delivered(clients[0], clients, "a message behind many others")?;
         fixture.deliver(&[(clients[0], 40), (clients[1], 40)], clients)?;
     }
     Ok(Note::new())

@@ -12,7 +12,7 @@ use crate::verdict::{Outcome, Stop};
 const PART_BYTES: u64 = 6 << 20;
 /// Empty messages that a sender sends in one go.
 const EMPTY_BLOCK: usize = 12 * 1024;
-/// How often each does so in a part: more than can be passed on meanwhile.
+/// How often each does so in a part: more than can be delivered meanwhile.
 const EMPTY_BLOCKS: usize = 4;
 /// Empty messages that a sole client sends in a part, in blocks, and the time
 /// for them: what is kept of each may be as little as 16 bytes.
@@ -40,7 +40,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "memory/sender-never-reads",
         "MEM-1",
-        "memory stops growing while a client sends and reads nothing, its own messages neither",
+        "memory stops growing while a client sends and reads nothing, not even its own messages",
         sender_never_reads,
     )
     .launching()
@@ -48,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "memory/flood",
         "MEM-1",
-        "memory stops growing while messages come faster than they can be passed on",
+        "memory stops growing while messages arrive faster than they can be delivered",
         flood,
     )
     .launching()
@@ -56,7 +56,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "memory/flood-of-empty-messages",
         "MEM-1",
-        "memory stops growing while empty messages, a byte each, come faster than they can be passed on",
+        "memory stops growing while empty messages, a byte each, arrive faster than they can be delivered",
         flood_of_empty_messages,
     )
     .launching()

@@ -18,7 +18,7 @@ const MANY_STALLED: usize = 60;
 /// than before they may take.
 const TALK_ROUNDS: usize = 10;
 const TALK_SLOWER_MAX: u32 = 20;
-/// What those are called.
+/// The role of such clients.
 const STALLED: &str = "stalled client";
 
 pub(super) const CASES: &[Case] = &[
@@ -32,7 +32,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "slow/many-stalled",
         "SLOW-1",
-        "while sixty of sixty-two clients do not read, the others send and receive, newcomers too",
+        "while sixty of sixty-two clients do not read, the others send and receive, new ones too",
         many_stalled,
     ),
     Case::must(
@@ -52,7 +52,7 @@ fn many_stalled(fixture: &mut Fixture) -> Outcome {
 }
 
 fn beside_stalled(fixture: &mut Fixture, count: usize) -> Outcome {
-    // Some of them came before those who read, some after.
+    // Some of them connect before those who read, some after.
     let older =
         (0..count.div_ceil(2)).map(|_| fixture.connect_with(STALLED, ConnectOptions::SMALL));
     let mut stalled = older.collect::<Result<Vec<ClientIndex>, Stop>>()?;
@@ -62,7 +62,7 @@ fn beside_stalled(fixture: &mut Fixture, count: usize) -> Outcome {
     }
     let everyone = fixture.all_clients();
     fixture.await_served(clients[0], &everyone)?;
-    let calm = talk(fixture, &clients, "while everybody reads", Duration::MAX)?;
+    let calm = talk(fixture, &clients, "while all clients read", Duration::MAX)?;
     for &client in &stalled {
         fixture.set_reading(client, false)?;
     }
@@ -72,14 +72,14 @@ fn beside_stalled(fixture: &mut Fixture, count: usize) -> Outcome {
         Flood { senders: vec![clients[0]], steady: true, bytes: FLOOD_BYTES, lengths: [200; 2] };
     let flooded = fixture.flood(&flood, FLOOD_TIME)?;
     if flooded.blocked {
-        // Held up for good? Then what comes next fails; here nothing is decided.
+        // Blocked for good? Then what follows fails; here nothing is decided.
         fixture.pump(Duration::from_millis(10))?;
     }
     talk_on(fixture, &clients, "while another client does not read", calm)?;
     let received = received(fixture) - before;
-    let newcomers = fixture.join(2, "newcomer")?;
-    talk_on(fixture, &newcomers, "while clients do not read that came earlier", calm)?;
-    // The talk that follows the flood is counted, too.
+    let joined = fixture.join(2, "new client")?;
+    talk_on(fixture, &joined, "while clients that connected earlier do not read", calm)?;
+    // The messages that follow the flood are counted too.
     let sent = flooded.bytes / 201;
     let past = u64::from(received).min(sent);
     Ok(format!("{past} of {sent} messages sent past the stalled reached the other reader"))
@@ -105,19 +105,19 @@ fn talk(
         }
         if started.elapsed() > time {
             let expected = format!("messages {when} in about the time that they took before");
-            let came = format!(
+            let actual = format!(
                 "{} of {TALK_ROUNDS} rounds in {:.0} s",
                 round + 1,
                 started.elapsed().as_secs_f64()
             );
-            return Err(fixture.failure(clients[0], expected, came));
+            return Err(fixture.failure(clients[0], expected, actual));
         }
     }
     Ok(started.elapsed())
 }
 
 /// [`talk`] in not much more than the time that it took in `calm`, once what
-/// was under way has come.
+/// was under way has arrived.
 fn talk_on(
     fixture: &mut Fixture,
     clients: &[ClientIndex],
@@ -141,18 +141,18 @@ fn sender_never_reads(fixture: &mut Fixture) -> Outcome {
         send_buffer_bytes: ConnectOptions::FLOODER.send_buffer_bytes,
         ..ConnectOptions::STALLED
     };
-    let calm = talk(fixture, &clients, "while everybody reads", Duration::MAX)?;
+    let calm = talk(fixture, &clients, "while all clients read", Duration::MAX)?;
     let never = fixture.connect_with("client that sends and never reads", options)?;
     let flood =
         Flood { senders: vec![never], steady: false, bytes: FLOOD_BYTES, lengths: [200; 2] };
     let flooded = fixture.flood(&flood, FLOOD_TIME)?;
     talk_on(fixture, &clients, "while another client sends and never reads", calm)?;
     let how = if fixture.client(never).end().is_some() {
-        ", then it was disconnected"
+        ", then disconnected it"
     } else if flooded.blocked {
-        ", then the server read no more of it"
+        ", then stopped reading from it"
     } else {
         ""
     };
-    Ok(format!("{} KiB taken from it{how}", flooded.bytes / 1024))
+    Ok(format!("the server took {} KiB from it{how}", flooded.bytes / 1024))
 }

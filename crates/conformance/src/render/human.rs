@@ -97,7 +97,7 @@ fn write_failure(
     Ok(())
 }
 
-/// All there is to know about a failure, without colours.
+/// The details of a failure, without colours.
 pub fn failure_lines(failure: &FailureReport) -> Vec<String> {
     let mut lines = vec![format!("{}: {}", failure.clause, failure.clause_text)];
     push_field(&mut lines, "expected", &failure.expected);

@@ -17,7 +17,7 @@ pub(in crate::cases) fn names(server: &Server, address: SocketAddr) -> Outcome {
 }
 
 /// The server on the IPv6 loopback address; `None` where there is no such address or
-/// it does not start there, which is another case's question.
+/// it does not start there, which is for another case.
 pub(in crate::cases) fn on_ipv6(
     context: &CaseContext,
 ) -> Result<Option<(Server, PortLease)>, Stop> {

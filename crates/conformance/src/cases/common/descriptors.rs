@@ -12,12 +12,12 @@ pub(in crate::cases) const LIMITS: [u64; 3] = [96, 256, 1024];
 /// Clients that connect beyond the limit.
 pub(in crate::cases) const BEYOND: u64 = 24;
 
-/// Skips where this process cannot have so many connections.
+/// Skips the case where this process cannot have so many connections.
 pub(in crate::cases) fn ensure_connections(clients: u64) -> Result<(), Stop> {
     ensure_descriptors(clients).map(|_| ()).map_err(|error| Stop::Skip(error.to_string()))
 }
 
-/// Plays `act` with a server that may have so many descriptors and no more, as
+/// Runs `act` with a server that may have so many descriptors and no more, as
 /// few as it starts with.
 pub(in crate::cases) fn with_few_descriptors(
     context: &CaseContext,

@@ -1,4 +1,4 @@
-//! Whether memory stops growing, part of a load by part. Pure: it is told what was
+//! Whether memory stops growing, one part of a load after the other. Pure: it is given what was
 //! measured.
 
 use std::time::Duration;
@@ -11,19 +11,19 @@ const PART_BYTES: u64 = 6 << 20;
 /// A server that begins with more than this, in bytes, goes on until it has doubled,
 /// and some more, for nothing is collected before.
 const LARGE_BYTES: u64 = 128 << 20;
-/// How long one goes on that is large and has not: after that nobody knows.
+/// How long a large one goes on that has not doubled: after that the answer is unknown.
 const LARGE_TIME: Duration = Duration::from_secs(30);
-/// A part in which a server takes less than this part of the average shows
+/// A part in which a server takes less than this fraction of the average, as its denominator, shows
 /// nothing: it was busy, or held the senders back.
 const IDLE_PART: u64 = 4;
-/// So many of those in a row, and the server takes no more.
+/// After so many of those in a row the server takes no more.
 const IDLE_PARTS_MAX: usize = 4;
 /// A part that adds less than this, in bytes, adds next to nothing: heaps
 /// grow in steps.
 const NOISE_BYTES: u64 = 512 * 1024;
-/// A part that adds less than this part of what it sent does, too.
+/// A part that adds less than this fraction of what it sent does, too.
 const GROWTH_MAX: f64 = 0.25;
-/// Parts that have to add next to nothing, one after the other.
+/// Parts in a row that must add next to nothing.
 const STEADY_PARTS: usize = 2;
 /// Memory that no server needs for this, in bytes: what a virtual machine
 /// takes by default, and room to spare.
@@ -155,7 +155,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     /// Goes on with parts of 6 MiB, a second each, until there is a finding; `resident`
-    /// gives the memory after part number so and so.
+    /// gives the memory after each part.
     fn find(begun: u64, mut resident: impl FnMut(u64) -> u64) -> (Finding, u64, Growth) {
         let mut growth = Growth::begin(begun);
         for number in 1.. {

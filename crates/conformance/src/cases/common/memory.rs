@@ -43,7 +43,7 @@ pub(in crate::cases) fn until_steady(
             }
             Finding::Unknown => {
                 return Err(Stop::Inconclusive(format!(
-                    "{}: a collector may let so large a heap double, and that takes longer than a case may",
+                    "{}: a garbage collector may let so large a heap double, which takes longer than a case may",
                     still_growing(&growth)
                 )));
             }

@@ -21,7 +21,7 @@ pub(in crate::cases) fn everyone_talks(
     fixture.deliver(&talks, clients)
 }
 
-/// Two clients say the same, one right after the other: these are two messages.
+/// Two clients send the same, one right after the other: these are two messages.
 pub(in crate::cases) fn equal_at_once(
     fixture: &mut Fixture,
     pair: &[ClientIndex],
@@ -40,15 +40,15 @@ pub(in crate::cases) fn equal_at_once(
         fixture.fence(sender, to, "a message behind equal ones of two clients")?;
     }
     for &receiver in to {
-        let came = fixture
+        let received = fixture
             .recorder
             .take_plain(receiver)
             .iter()
             .filter(|plain| plain.as_slice() == body)
             .count();
-        if came != pair.len() {
-            let expected = "a message of each of two clients, which are equal";
-            return Err(fixture.failure(receiver, expected, format!("{came} of them")));
+        if received != pair.len() {
+            let expected = "one message of each of two clients, with equal bodies";
+            return Err(fixture.failure(receiver, expected, format!("{received} of them")));
         }
     }
     Ok(())

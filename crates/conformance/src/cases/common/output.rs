@@ -18,7 +18,7 @@ pub(in crate::cases) fn said_nothing_more(server: &Server) -> Outcome {
     ))
 }
 
-/// Fails if the server has written more than its line so far; of one that
+/// Fails if the server has written more than its line so far; of a server that
 /// somebody else runs, nobody knows.
 pub(in crate::cases) fn nothing_but_the_line(fixture: &Fixture) -> Outcome {
     let server = fixture.server();

@@ -1,4 +1,4 @@
-//! How long nothing is said.
+//! Pauses.
 
 use std::time::Duration;
 

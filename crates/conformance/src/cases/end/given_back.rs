@@ -22,9 +22,9 @@ const LEAVING_TIME: Duration = Duration::from_secs(8);
 const PAST_CLIENTS: u64 = 300;
 /// Clients that come and go in a part of that load.
 const PASSING_CLIENTS: usize = 250;
-/// Every so-manieth client that leaves does so with messages queued for it.
+/// One in so many clients that leave does so with messages queued for it.
 const STALLED_EVERY: usize = 24;
-/// A way to go while one reads.
+/// A way to leave for a client that reads.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     /// At once.
@@ -34,26 +34,26 @@ enum Way {
     /// Its stream ends first.
     EndThenClose,
     /// With a message on its way.
-    TalkThenReset,
+    SendThenReset,
     /// In the middle of a frame, at the stream's end.
     CutThenClose,
     /// In the middle of a frame, with a reset.
     CutThenReset,
-    /// After it has talked and heard.
-    TalkThenClose,
-    /// After it has heard, and never said anything.
-    HearThenReset,
+    /// After it has sent and received.
+    SendThenClose,
+    /// After it has received, without ever sending.
+    ReceiveThenReset,
 }
 /// Each of them so often that what a single one leaves behind shows.
 const WAYS: [Way; 8] = [
     Way::Close,
     Way::Reset,
     Way::EndThenClose,
-    Way::TalkThenReset,
+    Way::SendThenReset,
     Way::CutThenClose,
     Way::CutThenReset,
-    Way::TalkThenClose,
-    Way::HearThenReset,
+    Way::SendThenClose,
+    Way::ReceiveThenReset,
 ];
 
 pub(super) const CASES: &[Case] = &[
@@ -91,7 +91,7 @@ fn descriptors_given_back(fixture: &mut Fixture) -> Outcome {
         return Ok(format!("{before} descriptors before, {after} after {left} clients"));
     }
     Err(Stop::fail(
-        format!("about {before} descriptors, as before the clients came"),
+        format!("about {before} descriptors, as before the clients connected"),
         format!("{after} after {left} clients have come and gone"),
     ))
 }
@@ -122,20 +122,22 @@ fn threads_and_processes_given_back(fixture: &mut Fixture) -> Outcome {
         return Ok(format!("{before} before, {now} after {left} clients"));
     }
     Err(Stop::fail(
-        format!("at most {allowed} threads and processes: {before} before, and half a guest's"),
+        format!(
+            "at most {allowed} threads and processes: {before} before, and one for every other client"
+        ),
         format!("{now} after {left} clients have come and gone"),
     ))
 }
 
 /// Processes that the server has started, that have ended, and that it has not
-/// asked about: the system keeps an entry for each.
+/// waited for: the system keeps an entry for each.
 fn ended_children(fixture: &Fixture) -> Result<u64, Stop> {
     let tasks = format!("/proc/{}/task", fixture.server()?.pid());
     let Ok(threads) = fs::read_dir(tasks) else { return Ok(0) };
     let lists = threads.flatten().map(|thread| fs::read_to_string(thread.path().join("children")));
     let ended = |pid: &&str| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The state stands behind the name, which is in brackets.
+        // The state follows the name, which is in parentheses.
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
     };
     Ok(lists.flatten().map(|list| list.split_whitespace().filter(ended).count() as u64).sum())
@@ -144,7 +146,7 @@ fn ended_children(fixture: &Fixture) -> Result<u64, Stop> {
 /// Waits until the server holds at most `wanted` descriptors, or for a second
 /// longer than anything changes; returns how many it holds then.
 fn lowest_descriptors(fixture: &mut Fixture, wanted: u64) -> Result<u64, Stop> {
-    /// Looks without a change after which the number counts as settled.
+    /// Samples without a change after which the number counts as steady.
     const STEADY_LOOKS: u32 = 20;
     let mut lowest = u64::MAX;
     let mut steady = 0;
@@ -160,7 +162,7 @@ fn lowest_descriptors(fixture: &mut Fixture, wanted: u64) -> Result<u64, Stop> {
     Ok(lowest)
 }
 
-/// `leaver` goes.
+/// `leaver` leaves.
 fn leave(
     fixture: &mut Fixture,
     stayer: ClientIndex,
@@ -173,14 +175,14 @@ fn leave(
             fixture.finish_sending(leaver);
             fixture.pump(Duration::ZERO)?;
         }
-        Way::TalkThenReset => {
+        Way::SendThenReset => {
             fixture.send(leaver, 30);
             fixture.flush()?;
         }
         Way::CutThenClose | Way::CutThenReset => {
             fixture.queue_bytes(leaver, &[9, 1]);
             fixture.flush()?;
-            // The server has seen the part, as it has seen what came later.
+            // The server has read the part, because it has read what was sent later.
             fixture.send_until_delivered(
                 stayer,
                 &[stayer],
@@ -191,21 +193,21 @@ fn leave(
                 fixture.pump(Duration::ZERO)?;
             }
         }
-        Way::TalkThenClose => fixture.await_served(leaver, &[leaver, stayer])?,
-        Way::HearThenReset => fixture.await_served(stayer, &[leaver, stayer])?,
+        Way::SendThenClose => fixture.await_served(leaver, &[leaver, stayer])?,
+        Way::ReceiveThenReset => fixture.await_served(stayer, &[leaver, stayer])?,
     }
     match way {
-        Way::Reset | Way::TalkThenReset | Way::CutThenReset | Way::HearThenReset => {
+        Way::Reset | Way::SendThenReset | Way::CutThenReset | Way::ReceiveThenReset => {
             fixture.reset(leaver);
         }
-        Way::Close | Way::EndThenClose | Way::CutThenClose | Way::TalkThenClose => {
+        Way::Close | Way::EndThenClose | Way::CutThenClose | Way::SendThenClose => {
             fixture.close(leaver);
         }
     }
     Ok(())
 }
 
-/// `leaver` goes while messages wait for it: with a reset, or after its stream has
+/// `leaver` leaves while messages wait for it: with a reset, or after its stream has
 /// ended, and then with a reset or without.
 fn leave_with_a_backlog(
     fixture: &mut Fixture,

@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "end/close-after-backlog",
         "END-2",
-        "the server closes the connection of such a client once it has read them",
+        "the server closes the connection of a client that has closed its sending side, after what was queued for it",
         close_after_backlog,
     )
     .should(),
@@ -47,10 +47,10 @@ fn frames_before_end(fixture: &mut Fixture) -> Outcome {
     let listeners = fixture.join(2, "listener")?;
     for turn in 0..50 {
         let sender = fixture.connect("client that ends its stream")?;
-        // Long ones do not fit into what a last look for what is left may read.
+        // Long ones do not fit into what a server may read in a last attempt.
         let length = if turn % 2 == 0 { 100 } else { 255 };
         send_and_end(fixture, sender, IN_FLIGHT_MAX as u32, length)?;
-        came_before_end(fixture, sender, IN_FLIGHT_MAX as u32, &listeners)?;
+        arrived_before_end(fixture, sender, IN_FLIGHT_MAX as u32, &listeners)?;
         fixture.close(sender);
     }
     Ok(Note::new())
@@ -70,7 +70,7 @@ fn send_and_end(
     Ok(())
 }
 
-fn came_before_end(
+fn arrived_before_end(
     fixture: &mut Fixture,
     sender: ClientIndex,
     count: u32,
@@ -96,7 +96,7 @@ fn frame_before_close(fixture: &mut Fixture) -> Outcome {
         fixture.send(sender, 100);
         fixture.flush()?;
         fixture.close(sender);
-        came_before_end(fixture, sender, 1, &listeners)?;
+        arrived_before_end(fixture, sender, 1, &listeners)?;
     }
     Ok(Note::new())
 }
@@ -127,12 +127,12 @@ fn close_after_end(fixture: &mut Fixture) -> Outcome {
     match fixture.client(sender).end() {
         Some(End::EndOfFile) => Ok(Note::new()),
         end => {
-            let came = match end {
+            let actual = match end {
                 Some(End::Broken(error)) => format!("{error} instead of an end of file"),
                 _ => format!("still open after {:.0} s", patience.as_secs_f64()),
             };
             debug_assert!(ended || end.is_none());
-            Err(fixture.failure(sender, "the server closes its side, too", came))
+            Err(fixture.failure(sender, "the server closes its side too", actual))
         }
     }
 }
@@ -145,6 +145,6 @@ fn close_after_backlog(fixture: &mut Fixture) -> Outcome {
     if fixture.pump_until(patience, |fixture| fixture.client(slow).end().is_some())? {
         return Ok(Note::new());
     }
-    let came = format!("still open after {:.0} s", patience.as_secs_f64());
-    Err(fixture.failure(slow, "the server closes its side, too, after what was queued", came))
+    let actual = format!("still open after {:.0} s", patience.as_secs_f64());
+    Err(fixture.failure(slow, "the server closes its side too, after what was queued", actual))
 }

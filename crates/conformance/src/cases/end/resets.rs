@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::fixture::{ClientIndex, Fixture, Flood};
+use crate::fixture::{ClientIndex, Fixture, Flood, frame};
 use crate::verdict::{Note, Outcome};
 
 pub(super) const CASES: &[Case] = &[
@@ -39,15 +39,15 @@ fn reset_after_connect(fixture: &mut Fixture) -> Outcome {
             fixture.deliver(&[(stayers[0], 30), (stayers[1], 30)], &stayers)?;
         }
     }
-    newcomer_is_served(fixture, &stayers)
+    still_serves(fixture, &stayers)
 }
 
-/// Those who stayed go on, and somebody new is served.
-fn newcomer_is_served(fixture: &mut Fixture, stayers: &[ClientIndex]) -> Outcome {
+/// Those who stayed are still served, and so is a new client.
+fn still_serves(fixture: &mut Fixture, stayers: &[ClientIndex]) -> Outcome {
     fixture.send_until_delivered(stayers[0], stayers, "a message after others were reset")?;
-    let newcomer = fixture.connect("newcomer")?;
-    fixture.await_served(newcomer, &[newcomer])?;
-    fixture.deliver(&[(stayers[0], 30), (newcomer, 30)], stayers)?;
+    let joiner = fixture.connect("new client")?;
+    fixture.await_served(joiner, &[joiner])?;
+    fixture.deliver(&[(stayers[0], 30), (joiner, 30)], stayers)?;
     Ok(Note::new())
 }
 
@@ -55,8 +55,7 @@ fn reset_in_mid_frame(fixture: &mut Fixture) -> Outcome {
     let stayers = fixture.join(2, "stayer")?;
     for turn in 0..60usize {
         let client = fixture.connect("client that resets in mid-frame")?;
-        let (_, frame) = fixture.frame_of_next(client, 200);
-        fixture.queue_bytes(client, &frame[..1 + turn * 3]);
+        fixture.queue_bytes(client, &frame(&[7; 200])[..1 + turn * 3]);
         fixture.flush()?;
         if turn % 2 == 0 {
             // Every other one only after the server has seen the part.
@@ -66,7 +65,7 @@ fn reset_in_mid_frame(fixture: &mut Fixture) -> Outcome {
         fixture.deliver(&[(stayers[1], 30)], &stayers)?;
     }
     fixture.check_violations()?;
-    newcomer_is_served(fixture, &stayers)
+    still_serves(fixture, &stayers)
 }
 
 fn reset_while_written_to(fixture: &mut Fixture) -> Outcome {
@@ -85,5 +84,5 @@ fn reset_while_written_to(fixture: &mut Fixture) -> Outcome {
         fixture.reset(client);
         fixture.send_until_delivered(stayers[0], &stayers, "a message after a client was reset")?;
     }
-    newcomer_is_served(fixture, &stayers)
+    still_serves(fixture, &stayers)
 }

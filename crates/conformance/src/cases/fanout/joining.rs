@@ -15,17 +15,17 @@ use crate::verdict::{Note, Outcome, Stop};
 /// What is sent at once while others join, in bytes, and the time for it.
 const FLOOD_BYTES: u64 = 64 * 1024;
 const FLOOD_TIME: Duration = Duration::from_millis(40);
-/// In this time an idle server has let a newcomer in.
-const LET_IN: Duration = Duration::from_millis(100);
-/// Newcomers of whom one has to get the first message after that.
-const LET_IN_ATTEMPTS: usize = 5;
+/// In this time an idle server has accepted a connection.
+const ACCEPT_TIME: Duration = Duration::from_millis(100);
+/// Joiners of which one must get the first message after that.
+const ACCEPT_ATTEMPTS: usize = 5;
 /// Time to fill the queue of a client that does not read.
 const LEGACY_TIME: Duration = Duration::from_secs(3);
-/// How often as many come as leave, and the time after which once in five will do:
+/// How often as many connect as leave, and the time after which once in five will do:
 /// whether the two meet in the server is chance.
 const COMINGS: usize = 60;
 const COMINGS_TIME: Duration = Duration::from_secs(4);
-/// Per sender, the number of its last message that was surely sequenced.
+/// Per sender, the number of its last message that was certainly sequenced.
 type Sequenced = Vec<(ClientIndex, Option<u32>)>;
 
 pub(super) const CASES: &[Case] = &[
@@ -39,14 +39,14 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "fanout/own-first-message",
         "FANOUT-2",
-        "the first message that a newcomer sends comes back to it, and reaches those who were there",
+        "the first message that a new client sends reaches it and those who were there before",
         own_first_message,
     )
     .quick(),
     Case::must(
         "fanout/first-message-of-others",
         "FANOUT-2",
-        "the first message of others after a newcomer was let in reaches it",
+        "the first message of others after a client was accepted reaches it",
         first_message_of_others,
     ),
     Case::must(
@@ -59,7 +59,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "fanout/joiners-at-once",
         "FANOUT-2",
-        "many who connect in the same moment are all served",
+        "many clients that connect at the same moment are all served",
         joiners_at_once,
     ),
     Case::must(
@@ -78,19 +78,19 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "fanout/no-history",
         "FANOUT-3",
-        "a newcomer receives nothing from before it connected",
+        "a new client receives nothing from before it connected",
         no_history,
     ),
     Case::must(
         "fanout/no-legacy",
         "FANOUT-3",
-        "a newcomer receives nothing that was queued for a client that is gone",
+        "a new client receives nothing that was queued for a client that is gone",
         no_legacy,
     ),
     Case::must(
         "fanout/comings-and-goings",
         "FANOUT-2",
-        "clients who connect in the moment in which as many leave are all served",
+        "clients that connect at the moment in which as many leave are all served",
         comings_and_goings,
     ),
 ];
@@ -113,41 +113,41 @@ fn silent_clients(fixture: &mut Fixture) -> Outcome {
 fn own_first_message(fixture: &mut Fixture) -> Outcome {
     let resident = fixture.join(1, "resident")?[0];
     for _ in 0..50 {
-        let newcomer = fixture.connect("newcomer")?;
+        let joiner = fixture.connect("new client")?;
         // The server reads it from a connection that it has accepted: from
-        // then on the newcomer receives.
-        fixture.deliver(&[(newcomer, 30)], &[newcomer, resident])?;
-        fixture.deliver(&[(resident, 30)], &[newcomer, resident])?;
-        fixture.close(newcomer);
+        // then on the joiner receives.
+        fixture.deliver(&[(joiner, 30)], &[joiner, resident])?;
+        fixture.deliver(&[(resident, 30)], &[joiner, resident])?;
+        fixture.close(joiner);
     }
     Ok(Note::new())
 }
 
 fn first_message_of_others(fixture: &mut Fixture) -> Outcome {
     let resident = fixture.join(1, "resident")?[0];
-    let mut newcomer = resident;
-    for attempt in 1..=LET_IN_ATTEMPTS {
-        newcomer = fixture.connect("newcomer")?;
-        // Nobody can see from outside when the server lets it in; with nothing
+    let mut joiner = resident;
+    for attempt in 1..=ACCEPT_ATTEMPTS {
+        joiner = fixture.connect("new client")?;
+        // Nobody can see from outside when the server accepts it; with nothing
         // else to do it has done so by now. On a loaded machine that may be
         // wrong once, but not each time.
-        fixture.pump_for(LET_IN)?;
+        fixture.pump_for(ACCEPT_TIME)?;
         let first = fixture.send(resident, 30);
         fixture.flush()?;
         fixture.send_until_delivered(
             resident,
-            &[resident, newcomer],
-            "a message after the newcomer was let in",
+            &[resident, joiner],
+            "a message after the client was accepted",
         )?;
-        if fixture.recorder.tally(newcomer, resident).has(first) {
+        if fixture.recorder.tally(joiner, resident).has(first) {
             return Ok(if attempt == 1 { Note::new() } else { format!("attempt {attempt}") });
         }
-        fixture.close(newcomer);
+        fixture.close(joiner);
     }
     Err(fixture.failure(
-        newcomer,
-        format!("the first message sent {} ms after it connected", LET_IN.as_millis()),
-        format!("later ones, but not the first, for each of {LET_IN_ATTEMPTS} newcomers"),
+        joiner,
+        format!("the first message sent {} ms after it connected", ACCEPT_TIME.as_millis()),
+        format!("later ones, but not the first, for each of {ACCEPT_ATTEMPTS} clients"),
     ))
 }
 
@@ -165,7 +165,7 @@ fn joiners_at_once(fixture: &mut Fixture) -> Outcome {
     let residents = fixture.join(2, "resident")?;
     for _ in 0..3 {
         for _ in 0..20 {
-            fixture.connect_without_waiting("one of many newcomers")?;
+            fixture.connect_without_waiting("one of many new clients")?;
         }
         let everyone = fixture.all_clients();
         fixture.send_until_delivered(
@@ -206,9 +206,9 @@ fn comings_and_goings(fixture: &mut Fixture) -> Outcome {
         if turn > COMINGS / 5 && started.elapsed() > COMINGS_TIME {
             break;
         }
-        let mut newcomers = Vec::with_capacity(AT_ONCE);
+        let mut joiners = Vec::with_capacity(AT_ONCE);
         for (place, leaver) in present.drain(..).enumerate() {
-            newcomers.push(fixture.connect_without_waiting("newcomer")?);
+            joiners.push(fixture.connect_without_waiting("new client")?);
             if (turn + place) % 2 == 0 {
                 fixture.close(leaver);
             } else {
@@ -216,18 +216,18 @@ fn comings_and_goings(fixture: &mut Fixture) -> Outcome {
             }
         }
         fixture.send_until_delivered(
-            newcomers[0],
-            &newcomers,
-            "a message for those who came while others left",
+            joiners[0],
+            &joiners,
+            "a message for clients that connected while others left",
         )?;
-        let last = newcomers[AT_ONCE - 1];
-        fixture.deliver(&[(newcomers[0], 30), (last, 30)], &newcomers)?;
-        present = newcomers;
+        let last = joiners[AT_ONCE - 1];
+        fixture.deliver(&[(joiners[0], 30), (last, 30)], &joiners)?;
+        present = joiners;
     }
     Ok(Note::new())
 }
 
-/// What had been sent, per client, when a newcomer began to connect, and had
+/// What had been sent, per client, when a new client began to connect, and had
 /// reached its sender by then: sequenced before, whatever the server does.
 fn sequenced(fixture: &Fixture, senders: &[ClientIndex]) -> Sequenced {
     senders.iter().map(|&sender| (sender, fixture.recorder.tally(sender, sender).latest)).collect()
@@ -235,17 +235,17 @@ fn sequenced(fixture: &Fixture, senders: &[ClientIndex]) -> Sequenced {
 
 fn check_no_history(
     fixture: &Fixture,
-    newcomer: ClientIndex,
+    joiner: ClientIndex,
     before: &[(ClientIndex, Option<u32>)],
 ) -> Result<(), Stop> {
     for &(sender, latest) in before {
-        let first = fixture.recorder.tally(newcomer, sender).first;
+        let first = fixture.recorder.tally(joiner, sender).first;
         if first.is_some() && first <= latest {
             return Err(fixture.failure(
-                newcomer,
+                joiner,
                 "only messages that were sequenced after this client connected",
                 format!(
-                    "message {} of client #{sender}, which had come back to its sender before",
+                    "message {} of client #{sender}, which its sender had received before",
                     first.unwrap_or_default()
                 ),
             ));
@@ -288,30 +288,30 @@ fn joiners_mid_stream(fixture: &mut Fixture) -> Outcome {
 }
 
 fn no_history(fixture: &mut Fixture) -> Outcome {
-    nothing_of_a_soliloquy(fixture)?;
+    no_history_of_a_sole_client(fixture)?;
     let talkers = fixture.join(2, "talker")?;
     for _ in 0..5 {
         everyone_talks(fixture, &talkers, 20)?;
         let before = sequenced(fixture, &talkers);
-        let newcomer = fixture.connect("newcomer")?;
-        let everyone = [talkers[0], talkers[1], newcomer];
-        fixture.await_served(newcomer, &everyone)?;
+        let joiner = fixture.connect("new client")?;
+        let everyone = [talkers[0], talkers[1], joiner];
+        fixture.await_served(joiner, &everyone)?;
         fixture.deliver(&[(talkers[0], 30), (talkers[1], 30)], &everyone)?;
-        check_no_history(fixture, newcomer, &before)?;
-        fixture.close(newcomer);
+        check_no_history(fixture, joiner, &before)?;
+        fixture.close(joiner);
     }
     Ok(Note::new())
 }
 
-/// What somebody said while nobody else was there is over, too.
-fn nothing_of_a_soliloquy(fixture: &mut Fixture) -> Result<(), Stop> {
+/// A new client gets nothing of what a sole client has sent either.
+fn no_history_of_a_sole_client(fixture: &mut Fixture) -> Result<(), Stop> {
     let sole = fixture.connect("sole client")?;
     everyone_talks(fixture, &[sole], 3)?;
     let before = sequenced(fixture, &[sole]);
-    let newcomer = fixture.connect("newcomer")?;
-    fixture.await_served(newcomer, &[sole, newcomer])?;
-    check_no_history(fixture, newcomer, &before)?;
-    fixture.close(newcomer);
+    let joiner = fixture.connect("new client")?;
+    fixture.await_served(joiner, &[sole, joiner])?;
+    check_no_history(fixture, joiner, &before)?;
+    fixture.close(joiner);
     fixture.close(sole);
     Ok(())
 }
@@ -328,7 +328,7 @@ fn no_legacy(fixture: &mut Fixture) -> Outcome {
         let flood =
             Flood { senders: vec![talker], steady: true, bytes: 512 * 1024, lengths: [200; 2] };
         fixture.flood(&flood, LEGACY_TIME)?;
-        fixture.send_until_delivered(talker, &[talker], "a message behind many")?;
+        fixture.send_until_delivered(talker, &[talker], "a message behind many others")?;
         let before = sequenced(fixture, &[talker]);
         match turn % 3 {
             0 => fixture.reset(stalled),
@@ -345,13 +345,13 @@ fn no_legacy(fixture: &mut Fixture) -> Outcome {
                 fixture.pump_for(END_SEEN)?;
             }
         }
-        // By then the server has seen it go: who comes gets its place.
+        // By then the server has seen it go: the next client gets its slot.
         fixture.send_until_delivered(talker, &[talker], "a message after a client has left")?;
-        let newcomers = [fixture.connect("newcomer")?, fixture.connect("newcomer")?];
-        fixture.send_until_delivered(talker, &newcomers, "a message for newcomers")?;
-        for newcomer in newcomers {
-            check_no_history(fixture, newcomer, &before)?;
-            fixture.close(newcomer);
+        let joiners = [fixture.connect("new client")?, fixture.connect("new client")?];
+        fixture.send_until_delivered(talker, &joiners, "a message for new clients")?;
+        for joiner in joiners {
+            check_no_history(fixture, joiner, &before)?;
+            fixture.close(joiner);
         }
         fixture.check_violations()?;
     }

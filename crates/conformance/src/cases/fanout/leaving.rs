@@ -12,21 +12,21 @@ use crate::verdict::{Note, Outcome, Stop};
 /// Time for clients that come and leave; a server that takes long for each
 /// message ends it by time.
 const LEAVERS_TIME: Duration = Duration::from_secs(6);
-/// A large fixture, and how many leave it one after the other.
-const LARGE_ROOM: usize = 300;
-const LEAVERS_OF_A_LARGE_ROOM: usize = 20;
-/// Who leaves while the others talk without end, how many of them at once, and the
+/// Many clients, and how many of them leave one after the other.
+const MANY: usize = 300;
+const LEAVERS_OF_MANY: usize = 20;
+/// Clients that leave while others send without end, how many of them at once, and the
 /// time for all.
 const LEAVERS_IN_A_FLOOD: usize = 400;
 const LEAVERS_IN_A_FLOOD_AT_ONCE: usize = 8;
 const FLOOD_TIME: Duration = Duration::from_secs(2);
-/// What is said while some come, and while they leave, in bytes.
+/// What is sent while some connect, and while they leave, in bytes.
 const FLOOD_BYTES: u64 = 96 * 1024;
 const FLOOD_MOMENT: Duration = Duration::from_millis(15);
 /// Clients that connect and leave at once: more than thirteen bits can number, and a
 /// table of ten thousand can hold. Every other one leaves in mid-frame.
 const PASSERS_BY: usize = 12_000;
-/// How many of them come before the others look whether all is well, and the
+/// How many of them connect before the others check that they are served, and the
 /// time for all.
 const PASSERS_BY_AT_ONCE: usize = 60;
 const PASSERS_BY_TIME: Duration = Duration::from_secs(4);
@@ -41,42 +41,42 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "fanout/leavers-at-once",
         "FANOUT-4",
-        "many who leave in the same moment cost the others no message",
+        "many clients that leave at the same moment cost the others no message",
         leavers_at_once,
     ),
     Case::must(
         "fanout/leavers-of-a-large-room",
         "FANOUT-4",
-        "one who leaves among three hundred in the moment of a message costs nobody that message",
+        "a client that leaves at the moment of a message costs none of three hundred others that message",
         leavers_of_a_large_room,
     ),
     Case::must(
         "fanout/leavers-in-a-flood",
         "FANOUT-4",
-        "clients who leave while more is said than they are sent disturb nobody",
+        "clients that leave while more is sent than they can receive disturb nobody",
         leavers_in_a_flood,
     ),
     Case::must(
         "fanout/passers-by",
         "FANOUT-4",
-        "clients by the thousand who connect and leave at once cost the others no message",
+        "thousands of clients that connect and leave at once cost the others no message",
         passers_by,
     ),
 ];
 
 fn leavers(fixture: &mut Fixture) -> Outcome {
-    /// Two newcomers each: more than a byte can number.
+    /// Two new clients each: more than a byte can number.
     const TURNS: usize = 130;
     let stayers = fixture.join(3, "stayer")?;
     let started = Instant::now();
     for turn in 0..TURNS {
         if turn > TURNS / 5 && started.elapsed() > LEAVERS_TIME {
-            return Ok(format!("{turn} leavers in the time for them"));
+            return Ok(format!("{turn} leavers before the time was up"));
         }
         let leaver = fixture.connect("leaver")?;
-        // Nothing else is under way while it is let in, so nothing may be lost.
+        // Nothing else is under way while it is accepted, so nothing may be lost.
         fixture.deliver(&[(stayers[(turn + 1) % stayers.len()], 25)], &stayers)?;
-        // Connected after the one that leaves, in case places are mistaken.
+        // Connected after the one that leaves, in case slots are mistaken.
         let neighbour = fixture.connect("neighbour of a leaver")?;
         fixture.await_served(neighbour, &[neighbour])?;
         if turn % 3 != 0 {
@@ -102,7 +102,7 @@ fn leavers(fixture: &mut Fixture) -> Outcome {
         let talker = stayers[turn % stayers.len()];
         let present = [&stayers[..], &[neighbour]].concat();
         fixture.deliver(&[(talker, 40), (talker, 11)], &present)?;
-        // Where the leaving was seen together with these, it shows only in the next.
+        // If the server saw the end together with these, it shows only in the next.
         fixture.deliver(&[(talker, 12)], &present)?;
         fixture.close(neighbour);
     }
@@ -134,11 +134,11 @@ fn leavers_at_once(fixture: &mut Fixture) -> Outcome {
 }
 
 fn leavers_of_a_large_room(fixture: &mut Fixture) -> Outcome {
-    let mut present = fixture.join(LARGE_ROOM, "one of many")?;
-    for turn in 0..LEAVERS_OF_A_LARGE_ROOM {
+    let mut present = fixture.join(MANY, "one of many")?;
+    for turn in 0..LEAVERS_OF_MANY {
         let place = fixture.rng.random_range(1..present.len() - 1);
         let leaver = present.remove(place);
-        // The oldest or the youngest says something in that moment.
+        // The oldest or the youngest sends at that moment.
         let talker = if turn % 2 == 0 { present[0] } else { present[present.len() - 1] };
         let sequence = fixture.send(talker, 30);
         if turn % 3 == 0 {
@@ -148,7 +148,7 @@ fn leavers_of_a_large_room(fixture: &mut Fixture) -> Outcome {
             fixture.flush()?;
             fixture.reset(leaver);
         }
-        let expected = "a message sent in the moment in which somebody else leaves";
+        let expected = "a message sent at the moment in which another client leaves";
         fixture.await_message(talker, sequence, &present, expected)?;
         fixture.deliver(&[(present[0], 30)], &present)?;
     }
@@ -159,7 +159,7 @@ fn leavers_in_a_flood(fixture: &mut Fixture) -> Outcome {
     let mut talkers = Vec::new();
     for _ in 0..4 {
         talkers
-            .push(fixture.connect_with("client that talks without end", ConnectOptions::FLOODER)?);
+            .push(fixture.connect_with("client that sends without end", ConnectOptions::FLOODER)?);
     }
     fixture.await_served(talkers[0], &talkers)?;
     let flood =
@@ -182,23 +182,27 @@ fn leavers_in_a_flood(fixture: &mut Fixture) -> Outcome {
             fixture.flood(&flood, Duration::ZERO)?;
         }
         if slow {
-            // What piles up would have to be worked off in the end.
-            slow = worked_off(fixture, &talkers)? > FLOOD_MOMENT * 10;
+            // What piles up would have to be delivered in the end.
+            slow = time_to_catch_up(fixture, &talkers)? > FLOOD_MOMENT * 10;
         }
     }
-    fixture.send_until_delivered(talkers[0], &talkers, "a message once nobody leaves any more")?;
+    fixture.send_until_delivered(
+        talkers[0],
+        &talkers,
+        "a message once no client leaves any more",
+    )?;
     fixture.deliver(&[(talkers[1], 30), (talkers[2], 30)], &talkers)?;
     Ok(format!("{left} left"))
 }
 
 /// How long it takes until a message of each of `talkers` comes back to it.
-fn worked_off(fixture: &mut Fixture, talkers: &[ClientIndex]) -> Result<Duration, Stop> {
+fn time_to_catch_up(fixture: &mut Fixture, talkers: &[ClientIndex]) -> Result<Duration, Stop> {
     let started = Instant::now();
     for &talker in talkers {
         fixture.send_until_delivered(
             talker,
             &[talker],
-            "a message amid others who talk without end",
+            "a message amid others that send without end",
         )?;
     }
     Ok(started.elapsed())
@@ -222,16 +226,16 @@ fn passers_by(fixture: &mut Fixture) -> Outcome {
             }
         }
         passed += PASSERS_BY_AT_ONCE;
-        // By then the server has seen the parts.
+        // By then the server has read the partial frames.
         fixture.send_until_delivered(
             stayers[0],
             &stayers,
-            "a message beside many who come and leave",
+            "a message beside many clients that come and leave",
         )?;
         in_mid_frame.into_iter().for_each(|client| fixture.reset(client));
     }
-    let newcomer = fixture.connect("newcomer")?;
-    fixture.await_served(newcomer, &[newcomer, stayers[0], stayers[1]])?;
+    let joiner = fixture.connect("new client")?;
+    fixture.await_served(joiner, &[joiner, stayers[0], stayers[1]])?;
     fixture.deliver(&[(stayers[0], 30), (stayers[1], 30)], &stayers)?;
-    Ok(format!("{passed} came and left"))
+    Ok(format!("{passed} connected and left"))
 }

@@ -10,7 +10,7 @@ use crate::context::CaseContext;
 use crate::fixture::{ClientIndex, Fixture};
 use crate::verdict::{Note, Outcome, Stop};
 
-/// Messages after which a number of 16 bits has begun again, and one of 18 bits; and
+/// Messages after which a number of 16 bits has wrapped around, and one of 18 bits; and
 /// the times for them, by which slow servers end.
 const MANY_MESSAGES: u64 = 66_000;
 const MANY_TIME: Duration = Duration::from_secs(6);
@@ -33,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "fanout/exactly-once",
         "FANOUT-1",
-        "no message comes twice, not even late",
+        "no message arrives twice, not even late",
         exactly_once,
     ),
     Case::must(
@@ -45,17 +45,17 @@ pub(super) const CASES: &[Case] = &[
     Case::must_launching(
         "fanout/over-ipv6",
         "FANOUT-1",
-        "where it serves IPv6, messages go to all clients there, too",
+        "where it serves IPv6, messages go to all clients there too",
         over_ipv6,
     ),
 ];
 
 fn alone(fixture: &mut Fixture) -> Outcome {
     let client = [fixture.connect("sole client")?];
-    // Its very first message: whoever reads it has let the client in.
-    fixture.exchange(client[0], &[b"my first words".to_vec()], &client)?;
+    // Its very first message: a server that has read it has accepted the client.
+    fixture.deliver_plain(client[0], &[b"my first words".to_vec()], &client)?;
     everyone_talks(fixture, &client, 20)?;
-    fixture.exchange(client[0], &[b"to myself".to_vec()], &client)?;
+    fixture.deliver_plain(client[0], &[b"to myself".to_vec()], &client)?;
     Ok(Note::new())
 }
 
@@ -84,12 +84,12 @@ fn exactly_once(fixture: &mut Fixture) -> Outcome {
     everyone_talks(fixture, &clients, 40)?;
     // Equal messages are messages, too.
     for same in [b"the same again".to_vec(), vec![7; 40], vec![7; 128], vec![7; 255]] {
-        fixture.exchange(clients[0], &vec![same; 6], &clients)?;
+        fixture.deliver_plain(clients[0], &vec![same; 6], &clients)?;
     }
     for pair in clients.windows(2).chain(clients.windows(2)) {
-        equal_at_once(fixture, pair, b"what the other says", &clients)?;
+        equal_at_once(fixture, pair, b"what the other sends", &clients)?;
     }
-    // Whatever came a second time stands before the fences of all senders.
+    // What arrives twice does so before the fences of all senders.
     for &client in &clients {
         fixture.fence(client, &clients, "a last message of each client")?;
     }
@@ -123,7 +123,7 @@ fn over_ipv6(context: &mut CaseContext) -> Outcome {
     };
     let server = match context.servers.start_on(context.servers.launch()?, &lease, false) {
         Ok(server) => server,
-        // It need not (START-8), and another case says so.
+        // It need not (START-8), which is another case.
         Err(Stop::Fail(_)) => return Err(Stop::Skip("it does not serve IPv6".to_owned())),
         Err(stop) => return Err(stop),
     };
@@ -132,7 +132,7 @@ fn over_ipv6(context: &mut CaseContext) -> Outcome {
         everyone_talks(fixture, &clients, 10)?;
         let bodies = [Vec::new(), vec![0; 255], b"over IPv6\r\n".to_vec()];
         for &client in &clients {
-            fixture.exchange(client, &bodies, &clients)?;
+            fixture.deliver_plain(client, &bodies, &clients)?;
         }
         Ok(Note::new())
     })

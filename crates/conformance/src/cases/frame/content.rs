@@ -10,7 +10,7 @@ use crate::verdict::{Note, Outcome};
 
 /// Lengths at the ends of what one byte can say, signed or not.
 const EDGES: [usize; 6] = [0, 1, 127, 128, 254, 255];
-/// What programs that look into bodies take for a command, a mark, a format or an
+/// What programs that interpret bodies take for a command, a mark, a format or an
 /// escape.
 const TAKEN_FOR_MORE: [&[u8]; 20] = [
     b"/quit",
@@ -54,26 +54,26 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "frame/nothing-but-frames",
         "FRAME-1",
-        "a new client's stream holds the frames that were sent and not a byte more",
+        "a new client's stream holds the frames that were sent and no other byte",
         nothing_but_frames,
     ),
     Case::must(
         "frame/nothing-unasked",
         "FRAME-1",
-        "clients to whom nobody says anything receive nothing, for sixteen seconds",
+        "clients receive nothing while nothing is sent, for sixteen seconds",
         nothing_unasked,
     )
     .idling(),
     Case::must(
         "frame/spec-vectors",
         "FRAME-1",
-        "each stream of the spec's table arrives as the messages beside it",
+        "each stream of the spec's table decodes to the messages beside it",
         spec_vectors,
     ),
     Case::must(
         "frame/every-byte",
         "FRAME-2",
-        "each of the 256 byte values arrives unchanged, alone and at every place of a long body",
+        "each of the 256 byte values arrives unchanged, alone and at every offset of a long body",
         every_byte,
     )
     .quick(),
@@ -95,17 +95,17 @@ pub(super) const CASES: &[Case] = &[
 fn every_length(fixture: &mut Fixture) -> Outcome {
     let clients = fixture.join(2, "client")?;
     let bodies: Vec<Vec<u8>> = (0..=255).map(|length| random_body(fixture, length)).collect();
-    fixture.exchange(clients[0], &bodies, &clients)?;
+    fixture.deliver_plain(clients[0], &bodies, &clients)?;
     Ok(Note::new())
 }
 
 fn nothing_but_frames(fixture: &mut Fixture) -> Outcome {
     let talker = fixture.join(1, "talker")?[0];
     for _ in 0..5 {
-        let newcomer = fixture.connect("newcomer")?;
-        fixture.await_served(talker, &[talker, newcomer])?;
-        fixture.exchange(newcomer, &[b"from the newcomer".to_vec()], &[talker, newcomer])?;
-        fixture.exchange(talker, &[b"to the newcomer".to_vec()], &[talker, newcomer])?;
+        let joiner = fixture.connect("new client")?;
+        fixture.await_served(talker, &[talker, joiner])?;
+        fixture.deliver_plain(joiner, &[b"from the joiner".to_vec()], &[talker, joiner])?;
+        fixture.deliver_plain(talker, &[b"to the joiner".to_vec()], &[talker, joiner])?;
     }
     Ok(Note::new())
 }
@@ -114,22 +114,22 @@ fn nothing_unasked(fixture: &mut Fixture) -> Outcome {
     let clients = fixture.join(3, "client")?;
     let before: Vec<u64> =
         clients.iter().map(|&client| fixture.client(client).bytes_received()).collect();
-    // The pause is the stimulus: what answers it stands before the fence.
+    // The pause is the stimulus: what answers it arrives before the fence.
     fixture.pump_for(LONG_PAUSE)?;
     fixture.fence(clients[0], &clients, "the first message after sixteen seconds")?;
     let fence = 1 + FENCE_BYTES as u64;
     for (&client, before) in clients.iter().zip(before) {
-        let came = fixture.client(client).bytes_received() - before;
-        if came != fence {
+        let received = fixture.client(client).bytes_received() - before;
+        if received != fence {
             let expected = format!("the {fence} bytes of the one message that was sent");
-            return Err(fixture.failure(client, expected, format!("{came} bytes")));
+            return Err(fixture.failure(client, expected, format!("{received} bytes")));
         }
     }
     Ok(Note::new())
 }
 
 fn spec_vectors(fixture: &mut Fixture) -> Outcome {
-    fixture.expect_plain();
+    fixture.recorder.expect_plain();
     let listener = fixture.join(1, "listener")?[0];
     for vector in spec::vectors() {
         let sender = fixture.connect("sender of a vector")?;
@@ -149,7 +149,7 @@ fn spec_vectors(fixture: &mut Fixture) -> Outcome {
 fn every_byte(fixture: &mut Fixture) -> Outcome {
     let clients = fixture.join(2, "client")?;
     let mut bodies: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
-    // Rotations by 17 and its neighbours put every value near every place.
+    // Rotations by 17 and its neighbours put every value at nearly every offset.
     bodies.extend(
         (0..=255u8)
             .step_by(17)
@@ -158,13 +158,13 @@ fn every_byte(fixture: &mut Fixture) -> Outcome {
     bodies.extend([0x00, 0x0a, 0x0d, 0x7f, 0x80, 0xff].map(|byte| vec![byte; 255]));
     bodies.extend([&b"\r\n"[..], b"\n\n\n", b"\0\0\0\0", b"end\n", b"\x01\x01\x01"].map(Vec::from));
     bodies.extend(TAKEN_FOR_MORE.map(Vec::from));
-    fixture.exchange(clients[0], &bodies, &clients)?;
+    fixture.deliver_plain(clients[0], &bodies, &clients)?;
     for beginning in BEGINNINGS {
         let mut body = beginning[1..].to_vec();
         body.resize(usize::from(beginning[0]), b' ');
-        let newcomer = fixture.connect("client whose first bytes look like another protocol")?;
-        fixture.exchange(newcomer, &[body], &[newcomer])?;
-        fixture.close(newcomer);
+        let joiner = fixture.connect("client whose first bytes look like another protocol")?;
+        fixture.deliver_plain(joiner, &[body], &[joiner])?;
+        fixture.close(joiner);
         clients.iter().for_each(|&client| drop(fixture.recorder.take_plain(client)));
     }
     Ok(Note::new())
@@ -177,7 +177,7 @@ fn empty_message(fixture: &mut Fixture) -> Outcome {
     for _ in 0..10 {
         for row in rows {
             let bodies: Vec<Vec<u8>> = row.iter().map(|body| body.to_vec()).collect();
-            fixture.exchange(clients[1], &bodies, &clients)?;
+            fixture.deliver_plain(clients[1], &bodies, &clients)?;
         }
     }
     for round in 0..EMPTIES_AT_ONCE {
@@ -192,7 +192,7 @@ fn every_pair(fixture: &mut Fixture) -> Outcome {
     for first in EDGES {
         for second in EDGES {
             let bodies = [random_body(fixture, first), random_body(fixture, second)];
-            fixture.exchange(clients[0], &bodies, &clients)?;
+            fixture.deliver_plain(clients[0], &bodies, &clients)?;
         }
     }
     Ok(Note::new())

@@ -26,13 +26,13 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "frame/held-open",
         "FRAME-7",
-        "while frames are held open at every kind of place, others are served; then they arrive",
+        "while frames are held open at all kinds of offsets, others are served; then they arrive",
         held_open,
     ),
     Case::must(
         "frame/many-held-open",
         "FRAME-7",
-        "while seven hundred clients hold a frame open, others are served, newcomers too",
+        "while seven hundred clients hold a frame open, others are served, new ones too",
         many_held_open,
     ),
 ];
@@ -64,17 +64,17 @@ fn partial_then_reset(fixture: &mut Fixture) -> Outcome {
         for _ in 0..10 {
             fixture.fence(listeners[0], &listeners, "a message after the cut one")?;
         }
-        // Whoever gets the place of the one that is gone gets nothing of his.
-        let newcomer = fixture.connect("newcomer")?;
-        fixture.await_served(newcomer, &[newcomer, listeners[0], listeners[1]])?;
-        fixture.close(newcomer);
+        // A client that takes the slot of one that is gone gets nothing of its frame.
+        let joiner = fixture.connect("new client")?;
+        fixture.await_served(joiner, &[joiner, listeners[0], listeners[1]])?;
+        fixture.close(joiner);
     }
     fixture.check_violations()?;
     Ok(Note::new())
 }
 
 fn held_open(fixture: &mut Fixture) -> Outcome {
-    fixture.expect_plain();
+    fixture.recorder.expect_plain();
     let clients = fixture.join(3, "client")?;
     let bodies = [random_body(fixture, 200), vec![7], random_body(fixture, 255)];
     let mut holders = Vec::new();
@@ -88,8 +88,8 @@ fn held_open(fixture: &mut Fixture) -> Outcome {
     let talks: Vec<(ClientIndex, usize)> =
         (0..60).map(|turn| (clients[turn % clients.len()], 30)).collect();
     fixture.deliver(&talks, &clients)?;
-    let newcomer = fixture.connect("newcomer")?;
-    fixture.await_served(newcomer, &[newcomer])?;
+    let joiner = fixture.connect("new client")?;
+    fixture.await_served(joiner, &[joiner])?;
     for (holder, rest, body) in holders {
         fixture.queue_bytes(holder, &rest);
         fixture.await_plain(holder, &[body], &clients)?;
@@ -98,7 +98,7 @@ fn held_open(fixture: &mut Fixture) -> Outcome {
 }
 
 fn many_held_open(fixture: &mut Fixture) -> Outcome {
-    /// More than pools of threads or tasks have, and than such tables hold.
+    /// More than pools of threads or tasks have.
     const HOLDERS: usize = 700;
     ensure_connections(HOLDERS as u64)?;
     let clients = fixture.join(2, "client")?;
@@ -112,7 +112,7 @@ fn many_held_open(fixture: &mut Fixture) -> Outcome {
         "a message beside many incomplete frames",
     )?;
     fixture.deliver(&[(clients[0], 30), (clients[1], 30)], &clients)?;
-    let newcomer = fixture.connect("newcomer")?;
-    fixture.await_served(newcomer, &[newcomer, clients[0]])?;
+    let joiner = fixture.connect("new client")?;
+    fixture.await_served(joiner, &[joiner, clients[0]])?;
     Ok(Note::new())
 }

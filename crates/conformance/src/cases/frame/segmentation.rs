@@ -20,9 +20,9 @@ const LARGE: [usize; 6] = [2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 
 /// Empty messages in one go: at first, to see how fast the server is, and at most.
 const EMPTIES_FIRST: usize = 500;
 const EMPTIES_MAX: usize = 64 << 10;
-/// How often a large one has to be held back: a loaded machine does so once.
+/// How often a large one must be held back: a loaded machine does so once.
 const HELD_TIMES: usize = 3;
-/// Nothing has come for so long: either nothing will come, or it is held back.
+/// Nothing has arrived for so long: either nothing will, or it is held back.
 const SILENCE: Duration = Duration::from_secs(2);
 /// The longest frame, in bytes.
 const FRAME_BYTES_MAX: usize = 256;
@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "frame/every-split",
         "FRAME-4",
-        "a stream of frames cut in two at every place arrives the same",
+        "a stream of frames cut in two at every offset arrives the same",
         every_split,
     ),
     Case::must(
@@ -73,32 +73,32 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "frame/several-in-one-write",
         "FRAME-4",
-        "frames that arrive together are all taken, without more having to arrive",
+        "frames that arrive together are all processed, without more having to arrive",
         several_in_one_write,
     )
     .quick(),
     Case::must(
         "frame/filled-buffers",
         "FRAME-4",
-        "what fills a buffer of 64 bytes to 64 KiB to the last byte does not wait for more",
+        "messages that fill a buffer of 64 bytes to 64 KiB exactly do not wait for more",
         filled_buffers,
     ),
     Case::must(
         "frame/empties-at-once",
         "FRAME-4",
-        "of tens of thousands of empty messages in one go none waits for what comes later",
+        "of tens of thousands of empty messages in one go none waits for later ones",
         empties_at_once,
     ),
     Case::must(
         "frame/pipelined-64k",
         "FRAME-4",
-        "frames of two clients, up to 256 KiB of each in one go, arrive unharmed; some may be dropped",
+        "frames of two clients, up to 256 KiB of each in one go, arrive intact; some may be dropped",
         pipelined_64k,
     ),
 ];
 
 fn byte_at_a_time(fixture: &mut Fixture) -> Outcome {
-    fixture.expect_plain();
+    fixture.recorder.expect_plain();
     let clients = fixture.join(2, "client")?;
     let [sender, talker] = clients[..] else { unreachable!("two clients joined") };
     let bodies = [b"byte by byte".to_vec(), Vec::new(), vec![0xff], random_body(fixture, 40)];
@@ -125,7 +125,7 @@ fn byte_at_a_time(fixture: &mut Fixture) -> Outcome {
 }
 
 fn every_split(fixture: &mut Fixture) -> Outcome {
-    fixture.expect_plain();
+    fixture.recorder.expect_plain();
     let clients = fixture.join(2, "client")?;
     let [sender, talker] = clients[..] else { unreachable!("two clients joined") };
     let short = [b"abc".to_vec(), Vec::new(), vec![2, 7, 7]];
@@ -150,7 +150,7 @@ fn every_split(fixture: &mut Fixture) -> Outcome {
 }
 
 fn pause_after_header(fixture: &mut Fixture) -> Outcome {
-    fixture.expect_plain();
+    fixture.recorder.expect_plain();
     let clients = fixture.join(3, "client")?;
     for length in [1, 2, 100, 255] {
         let body = random_body(fixture, length);
@@ -167,7 +167,7 @@ fn pause_after_header(fixture: &mut Fixture) -> Outcome {
 }
 
 fn pause_of_seconds(fixture: &mut Fixture) -> Outcome {
-    fixture.expect_plain();
+    fixture.recorder.expect_plain();
     let clients = fixture.join(3, "client")?;
     let bodies = [random_body(fixture, 100), random_body(fixture, 200)];
     let frames = bodies.each_ref().map(|body| frame(body));
@@ -184,7 +184,7 @@ fn pause_of_seconds(fixture: &mut Fixture) -> Outcome {
 
 fn cut_side_by_side(fixture: &mut Fixture) -> Outcome {
     const PIECE_BYTES: usize = 7;
-    fixture.expect_plain();
+    fixture.recorder.expect_plain();
     let clients = fixture.join(4, "client")?;
     let (senders, witness) = clients.split_at(3);
     for length in [9, 60, 255] {
@@ -217,7 +217,7 @@ fn several_in_one_write(fixture: &mut Fixture) -> Outcome {
             })
             .collect();
         // Three bodies and the fence behind them leave in one write.
-        fixture.exchange(clients[round % 2], &bodies, &clients)?;
+        fixture.deliver_plain(clients[round % 2], &bodies, &clients)?;
     }
     Ok(Note::new())
 }
@@ -251,7 +251,7 @@ fn fill_large(fixture: &mut Fixture, clients: &[ClientIndex], size: usize) -> Re
         for _ in 0..size / FRAME_BYTES_MAX {
             last = fixture.send(sender, FRAME_BYTES_MAX - 1);
         }
-        if came_or_silence(fixture, receiver, sender, last)? {
+        if arrived_or_silence(fixture, receiver, sender, last)? {
             return Ok(());
         }
         fixture.send_until_delivered(
@@ -266,7 +266,7 @@ fn fill_large(fixture: &mut Fixture, clients: &[ClientIndex], size: usize) -> Re
     Err(fixture.failure(
         receiver,
         format!("the last of {size} bytes of messages, sent in one go"),
-        format!("it came only when another was sent behind it, {HELD_TIMES} times in a row"),
+        format!("it arrived only when another was sent behind it, {HELD_TIMES} times in a row"),
     ))
 }
 
@@ -274,7 +274,7 @@ fn empties_at_once(fixture: &mut Fixture) -> Outcome {
     let clients = fixture.join(2, "client")?;
     let (sender, receiver) = (clients[0], clients[1]);
     fixture.recorder.ignore_plain();
-    // As many as the server passes on in about a second.
+    // As many as the server delivers in about a second.
     let started = Instant::now();
     fixture.queue_bytes(sender, &[0; EMPTIES_FIRST]);
     fixture.send_until_delivered(sender, &clients, "a message behind empty ones")?;
@@ -283,39 +283,39 @@ fn empties_at_once(fixture: &mut Fixture) -> Outcome {
     for _ in 0..HELD_TIMES {
         fixture.queue_bytes(sender, &vec![0; count]);
         let last = fixture.send(sender, TAG_BYTES);
-        if came_or_silence(fixture, receiver, sender, last)? {
+        if arrived_or_silence(fixture, receiver, sender, last)? {
             return Ok(format!("{count} in one go"));
         }
         fixture.send_until_delivered(sender, &clients, "a message behind many empty ones")?;
         if !fixture.recorder.tally(receiver, sender).has(last) {
-            return Ok(format!("{count} in one go, and the one behind them dropped"));
+            return Ok(format!("{count} in one go, the message behind them dropped"));
         }
     }
     Err(fixture.failure(
         receiver,
         format!("the message behind {count} empty ones, sent in one go"),
-        format!("it came only when another was sent behind it, {HELD_TIMES} times in a row"),
+        format!("it arrived only when another was sent behind it, {HELD_TIMES} times in a row"),
     ))
 }
 
-/// Waits until message `sequence` has come, or nothing comes any more.
-fn came_or_silence(
+/// Waits until message `sequence` has arrived, or nothing does any more.
+fn arrived_or_silence(
     fixture: &mut Fixture,
     receiver: ClientIndex,
     sender: ClientIndex,
     sequence: u32,
 ) -> Result<bool, Stop> {
-    let came =
+    let arrived =
         |fixture: &Fixture| fixture.recorder.tally(receiver, sender).latest >= Some(sequence);
     let mut progress = (0, Instant::now());
-    while !came(fixture) && progress.1.elapsed() < SILENCE {
+    while !arrived(fixture) && progress.1.elapsed() < SILENCE {
         let received = fixture.client(receiver).bytes_received();
         if received != progress.0 {
             progress = (received, Instant::now());
         }
-        fixture.pump_until(SILENCE / 8, came)?;
+        fixture.pump_until(SILENCE / 8, arrived)?;
     }
-    Ok(came(fixture))
+    Ok(arrived(fixture))
 }
 
 fn pipelined_64k(fixture: &mut Fixture) -> Outcome {
@@ -343,7 +343,7 @@ fn pipelined_64k(fixture: &mut Fixture) -> Outcome {
         }
         bytes_each = PIPELINED_BYTES_MAX.min(bytes_each * 2);
     }
-    let came = (fixture.recorder.deliveries() - before).min(sent);
+    let received = (fixture.recorder.deliveries() - before).min(sent);
     fixture.deliver(&[(clients[0], 20), (clients[1], 20)], &clients)?;
-    Ok(format!("{came} of {sent} deliveries came"))
+    Ok(format!("{received} of {sent} deliveries"))
 }

@@ -21,7 +21,7 @@ const GULPS_TIME: Duration = Duration::from_millis(1500);
 const FLOOD_BYTES: u64 = 4 << 20;
 /// How many clients end their stream while messages wait for them.
 const BACKLOG_ENDS: usize = 3;
-/// How long what waits for one is watched as it comes. It need not be closed then.
+/// How long such a client reads. It need not be disconnected by then.
 const BACKLOG_WAIT: Duration = Duration::from_millis(500);
 
 pub(super) const CASES: &[Case] = &[
@@ -35,13 +35,13 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "frame/short-writes",
         "FRAME-5",
-        "frames that a slow client's system takes only in part arrive whole",
+        "frames that a slow client's socket takes only in part arrive whole",
         short_writes,
     ),
     Case::must(
         "slow/reads-on-after-seconds",
         "FRAME-5",
-        "a client that reads on after sixteen seconds gets whole messages, each once",
+        "a client that resumes reading after sixteen seconds gets whole messages, each once",
         reads_on_after_seconds,
     )
     .idling(),
@@ -96,19 +96,19 @@ fn short_writes(fixture: &mut Fixture) -> Outcome {
     fixture.send_until_delivered(
         clients[0],
         &clients,
-        "a message beside one that reads in gulps",
+        "a message beside a client that reads in gulps",
     )?;
     fixture.drain(clients[0], slow)?;
     Ok(note)
 }
 
-/// Short and long messages for one that reads a little, a lot, or nothing: its socket
-/// takes a part of what is written to it again and again, cut at any place.
+/// Short and long messages for a client that reads a little, a lot, or nothing: its socket
+/// takes a part of what is written to it again and again, cut at any offset.
 fn in_gulps(fixture: &mut Fixture, sender: ClientIndex, drip: ClientIndex) -> Result<(), Stop> {
     const GULPS: [usize; 6] = [1, 7, 100, 3_000, 20_000, 60_000];
     /// Messages at once, and looks for something to read after them.
     const SPURT: u32 = 16;
-    /// How long it reads hardly, and then how long as fast as it gets something.
+    /// How long it hardly reads, and then how long as fast as messages arrive.
     const PHASE: Duration = Duration::from_millis(100);
     /// How often it does in the first of these.
     const HARDLY: Duration = Duration::from_millis(5);
@@ -117,7 +117,7 @@ fn in_gulps(fixture: &mut Fixture, sender: ClientIndex, drip: ClientIndex) -> Re
     while started.elapsed() < GULPS_TIME && fixture.client(drip).end().is_none() {
         // Where many frames are short, many cuts come right behind a header.
         let long = fixture.rng.random::<bool>();
-        for _ in 0..fixture.pace(sender).min(SPURT) {
+        for _ in 0..fixture.send_budget(sender).min(SPURT) {
             let lengths =
                 if long && fixture.rng.random() { 60..=255 } else { TAG_BYTES..=TAG_BYTES + 4 };
             let length = fixture.rng.random_range(lengths);
@@ -141,14 +141,15 @@ fn in_gulps(fixture: &mut Fixture, sender: ClientIndex, drip: ClientIndex) -> Re
 
 fn reads_on_after_seconds(fixture: &mut Fixture) -> Outcome {
     let client = fixture.join(1, "client that reads")?[0];
-    let stalled = fixture.connect_with("client that reads on later", ConnectOptions::SMALL)?;
+    let stalled =
+        fixture.connect_with("client that resumes reading later", ConnectOptions::SMALL)?;
     fixture.await_served(client, &[client, stalled])?;
     fixture.set_reading(stalled, false)?;
     // A prime number of bytes a frame: wherever a write is cut, it cuts a frame.
     let flood = Flood { senders: vec![client], steady: true, bytes: FLOOD_BYTES, lengths: [96; 2] };
     fixture.flood(&flood, LONG_FLOOD_TIME)?;
     fixture.pump_for(LONG_PAUSE)?;
-    // What was full may have got room in buffers of the system by then.
+    // The system's buffers may have grown meanwhile.
     fixture.flood(&flood, LONG_FLOOD_TIME)?;
     fixture.send_until_delivered(
         client,
@@ -160,15 +161,15 @@ fn reads_on_after_seconds(fixture: &mut Fixture) -> Outcome {
 
 fn backlog_after_end(fixture: &mut Fixture) -> Outcome {
     let stayer = fixture.join(1, "stayer")?[0];
-    let mut came = 0;
+    let mut received = 0;
     for _ in 0..BACKLOG_ENDS {
         let slow = end_with_a_backlog(fixture, stayer)?;
         let before = fixture.client(slow).bytes_received();
         fixture.set_reading(slow, true)?;
         fixture.pump_until(BACKLOG_WAIT, |fixture| fixture.client(slow).end().is_some())?;
-        came += fixture.client(slow).bytes_received() - before;
+        received += fixture.client(slow).bytes_received() - before;
         fixture.check_violations()?;
         fixture.close(slow);
     }
-    Ok(format!("{} KiB came behind the end", came / 1024))
+    Ok(format!("{} KiB received after the end", received / 1024))
 }

@@ -9,13 +9,13 @@ use crate::context::CaseContext;
 use crate::fixture::{ClientIndex, Fixture};
 use crate::verdict::{Outcome, Stop};
 
-/// How often one looks whether somebody was let in.
-const LET_IN_LOOK: Duration = Duration::from_millis(50);
+/// How often to check whether a client was accepted.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(super) const CASES: &[Case] = &[Case::must_launching(
     "scale/descriptors-run-out",
     "LIFE-5",
-    "with too few descriptors for all who connect, those inside are served, and later newcomers too",
+    "with too few descriptors for all who connect, accepted clients are served, and later new ones too",
     descriptors_run_out,
 )];
 
@@ -36,7 +36,7 @@ fn beyond_once(fixture: &mut Fixture, limit: u64, inside: &[ClientIndex]) -> Out
     // Many rounds of messages give the server time to run into its limit.
     for turn in 0..20 {
         let client = inside[turn % inside.len()];
-        let expected = "while descriptors are used up, those inside are served";
+        let expected = "while descriptors are used up, accepted clients are served";
         fixture.send_until_delivered(client, inside, expected)?;
     }
     let served: Vec<ClientIndex> = beyond
@@ -52,48 +52,48 @@ fn beyond_once(fixture: &mut Fixture, limit: u64, inside: &[ClientIndex]) -> Out
     }
     let waiting: Vec<ClientIndex> =
         beyond.iter().copied().filter(|client| !served.contains(client)).collect();
-    // First those leave who were let in: of those who wait somebody gets in then.
+    // First those leave that were accepted: one of those that wait is accepted then.
     for &client in &served {
         fixture.close(client);
     }
-    somebody_is_let_in(fixture, inside[0], &waiting)?;
+    one_is_accepted(fixture, inside[0], &waiting)?;
     // Then all others.
     for client in waiting {
         fixture.close(client);
     }
     fixture.pump_for(Duration::from_millis(100))?;
-    let newcomers = [fixture.connect("newcomer")?, fixture.connect("newcomer")?];
-    let everyone: Vec<ClientIndex> = inside.iter().copied().chain(newcomers).collect();
+    let joiners = [fixture.connect("new client")?, fixture.connect("new client")?];
+    let everyone: Vec<ClientIndex> = inside.iter().copied().chain(joiners).collect();
     fixture.send_until_delivered(
         inside[0],
         &everyone,
-        "once descriptors are free, newcomers are served",
+        "once descriptors are free, new clients are served",
     )?;
-    fixture.deliver(&[(newcomers[0], 30), (inside[0], 30)], &everyone)?;
-    newcomers.into_iter().for_each(|newcomer| fixture.close(newcomer));
-    Ok(format!("limit {limit}, {} of {} beyond it were let in", served.len(), limit + BEYOND))
+    fixture.deliver(&[(joiners[0], 30), (inside[0], 30)], &everyone)?;
+    joiners.into_iter().for_each(|joiner| fixture.close(joiner));
+    Ok(format!("limit {limit}, {} of {} beyond it were accepted", served.len(), limit + BEYOND))
 }
 
-/// Nobody new connects, so nothing but the free descriptors tells the server. Some
-/// runtimes keep nobody waiting: with a descriptor kept for that they accept who is
-/// beyond the limit and close at once.
-fn somebody_is_let_in(
+/// No client connects, so nothing but the free descriptors tells the server. Some
+/// runtimes keep none waiting: with a descriptor kept for that they accept a client
+/// beyond the limit and close it at once.
+fn one_is_accepted(
     fixture: &mut Fixture,
     talker: ClientIndex,
     waiting: &[ClientIndex],
 ) -> Result<(), Stop> {
     let started = Instant::now();
-    let let_in = |fixture: &Fixture| {
+    let accepted = |fixture: &Fixture| {
         waiting.iter().any(|&client| fixture.recorder.tally(client, talker).received > 0)
     };
     let turned_away =
         |fixture: &Fixture| waiting.iter().all(|&client| fixture.client(client).end().is_some());
     while started.elapsed() < fixture.limits.patience() {
         fixture.send_until_delivered(talker, &[talker], "a message once descriptors are free")?;
-        if fixture.pump_until(LET_IN_LOOK, |fixture| let_in(fixture) || turned_away(fixture))? {
+        if fixture.pump_until(POLL_INTERVAL, |fixture| accepted(fixture) || turned_away(fixture))? {
             return Ok(());
         }
     }
-    let expected = "a client that waited for a descriptor is let in once there are some";
+    let expected = "a client that waited for a descriptor is accepted once there are some";
     Err(fixture.failure(waiting[0], expected, format!("none of {} was", waiting.len())))
 }

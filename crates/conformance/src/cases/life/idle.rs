@@ -14,7 +14,7 @@ use crate::verdict::{Outcome, Stop};
 /// keeps for them. And the time for it.
 const BACKLOG_BYTES: u64 = 6 << 20;
 const BACKLOG_TIME: Duration = Duration::from_secs(3);
-/// LIFE-4's figure: part of one core.
+/// LIFE-4's figure: fraction of one core.
 const IDLE_CPU_MAX: f64 = 0.05;
 /// On a busy machine a server that spins gets little of a core, too, but it
 /// wants one all the time. One that is idle wants one less than the first part
@@ -34,7 +34,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "life/idle-cpu",
         "LIFE-4",
-        "with twenty idle clients it uses next to no processor time",
+        "with twenty idle clients it uses next to no CPU time",
         idle_cpu,
     )
     .launching()
@@ -70,7 +70,8 @@ fn idle_cpu_of_odd_clients(fixture: &mut Fixture) -> Outcome {
     let stalled = fixture.connect_with("stalled client", ConnectOptions::SMALL)?;
     let ended = fixture.connect_with("stalled client that has ended", ConnectOptions::SMALL)?;
     let holder = fixture.connect("client that holds a frame open")?;
-    let recovered = fixture.connect_with("client that reads on later", ConnectOptions::SMALL)?;
+    let recovered =
+        fixture.connect_with("client that resumes reading later", ConnectOptions::SMALL)?;
     let gone = [
         fixture.connect_with("stalled client that resets", ConnectOptions::SMALL)?,
         fixture.connect("client that resets in mid-frame")?,
@@ -102,7 +103,7 @@ fn idle_cpu_without_descriptors(context: &mut CaseContext) -> Outcome {
             fixture.send_until_delivered(
                 clients[0],
                 &clients,
-                "while descriptors are used up, those inside are served",
+                "while descriptors are used up, accepted clients are served",
             )?;
         }
         next_to_no_cpu(fixture)
@@ -117,7 +118,7 @@ fn next_to_no_cpu(fixture: &mut Fixture) -> Outcome {
         let (used_before, before) = (cpu_seconds(fixture)?, demand_of(pid));
         let watched = Instant::now();
         fixture.pump_for(IDLE_WATCH)?;
-        // What a process had that has ended meanwhile is gone from the sum.
+        // The time of a process that has ended meanwhile is gone from the sum.
         let used = (cpu_seconds(fixture)? - used_before).max(0.0);
         least = least.min(used / watched.elapsed().as_secs_f64());
         let wanted = part_wanted(demand_of(pid).since(before), watched);
@@ -131,9 +132,9 @@ fn next_to_no_cpu(fixture: &mut Fixture) -> Outcome {
         return Ok(format!("{:.1} % of one core of a busy machine", least * 100.0));
     }
     Err(Stop::fail(
-        format!("under {:.0} % of one core with idle clients", IDLE_CPU_MAX * 100.0),
+        format!("less than {:.0} % of one core with idle clients", IDLE_CPU_MAX * 100.0),
         format!(
-            "{:.0} % in the quietest of {IDLE_WATCHES} seconds, and wanted one {:.0} % of the time",
+            "{:.0} % in the quietest of {IDLE_WATCHES} seconds; it wanted a core {:.0} % of the time",
             least * 100.0,
             wanted * 100.0
         ),

@@ -8,27 +8,27 @@ use crate::client::ConnectOptions;
 use crate::fixture::{Fixture, Flood};
 use crate::verdict::{Note, Outcome};
 
-/// How long a room stays empty.
+/// How long there is no client.
 const EMPTY_FOR: Duration = Duration::from_millis(50);
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
         "life/survives-everything",
         "LIFE-1",
-        "after a mix of all that clients can do wrong the server is there and serves",
+        "after a mix of all that clients can do wrong the server still serves",
         survives_everything,
     )
     .quick(),
     Case::must(
         "life/empty-room",
         "LIFE-1",
-        "after the last client has left, time and again, the server is there for the next",
+        "after the last client has left, several times, the server is there for the next",
         empty_room,
     ),
     Case::must(
         "life/empty-for-seconds",
         "LIFE-1",
-        "after a room has been empty for sixteen seconds, the server is there for the next",
+        "after sixteen seconds without a client, the server is there for the next",
         empty_for_seconds,
     )
     .idling(),
@@ -71,8 +71,8 @@ fn survives_everything(fixture: &mut Fixture) -> Outcome {
         }
     }
     fixture.send_until_delivered(stayers[1], &stayers, "a message after all kinds of clients")?;
-    let newcomer = fixture.connect("newcomer")?;
-    fixture.await_served(newcomer, &[newcomer])?;
+    let joiner = fixture.connect("new client")?;
+    fixture.await_served(joiner, &[joiner])?;
     Ok(Note::new())
 }
 
@@ -87,10 +87,10 @@ fn empty_room(fixture: &mut Fixture) -> Outcome {
                 fixture.finish_sending(client);
             }
         }
-        // The next ones come only when the server had time to see these go.
+        // The next ones connect only when the server had time to see these go.
         fixture.pump_for(EMPTY_FOR)?;
     }
-    let client = fixture.join(1, "newcomer")?;
+    let client = fixture.join(1, "new client")?;
     fixture.deliver(&[(client[0], 20)], &client)?;
     Ok(Note::new())
 }
@@ -99,7 +99,7 @@ fn empty_for_seconds(fixture: &mut Fixture) -> Outcome {
     let clients = fixture.join(2, "client")?;
     clients.into_iter().for_each(|client| fixture.close(client));
     fixture.pump_for(LONG_PAUSE)?;
-    let newcomers = fixture.join(2, "newcomer")?;
-    fixture.deliver(&[(newcomers[0], 20), (newcomers[1], 20)], &newcomers)?;
+    let joined = fixture.join(2, "new client")?;
+    fixture.deliver(&[(joined[0], 20), (joined[1], 20)], &joined)?;
     Ok(Note::new())
 }

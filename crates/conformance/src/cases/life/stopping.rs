@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must_launching(
         "life/stops-in-quiet",
         "LIFE-2",
-        "SIGTERM ends it within 5 seconds before anybody has come, with many idle clients, and with too many",
+        "SIGTERM ends it within 5 seconds before any client has connected, with many idle clients, and with too many",
         stops_in_quiet,
     ),
     Case::must(
@@ -50,7 +50,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must_launching(
         "life/restarts-at-once",
         "LIFE-3",
-        "it starts again on the address that it has just left with clients connected",
+        "it starts again at once on an address that it has just left with clients connected",
         restarts_at_once,
     )
     .should(),
@@ -89,18 +89,18 @@ fn stop(fixture: &mut Fixture) -> Result<StopReport, Stop> {
 
 fn stops_on_sigterm(fixture: &mut Fixture) -> Outcome {
     let clients = all_kinds(fixture)?;
-    stops_while_they_talk(fixture, &clients)
+    stops_while_they_send(fixture, &clients)
 }
 
-/// Tells the server to stop and goes on talking, until it has ended.
-fn stops_while_they_talk(fixture: &mut Fixture, talkers: &[ClientIndex]) -> Outcome {
+/// Tells the server to stop and goes on sending, until it has ended.
+fn stops_while_they_send(fixture: &mut Fixture, talkers: &[ClientIndex]) -> Outcome {
     let server = fixture.take_server()?;
     server.signal(Signal::TERM);
     let told = Instant::now();
     while server.exited().is_none() {
         if told.elapsed().as_secs_f64() > STOP_SECONDS_MAX {
             return Err(Stop::fail(
-                "an end within 5 seconds of SIGTERM",
+                "it ends within 5 seconds of SIGTERM",
                 format!("still running after {STOP_SECONDS_MAX:.0} s"),
             ));
         }
@@ -116,13 +116,13 @@ fn stops_while_they_talk(fixture: &mut Fixture, talkers: &[ClientIndex]) -> Outc
 
 fn stops_in_quiet(context: &mut CaseContext) -> Outcome {
     ensure_connections(QUIET_CLIENTS as u64)?;
-    // Before anybody has come.
-    context.with_fixture(|fixture| stops_while_they_talk(fixture, &[]))?;
-    // While many are there who say nothing, and after one has left.
+    // Before any client has connected.
+    context.with_fixture(|fixture| stops_while_they_send(fixture, &[]))?;
+    // With many silent clients, and after one has left.
     context.with_fixture(|fixture| {
         let clients = fixture.join(QUIET_CLIENTS, "idle client")?;
         fixture.close(clients[0]);
-        stops_while_they_talk(fixture, &[])
+        stops_while_they_send(fixture, &[])
     })?;
     // While more wait than it can accept.
     with_few_descriptors(context, |fixture, limit| {
@@ -133,7 +133,7 @@ fn stops_in_quiet(context: &mut CaseContext) -> Outcome {
             &clients,
             "a message while descriptors are used up",
         )?;
-        stops_while_they_talk(fixture, &[])
+        stops_while_they_send(fixture, &[])
     })
 }
 
@@ -145,7 +145,7 @@ fn leaves_no_process(fixture: &mut Fixture) -> Outcome {
     fixture.send_until_delivered(
         clients[0],
         &[clients[0], cut, short],
-        "a message for who is about to reset",
+        "a message for clients that are about to reset",
     )?;
     fixture.reset(cut);
     fixture.reset(short);
@@ -153,17 +153,17 @@ fn leaves_no_process(fixture: &mut Fixture) -> Outcome {
     fixture.pump_for(END_SEEN)?;
     fixture.send_until_delivered(clients[0], &clients, "a message after a reset")?;
     let server = fixture.take_server()?;
-    // Only the server itself is told, not the processes that it has started.
+    // Only the server itself gets the signal, not the processes that it has started.
     server.signal(Signal::TERM);
     if server.wait(STOP_SECONDS_MAX).is_none() {
-        return Err(Stop::fail("an end within 5 seconds of SIGTERM", "still running"));
+        return Err(Stop::fail("it ends within 5 seconds of SIGTERM", "still running"));
     }
     let ended = Instant::now();
     while let Ok(sample) = server.sample() {
         if ended.elapsed() > AFTERLIFE {
             return Err(Stop::fail(
                 "no process of the server outlives it",
-                format!("{} still there a second later", sample.processes),
+                format!("{} still running a second later", sample.processes),
             ));
         }
         fixture.pump_for(Duration::from_millis(20))?;
@@ -196,9 +196,7 @@ fn restarts_at_once(context: &mut CaseContext) -> Outcome {
 /// where the address itself is still taken.
 fn not_again(stop: Stop) -> Stop {
     match stop {
-        Stop::Error(reason) => {
-            Stop::fail("the server can start again on the address that it has left", reason)
-        }
+        Stop::Error(reason) => Stop::fail("the server can start again on the same address", reason),
         other => other.breaking_its_own(),
     }
 }

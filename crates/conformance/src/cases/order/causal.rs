@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "order/own-echo",
         "ORDER-4",
-        "each sender finds its own messages at the same place among the others as everyone",
+        "each sender receives its own messages in the same order among the others as everyone",
         own_echo,
     )
     .quick(),
@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "order/replies-under-load",
         "ORDER-4",
-        "replies sent the moment a message arrives come after it everywhere, while many are under way",
+        "replies sent the moment a message arrives follow it everywhere, while many are under way",
         replies_under_load,
     )
     .quick(),
@@ -77,7 +77,7 @@ fn replies_under_load(fixture: &mut Fixture) -> Outcome {
     const LOOKS: usize = 12;
     fixture.recorder.keep_history();
     let clients = fixture.join(5, "client")?;
-    let heard = |fixture: &Fixture, client: ClientIndex| -> u32 {
+    let received = |fixture: &Fixture, client: ClientIndex| -> u32 {
         let others = clients.iter().filter(|&&other| other != client);
         others.map(|&other| fixture.recorder.tally(client, other).received).sum()
     };
@@ -85,7 +85,7 @@ fn replies_under_load(fixture: &mut Fixture) -> Outcome {
     let started = Instant::now();
     while fixture.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
         let opener = clients[fixture.rng.random_range(0..clients.len())];
-        if fixture.pace(opener) < OPENING as u32 {
+        if fixture.send_budget(opener) < OPENING as u32 {
             fixture.pump(QUIET)?;
             continue;
         }
@@ -94,16 +94,17 @@ fn replies_under_load(fixture: &mut Fixture) -> Outcome {
         }
         fixture.flush()?;
         for _ in 0..LOOKS {
-            let before: Vec<u32> = clients.iter().map(|&client| heard(fixture, client)).collect();
+            let before: Vec<u32> =
+                clients.iter().map(|&client| received(fixture, client)).collect();
             if fixture.pump(QUIET)? == 0 {
                 break;
             }
             if fixture.rng.random_ratio(1, 3) {
-                // Some take a moment to reply; meanwhile the others hear more.
+                // Some take a moment to reply; meanwhile the others receive more.
                 fixture.pump_for(THINKING)?;
             }
             for (&client, before) in clients.iter().zip(before) {
-                if heard(fixture, client) > before
+                if received(fixture, client) > before
                     && fixture.recorder.unechoed(client) < REPLIES_MAX
                 {
                     fixture.send(client, TAG_BYTES);

@@ -1,4 +1,4 @@
-//! ORDER-1: every message received was sent, is byte-exact, and comes once.
+//! ORDER-1: every message received was sent, is byte-exact, and arrives once.
 
 use zillions_ordering::Rule;
 
@@ -11,7 +11,7 @@ use crate::fixture::{Fixture, Flood};
 use crate::tagged::TAG_BYTES;
 use crate::verdict::Outcome;
 
-/// What is sent past one that reads on later, in bytes: twice what a ring of eight MiB
+/// What is sent past a client that resumes reading later, in bytes: twice what a ring of eight MiB
 /// holds, because the system takes some of it.
 const LONG_FLOOD_BYTES: u64 = 16 << 20;
 
@@ -19,7 +19,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "order/integrity",
         "ORDER-1",
-        "under load every message that arrives was sent, is byte-exact, and comes once",
+        "under load every message that arrives was sent, is byte-exact, and arrives once",
         integrity,
     )
     .quick(),
@@ -32,7 +32,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "slow/reads-on-later",
         "ORDER-1",
-        "a client that reads on after megabytes have gone past it gets whole messages as they were sent",
+        "a client that resumes reading after megabytes were sent past it gets whole messages as they were sent",
         reads_on_later,
     ),
 ];
@@ -49,7 +49,8 @@ fn integrity_with_drops(fixture: &mut Fixture) -> Outcome {
 
 fn reads_on_later(fixture: &mut Fixture) -> Outcome {
     let client = fixture.join(1, "client that reads")?[0];
-    let stalled = fixture.connect_with("client that reads on later", ConnectOptions::SMALL)?;
+    let stalled =
+        fixture.connect_with("client that resumes reading later", ConnectOptions::SMALL)?;
     fixture.await_served(client, &[client, stalled])?;
     fixture.set_reading(stalled, false)?;
     let flood =
@@ -62,5 +63,5 @@ fn reads_on_later(fixture: &mut Fixture) -> Outcome {
     )?;
     read_on(fixture, client, stalled)?;
     nothing_but_the_line(fixture)?;
-    Ok(format!("{} KiB went past it", flooded.bytes / 1024))
+    Ok(format!("{} KiB sent past it", flooded.bytes / 1024))
 }

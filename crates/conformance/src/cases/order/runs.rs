@@ -11,12 +11,12 @@ use crate::verdict::{Outcome, Stop};
 
 /// Short messages: more of them a second.
 pub(super) const SHORT: (usize, usize) = (TAG_BYTES, 32);
-/// How often a storm is repeated in which no two senders got mixed.
+/// How often bursts are repeated in which no two senders got mixed.
 pub(super) const REPEATS_MAX: u32 = 8;
-/// What the first of these leaves the server between two messages of a sender.
+/// What the first repetition leaves the server between two messages of a sender.
 pub(super) const MOMENT: Duration = Duration::from_millis(1);
 
-/// Joins `count` clients with the history kept, storms, and ends with fences.
+/// Joins `count` clients with the history kept, sends bursts, and ends with fences.
 pub(super) fn join_and_send(
     fixture: &mut Fixture,
     count: usize,
@@ -52,8 +52,8 @@ pub(super) fn join_and_mix(
     until_mixed(fixture, &clients[..senders], &clients, burst_max, volume)
 }
 
-/// Storms until messages of different senders got mixed: on a busy machine, or in a
-/// server that gathers what it gets for a while, the senders may take turns. So there is
+/// Sends bursts until messages of different senders got mixed: on a busy machine, or in a
+/// server that gathers messages for a while, the senders may take turns. So there is
 /// more and more time between their messages.
 pub(super) fn until_mixed(
     fixture: &mut Fixture,
@@ -80,7 +80,7 @@ pub(super) fn until_mixed(
     Ok(())
 }
 
-/// A last message of each sender reaches all, so that what is missing is known to be.
+/// Sends a last message of each sender to all, so that what is missing before it was lost.
 pub(super) fn finish(
     fixture: &mut Fixture,
     senders: &[ClientIndex],
@@ -123,7 +123,7 @@ pub(super) fn lose(fixture: &mut Fixture, senders: &[&[usize]]) -> Result<String
 /// never passed over.
 pub(super) fn judge(fixture: &Fixture, rule: Rule) -> Outcome {
     let Some(history) = fixture.recorder.history() else {
-        return Err(Stop::Error("this case forgot to keep its history".to_owned()));
+        return Err(Stop::Error("this case did not keep its history".to_owned()));
     };
     let verdicts =
         check(history).confirmed(history).map_err(|error| Stop::Error(error.to_string()))?;
@@ -143,7 +143,7 @@ pub(super) fn judge_mixed(fixture: &Fixture, rule: Rule) -> Outcome {
     let mixed = fixture.recorder.mixed();
     if mixed == 0 {
         return Err(Stop::Inconclusive(format!(
-            "no two senders' messages arrived mixed, although they sent at the same time ({note})"
+            "the messages of no two senders were interleaved, although they sent at the same time ({note})"
         )));
     }
     Ok(note)

@@ -14,35 +14,35 @@ use crate::fixture::{Bursts, ClientIndex, Fixture, IN_FLIGHT_MAX};
 use crate::tagged::TAG_BYTES;
 use crate::verdict::Outcome;
 
-/// How large a room grows: beyond what servers may treat in another way.
-const ROOM_SIZES: [usize; 4] = [12, 24, 100, 300];
-/// How often the oldest and the youngest talk at the same moment in each size.
-const ROOM_ROUNDS: usize = 12;
+/// Numbers of clients: beyond what servers may treat in another way.
+const CLIENT_COUNTS: [usize; 4] = [12, 24, 100, 300];
+/// How often the oldest and the youngest send at the same moment, at each number.
+const ROUNDS_EACH: usize = 12;
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
         "order/two-receivers-agree",
         "ORDER-3",
-        "two clients that send at the same time see one order of both",
+        "two clients that send at the same time receive both in one order",
         two_receivers_agree,
     )
     .quick(),
     Case::must(
         "order/many-receivers-agree",
         "ORDER-3",
-        "eight clients that send at the same time see one order of all",
+        "eight clients that send at the same time receive all in one order",
         many_receivers_agree,
     ),
     Case::must(
         "order/large-room",
         "ORDER-3",
-        "a hundred clients, four of which send at the same time, see one order of all",
+        "up to three hundred clients, four of which send at the same time, receive all in one order",
         large_room,
     ),
     Case::must(
         "order/with-drops",
         "ORDER-3",
-        "one order holds also for clients that lose messages because they read too slowly",
+        "one order holds for clients that lose messages because they read too slowly",
         with_drops,
     ),
     Case::must(
@@ -65,14 +65,14 @@ fn many_receivers_agree(fixture: &mut Fixture) -> Outcome {
 
 fn large_room(fixture: &mut Fixture) -> Outcome {
     fixture.recorder.keep_history();
-    for size in ROOM_SIZES {
-        while fixture.client_count() < size {
+    for size in CLIENT_COUNTS {
+        while fixture.all_clients().len() < size {
             fixture.connect("one of many")?;
         }
         let everyone = fixture.all_clients();
         fixture.await_served(everyone[0], &everyone)?;
-        for _ in 0..ROOM_ROUNDS {
-            // What comes in one turn of the server may be passed on in several ways.
+        for _ in 0..ROUNDS_EACH {
+            // What one pass of the server reads may be delivered in several ways.
             let mut talks = both_ends(&everyone).map(|client| (client, TAG_BYTES));
             talks.shuffle(&mut fixture.rng);
             fixture.deliver(&talks, &everyone)?;
@@ -94,7 +94,7 @@ fn large_room(fixture: &mut Fixture) -> Outcome {
     judge_mixed(fixture, Rule::Total)
 }
 
-/// The oldest two and the youngest two: no more than may talk at once without loss.
+/// The oldest two and the youngest two: no more than may send at once without loss.
 fn both_ends(clients: &[ClientIndex]) -> [ClientIndex; IN_FLIGHT_MAX] {
     let last = clients.len() - 1;
     [clients[0], clients[1], clients[last - 1], clients[last]]
@@ -116,7 +116,7 @@ fn with_churn(fixture: &mut Fixture) -> Outcome {
         || (fixture.recorder.mixed() == 0 && started.elapsed() < volume.time * REPEATS_MAX)
     {
         guests.push(fixture.connect_without_waiting("guest")?);
-        // Long enough without a mixture, and there is time between their messages.
+        // If nothing was mixed for long enough, there is time between their messages.
         let late = started.elapsed().div_duration_f64(volume.time) as u32;
         let mut senders = residents.clone();
         senders.extend(&guests);
@@ -136,6 +136,6 @@ fn with_churn(fixture: &mut Fixture) -> Outcome {
     let mut present = residents.clone();
     present.extend(&guests);
     finish(fixture, &residents, &present)?;
-    let guests = fixture.client_count() - residents.len();
+    let guests = fixture.all_clients().len() - residents.len();
     judge_mixed(fixture, Rule::Total).map(|note| format!("{note}, {guests} guests"))
 }

@@ -18,24 +18,24 @@ use crate::context::CaseContext;
 use crate::fixture::{ClientIndex, Fixture};
 use crate::verdict::{Note, Outcome, Stop};
 
-/// An address of the loopback device besides the usual one; all of 127.0.0.0/8 is.
+/// A second address of the loopback device, to which all of 127.0.0.0/8 belongs.
 const SECOND_LOOPBACK: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// Clients of the large fixture: a little more than a thousand, because `select`
+/// Many clients: a little more than a thousand, because `select`
 /// knows no descriptors beyond 1023.
 const MANY: usize = 1_100;
 /// Clients that connect in one burst, or as many as the server has asked the system
 /// to keep for it.
 const BURST: usize = 600;
-/// Empty messages that one who sends without end sends at once.
+/// Empty messages that the flooder sends with one write.
 static FLOOD: [u8; 64 << 10] = [0; 64 << 10];
-/// How long one who sends without end waits before it looks whether it is over.
+/// How long the flooder waits before it checks whether the case is over.
 const FLOODER_PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
         "start/only-the-given-address",
         "START-5",
-        "nobody answers on other local addresses with the same port",
+        "nothing listens on other local addresses with the same port",
         only_the_given_address,
     )
     .launching(),
@@ -54,13 +54,13 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "scale/burst-of-connections",
         "START-5",
-        "six hundred who connect in the same moment, or as many as may wait, are all served",
+        "six hundred clients that connect at the same moment, or as many as fit the backlog, are all served",
         burst_of_connections,
     ),
     Case::must(
         "scale/let-in-amid-a-flood",
         "START-5",
-        "who connects while somebody else sends without end is let in",
+        "a client that connects while another one sends without end is served",
         let_in_amid_a_flood,
     ),
 ];
@@ -77,14 +77,14 @@ fn only_the_given_address(fixture: &mut Fixture) -> Outcome {
     listens_elsewhere(fixture)
 }
 
-/// Fails if the server has a socket that listens anywhere but at its address.
-/// Where the system does not tell, nothing is known, and that is no failure.
+/// Fails if the server has a socket that listens anywhere but on its address.
+/// Where the system does not tell, nothing is known, and the case goes on.
 fn listens_elsewhere(fixture: &Fixture) -> Outcome {
     let address = fixture.address();
     match fixture.server()?.listening_on().into_iter().find(|&other| other != address) {
         Some(other) => Err(Stop::fail(
-            format!("a server that listens at {address} alone"),
-            format!("it listens at {other}, too"),
+            format!("a server that listens on {address} only"),
+            format!("it also listens on {other}"),
         )
         .breaking("START-5")),
         None => Ok(Note::new()),
@@ -100,7 +100,7 @@ fn another_address(context: &mut CaseContext) -> Outcome {
     names(&server, address)?;
     context.with_server(server, address, |fixture| {
         let clients = fixture.join(2, "client")?;
-        fixture.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
+        fixture.deliver_plain(clients[0], &[b"hello".to_vec()], &clients)?;
         let first = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port());
         answers_on(first, address)?;
         listens_elsewhere(fixture)
@@ -108,19 +108,19 @@ fn another_address(context: &mut CaseContext) -> Outcome {
     match on_ipv6(context)? {
         Some((server, lease)) => context.with_server(server, lease.address(), |fixture| {
             let client = fixture.join(1, "client")?;
-            fixture.exchange(client[0], &[b"hello".to_vec()], &client)?;
+            fixture.deliver_plain(client[0], &[b"hello".to_vec()], &client)?;
             listens_elsewhere(fixture)
         }),
         None => Ok(Note::new()),
     }
 }
 
-/// Fails if somebody answers at `other`, where only `address` was asked for.
+/// Fails if `other` accepts connections, where only `address` was given.
 fn answers_on(other: SocketAddr, address: SocketAddr) -> Outcome {
     if TcpStream::connect_timeout(&other, Duration::from_secs(2)).is_ok() {
         return Err(Stop::fail(
-            format!("connections to {address} alone"),
-            format!("a connection to {other} was accepted, too"),
+            format!("connections to {address} only"),
+            format!("a connection to {other} was also accepted"),
         ));
     }
     Ok(Note::new())
@@ -139,28 +139,28 @@ fn thousand_clients(fixture: &mut Fixture) -> Outcome {
 
 fn burst_of_connections(fixture: &mut Fixture) -> Outcome {
     ensure_connections(BURST as u64)?;
-    // All who fit in are waiting by the time when it looks.
+    // The whole backlog is waiting when it continues.
     let held = fixture.server().is_ok();
     if held {
         fixture.server()?.signal(Signal::STOP);
     }
-    let places = if held { fixture.free_backlog_slots() } else { BURST };
-    let outcome = connect_at_once(fixture, places);
+    let slots = if held { fixture.free_backlog_slots() } else { BURST };
+    let outcome = connect_at_once(fixture, slots);
     if held {
         fixture.server()?.signal(Signal::CONT);
     }
     outcome?;
     let everyone = fixture.all_clients();
-    // Who did not fit into the queue of connections is let in at his system's
+    // A connection that did not fit the backlog is accepted at its system's
     // next try, a second later or more.
     fixture.send_until_delivered(0, &everyone, "a message for all who connected in one burst")?;
     fixture.deliver(&[(0, 60), (everyone.len() - 1, 60)], &everyone)?;
     Ok(format!("{} at once", everyone.len()))
 }
 
-/// As many as there may be, and places for.
-fn connect_at_once(fixture: &mut Fixture, places: usize) -> Result<(), Stop> {
-    for _ in 0..places.clamp(1, BURST) {
+/// As many as the backlog has slots for, up to the size of the burst.
+fn connect_at_once(fixture: &mut Fixture, slots: usize) -> Result<(), Stop> {
+    for _ in 0..slots.clamp(1, BURST) {
         fixture.connect_without_waiting("one of a burst")?;
     }
     Ok(())
@@ -200,15 +200,15 @@ fn flood_until(over: &AtomicBool, address: SocketAddr) {
     }
 }
 
-/// Joins once `witness` gets something of a flood, and waits until the newcomer does.
+/// Joins once `witness` gets something of a flood, and waits until the joiner does.
 fn join_beside(fixture: &mut Fixture, witness: ClientIndex) -> Outcome {
     let received = |fixture: &Fixture, client: ClientIndex| fixture.client(client).bytes_received();
     let before = received(fixture, witness);
-    fixture.await_each(&[witness], "something of a flood", |fixture, client| {
+    fixture.await_each(&[witness], "messages of a flood", |fixture, client| {
         received(fixture, client) > before
     })?;
-    let newcomer = fixture.connect_without_waiting("newcomer amid a flood")?;
-    fixture.await_each(&[newcomer], "something of a flood that goes on", |fixture, client| {
+    let joiner = fixture.connect_without_waiting("joiner amid a flood")?;
+    fixture.await_each(&[joiner], "messages of a flood that goes on", |fixture, client| {
         received(fixture, client) > 0
     })?;
     Ok(Note::new())

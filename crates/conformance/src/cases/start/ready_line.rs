@@ -16,7 +16,7 @@ use crate::verdict::{Note, Outcome, Stop};
 
 /// Starts in a row that look for a line printed too early.
 const STARTS: usize = 5;
-/// How long a room stays empty: by then the server has seen it.
+/// How long there is no client: by then the server has seen it.
 const EMPTY_FOR: Duration = Duration::from_millis(50);
 
 pub(super) const CASES: &[Case] = &[
@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must_launching(
         "start/listening-line",
         "START-2",
-        "the one line on a piped standard output is 'listening on ADDRESS', and it comes unasked",
+        "the one line on a piped standard output is 'listening on ADDRESS'",
         listening_line,
     ),
     Case::must_launching(
@@ -48,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must(
         "start/stdout-stays-quiet",
         "START-4",
-        "nothing follows the line on standard output: not with clients, nor for slow ones, nor at any end",
+        "nothing follows the line on standard output, with any kind of client and after any kind of end",
         stdout_stays_quiet,
     )
     .launching(),
@@ -59,7 +59,7 @@ pub(super) const CASES: &[Case] = &[
 fn runs_on_an_address(context: &mut CaseContext) -> Outcome {
     context.with_fixture(|fixture| {
         let clients = fixture.join(2, "client")?;
-        fixture.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
+        fixture.deliver_plain(clients[0], &[b"hello".to_vec()], &clients)?;
         Ok(Note::new())
     })
 }
@@ -68,7 +68,7 @@ fn listening_line(context: &mut CaseContext) -> Outcome {
     let (server, _lease) = context.servers.start(context.servers.launch()?)?;
     let line = server.ready_line();
     if !line.starts_with("listening on ") || line.contains('\r') {
-        let expected = "a line 'listening on ADDRESS', ended by a newline alone";
+        let expected = "a line 'listening on ADDRESS' that ends with a single newline";
         return Err(Stop::fail(expected, format!("{line:?}")));
     }
     server.signal(Signal::TERM);
@@ -99,7 +99,7 @@ fn accepts_at_once(context: &mut CaseContext) -> Outcome {
 
 fn stdout_stays_quiet(fixture: &mut Fixture) -> Outcome {
     let clients = fixture.join(3, "client")?;
-    fixture.exchange(clients[0], &[b"hello".to_vec(), Vec::new()], &clients)?;
+    fixture.deliver_plain(clients[0], &[b"hello".to_vec(), Vec::new()], &clients)?;
     fixture.queue_bytes(clients[1], &[200, 1, 2]);
     fixture.flush()?;
     fixture.reset(clients[1]);
@@ -107,19 +107,19 @@ fn stdout_stays_quiet(fixture: &mut Fixture) -> Outcome {
     let passer_by = fixture.connect("client that is reset between frames")?;
     fixture.await_served(passer_by, &[clients[0], passer_by])?;
     fixture.reset(passer_by);
-    // Nobody says anything in which the server could see it first.
+    // Nothing is sent meanwhile in which the server could see it first.
     fixture.pump_for(EMPTY_FOR)?;
     let slow = fixture.connect_with("client that does not read", ConnectOptions::SMALL)?;
     leave_a_backlog(fixture, clients[0], slow)?;
     fixture.fence(clients[0], &[clients[0]], "the remaining client is served")?;
-    // The room is empty, and somebody comes again.
+    // The last client leaves, and another one connects.
     fixture.close(clients[0]);
     fixture.reset(slow);
     fixture.pump_for(EMPTY_FOR)?;
-    fixture.join(1, "newcomer")?;
+    fixture.join(1, "new client")?;
     let server = fixture.take_server()?;
     server.signal(Signal::TERM);
-    // Whether it ends in time is another case's question.
+    // Whether it ends in time is for another case.
     server.wait(fixture.limits.patience().as_secs_f64() / 2.0);
     said_nothing_more(&server)
 }
@@ -134,7 +134,7 @@ fn ipv6(context: &mut CaseContext) -> Outcome {
         .map_err(Stop::breaking_its_own)?;
     context.with_server(server, lease.address(), |fixture| {
         let clients = fixture.join(2, "client")?;
-        fixture.exchange(clients[0], &[b"hello".to_vec()], &clients)?;
+        fixture.deliver_plain(clients[0], &[b"hello".to_vec()], &clients)?;
         nothing_but_the_line(fixture)
     })
 }

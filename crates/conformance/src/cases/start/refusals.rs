@@ -26,19 +26,19 @@ pub(super) const CASES: &[Case] = &[
     Case::must_launching(
         "start/refuses-bad-address",
         "START-6",
-        "with arguments that are no addresses it ends with an error and no line",
+        "with invalid addresses it ends with an error and no line",
         refuses_bad_address,
     ),
     Case::must_launching(
         "start/refuses-port-in-use",
         "START-6",
-        "on a port where somebody else listens it ends with an error and no line",
+        "on a port that is in use it ends with an error and no line",
         refuses_port_in_use,
     ),
     Case::must_launching(
         "start/refuses-second-instance",
         "START-6",
-        "on a port where another instance of it listens it ends with an error, and that instance goes on",
+        "on the port of another instance it ends with an error, and that instance goes on",
         refuses_second_instance,
     ),
     Case::must_launching(
@@ -50,7 +50,7 @@ pub(super) const CASES: &[Case] = &[
     Case::must_launching(
         "start/says-why",
         "START-7",
-        "in each of these cases something stands on standard error",
+        "in each of these cases it writes to standard error",
         says_why,
     )
     .should(),
@@ -58,17 +58,17 @@ pub(super) const CASES: &[Case] = &[
 
 /// Judges an attempt that must have ended with an error and no line.
 fn refused(attempt: &Attempt, what: &str) -> Result<(), Stop> {
-    let expected = format!("{what}: no line, and an exit status other than 0 within 5 seconds");
-    let came = if attempt.stdout.lines().any(|line| line.starts_with("listening on")) {
+    let expected = format!("{what}: no line, and a non-zero exit status within 5 seconds");
+    let actual = if attempt.stdout.lines().any(|line| line.starts_with("listening on")) {
         format!("it printed {:?}", attempt.stdout.lines().next().unwrap_or_default())
     } else {
         match attempt.status {
             None => "it was still running".to_owned(),
-            Some(status) if status.success() => "it ended with status 0".to_owned(),
+            Some(status) if status.success() => "it exited with status 0".to_owned(),
             Some(_) => return Ok(()),
         }
     };
-    Err(Stop::fail(expected, came))
+    Err(Stop::fail(expected, actual))
 }
 
 fn refuses_no_argument(context: &mut CaseContext) -> Outcome {
@@ -77,7 +77,7 @@ fn refuses_no_argument(context: &mut CaseContext) -> Outcome {
 }
 
 fn refuses_bad_address(context: &mut CaseContext) -> Outcome {
-    // The port with letters behind it is one that nobody uses.
+    // The port before the letter is free.
     let lease = context.servers.lease()?;
     let lettered = format!("{}x", lease.address());
     let negative = "127.0.0.1:-20000";
@@ -113,7 +113,7 @@ fn refuses_second_instance(context: &mut CaseContext) -> Outcome {
         Ok(server) => context.with_server(server, lease.address(), |fixture| {
             refuses_instance_beside(fixture, &launch)
         }),
-        // It need not serve IPv6 (START-8), and another case says so.
+        // It need not serve IPv6 (START-8), which is another case.
         Err(Stop::Fail(_)) => Ok(Note::new()),
         Err(stop) => Err(stop),
     }
@@ -124,8 +124,8 @@ fn refuses_instance_beside(fixture: &mut Fixture, launch: &Launch) -> Outcome {
     let second = attempt(launch, &[&fixture.address().to_string()], REFUSAL_SECONDS_MAX)?;
     refused(&second, "on the port of another instance")?;
     fixture.fence(clients[0], &clients, "the first instance still serves its clients")?;
-    let newcomer = fixture.connect_with("newcomer", ConnectOptions::default())?;
-    fixture.await_served(newcomer, &[newcomer])?;
+    let joiner = fixture.connect_with("new client", ConnectOptions::default())?;
+    fixture.await_served(joiner, &[joiner])?;
     Ok(Note::new())
 }
 
