@@ -1,4 +1,4 @@
-//! `zillions check`: does a server keep the spec?
+//! `zillions check`: does a server conform to the spec?
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,60 +27,60 @@ const BUILD_SECONDS_MAX: f64 = 1800.0;
 /// How long a server that runs already may take to be reached.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// Check whether servers keep the spec, case by case.
+/// Check whether servers conform to the spec, case by case.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     zillions check                              everything in the gallery\n  \
     zillions check std-mpsc ./my-server         an entry, and any executable\n  \
-    zillions check --connect 127.0.0.1:8080     a server that runs already\n  \
+    zillions check --connect 127.0.0.1:8080     a running server\n  \
     zillions check ./my-server --case 'order/*' --seed 7 --rounds 20\n  \
     zillions check --list\n\n\
-    Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 the tool itself failed.")]
+    Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 tool failure.")]
 pub struct Arguments {
     /// Names of entries, or paths of executables [default: all entries].
     targets: Vec<String>,
-    /// Check a server that runs already; cases that start or stop it are skipped.
+    /// Check a running server; cases that start or stop it are skipped.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "targets")]
     connect: Option<String>,
-    /// Only cases whose id or clause matches; may be given several times.
+    /// Run only cases whose id or clause matches; may be repeated.
     #[arg(long = "case", value_name = "GLOB")]
     cases: Vec<String>,
-    /// Where chance begins: the same seed sends the same messages.
+    /// Random seed: the same seed sends the same messages.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// How often the cases that hunt rare faults do their work.
+    /// Repeat the volume cases N times, to find rarer faults.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The quick selection: a few seconds per server.
+    /// Run the quick selection: a few seconds per server.
     #[arg(long)]
     quick: bool,
-    /// A SHOULD that is not met fails the server.
+    /// Fail servers that break a SHOULD clause.
     #[arg(long)]
     strict: bool,
-    /// List the cases and their clauses, and do nothing else.
+    /// List the cases and their clauses, and exit.
     #[arg(long)]
     list: bool,
-    /// Known failures, as [[known_failure]] tables with case and reason.
+    /// TOML file of known failures: [[known_failure]] tables with case and reason.
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
-    /// Write the histories of the ordering cases to this folder, for 'zillions verify'.
+    /// Save the histories of the ordering cases in this folder, for 'zillions verify'.
     #[arg(long, value_name = "DIR")]
     save_history: Option<PathBuf>,
-    /// Cases that run side by side.
+    /// Run N cases in parallel.
     #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
-    /// Count an entry whose tool chain is missing as a failure.
+    /// Fail if the tool chain of an entry is missing.
     #[arg(long)]
     no_skip: bool,
-    /// Show every case, not only those that did not pass.
+    /// Show passed cases too.
     #[arg(short, long)]
     verbose: bool,
-    /// For people, for programs, or for CI servers.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: CheckFormat,
 }
 
-/// Forms of the report.
+/// Formats of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CheckFormat {
     /// For people.
@@ -146,7 +146,7 @@ pub(crate) fn check(target: &Target, options: &Options) -> Result<TargetReport, 
     report.map_err(Failure::usage)
 }
 
-/// What can be checked, built where it has to be; and what cannot.
+/// The targets that can be checked, built where necessary, and those that cannot.
 fn checkable(
     arguments: &Arguments,
     global: &Global,
@@ -244,7 +244,7 @@ fn conclude(report: &CheckReport, unchecked: &[Unchecked]) -> Outcome {
         return Err(Failure::fail(format!("{missed} targets could not be checked")));
     }
     if report.targets.is_empty() {
-        let message = "nothing was checked: no tool chain of the gallery is on this machine";
+        let message = "nothing was checked: no tool chain of the gallery is installed";
         return Err(Failure { code: INCONCLUSIVE, message: message.to_owned() });
     }
     match exit_code(report.targets.iter().map(|target| target.verdict)) {
