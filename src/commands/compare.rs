@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use zillions_report::compare::{
     Change, Comparison, Direction, Status, TargetComparison, Thresholds, Verdict, compare,
 };
+use zillions_report::markdown::markdown;
 use zillions_report::results::Results;
 
 use crate::failure::{FAIL, Failure, INCONCLUSIVE, Outcome};
@@ -68,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let comparison = compare(&base, &new, thresholds).map_err(Failure::usage)?;
     match arguments.format {
         CompareFormat::Human => output::print(&human(&comparison))?,
-        CompareFormat::Markdown => output::print(&comparison.markdown())?,
+        CompareFormat::Markdown => output::print(&markdown(&comparison))?,
         CompareFormat::Json => output::print_json(&comparison)?,
     }
     match comparison.verdict {
@@ -130,7 +131,7 @@ fn row(target: &TargetComparison, change: &Change) -> [String; 7] {
     };
     [
         target.target.clone(),
-        figure.name().to_owned(),
+        figure.title().to_owned(),
         figure.text(change.base.median),
         figure.text(change.new.median),
         figure.change_text(change.change.median),

@@ -1,21 +1,16 @@
 //! Compares the targets of each scenario.
 
-mod searched;
-
-use hdrhistogram::Histogram;
-
-use crate::capacity::Capacity;
+use crate::figures::Figures;
 use crate::noise::{NoiseFloor, noise_floor};
 use crate::record::{
-    LoadRecord, Measurement, RankBy, Role, ScenarioRecord, TargetRecord, TargetStatus, TrialRecord,
-    TrialResult,
+    LoadRecord, Measurement, RankBy, Role, ScenarioRecord, TargetRecord, TrialResult,
 };
 use crate::results::Results;
-use crate::statistics::{Estimate, estimate_median, estimate_ratio, tiers};
-use crate::verdict::{Validity, Verdict, judge};
-
-/// Fewer valid trials than this give no rank: their interval would say nothing.
-pub const VALID_TRIALS_MIN: usize = 3;
+use crate::row::{JudgedTrial, Rank, Row, measurement_of, number_of, why_unmeasured};
+use crate::searched;
+use crate::statistics::{Estimate, estimate_ratio, tiers};
+use crate::trial_figures::ranking_figure;
+use crate::verdict::{VALID_TRIALS_MIN, Validity, judge};
 
 /// One scenario with everything that was measured in it.
 #[derive(Clone, Debug)]
@@ -27,79 +22,6 @@ pub struct ScenarioAnalysis<'a> {
     pub rows: Vec<Row<'a>>,
     /// By how much one and the same target differs from itself, if that was measured.
     pub noise: Option<NoiseFloor>,
-}
-
-/// One target in one scenario.
-#[derive(Clone, Debug)]
-pub struct Row<'a> {
-    /// The target.
-    pub target: &'a TargetRecord,
-    /// Whether it is ranked, and if not, why.
-    pub rank: Rank,
-    /// Its figures: of its valid trials if it is ranked, otherwise of all that gave any.
-    pub figures: Option<Figures>,
-    /// Its trials that are ranked by, in the order of their blocks.
-    pub trials: Vec<JudgedTrial<'a>>,
-    /// What a search found, if the scenario searches.
-    pub capacity: Option<Capacity>,
-    /// Whether its ranking figure is a lower bound, because the load generator was the limit.
-    pub lower_bound: bool,
-    /// Whether it did more than everything that is ranked, with the load generator as the limit.
-    pub generator_bound: bool,
-}
-
-/// Whether a target is ranked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rank {
-    /// It is, in this tier, from 1.
-    Ranked {
-        /// Within a tier nothing is ranked.
-        tier: usize,
-    },
-    /// It is not, for this reason.
-    Unranked {
-        /// In one line.
-        reason: String,
-    },
-}
-
-/// A trial and what it is worth; a failed one has no verdict.
-#[derive(Clone, Debug)]
-pub struct JudgedTrial<'a> {
-    /// The trial.
-    pub record: &'a TrialRecord,
-    /// The verdict on its figures.
-    pub verdict: Option<Verdict>,
-}
-
-/// The figures of a target in a scenario, over several trials.
-#[derive(Clone, Debug)]
-pub struct Figures {
-    /// What the scenario ranks by: the 99th percentile in ns, deliveries per second, or the highest
-    /// rate within the limits in messages per second.
-    pub ranking: Estimate,
-    /// The ranking figure relative to the best median of the scenario.
-    pub relative: Option<Estimate>,
-    /// Deliveries that arrived, per second.
-    pub deliveries_per_second: Estimate,
-    /// Median latency of all expected deliveries, in ns; infinite where fewer arrived.
-    pub latency_p50_ns: f64,
-    /// 99th percentile likewise, with the interval over the trials.
-    pub latency_p99_ns: Estimate,
-    /// 99.9th percentile likewise.
-    pub latency_p999_ns: f64,
-    /// Share of the expected deliveries that never came, 0 to 1.
-    pub lost_share: f64,
-    /// CPU time of the server per delivery, in µs, if there were deliveries.
-    pub cpu_us_per_delivery: Option<Estimate>,
-    /// Peak of resident memory in any trial, in bytes.
-    pub peak_resident_bytes: u64,
-    /// Most threads in any trial.
-    pub threads: u64,
-    /// Latencies of all trials together.
-    pub latency: Histogram<u64>,
-    /// How many deliveries those would have been if none had failed.
-    pub expected: u64,
 }
 
 /// Compares everything in `results`.
@@ -120,22 +42,22 @@ fn analyse_scenario<'a>(
             .iter()
             .filter(|trial| trial.scenario == scenario.name && trial.target == target.name)
             .filter(|trial| trial.role == ranked_role(scenario))
-            .map(|record| JudgedTrial { record, verdict: figures_of(record).map(judge) })
+            .map(|record| JudgedTrial { record, verdict: measurement_of(record).map(judge) })
             .collect();
         trials.sort_by_key(|trial| trial.record.block);
         if let LoadRecord::Search { .. } = scenario.load {
             rows.push(searched::row(target, trials, scenario, seed));
             continue;
         }
-        let refusal = refusal(target, &trials);
-        let is_used = |trial: &&JudgedTrial<'_>| {
-            refusal.is_some()
-                || trial.verdict.as_ref().is_some_and(|verdict| verdict.validity == Validity::Valid)
-        };
-        let used: Vec<&Measurement> =
-            trials.iter().filter(is_used).filter_map(|trial| figures_of(trial.record)).collect();
+        let unranked = why_unranked(target, &trials);
+        let is_used = |trial: &&JudgedTrial<'_>| unranked.is_some() || trial.is(Validity::Valid);
+        let used: Vec<&Measurement> = trials
+            .iter()
+            .filter(is_used)
+            .filter_map(|trial| measurement_of(trial.record))
+            .collect();
         let figures = Figures::of(&used, scenario, seed);
-        let rank = match refusal {
+        let rank = match unranked {
             Some(reason) => Rank::Unranked { reason },
             None => Rank::Ranked { tier: 0 },
         };
@@ -164,37 +86,13 @@ fn ranked_role(scenario: &ScenarioRecord) -> Role {
     }
 }
 
-fn figures_of(trial: &TrialRecord) -> Option<&Measurement> {
-    match &trial.result {
-        TrialResult::Measured(figures) => Some(figures),
-        TrialResult::Failed { .. } => None,
-    }
-}
-
 /// Why a target is not ranked, if it is not.
-fn refusal(target: &TargetRecord, trials: &[JudgedTrial<'_>]) -> Option<String> {
-    unmeasured(target, trials).or_else(|| unfit(trials))
-}
-
-/// Why there is nothing to rank a target by, if there is not.
-fn unmeasured(target: &TargetRecord, trials: &[JudgedTrial<'_>]) -> Option<String> {
-    match &target.status {
-        TargetStatus::Skipped { reason, remedy } if remedy.is_empty() => {
-            return Some(format!("skipped: {reason}"));
-        }
-        TargetStatus::Skipped { reason, remedy } => {
-            return Some(format!("skipped: {reason}; {remedy}"));
-        }
-        TargetStatus::FailedCheck { reason } => {
-            return Some(format!("failed the conformance check: {reason}"));
-        }
-        TargetStatus::Measured => {}
-    }
-    trials.is_empty().then(|| "no trial was run".to_owned())
+fn why_unranked(target: &TargetRecord, trials: &[JudgedTrial<'_>]) -> Option<String> {
+    why_unmeasured(target, trials).or_else(|| why_trials_do_not_rank(trials))
 }
 
 /// Why its trials do not rank a target, if they do not.
-fn unfit(trials: &[JudgedTrial<'_>]) -> Option<String> {
+fn why_trials_do_not_rank(trials: &[JudgedTrial<'_>]) -> Option<String> {
     let total = trials.len();
     let failures: Vec<_> = trials
         .iter()
@@ -230,12 +128,6 @@ fn is_client_bound(trials: &[JudgedTrial<'_>]) -> bool {
         && valid + bound >= VALID_TRIALS_MIN
         && number_of(trials, Validity::Incorrect) == 0
         && trials.iter().all(|trial| trial.verdict.is_some())
-}
-
-/// How many of `trials` are worth this.
-#[must_use]
-pub fn number_of(trials: &[JudgedTrial<'_>], validity: Validity) -> usize {
-    trials.iter().filter(|t| t.verdict.as_ref().is_some_and(|v| v.validity == validity)).count()
 }
 
 /// Ranks anew after some rows were taken out of the ranking.
@@ -304,114 +196,9 @@ fn mark_those_that_outrun(rows: &mut [Row<'_>], ranked: &[Estimate], lower_is_be
     }
 }
 
-/// The figures of each valid trial.
-pub(crate) fn valid_measurements<'a>(row: &'a Row<'_>) -> impl Iterator<Item = &'a Measurement> {
-    row.trials
-        .iter()
-        .filter(|trial| trial.verdict.as_ref().is_some_and(|v| v.validity == Validity::Valid))
-        .filter_map(|trial| figures_of(trial.record))
-}
-
 /// The ranking figure of each valid trial.
 fn ranking_figures(row: &Row<'_>, scenario: &ScenarioRecord) -> Vec<f64> {
-    valid_measurements(row).map(|figures| ranking_figure(figures, scenario)).collect()
-}
-
-/// What one trial has of what the scenario ranks by: the 99th percentile in ns, or deliveries per
-/// second.
-#[must_use]
-pub fn ranking_figure(trial: &Measurement, scenario: &ScenarioRecord) -> f64 {
-    match scenario.rank_by {
-        RankBy::Latency => trial_latency_ns(trial, scenario, 0.99),
-        RankBy::Throughput | RankBy::Capacity => deliveries_per_second(trial),
-    }
-}
-
-/// Deliveries that arrived in the window of `trial`, per second.
-#[must_use]
-pub fn deliveries_per_second(trial: &Measurement) -> f64 {
-    trial.deliveries_arrived as f64 / trial.window_seconds
-}
-
-/// Share of the expected deliveries of `trial` that never came, 0 to 1. What is still pending is
-/// neither.
-#[must_use]
-pub fn lost_share(trial: &Measurement) -> f64 {
-    let settled = trial.pairs.expected() - trial.pairs.pending;
-    if settled == 0 { 0.0 } else { trial.pairs.lost() as f64 / settled as f64 }
-}
-
-/// CPU time of the server per delivery in µs; `None` if nothing was delivered.
-#[must_use]
-pub fn cpu_us_per_delivery(trial: &Measurement) -> Option<f64> {
-    let per_second = deliveries_per_second(trial);
-    let cpu_share = trial.server.cpu_seconds / trial.server.sampled_seconds;
-    (per_second > 0.0 && cpu_share.is_finite()).then(|| cpu_share / per_second * 1e6)
-}
-
-/// The pairs that a percentile is of. What is still pending counts as not arrived where messages
-/// were due at fixed times; a saturating sender always has some under way.
-fn percentile_base(trial: &Measurement, scenario: &ScenarioRecord) -> u64 {
-    match scenario.load {
-        LoadRecord::Saturate => trial.pairs.expected() - trial.pairs.pending,
-        _ => trial.pairs.expected(),
-    }
-}
-
-/// A percentile of the latency in `trial` over everything expected, in ns; infinite if that many
-/// never arrived.
-#[must_use]
-pub fn trial_latency_ns(trial: &Measurement, scenario: &ScenarioRecord, quantile: f64) -> f64 {
-    // Histograms were checked when they were read.
-    trial.latency.histogram().map_or(f64::INFINITY, |histogram| {
-        latency_ns(&histogram, percentile_base(trial, scenario), quantile)
-    })
-}
-
-/// The same of merged histograms, of `expected` deliveries.
-#[must_use]
-pub fn latency_ns(arrived: &Histogram<u64>, expected: u64, quantile: f64) -> f64 {
-    let rank = (quantile * expected as f64).ceil().max(1.0);
-    if rank > arrived.len() as f64 {
-        return f64::INFINITY;
-    }
-    arrived.value_at_quantile(rank / arrived.len() as f64) as f64
-}
-
-impl Figures {
-    fn of(trials: &[&Measurement], scenario: &ScenarioRecord, seed: u64) -> Option<Self> {
-        let estimate = |of: &dyn Fn(&Measurement) -> Option<f64>| {
-            let samples: Vec<f64> = trials.iter().filter_map(|trial| of(trial)).collect();
-            estimate_median(&samples, seed)
-        };
-        let mut latency: Option<Histogram<u64>> = None;
-        for histogram in trials.iter().filter_map(|trial| trial.latency.histogram().ok()) {
-            match &mut latency {
-                None => latency = Some(histogram),
-                // Histograms of other bounds come from no version of this tool.
-                Some(sum) => sum.add(&histogram).ok()?,
-            }
-        }
-        let latency = latency?;
-        let expected = trials.iter().map(|trial| percentile_base(trial, scenario)).sum();
-        let failed: u64 = trials.iter().map(|trial| trial.pairs.lost()).sum();
-        let settled: u64 =
-            trials.iter().map(|trial| trial.pairs.expected() - trial.pairs.pending).sum();
-        Some(Self {
-            ranking: estimate(&|trial| Some(ranking_figure(trial, scenario)))?,
-            relative: None,
-            deliveries_per_second: estimate(&|trial| Some(deliveries_per_second(trial)))?,
-            latency_p50_ns: latency_ns(&latency, expected, 0.5),
-            latency_p99_ns: estimate(&|trial| Some(trial_latency_ns(trial, scenario, 0.99)))?,
-            latency_p999_ns: latency_ns(&latency, expected, 0.999),
-            lost_share: if settled == 0 { 0.0 } else { failed as f64 / settled as f64 },
-            cpu_us_per_delivery: estimate(&cpu_us_per_delivery),
-            peak_resident_bytes: trials.iter().map(|t| t.server.peak_resident_bytes).max()?,
-            threads: trials.iter().map(|t| t.server.threads).max()?,
-            latency,
-            expected,
-        })
-    }
+    row.valid_measurements().map(|figures| ranking_figure(figures, scenario)).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The highest rate that a server carries within limits, from trials at given rates.
 
-use crate::analysis::trial_latency_ns;
+use crate::percentile::latency_p99_ns;
 use crate::record::{LoadRecord, Role, ScenarioRecord, TrialRecord, TrialResult};
 use crate::verdict::{Validity, judge};
 
@@ -46,7 +46,7 @@ pub fn answer(trial: &TrialRecord, scenario: &ScenarioRecord) -> Option<(f64, An
     let validity = judge(figures).validity;
     let failed = figures.pairs.lost() + figures.pairs.pending;
     let lost_share = failed as f64 / figures.pairs.expected().max(1) as f64;
-    let p99_ms = trial_latency_ns(figures, scenario, 0.99) / 1e6;
+    let p99_ms = latency_p99_ns(figures, scenario) / 1e6;
     let is_met = p99_ms <= max_latency_p99_ms && lost_share <= max_lost_share;
     let answer = match validity {
         // What disturbs only ever makes it harder: a limit that was met was met.

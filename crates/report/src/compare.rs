@@ -5,7 +5,6 @@
 //! worse only if the whole interval lies beyond the threshold.
 
 mod figure;
-mod markdown;
 
 use std::collections::BTreeSet;
 
@@ -13,10 +12,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::analysis::{Rank, Row, ScenarioAnalysis, analyse, valid_measurements};
+use crate::analysis::{ScenarioAnalysis, analyse};
 use crate::noise::NoiseFloor;
 use crate::record::{MachineRecord, ScenarioRecord, TargetStatus, TrialResult};
 use crate::results::Results;
+use crate::row::Row;
 use crate::statistics::{Estimate, estimate_difference, estimate_median, estimate_ratio};
 use crate::verdict::Validity;
 
@@ -226,14 +226,9 @@ impl Comparison {
         self.targets().filter(|target| target.status == status).count()
     }
 
-    fn targets(&self) -> impl Iterator<Item = &TargetComparison> {
+    /// Every target of every scenario.
+    pub fn targets(&self) -> impl Iterator<Item = &TargetComparison> {
         self.scenarios.iter().flat_map(|scenario| &scenario.targets)
-    }
-
-    /// The comparison as Markdown, for a comment on a change.
-    #[must_use]
-    pub fn markdown(&self) -> String {
-        markdown::markdown(self)
     }
 }
 
@@ -366,10 +361,7 @@ fn compare_scenario(
 
 /// Whether a target can be compared, and if not, why.
 fn status(base: Option<&Row<'_>>, new: Option<&Row<'_>>) -> (Status, String) {
-    let unranked = |row: &Row<'_>| match &row.rank {
-        Rank::Ranked { .. } => None,
-        Rank::Unranked { reason } => Some(reason.clone()),
-    };
+    let unranked = |row: &Row<'_>| row.rank.reason().map(str::to_owned);
     let (Some(base), Some(new)) = (base, new) else {
         let only = if new.is_some() { "new" } else { "base" };
         return (Status::NotCompared, format!("only the {only} run has it"));
@@ -387,7 +379,7 @@ fn is_broken(row: &Row<'_>) -> bool {
     matches!(row.target.status, TargetStatus::FailedCheck { .. })
         || row.trials.iter().any(|trial| {
             matches!(trial.record.result, TrialResult::Failed { .. })
-                || trial.verdict.as_ref().is_some_and(|it| it.validity == Validity::Incorrect)
+                || trial.is(Validity::Incorrect)
         })
 }
 
@@ -406,7 +398,7 @@ fn changes(
             return Some(Change { figure, base, new, change, direction });
         }
         let samples = |row: &Row<'_>| -> Vec<f64> {
-            valid_measurements(row).filter_map(|trial| figure.of(trial, scenario)).collect()
+            row.valid_measurements().filter_map(|trial| figure.of(trial, scenario)).collect()
         };
         let (old, now) = (samples(base), samples(new));
         let change = if figure.is_share() {

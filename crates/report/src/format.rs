@@ -36,6 +36,16 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
+/// A size in the unit that suits it.
+#[must_use]
+pub fn size(value: f64) -> String {
+    match value {
+        value if value.abs() < 1024.0 => format!("{value:.0} B"),
+        value if value.abs() < f64::from(1 << 20) => format!("{} KiB", digits(value / 1024.0)),
+        value => bytes(value.max(0.0) as u64),
+    }
+}
+
 /// A share of 1 in percent; what is not quite nothing is not shown as nothing.
 #[must_use]
 pub fn percent(share: f64) -> String {

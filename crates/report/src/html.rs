@@ -5,13 +5,14 @@
 
 mod advice;
 mod cells;
-mod costs;
+mod drawing;
 mod drawings;
 mod escape;
 mod ids;
 mod implementation;
 mod method;
 mod overview;
+mod rate_drawings;
 mod scenario;
 mod source;
 mod style;
@@ -27,6 +28,8 @@ use crate::merge::{Merged, MergedRun};
 use crate::plots;
 use crate::results::Results;
 
+use drawing::Drawing;
+use escape::json_in_html;
 use ids::Ids;
 use implementation::Implementation;
 use method::Method;
@@ -75,7 +78,7 @@ fn page(results: &Results, analyses: &[ScenarioAnalysis<'_>], runs: &[MergedRun]
             .map(|target| Implementation::of(target, analyses, &ids))
             .collect(),
         method: Method::of(results, analyses, runs),
-        raw: data(&raw(results, runs)),
+        raw: json_in_html(&raw(results, runs)),
         drawing_script,
         script: SCRIPT,
     };
@@ -88,7 +91,7 @@ struct Page<'a> {
     policy: String,
     overview: Overview<'a>,
     scenarios: Vec<Scenario<'a>>,
-    scaling: Vec<drawings::Drawing>,
+    scaling: Vec<Drawing>,
     implementations: Vec<Implementation<'a>>,
     method: Method,
     raw: String,
@@ -123,11 +126,6 @@ fn raw(results: &Results, runs: &[MergedRun]) -> serde_json::Value {
         value["merged_from"] = serde_json::Value::Array(runs);
     }
     value
-}
-
-/// A JSON value as text that is safe within a `script` element.
-fn data(value: &serde_json::Value) -> String {
-    value.to_string().replace('<', "\\u003c")
 }
 
 #[cfg(test)]

@@ -3,25 +3,35 @@
 //! Everything here is a pure function of recorded results. Nothing measures, nothing reads a
 //! clock, and the same results always give the same report.
 //!
-//! Rooms: [`record`] is the schema of the files, [`results`] reads a folder of them, [`verdict`]
-//! judges one trial, [`statistics`] is the arithmetic, [`noise`] says what the machine's noise
-//! alone does, [`capacity`] what a search found, [`analysis`] compares the targets of each
-//! scenario, [`mod@compare`] two runs, [`merge`] puts runs together, [`mod@format`] writes figures
-//! for people, [`html`] writes the report. [`examples`] makes up results for tests.
+//! Modules: [`record`] is the schema of the files, [`results`] reads a folder of them, [`schema`]
+//! publishes it. [`verdict`] judges one trial; [`percentile`] computes every p99, [`trial_figures`]
+//! the other figures of one trial, [`mod@figures`] those of a target over its trials. [`analysis`]
+//! ranks the targets of each scenario in [`row`]s, [`noise`] is the A/A test, [`capacity`] what a
+//! search found, [`statistics`] the arithmetic. [`columns`] defines every column of every table,
+//! and [`mod@format`] writes its values. [`html`] writes the report, [`mod@compare`] compares two
+//! runs, [`markdown`] writes that as Markdown, [`merge`] puts runs together.
 
 #![forbid(unsafe_code)]
 
 pub mod analysis;
 pub mod capacity;
+pub mod columns;
 pub mod compare;
+#[cfg(any(test, feature = "test-support"))]
 pub mod examples;
+pub mod figures;
 pub mod format;
 pub mod html;
+pub mod markdown;
 pub mod merge;
 pub mod noise;
+pub mod percentile;
 mod plots;
 pub mod record;
 pub mod results;
+pub mod row;
 pub mod schema;
+mod searched;
 pub mod statistics;
+pub mod trial_figures;
 pub mod verdict;

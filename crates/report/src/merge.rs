@@ -8,10 +8,11 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::analysis::{Rank, ScenarioAnalysis, analyse, rank_again};
+use crate::analysis::{ScenarioAnalysis, analyse, rank_again};
 use crate::compare::{machine_differences, scenario_differences};
 use crate::record::{RunRecord, ScenarioRecord, TargetRecord, TargetStatus};
 use crate::results::Results;
+use crate::row::Rank;
 use crate::verdict::Validity;
 
 /// Several runs, put together.
@@ -201,11 +202,10 @@ impl Merged {
             .rows
             .iter()
             .map(|row| {
-                let is_valid = |validity: Option<Validity>| validity == Some(Validity::Valid);
-                matches!(row.rank, Rank::Ranked { .. }).then(|| {
+                row.rank.tier().map(|_| {
                     row.trials
                         .iter()
-                        .filter(|trial| is_valid(trial.verdict.as_ref().map(|it| it.validity)))
+                        .filter(|trial| trial.is(Validity::Valid))
                         .map(|trial| self.run_of(trial.record.order))
                         .collect()
                 })

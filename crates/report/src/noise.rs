@@ -1,10 +1,11 @@
 //! What noise alone does: one target measured as two arms.
 
-use crate::analysis::{VALID_TRIALS_MIN, ranking_figure};
-use crate::record::{Measurement, Role, ScenarioRecord, TrialResult};
+use crate::record::{Measurement, Role, ScenarioRecord};
 use crate::results::Results;
+use crate::row::measurement_of;
 use crate::statistics::{Estimate, estimate_ratio};
-use crate::verdict::{Validity, judge};
+use crate::trial_figures::ranking_figure;
+use crate::verdict::{VALID_TRIALS_MIN, Validity, judge};
 
 /// The noise floor of one scenario.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,12 +35,9 @@ pub fn noise_floor(results: &Results, scenario: &ScenarioRecord) -> Option<Noise
             .trials
             .iter()
             .filter(|it| it.role == role && it.scenario == scenario.name && it.target == target)
-            .filter_map(|trial| match &trial.result {
-                TrialResult::Measured(figures) if is_valid(figures) => {
-                    Some(ranking_figure(figures, scenario))
-                }
-                _ => None,
-            })
+            .filter_map(measurement_of)
+            .filter(|figures| is_valid(figures))
+            .map(|figures| ranking_figure(figures, scenario))
             .collect()
     };
     let (first, second) = (arm(Role::Measure), arm(Role::Twin));

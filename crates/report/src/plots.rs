@@ -152,7 +152,7 @@ fn curves(series: &[Series], x: &Scale, y: &Scale, is_joined: bool) -> Value {
 
 /// One target in a plot of bars.
 #[derive(Clone, Debug)]
-pub(crate) struct BarOf {
+pub(crate) struct BarRow {
     pub(crate) name: String,
     pub(crate) pen: Pen,
     pub(crate) value: f64,
@@ -163,7 +163,7 @@ pub(crate) struct BarOf {
 }
 
 /// Horizontal bars with their intervals, the first at the top.
-pub(crate) fn bars(rows: &[BarOf], x: &Scale) -> Value {
+pub(crate) fn bars(rows: &[BarRow], x: &Scale) -> Value {
     let mut plot = Plot::new();
     // The first bar is drawn at the bottom.
     for row in rows.iter().rev() {

@@ -23,6 +23,9 @@ pub const READY_WAIT_SHARE_MAX: f64 = 0.05;
 /// Others may have used this share of the processors in use.
 pub const OTHERS_CPU_SHARE_MAX: f64 = 0.10;
 
+/// A target with fewer valid trials than this is not ranked: its interval would say nothing.
+pub const VALID_TRIALS_MIN: usize = 3;
+
 /// Whether a trial's figures describe the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use zillions_bench::{Event, Target};
-use zillions_report::analysis::{deliveries_per_second, trial_latency_ns};
 use zillions_report::capacity::{Answer, answer};
 use zillions_report::format::{count, time};
+use zillions_report::percentile::latency_p99_ns;
 use zillions_report::record::{
     Measurement, RankBy, Role, ScenarioRecord, TargetStatus, TrialRecord, TrialResult,
 };
 use zillions_report::statistics::median;
+use zillions_report::trial_figures::deliveries_per_second;
 use zillions_report::verdict::{Validity, judge};
 
 use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, paint};
@@ -153,7 +154,7 @@ impl<'a> Display<'a> {
     /// The 99th percentile of everything expected in the trial.
     fn p99_ns(&self, trial: &TrialRecord, figures: &Measurement) -> f64 {
         let scenario = self.scenarios.iter().find(|it| it.name == trial.scenario);
-        scenario.map_or(f64::NAN, |scenario| trial_latency_ns(figures, scenario, 0.99))
+        scenario.map_or(f64::NAN, |scenario| latency_p99_ns(figures, scenario))
     }
 
     /// A line that stays.
@@ -197,7 +198,7 @@ impl Live {
     fn add(&mut self, trial: &TrialRecord, figures: &Measurement, scenarios: &[ScenarioRecord]) {
         let key = (trial.target.clone(), trial.scenario.clone());
         let of_scenario = |scenario: &ScenarioRecord| match scenario.rank_by {
-            RankBy::Latency => Some(trial_latency_ns(figures, scenario, 0.99)),
+            RankBy::Latency => Some(latency_p99_ns(figures, scenario)),
             RankBy::Throughput => Some(deliveries_per_second(figures)),
             RankBy::Capacity => {
                 answer(trial, scenario).filter(|it| it.1 == Answer::Met).map(|it| it.0)

@@ -1,13 +1,15 @@
 //! What a run found, on standard output.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
-use zillions_report::analysis::{Rank, Row, ScenarioAnalysis, analyse, number_of};
-use zillions_report::format::{bytes, count, interval, percent, time};
+use zillions_report::analysis::{ScenarioAnalysis, analyse};
+use zillions_report::columns::{FigureColumn, ranking_column, target_figures};
 use zillions_report::noise::NoiseFloor;
 use zillions_report::record::{RankBy, Role, TargetStatus, TrialResult};
 use zillions_report::results::Results;
+use zillions_report::row::Row;
 use zillions_report::statistics::Estimate;
 use zillions_report::verdict::Validity;
 
@@ -57,32 +59,12 @@ struct RowSummary<'a> {
     /// Why it is not ranked.
     reason: Option<String>,
     trials: usize,
-    trials_valid: usize,
-    /// Whether it did more than everything ranked, with the load generator as the limit.
+    valid_trials: usize,
+    /// Whether it was faster than the load generator: its ranking figure is a lower bound, above
+    /// every ranked one.
     generator_bound: bool,
-    /// Messages per second within the limits, if the scenario searches.
-    capacity: Option<CapacitySummary>,
-    figures: Option<FiguresSummary>,
-}
-
-/// The highest rate within the limits; `high` is absent where none was missed every time.
-#[derive(Debug, Serialize)]
-struct CapacitySummary {
-    messages_per_second: f64,
-    low: f64,
-    high: Option<f64>,
-}
-
-#[derive(Debug, Serialize)]
-struct FiguresSummary {
-    deliveries_per_second: EstimateSummary,
-    latency_p50_ns: Option<f64>,
-    latency_p99_ns: EstimateSummary,
-    latency_p999_ns: Option<f64>,
-    lost_share: f64,
-    cpu_us_per_delivery: Option<EstimateSummary>,
-    peak_resident_bytes: u64,
-    threads: u64,
+    /// By the keys of their columns.
+    figures: Option<BTreeMap<&'static str, serde_json::Value>>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -121,11 +103,11 @@ impl<'a> Summary<'a> {
                 text += &format!("  {}\n", paint(FAINT, noise_line(noise)));
             }
             if analysis.rows.iter().any(|row| row.generator_bound) {
-                let legend = "≥: above all that is ranked, with the load generator as the limit";
+                let legend = "≥: lower bound; the load generator was the bottleneck";
                 text += &format!("  {}\n", paint(FAINT, legend));
             }
             for row in &analysis.rows {
-                if let (Rank::Unranked { reason }, false) = (&row.rank, row.trials.is_empty()) {
+                if let (Some(reason), false) = (row.rank.reason(), row.trials.is_empty()) {
                     text += &format!("  {} is not ranked: {reason}\n", row.target.name);
                 }
             }
@@ -199,37 +181,22 @@ fn scenario_summary<'a>(analysis: ScenarioAnalysis<'a>) -> ScenarioSummary<'a> {
             ratio: noise.ratio.into(),
             factor: noise.factor(),
         }),
-        rows: analysis.rows.iter().map(row_summary).collect(),
+        rows: analysis.rows.iter().map(|row| row_summary(row, analysis.scenario.rank_by)).collect(),
     }
 }
 
-fn row_summary<'a>(row: &Row<'a>) -> RowSummary<'a> {
-    let (tier, reason) = match &row.rank {
-        Rank::Ranked { tier } => (Some(*tier), None),
-        Rank::Unranked { reason } => (None, Some(reason.clone())),
-    };
+fn row_summary<'a>(row: &Row<'a>, rank_by: RankBy) -> RowSummary<'a> {
     RowSummary {
         target: &row.target.name,
         style: &row.target.style,
-        tier,
-        reason,
-        generator_bound: row.generator_bound,
+        tier: row.rank.tier(),
+        reason: row.rank.reason().map(str::to_owned),
         trials: row.trials.len(),
-        trials_valid: number_of(&row.trials, Validity::Valid),
-        capacity: row.capacity.map(|found| CapacitySummary {
-            messages_per_second: found.messages_per_second,
-            low: found.low,
-            high: found.high,
-        }),
-        figures: row.figures.as_ref().map(|figures| FiguresSummary {
-            deliveries_per_second: figures.deliveries_per_second.into(),
-            latency_p50_ns: finite(figures.latency_p50_ns),
-            latency_p99_ns: figures.latency_p99_ns.into(),
-            latency_p999_ns: finite(figures.latency_p999_ns),
-            lost_share: figures.lost_share,
-            cpu_us_per_delivery: figures.cpu_us_per_delivery.map(Into::into),
-            peak_resident_bytes: figures.peak_resident_bytes,
-            threads: figures.threads,
+        valid_trials: row.number_of(Validity::Valid),
+        generator_bound: row.generator_bound,
+        figures: row.figures.as_ref().map(|figures| {
+            let columns = target_figures(rank_by).into_iter();
+            columns.map(|column| (column.head.key, column.value(figures).json())).collect()
         }),
     }
 }
@@ -244,54 +211,33 @@ fn noise_line(noise: &NoiseFloor) -> String {
 }
 
 fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
-    let is_search = analysis.scenario.rank_by == RankBy::Capacity;
-    let mut table = output::table(&[
-        "tier",
-        "name",
-        "style",
-        if is_search { "messages/s within the limits" } else { "deliveries/s" },
-        "p50",
-        "p99",
-        "lost",
-        "CPU/delivery",
-        "memory",
-        "threads",
-    ]);
+    let rank_by = analysis.scenario.rank_by;
+    let in_terminal = |column: &&FigureColumn| column.in_terminal;
+    let columns: Vec<_> = target_figures(rank_by).into_iter().filter(in_terminal).collect();
+    let heads = ["Tier", "Name", "Style"];
+    let heads: Vec<&str> =
+        heads.into_iter().chain(columns.iter().map(|column| column.head.title)).collect();
+    let mut table = output::table(&heads);
     for row in &analysis.rows {
         let Some(figures) = &row.figures else { continue };
-        let tier = match row.rank {
-            Rank::Ranked { tier } => tier.to_string(),
-            Rank::Unranked { .. } if row.generator_bound => "≥".to_owned(),
-            Rank::Unranked { .. } => "–".to_owned(),
+        let tier = match row.rank.tier() {
+            Some(tier) => tier.to_string(),
+            None if row.generator_bound => "≥".to_owned(),
+            None => "–".to_owned(),
         };
-        // The interval stands where the ranking comes from; the report has all of them.
-        let rate = &figures.deliveries_per_second;
-        let p99 = &figures.latency_p99_ns;
-        let (rate, p99) = match analysis.scenario.rank_by {
-            RankBy::Latency => {
-                (count(rate.median), format!("{} [{}]", time(p99.median), interval(p99, time)))
-            }
-            RankBy::Throughput => {
-                (format!("{} [{}]", count(rate.median), interval(rate, count)), time(p99.median))
-            }
-            RankBy::Capacity => {
-                let found = &figures.ranking;
-                let interval = interval(found, count);
-                (format!("{} [{interval}]", count(found.median)), time(p99.median))
+        // Only the figure that ranks has its interval here; the report has all of them.
+        let cell = |column: &FigureColumn| {
+            let value = column.value(figures);
+            let text = value.text(column.format);
+            if column.head.key == ranking_column(rank_by).head.key {
+                format!("{text} [{}]", value.interval(column.format))
+            } else {
+                text
             }
         };
-        table.add_row([
-            tier,
-            row.target.name.clone(),
-            row.target.style.clone(),
-            rate,
-            time(figures.latency_p50_ns),
-            p99,
-            percent(figures.lost_share),
-            figures.cpu_us_per_delivery.map_or_else(|| "–".to_owned(), |it| time(it.median * 1e3)),
-            bytes(figures.peak_resident_bytes),
-            figures.threads.to_string(),
-        ]);
+        let mut cells = vec![tier, row.target.name.clone(), row.target.style.clone()];
+        cells.extend(columns.iter().map(|column| cell(column)));
+        table.add_row(cells);
     }
     table
 }

@@ -8,10 +8,11 @@ use zillions_bench::pin::Pinning;
 use zillions_bench::trial;
 use zillions_faulty::Calibration;
 use zillions_harness::Launch;
-use zillions_report::analysis::{lost_share, trial_latency_ns};
+use zillions_report::percentile::latency_p99_ns;
 use zillions_report::record::{
     AnomaliesRecord, LoadRecord, Measurement, RankBy, ScenarioRecord, TrialResult,
 };
+use zillions_report::trial_figures::lost_share;
 use zillions_report::verdict::{Validity, judge};
 
 /// Clients of each trial.
@@ -238,7 +239,7 @@ fn lets_receivers_disagree(figures: &Measurement, _: &ScenarioRecord) -> Result<
 }
 
 fn p99_ms(figures: &Measurement, scenario: &ScenarioRecord) -> f64 {
-    trial_latency_ns(figures, scenario, 0.99) / 1e6
+    latency_p99_ns(figures, scenario) / 1e6
 }
 
 fn between(what: &str, ms: f64, least: f64, most: f64) -> Result<(), String> {

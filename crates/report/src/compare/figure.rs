@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::analysis::{cpu_us_per_delivery, deliveries_per_second, lost_share, trial_latency_ns};
-use crate::format::{bytes, count, percent, time};
+use crate::columns::{CAPACITY, CPU, DELIVERIES, FigureColumn, LOST, MEMORY, P50, P99};
 use crate::record::{LoadRecord, Measurement, ScenarioRecord};
 
 /// A figure of a trial that says something about the server.
@@ -19,7 +18,7 @@ pub enum Figure {
     LatencyP50Ns,
     /// 99th percentile of latency, in nanoseconds.
     LatencyP99Ns,
-    /// Share of the expected deliveries that never came, 0 to 1.
+    /// Share of the expected deliveries that never arrived, 0 to 1.
     LostShare,
     /// CPU time of the server per delivery, in nanoseconds.
     CpuPerDeliveryNs,
@@ -55,17 +54,23 @@ impl Figure {
         figures
     }
 
+    /// The column that defines it.
+    #[must_use]
+    pub fn column(self) -> &'static FigureColumn {
+        match self {
+            Self::DeliveriesPerSecond => &DELIVERIES,
+            Self::CapacityMessagesPerSecond => &CAPACITY,
+            Self::LatencyP50Ns => &P50,
+            Self::LatencyP99Ns => &P99,
+            Self::LostShare => &LOST,
+            Self::CpuPerDeliveryNs => &CPU,
+            Self::PeakResidentBytes => &MEMORY,
+        }
+    }
+
     /// This figure of one trial; `None` if it has none. A capacity is of all trials together.
     pub(super) fn of(self, trial: &Measurement, scenario: &ScenarioRecord) -> Option<f64> {
-        match self {
-            Self::CapacityMessagesPerSecond => None,
-            Self::DeliveriesPerSecond => Some(deliveries_per_second(trial)),
-            Self::LatencyP50Ns => Some(trial_latency_ns(trial, scenario, 0.5)),
-            Self::LatencyP99Ns => Some(trial_latency_ns(trial, scenario, 0.99)),
-            Self::LostShare => Some(lost_share(trial)),
-            Self::CpuPerDeliveryNs => cpu_us_per_delivery(trial).map(|us| us * 1e3),
-            Self::PeakResidentBytes => Some(trial.server.peak_resident_bytes as f64),
-        }
+        self.column().trial_value(trial, scenario).main()
     }
 
     /// Whether more of it is good.
@@ -88,27 +93,14 @@ impl Figure {
 
     /// Its name for people.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::DeliveriesPerSecond => "deliveries/s",
-            Self::CapacityMessagesPerSecond => "capacity, messages/s",
-            Self::LatencyP50Ns => "latency p50",
-            Self::LatencyP99Ns => "latency p99",
-            Self::LostShare => "lost",
-            Self::CpuPerDeliveryNs => "CPU per delivery",
-            Self::PeakResidentBytes => "peak memory",
-        }
+    pub fn title(self) -> &'static str {
+        self.column().head.title
     }
 
     /// A value of it for people, with its unit.
     #[must_use]
     pub fn text(self, value: f64) -> String {
-        match self {
-            Self::DeliveriesPerSecond | Self::CapacityMessagesPerSecond => count(value),
-            Self::LatencyP50Ns | Self::LatencyP99Ns | Self::CpuPerDeliveryNs => time(value),
-            Self::LostShare => percent(value),
-            Self::PeakResidentBytes => bytes(value as u64),
-        }
+        (self.column().format)(value)
     }
 
     /// A change of it for people: a factor, or percentage points.
@@ -120,6 +112,26 @@ impl Figure {
             format!("× {change:.2}")
         } else {
             "× ∞".to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_has_the_name_of_its_column() {
+        for figure in [
+            Figure::DeliveriesPerSecond,
+            Figure::CapacityMessagesPerSecond,
+            Figure::LatencyP50Ns,
+            Figure::LatencyP99Ns,
+            Figure::LostShare,
+            Figure::CpuPerDeliveryNs,
+            Figure::PeakResidentBytes,
+        ] {
+            assert_eq!(serde_json::to_value(figure).unwrap(), figure.column().head.key);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::examples;
+use crate::markdown::markdown;
 use crate::record::{Measurement, Role, TrialResult};
 
 /// The example run, with every trial of `target` changed.
@@ -239,7 +240,7 @@ fn markdown_says_what_is_clear_and_keeps_texts_from_breaking_out() {
             trial.target = "a|b <i>".to_owned();
         }
     }
-    let text = compared(&base, &new).markdown();
+    let text = markdown(&compared(&base, &new));
     assert!(text.starts_with("### Clearly worse\n\n2 figures worse, 0 better, "), "{text}");
     let row = "| room | a\\|b &lt;i&gt; | CPU per delivery | ";
     assert!(text.lines().any(|it| it.starts_with(row) && it.ends_with("| **worse** |")), "{text}");

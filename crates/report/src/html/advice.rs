@@ -1,10 +1,12 @@
 //! What the figures of a scenario mean for somebody who has to choose, in sentences.
 
-use crate::analysis::{Figures, Rank, Row, ScenarioAnalysis};
+use crate::analysis::ScenarioAnalysis;
+use crate::columns::ranking_text;
+use crate::figures::Figures;
 use crate::format::{bytes, digits, percent, time};
 use crate::record::RankBy;
+use crate::row::Row;
 
-use super::cells::ranking_text;
 use super::ids::Ids;
 
 /// Half a cost is worth a sentence; less is not.
@@ -71,8 +73,7 @@ struct Ranked<'a> {
 
 impl<'a> Ranked<'a> {
     fn of(row: &'a Row<'a>) -> Option<Self> {
-        let Rank::Ranked { tier } = row.rank else { return None };
-        Some(Self { row, figures: row.figures.as_ref()?, tier })
+        Some(Self { row, figures: row.figures.as_ref()?, tier: row.rank.tier()? })
     }
 
     fn outrunning(row: &'a Row<'a>) -> Option<Self> {
@@ -98,7 +99,7 @@ const COSTS: [Cost; 3] = [Cost::Cpu, Cost::Memory, Cost::Lines];
 impl Cost {
     fn of(self, it: &Ranked<'_>) -> Option<f64> {
         match self {
-            Self::Cpu => it.figures.cpu_us_per_delivery.map(|cpu| cpu.median),
+            Self::Cpu => it.figures.cpu_per_delivery_ns.map(|cpu| cpu.median),
             Self::Memory => Some(it.figures.peak_resident_bytes as f64),
             Self::Lines => it.row.target.costs.lines.map(|lines| f64::from(lines.code)),
         }
@@ -107,7 +108,7 @@ impl Cost {
 
     fn text(self, value: f64) -> String {
         match self {
-            Self::Cpu => format!("{} of CPU time per delivery", time(value * 1e3)),
+            Self::Cpu => format!("{} of CPU time per delivery", time(value)),
             Self::Memory => format!("{} of memory", bytes(value as u64)),
             Self::Lines => format!("{value:.0} lines of code"),
         }

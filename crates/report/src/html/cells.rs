@@ -1,9 +1,10 @@
-//! Figures as cells of tables: what is shown, and what it is sorted by.
+//! Values as cells of tables: what is shown, and what it is sorted by.
 
-use crate::analysis::{Figures, Row, valid_measurements};
-use crate::format::{bytes, count, digits, interval, percent, time};
-use crate::record::RankBy;
-use crate::statistics::{Estimate, median};
+use crate::columns::{CostColumn, FigureColumn, Head, Value, target_figures};
+use crate::figures::Figures;
+use crate::format::interval;
+use crate::record::{Measurement, RankBy, ScenarioRecord, TargetRecord};
+use crate::statistics::Estimate;
 
 use super::escape::escaped;
 
@@ -16,18 +17,56 @@ pub(super) struct Cell {
     pub(super) small: String,
     /// What the column is sorted by; empty sorts last.
     pub(super) key: String,
+    /// Whether it is highlighted.
+    pub(super) is_alarming: bool,
 }
 
 impl Cell {
     pub(super) fn new(value: f64, text: impl Into<String>) -> Self {
         // No number is infinite in the page: what never arrived sorts behind everything.
         let key = if value.is_finite() { format!("{value}") } else { format!("{}", f64::MAX) };
-        Self { text: text.into(), small: String::new(), key }
+        Self { text: text.into(), key, ..Self::default() }
     }
 
-    /// What is not known.
+    /// A value that is not known.
     pub(super) fn none() -> Self {
         Self { text: "–".to_owned(), ..Self::default() }
+    }
+
+    pub(super) fn estimate(estimate: &Estimate, each: impl Fn(f64) -> String) -> Self {
+        let small = interval(estimate, &each);
+        Self { small, ..Self::new(estimate.median, each(estimate.median)) }
+    }
+
+    pub(super) fn of(value: &Value, format: fn(f64) -> String) -> Self {
+        value.main().map_or_else(Self::none, |main| Self {
+            small: value.interval(format),
+            ..Self::new(main, value.text(format))
+        })
+    }
+
+    /// A figure over the trials of a target.
+    pub(super) fn figure(column: &FigureColumn, figures: &Figures) -> Self {
+        Self::of_column(column, &column.value(figures))
+    }
+
+    /// A figure of one trial.
+    pub(super) fn trial(
+        column: &FigureColumn,
+        trial: &Measurement,
+        scenario: &ScenarioRecord,
+    ) -> Self {
+        Self::of_column(column, &column.trial_value(trial, scenario))
+    }
+
+    /// A cost of a target.
+    pub(super) fn cost(column: &CostColumn, target: &TargetRecord) -> Self {
+        Self::of(&(column.of)(target), column.format)
+    }
+
+    fn of_column(column: &FigureColumn, value: &Value) -> Self {
+        let is_alarming = column.is_alarming && value.main().is_some_and(|main| main > 0.0);
+        Self { is_alarming, ..Self::of(value, column.format) }
     }
 
     /// As an element of a table's row.
@@ -37,105 +76,37 @@ impl Cell {
             small => format!("<small>{}</small>", escaped(small)),
         };
         let (key, text) = (escaped(&self.key), escaped(&self.text));
-        format!("<td class=\"n\" data-key=\"{key}\">{text}{small}</td>")
-    }
-
-    pub(super) fn estimate(estimate: &Estimate, each: impl Fn(f64) -> String) -> Self {
-        let small = interval(estimate, &each);
-        Self { small, ..Self::new(estimate.median, each(estimate.median)) }
-    }
-
-    pub(super) fn of(value: Option<f64>, each: impl Fn(f64) -> String) -> Self {
-        value.map_or_else(Self::none, |value| Self::new(value, each(value)))
+        let class = if self.is_alarming { "n alarming" } else { "n" };
+        format!("<td class=\"{class}\" data-key=\"{key}\">{text}{small}</td>")
     }
 }
 
-/// The figures of one target in one scenario.
-#[derive(Clone, Debug)]
-pub(super) struct FigureCells {
-    /// What the scenario ranks by.
-    pub(super) ranking: Cell,
-    /// The ranking figure relative to the best.
-    pub(super) relative: String,
-    pub(super) rate: Cell,
-    pub(super) p50: Cell,
-    pub(super) p99: Cell,
-    pub(super) p999: Cell,
-    pub(super) lost: Cell,
-    pub(super) has_lost: bool,
-    pub(super) cpu: Cell,
-    pub(super) memory: Cell,
-    pub(super) threads: Cell,
-    pub(super) switches: Cell,
+/// The figures of a target in a scenario, one cell for each of [`target_figures`].
+pub(super) fn figure_cells(figures: Option<&Figures>, rank_by: RankBy) -> Vec<Cell> {
+    let cell = |column: &FigureColumn| {
+        figures.map_or_else(Cell::none, |figures| Cell::figure(column, figures))
+    };
+    target_figures(rank_by).into_iter().map(cell).collect()
 }
 
-impl FigureCells {
-    /// Those of `row`, if it has any.
-    pub(super) fn of(row: &Row<'_>, rank_by: RankBy) -> Option<Self> {
-        let switches = switches_per_1000_deliveries(row);
-        row.figures.as_ref().map(|figures| Self::of_figures(figures, switches, rank_by))
-    }
-
-    fn of_figures(figures: &Figures, switches: Option<f64>, rank_by: RankBy) -> Self {
-        Self {
-            ranking: Cell::estimate(&figures.ranking, |it| ranking_text(rank_by, it)),
-            relative: figures
-                .relative
-                .map_or_else(String::new, |ratio| format!("× {}", digits(ratio.median))),
-            rate: Cell::estimate(&figures.deliveries_per_second, count),
-            p50: Cell::new(figures.latency_p50_ns, time(figures.latency_p50_ns)),
-            p99: Cell::estimate(&figures.latency_p99_ns, time),
-            p999: Cell::new(figures.latency_p999_ns, time(figures.latency_p999_ns)),
-            lost: Cell::new(figures.lost_share, percent(figures.lost_share)),
-            has_lost: figures.lost_share > 0.0,
-            cpu: figures
-                .cpu_us_per_delivery
-                .map_or_else(Cell::none, |cpu| Cell::estimate(&cpu, |us| time(us * 1e3))),
-            memory: Cell::new(
-                figures.peak_resident_bytes as f64,
-                bytes(figures.peak_resident_bytes),
-            ),
-            threads: Cell::new(figures.threads as f64, figures.threads.to_string()),
-            switches: Cell::of(switches, digits),
-        }
-    }
+/// The head of a column, as an element of a table; `class` may be empty.
+pub(super) fn th(head: &Head, class: &str) -> String {
+    let (title, meaning) = (escaped(head.title), escaped(head.meaning));
+    let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
+    format!("<th scope=\"col\"{class} title=\"{meaning}\">{title}</th>")
 }
 
-/// Context switches of the server, of either kind, for each thousand deliveries.
-fn switches_per_1000_deliveries(row: &Row<'_>) -> Option<f64> {
-    let of_trials: Vec<f64> = valid_measurements(row)
-        .filter(|trial| trial.deliveries_arrived > 0)
-        .map(|trial| {
-            let server = &trial.server;
-            let switches = server.voluntary_context_switches + server.involuntary_context_switches;
-            switches as f64 / trial.deliveries_arrived as f64 * 1e3
-        })
-        .collect();
-    (!of_trials.is_empty()).then(|| median(&of_trials))
-}
-
-/// The ranking figure for people.
-pub(super) fn ranking_text(rank_by: RankBy, value: f64) -> String {
-    match rank_by {
-        RankBy::Latency => time(value),
-        // No rate was found that is too much.
-        _ if value.is_infinite() => "∞".to_owned(),
-        RankBy::Throughput | RankBy::Capacity => format!("{}/s", count(value)),
-    }
-}
-
-/// What a scenario ranks by.
-pub(super) fn ranking_title(rank_by: RankBy) -> &'static str {
-    match rank_by {
-        RankBy::Latency => "99th percentile of latency",
-        RankBy::Throughput => "deliveries per second",
-        RankBy::Capacity => "messages per second within the limits",
-    }
+/// The heads of figures.
+pub(super) fn figure_heads(columns: &[&FigureColumn]) -> String {
+    columns.iter().map(|column| th(&column.head, "n")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::columns::LOST;
+    use crate::examples;
+    use crate::record::RankBy;
 
     #[test]
     fn what_never_arrived_sorts_behind_every_time_and_what_is_unknown_has_no_key() {
@@ -143,5 +114,23 @@ mod tests {
         assert!(never.key.parse::<f64>().unwrap() > 1e300);
         assert_eq!(Cell::none().key, "");
         assert_eq!(Cell::new(0.25, "x").key, "0.25");
+    }
+
+    #[test]
+    fn lost_messages_are_highlighted_and_none_are_not() {
+        let scenario = examples::scenario("room", RankBy::Latency);
+        let mut trial = examples::measurement();
+        assert!(!Cell::trial(&LOST, &trial, &scenario).is_alarming);
+        trial.pairs.dropped = 1;
+        assert!(Cell::trial(&LOST, &trial, &scenario).is_alarming);
+    }
+
+    #[test]
+    fn a_target_without_figures_has_as_many_cells_as_one_with_them() {
+        let scenario = examples::scenario("room", RankBy::Latency);
+        let trial = examples::measurement();
+        let figures = Figures::of(&[&trial], &scenario, 1);
+        let with = figure_cells(figures.as_ref(), RankBy::Latency);
+        assert_eq!(with.len(), figure_cells(None, RankBy::Latency).len());
     }
 }

@@ -1,36 +1,19 @@
-//! The plots of a scenario, each with the figures it shows and how they came about.
+//! The plots of a scenario, and of scenarios that differ in the number of clients only.
 
-use crate::analysis::{Figures, Rank, Row, ScenarioAnalysis, latency_ns};
-use crate::format::{bytes, count, percent, time};
-use crate::plots::{self, BarOf, Pen, Scale, Series};
+use crate::analysis::ScenarioAnalysis;
+use crate::columns::{
+    CPU, DELIVERIES, LOST, MEMORY, THREADS, ranking_column, ranking_text, ranking_title,
+};
+use crate::compare::scenario_differences;
+use crate::figures::Figures;
+use crate::format::{count, time};
+use crate::percentile::latency_ns;
+use crate::plots::{self, BarRow, Pen, Scale, Series};
 use crate::record::{LoadRecord, RankBy, ScenarioRecord};
 
-use super::cells::{Cell, ranking_text, ranking_title};
-use super::data;
-
-mod rates;
-
-pub(super) use rates::rate_drawings;
-
-/// One plot, with the table of what it shows.
-pub(super) struct Drawing {
-    pub(super) id: String,
-    pub(super) title: String,
-    /// What it shows, for those who do not see it.
-    pub(super) description: String,
-    /// How the figures came about.
-    pub(super) method: String,
-    /// What the drawing script reads.
-    pub(super) spec: String,
-    pub(super) heads: Vec<String>,
-    pub(super) rows: Vec<DrawnRow>,
-}
-
-/// The figures of one target in one plot.
-pub(super) struct DrawnRow {
-    pub(super) name: String,
-    pub(super) cells: Vec<Cell>,
-}
+use super::cells::Cell;
+use super::drawing::{Drawing, DrawnRow, Shown, shown};
+use super::escape::json_in_html;
 
 const QUANTILES: [(f64, &str); 8] = [
     (0.0, "min"),
@@ -42,38 +25,6 @@ const QUANTILES: [(f64, &str); 8] = [
     (0.999, "99.9 %"),
     (0.9999, "99.99 %"),
 ];
-
-/// A row with figures, and how it is drawn.
-pub(super) struct Shown<'a> {
-    pub(super) row: &'a Row<'a>,
-    pub(super) figures: &'a Figures,
-    pub(super) pen: Pen,
-}
-
-impl Shown<'_> {
-    /// How the plots and their tables name it.
-    pub(super) fn name(&self) -> String {
-        self.row.target.name.clone()
-    }
-
-    fn label(&self) -> String {
-        match self.row.rank {
-            Rank::Ranked { .. } => self.name(),
-            Rank::Unranked { .. } => format!("{} (not ranked)", self.name()),
-        }
-    }
-}
-
-/// The rows of `analysis` that can be drawn; each is drawn alike in all plots of the scenario.
-pub(super) fn shown<'a>(analysis: &'a ScenarioAnalysis<'a>) -> Vec<Shown<'a>> {
-    analysis
-        .rows
-        .iter()
-        .filter_map(|row| Some((row, row.figures.as_ref()?)))
-        .enumerate()
-        .map(|(at, (row, figures))| Shown { row, figures, pen: Pen(at) })
-        .collect()
-}
 
 /// The plots of `analysis`, what it ranks by first; none if there is nothing to draw.
 pub(super) fn drawings(analysis: &ScenarioAnalysis<'_>) -> Vec<Drawing> {
@@ -96,7 +47,7 @@ pub(super) fn drawings(analysis: &ScenarioAnalysis<'_>) -> Vec<Drawing> {
 }
 
 /// Percentiles are drawn by the logarithm of one in how many deliveries is slower.
-fn stretch(quantile: f64) -> f64 {
+fn percentile_position(quantile: f64) -> f64 {
     1.0 / (1.0 - quantile)
 }
 
@@ -110,7 +61,7 @@ fn percentiles(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
                 .iter()
                 .map(|&(quantile, _)| {
                     let latency = latency_ns(&it.figures.latency, it.figures.expected, quantile);
-                    (stretch(quantile), latency / 1e6)
+                    (percentile_position(quantile), latency / 1e6)
                 })
                 // Beyond the samples there is nothing to show.
                 .filter(|&(x, y)| y.is_finite() && x <= it.figures.expected as f64)
@@ -119,7 +70,10 @@ fn percentiles(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
         })
         .collect();
     let x = Scale {
-        ticks: QUANTILES.iter().map(|&(quantile, name)| (stretch(quantile), name)).collect(),
+        ticks: QUANTILES
+            .iter()
+            .map(|&(quantile, name)| (percentile_position(quantile), name))
+            .collect(),
         ..Scale::new("percentile of all expected deliveries", true, ".0f")
     };
     let spec = plots::lines(&series, &x, &Scale::new("milliseconds", true, ".3~g"));
@@ -138,7 +92,7 @@ fn percentiles(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
                  over all expected deliveries of all valid trials together. A line ends where \
                  messages never arrived."
             .to_owned(),
-        spec: data(&spec),
+        spec: json_in_html(&spec),
         heads: QUANTILES.iter().map(|&(_, name)| name.to_owned()).collect(),
         rows: rows
             .iter()
@@ -155,11 +109,11 @@ fn throughput(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
         let share = figures.lost_share.min(0.9999);
         figures.deliveries_per_second.median * share / (1.0 - share)
     };
-    let bars: Vec<BarOf> = rows
+    let bars: Vec<BarRow> = rows
         .iter()
         .map(|it| {
             let rate = it.figures.deliveries_per_second;
-            BarOf {
+            BarRow {
                 name: it.name(),
                 pen: it.pen,
                 value: rate.median,
@@ -187,16 +141,19 @@ fn throughput(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
              the valid trials with its 95 % interval. In red: expected deliveries that were \
              dropped, cut off by a lost connection, or never taken by the server.{asked}"
         ),
-        spec: data(&plots::bars(&bars, &Scale::new("deliveries per second", false, ".3~s"))),
-        heads: vec!["deliveries/s".to_owned(), "lost/s".to_owned(), "lost".to_owned()],
+        spec: json_in_html(&plots::bars(
+            &bars,
+            &Scale::new("deliveries per second", false, ".3~s"),
+        )),
+        heads: [DELIVERIES.head.title, "Lost/s", LOST.head.title].map(str::to_owned).to_vec(),
         rows: rows
             .iter()
             .map(|it| DrawnRow {
                 name: it.label(),
                 cells: vec![
-                    Cell::estimate(&it.figures.deliveries_per_second, count),
+                    Cell::figure(&DELIVERIES, it.figures),
                     Cell::new(lost(it.figures), count(lost(it.figures))),
-                    Cell::new(it.figures.lost_share, percent(it.figures.lost_share)),
+                    Cell::figure(&LOST, it.figures),
                 ],
             })
             .collect(),
@@ -214,12 +171,12 @@ fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
     let series: Vec<Series> = rows
         .iter()
         .filter_map(|it| {
-            let (cpu, figure) = (it.figures.cpu_us_per_delivery?, it.figures.ranking);
+            let (cpu, figure) = (it.figures.cpu_per_delivery_ns?, it.figures.ranking);
             let is_drawable = figure.median > 0.0 && figure.high.is_finite() && cpu.median > 0.0;
             is_drawable.then(|| Series {
                 name: it.name(),
                 pen: it.pen,
-                points: vec![(cpu.median, figure.median * factor)],
+                points: vec![(cpu.median / 1e3, figure.median * factor)],
                 errors: vec![(
                     (figure.median - figure.low) * factor,
                     (figure.high - figure.median) * factor,
@@ -246,17 +203,15 @@ fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
              divided by the deliveries. Both axes are logarithmic; best is the {corner}. Lines: \
              95 % intervals."
         ),
-        spec: data(&plots::points(&series, &x, &y)),
-        heads: vec!["CPU per delivery".to_owned(), ranking_title(rank_by).to_owned()],
+        spec: json_in_html(&plots::points(&series, &x, &y)),
+        heads: [&CPU, ranking_column(rank_by)].map(|it| it.head.title.to_owned()).to_vec(),
         rows: rows
             .iter()
             .map(|it| DrawnRow {
                 name: it.label(),
                 cells: vec![
-                    it.figures
-                        .cpu_us_per_delivery
-                        .map_or_else(Cell::none, |cpu| Cell::estimate(&cpu, |us| time(us * 1e3))),
-                    Cell::estimate(&it.figures.ranking, |it| ranking_text(rank_by, it)),
+                    Cell::figure(&CPU, it.figures),
+                    Cell::figure(ranking_column(rank_by), it.figures),
                 ],
             })
             .collect(),
@@ -265,9 +220,9 @@ fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
 
 fn memory(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
     let mebibytes = |figures: &Figures| figures.peak_resident_bytes as f64 / f64::from(1 << 20);
-    let bars: Vec<BarOf> = rows
+    let bars: Vec<BarRow> = rows
         .iter()
-        .map(|it| BarOf {
+        .map(|it| BarRow {
             name: it.name(),
             pen: it.pen,
             value: mebibytes(it.figures),
@@ -282,16 +237,13 @@ fn memory(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
         method: "The most resident memory that the server’s process tree had in any of the \
                  trials, up to the end of the window."
             .to_owned(),
-        spec: data(&plots::bars(&bars, &Scale::new("MiB", false, ".3~g"))),
-        heads: vec!["peak memory".to_owned(), "threads".to_owned()],
+        spec: json_in_html(&plots::bars(&bars, &Scale::new("MiB", false, ".3~g"))),
+        heads: [&MEMORY, &THREADS].map(|it| it.head.title.to_owned()).to_vec(),
         rows: rows
             .iter()
             .map(|it| DrawnRow {
                 name: it.label(),
-                cells: vec![
-                    Cell::new(mebibytes(it.figures), bytes(it.figures.peak_resident_bytes)),
-                    Cell::new(it.figures.threads as f64, it.figures.threads.to_string()),
-                ],
+                cells: vec![Cell::figure(&MEMORY, it.figures), Cell::figure(&THREADS, it.figures)],
             })
             .collect(),
     }
@@ -301,26 +253,30 @@ fn memory(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
 pub(super) fn scaling(analyses: &[ScenarioAnalysis<'_>]) -> Vec<Drawing> {
     let mut families: Vec<Vec<&ScenarioAnalysis<'_>>> = Vec::new();
     for analysis in analyses {
-        let family = families.iter_mut().find(|it| is_relative(it[0].scenario, analysis.scenario));
+        let family = families
+            .iter_mut()
+            .find(|it| differ_in_clients_only(it[0].scenario, analysis.scenario));
         match family {
             Some(family) => family.push(analysis),
             None => families.push(vec![analysis]),
         }
     }
-    families.into_iter().filter(|family| family.len() > 1).map(|family| grown(&family)).collect()
+    families
+        .into_iter()
+        .filter(|family| family.len() > 1)
+        .map(|family| scaling_drawing(&family))
+        .collect()
 }
 
-/// Whether two scenarios differ in the number of clients only.
-fn is_relative(a: &ScenarioRecord, b: &ScenarioRecord) -> bool {
+/// Whether two scenarios differ in nothing but the number of clients.
+fn differ_in_clients_only(a: &ScenarioRecord, b: &ScenarioRecord) -> bool {
     let same_clients = ScenarioRecord { clients: a.clients, senders: a.senders, ..b.clone() };
     let share = |it: &ScenarioRecord| it.senders == it.clients;
     let sends_alike = a.senders == b.senders || (share(a) && share(b));
-    a.rank_by == b.rank_by
-        && sends_alike
-        && crate::compare::scenario_differences(a, &same_clients).is_empty()
+    a.rank_by == b.rank_by && sends_alike && scenario_differences(a, &same_clients).is_empty()
 }
 
-fn grown(family: &[&ScenarioAnalysis<'_>]) -> Drawing {
+fn scaling_drawing(family: &[&ScenarioAnalysis<'_>]) -> Drawing {
     let rank_by = family[0].scenario.rank_by;
     let mut sizes: Vec<&ScenarioAnalysis<'_>> = family.to_vec();
     sizes.sort_by_key(|analysis| analysis.scenario.clients);
@@ -359,7 +315,7 @@ fn grown(family: &[&ScenarioAnalysis<'_>]) -> Drawing {
             "Medians over the valid trials of {}, which differ in the number of clients only.",
             list.join(", ")
         ),
-        spec: data(&plots::lines(&series, &x, &y)),
+        spec: json_in_html(&plots::lines(&series, &x, &y)),
         heads: sizes.iter().map(|it| format!("{} clients", it.scenario.clients)).collect(),
         rows: names
             .iter()

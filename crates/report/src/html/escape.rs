@@ -15,3 +15,8 @@ pub(super) fn escaped(text: &str) -> String {
     }
     html
 }
+
+/// A JSON value as text that is safe within a `script` element.
+pub(super) fn json_in_html(value: &serde_json::Value) -> String {
+    value.to_string().replace('<', "\\u003c")
+}

@@ -1,12 +1,15 @@
 //! The page of one implementation: what it is, its figures, its costs, its program.
 
-use crate::analysis::{Rank, ScenarioAnalysis};
-use crate::record::{CaseRecord, ConformanceRecord, TargetRecord, TargetStatus};
+use crate::analysis::ScenarioAnalysis;
+use crate::columns::{
+    COSTS, FigureColumn, TIER, TO_BEST, cases_passed, ranking_text, ranking_title, target_figures,
+};
+use crate::format::digits;
+use crate::record::{CaseRecord, ConformanceRecord, RankBy, TargetRecord, TargetStatus};
 
-use super::cells::{Cell, FigureCells, ranking_title};
-use super::costs::CostCells;
+use super::cells::{Cell, figure_heads, th};
 use super::ids::Ids;
-use super::overview::conformance;
+use super::scenario::relative;
 use super::{source, style};
 
 /// One implementation as its page shows it.
@@ -18,7 +21,9 @@ pub(super) struct Implementation<'a> {
     pub(super) url: &'a str,
     /// Why it was not measured; empty if it was.
     pub(super) unmeasured: String,
-    pub(super) places: Vec<Place<'a>>,
+    /// The heads of its ranks and figures, as HTML.
+    pub(super) heads: String,
+    pub(super) ranks: Vec<RankView<'a>>,
     pub(super) costs: Vec<(&'static str, String)>,
     pub(super) idle_failure: &'a str,
     pub(super) conformance: Option<ConformanceView<'a>>,
@@ -27,22 +32,26 @@ pub(super) struct Implementation<'a> {
     pub(super) sources: Vec<SourceView<'a>>,
 }
 
-/// Its figures in one scenario.
-pub(super) struct Place<'a> {
+/// Its rank and figures in one scenario.
+pub(super) struct RankView<'a> {
     pub(super) scenario: &'a str,
     pub(super) question: &'a str,
-    pub(super) ranked_by: &'static str,
     /// Empty if it is not ranked.
     pub(super) tier: String,
-    pub(super) reason: String,
-    pub(super) figures: Option<FigureCells>,
+    /// Empty if it is ranked.
+    pub(super) reason: &'a str,
+    /// The figure that the scenario ranks by.
+    pub(super) ranking: Cell,
+    /// Relative to the best; empty for the best itself.
+    pub(super) relative: String,
+    pub(super) figures: Vec<Cell>,
 }
 
 /// What the conformance suite found.
 pub(super) struct ConformanceView<'a> {
     pub(super) record: &'a ConformanceRecord,
     pub(super) class: &'static str,
-    pub(super) passed: Cell,
+    pub(super) passed: String,
     pub(super) findings: &'a [CaseRecord],
 }
 
@@ -64,7 +73,9 @@ impl<'a> Implementation<'a> {
             TargetStatus::Measured => String::new(),
             TargetStatus::Skipped { reason, remedy } if remedy.is_empty() => reason.clone(),
             TargetStatus::Skipped { reason, remedy } => format!("{reason} ({remedy})"),
-            TargetStatus::FailedCheck { reason } => format!("it failed the check: {reason}"),
+            TargetStatus::FailedCheck { reason } => {
+                format!("failed the conformance check: {reason}")
+            }
         };
         let is_web = matches!(target.url.split_once("://"), Some(("http" | "https", _)));
         Self {
@@ -73,8 +84,9 @@ impl<'a> Implementation<'a> {
             facts: facts(target),
             url: if is_web { &target.url } else { "" },
             unmeasured,
-            places: analyses.iter().filter_map(|analysis| place(target, analysis)).collect(),
-            costs: CostCells::of(&target.costs).facts(),
+            heads: heads(),
+            ranks: analyses.iter().filter_map(|analysis| rank_view(target, analysis)).collect(),
+            costs: costs(target),
             idle_failure: target.costs.idle_failure.as_deref().unwrap_or(""),
             conformance: target.conformance.as_ref().map(|record| ConformanceView {
                 record,
@@ -83,7 +95,7 @@ impl<'a> Implementation<'a> {
                     "fail" => "bad",
                     _ => "doubtful",
                 },
-                passed: conformance(target),
+                passed: cases_passed(target).text(digits),
                 findings: &record.findings,
             }),
             style: style::description(&target.style, &target.name),
@@ -104,13 +116,13 @@ fn facts(target: &TargetRecord) -> Vec<(&'static str, String)> {
     let slow_reader = match (target.slow_reader.as_str(), target.queue_limit.as_str()) {
         ("", _) => String::new(),
         (policy, "") => policy.to_owned(),
-        (policy, limit) => format!("{policy}, at {limit} held for it"),
+        (policy, limit) => format!("{policy}, at {limit}"),
     };
     [
         ("Language", target.language.clone()),
         ("Style", target.style.clone()),
-        ("What a slow reader meets", slow_reader),
-        ("Tool chain", target.toolchain.join(", ")),
+        ("Slow-reader policy", slow_reader),
+        ("Toolchain", target.toolchain.join(", ")),
         ("Command", target.command.join(" ")),
     ]
     .into_iter()
@@ -118,22 +130,54 @@ fn facts(target: &TargetRecord) -> Vec<(&'static str, String)> {
     .collect()
 }
 
-fn place<'a>(target: &TargetRecord, analysis: &'a ScenarioAnalysis<'a>) -> Option<Place<'a>> {
+/// The known costs, with their names; the cases that passed have a section of their own.
+fn costs(target: &TargetRecord) -> Vec<(&'static str, String)> {
+    COSTS
+        .iter()
+        .filter(|column| column.head.key != "cases_passed")
+        .map(|column| (column.head.title, Cell::cost(column, target)))
+        .filter(|(_, cell)| !cell.key.is_empty())
+        .map(|(title, cell)| (title, cell.text))
+        .collect()
+}
+
+/// The figures that every scenario has.
+fn columns() -> Vec<&'static FigureColumn> {
+    target_figures(RankBy::Latency)
+}
+
+fn heads() -> String {
+    let plain = |title| format!("<th scope=\"col\"{title}</th>");
+    plain(">Scenario")
+        + &th(&TIER, "")
+        + &plain(" class=\"n\">Ranked by")
+        + &th(&TO_BEST, "n")
+        + &figure_heads(&columns())
+}
+
+fn rank_view<'a>(
+    target: &TargetRecord,
+    analysis: &'a ScenarioAnalysis<'a>,
+) -> Option<RankView<'a>> {
     let row = analysis.rows.iter().find(|row| row.target.name == target.name)?;
     if row.trials.is_empty() {
         return None;
     }
-    let (tier, reason) = match &row.rank {
-        Rank::Ranked { tier } => (tier.to_string(), String::new()),
-        Rank::Unranked { reason } => (String::new(), reason.clone()),
-    };
     let scenario = analysis.scenario;
-    Some(Place {
+    let cell = |column: &FigureColumn| {
+        row.figures.as_ref().map_or_else(Cell::none, |figures| Cell::figure(column, figures))
+    };
+    let ranking = row.figures.as_ref().map_or_else(Cell::none, |figures| {
+        let median = figures.ranking.median;
+        Cell::new(median, ranking_text(scenario.rank_by, median))
+    });
+    Some(RankView {
         scenario: &scenario.name,
         question: &scenario.question,
-        ranked_by: ranking_title(scenario.rank_by),
-        tier,
-        reason,
-        figures: FigureCells::of(row, scenario.rank_by),
+        tier: row.rank.tier().map_or_else(String::new, |tier| tier.to_string()),
+        reason: row.rank.reason().unwrap_or_default(),
+        ranking: Cell { small: ranking_title(scenario.rank_by).to_owned(), ..ranking },
+        relative: relative(row),
+        figures: columns().into_iter().map(cell).collect(),
     })
 }

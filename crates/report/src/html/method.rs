@@ -1,13 +1,13 @@
 //! Machine and method: where the figures come from and what they are worth.
 
-use crate::analysis::{ScenarioAnalysis, VALID_TRIALS_MIN};
+use crate::analysis::ScenarioAnalysis;
 use crate::format::{bytes, digits, time};
 use crate::merge::MergedRun;
 use crate::record::MachineRecord;
 use crate::results::Results;
 use crate::verdict::{
     DELIVERIES_PER_READ_MIN, GENERATOR_BUSY_SHARE_MAX, OTHERS_CPU_SHARE_MAX, READY_WAIT_SHARE_MAX,
-    SCHEDULE_LAG_P99_NS_MAX,
+    SCHEDULE_LAG_P99_NS_MAX, VALID_TRIALS_MIN,
 };
 
 /// The section's content.

@@ -2,24 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use crate::analysis::{Rank, Row, ScenarioAnalysis};
+use crate::analysis::ScenarioAnalysis;
+use crate::columns::{COSTS, ranking_text, ranking_title};
 use crate::format::digits;
 use crate::merge::MergedRun;
-use crate::record::{RankBy, TargetRecord, TargetStatus};
+use crate::record::{Measurement, RankBy, TargetRecord, TargetStatus};
 use crate::results::Results;
+use crate::row::{Row, measurement_of};
 use crate::verdict::{Validity, judge};
 
 use super::advice::{Word, advice};
-use super::cells::{Cell, ranking_text, ranking_title};
-use super::costs::CostCells;
+use super::cells::{Cell, th};
 use super::ids::Ids;
 use super::method::{cpus, time_of_day};
 use super::scenario::{verdict_counts, whiskers};
 
 /// A card lists this many ranked implementations; the rest is in the scenario's table.
 const CARD_ROWS_MAX: usize = 6;
-/// Before them it lists this many of those that outrun the load generator.
-const CARD_OUTRUNNING_MAX: usize = 3;
+/// Before them it lists this many of those that were faster than the load generator.
+const CARD_GENERATOR_BOUND_MAX: usize = 3;
 
 /// The first view.
 pub(super) struct Overview<'a> {
@@ -29,6 +30,8 @@ pub(super) struct Overview<'a> {
     pub(super) provenance: Vec<(&'static str, String)>,
     pub(super) cards: Vec<Card<'a>>,
     pub(super) scenario_names: Vec<&'a str>,
+    /// The heads of what implementations cost, as HTML.
+    pub(super) cost_heads: String,
     pub(super) glance: Vec<GlanceRow<'a>>,
     pub(super) languages: BTreeSet<&'a str>,
     pub(super) styles: BTreeSet<&'a str>,
@@ -52,7 +55,7 @@ pub(super) struct Card<'a> {
 pub(super) struct CardRow<'a> {
     pub(super) target: &'a TargetRecord,
     pub(super) id: String,
-    /// 0 for what outruns the load generator.
+    /// 0 for what was faster than the load generator.
     pub(super) tier: usize,
     /// Whether a tier begins here.
     pub(super) opens_tier: bool,
@@ -65,8 +68,7 @@ pub(super) struct GlanceRow<'a> {
     pub(super) target: &'a TargetRecord,
     pub(super) id: String,
     pub(super) tiers: Vec<TierCell>,
-    pub(super) costs: CostCells,
-    pub(super) conformance: Cell,
+    pub(super) costs: Vec<Cell>,
 }
 
 /// The tier in one scenario.
@@ -107,6 +109,7 @@ impl<'a> Overview<'a> {
             provenance: provenance(results, analyses, runs),
             cards: analyses.iter().map(|analysis| card(analysis, ids)).collect(),
             scenario_names: analyses.iter().map(|it| it.scenario.name.as_str()).collect(),
+            cost_heads: COSTS.iter().map(|column| th(&column.head, "n")).collect(),
             glance: targets
                 .iter()
                 .filter(|target| measured.contains(target.name.as_str()))
@@ -126,13 +129,8 @@ fn provenance(
     runs: &[MergedRun],
 ) -> Vec<(&'static str, String)> {
     let machine = &results.run.machine;
-    let figures = |trial: &crate::record::TrialRecord| match &trial.result {
-        crate::record::TrialResult::Measured(figures) => {
-            u32::from(judge(figures).validity == Validity::Valid)
-        }
-        crate::record::TrialResult::Failed { .. } => 0,
-    };
-    let valid: u32 = results.trials.iter().map(figures).sum();
+    let is_valid = |figures: &&Measurement| judge(figures).validity == Validity::Valid;
+    let valid = results.trials.iter().filter_map(measurement_of).filter(is_valid).count();
     let floors: Vec<String> = analyses
         .iter()
         .filter_map(|analysis| {
@@ -141,9 +139,9 @@ fn provenance(
         })
         .collect();
     let noise = if floors.is_empty() {
-        "not known: no implementation has enough valid trials as its own twin".to_owned()
+        "unknown: too few valid trials of the implementation that was measured twice".to_owned()
     } else {
-        format!("{}; smaller differences may be nothing", floors.join(", "))
+        format!("{}; smaller differences may be noise", floors.join(", "))
     };
     let mut lines = vec![
         ("Machine", format!("{}, {}", machine.cpu_model, machine.kernel)),
@@ -162,18 +160,18 @@ fn provenance(
 fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
     let scenario = analysis.scenario;
     let scale = whiskers(analysis);
-    let placed: Vec<(&Row<'_>, usize)> = analysis
+    let candidates: Vec<(&Row<'_>, usize)> = analysis
         .rows
         .iter()
-        .filter_map(|row| match row.rank {
-            Rank::Ranked { tier } => Some((row, tier)),
-            Rank::Unranked { .. } => row.generator_bound.then_some((row, 0)),
+        .filter_map(|row| {
+            let tier = row.rank.tier().or(row.generator_bound.then_some(0))?;
+            Some((row, tier))
         })
         .collect();
-    let outrunning = placed.iter().take_while(|(_, tier)| *tier == 0).count();
-    let shown = placed[..outrunning.min(CARD_OUTRUNNING_MAX)]
+    let bounds = candidates.iter().take_while(|(_, tier)| *tier == 0).count();
+    let shown = candidates[..bounds.min(CARD_GENERATOR_BOUND_MAX)]
         .iter()
-        .chain(placed[outrunning..].iter().take(CARD_ROWS_MAX));
+        .chain(candidates[bounds..].iter().take(CARD_ROWS_MAX));
     let mut tier_before = usize::MAX;
     let rows = shown.filter_map(|&(row, tier)| {
         let ranking = row.figures.as_ref()?.ranking;
@@ -194,7 +192,7 @@ fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
         question: &scenario.question,
         ranked_by: ranking_title(scenario.rank_by),
         advice: advice(analysis, ids),
-        more: placed.len() - rows.len(),
+        more: candidates.len() - rows.len(),
         rows,
         verdicts: verdict_counts(&analysis.rows),
         was_measured: analysis.rows.iter().any(|row| !row.trials.is_empty()),
@@ -216,35 +214,22 @@ fn glance_row<'a>(
         target,
         id: ids.get(&target.name),
         tiers: analyses.iter().map(|analysis| tier_cell(target, analysis)).collect(),
-        costs: CostCells::of(&target.costs),
-        conformance: conformance(target),
+        costs: COSTS.iter().map(|column| Cell::cost(column, target)).collect(),
     }
 }
 
-/// The place in a scenario, which sorts by tier and within it by the figure.
+/// The tier and the figure in a scenario; sorted by tier, and within it by the figure.
 fn tier_cell(target: &TargetRecord, analysis: &ScenarioAnalysis<'_>) -> TierCell {
     let at = analysis.rows.iter().position(|row| row.target.name == target.name);
-    let Some((place, row)) = at.map(|at| (at, &analysis.rows[at])) else {
+    let Some((position, row)) = at.map(|at| (at, &analysis.rows[at])) else {
         return TierCell { tier: String::new(), cell: Cell::none() };
     };
     let Some(figures) = &row.figures else {
         return TierCell { tier: String::new(), cell: Cell::none() };
     };
     let text = value_text(row, analysis.scenario.rank_by, figures.ranking.median);
-    let tier = match row.rank {
-        Rank::Ranked { tier } => tier.to_string(),
-        Rank::Unranked { .. } => String::new(),
-    };
-    TierCell { tier, cell: Cell::new(place as f64, text) }
-}
-
-/// How many cases passed, of those that judge something.
-pub(super) fn conformance(target: &TargetRecord) -> Cell {
-    let Some(record) = &target.conformance else { return Cell::none() };
-    let judged =
-        record.passed + record.failed + record.nonstrict + record.inconclusive + record.errors;
-    let share = f64::from(record.passed) / f64::from(judged.max(1));
-    Cell::new(share, format!("{} of {judged}", record.passed))
+    let tier = row.rank.tier().map_or_else(String::new, |tier| tier.to_string());
+    TierCell { tier, cell: Cell::new(position as f64, text) }
 }
 
 fn unmeasured<'a>(target: &'a TargetRecord, ids: &Ids) -> Option<Unmeasured<'a>> {

@@ -1,20 +1,22 @@
 //! One scenario: its setting, its table, its plots, its trials.
 
-use crate::analysis::{
-    Rank, Row, ScenarioAnalysis, cpu_us_per_delivery, deliveries_per_second, number_of,
-    trial_latency_ns,
+use crate::analysis::ScenarioAnalysis;
+use crate::columns::{
+    FigureColumn, IMPLEMENTATION, INTERVAL, RUNS, TIER, TO_BEST, VALID_TRIALS, Value,
+    ranking_title, target_figures, trial_figures,
 };
-use crate::format::{bytes, count, percent, time};
+use crate::format::{count, digits, percent};
 use crate::merge::{MergedRun, run_of};
 use crate::plots::Pen;
-use crate::record::{
-    LoadRecord, Measurement, RankBy, Role, ScenarioRecord, TargetRecord, TrialRecord, TrialResult,
-};
+use crate::record::{LoadRecord, Role, ScenarioRecord, TargetRecord, TrialRecord, TrialResult};
+use crate::row::Row;
 use crate::verdict::{Validity, judge};
 
-use super::cells::{Cell, FigureCells, ranking_title};
-use super::drawings::{Drawing, drawings, rate_drawings, shown};
+use super::cells::{Cell, figure_cells, figure_heads, th};
+use super::drawing::{Drawing, shown};
+use super::drawings::drawings;
 use super::ids::Ids;
+use super::rate_drawings::rate_drawings;
 use super::whisker::Scale;
 
 /// One scenario as the page shows it.
@@ -25,8 +27,10 @@ pub(super) struct Scenario<'a> {
     pub(super) setting: String,
     /// What it is ranked by.
     pub(super) ranked_by: &'static str,
-    /// Whether no other column has the figure that it is ranked by.
-    pub(super) is_search: bool,
+    /// The heads of its table, as HTML.
+    pub(super) heads: String,
+    /// The heads of the figures of its trials, as HTML.
+    pub(super) trial_heads: String,
     pub(super) verdicts: Vec<(&'static str, String)>,
     pub(super) rows: Vec<RowView<'a>>,
     pub(super) legend: Vec<LegendEntry>,
@@ -40,16 +44,20 @@ pub(super) struct Scenario<'a> {
 pub(super) struct RowView<'a> {
     pub(super) target: &'a TargetRecord,
     pub(super) id: String,
-    /// Its place in the table, from 0.
-    pub(super) place: usize,
+    /// Its position in the ranking, from 0.
+    pub(super) position: usize,
     /// Empty if it is not ranked.
     pub(super) tier: String,
     /// Whether a tier begins here.
     pub(super) opens_tier: bool,
     /// Empty if it is ranked.
-    pub(super) reason: String,
+    pub(super) reason: &'a str,
     pub(super) whisker: String,
-    pub(super) figures: Option<FigureCells>,
+    /// What the interval is sorted by.
+    pub(super) whisker_key: String,
+    /// Its ranking figure relative to the best; empty for the best itself.
+    pub(super) relative: String,
+    pub(super) figures: Vec<Cell>,
     pub(super) trials: Cell,
     /// The runs that its trials come from; empty if there is only one.
     pub(super) runs: String,
@@ -77,23 +85,6 @@ pub(super) struct TrialView<'a> {
     pub(super) log: String,
 }
 
-/// The heads of [`TrialView::cells`].
-pub(super) const TRIAL_HEADS: [&str; 13] = [
-    "deliveries/s",
-    "p50",
-    "p99",
-    "p99.9",
-    "last receiver p99",
-    "service p99",
-    "lost",
-    "pending",
-    "late",
-    "CPU/delivery",
-    "peak memory",
-    "generator busy",
-    "schedule lag p99",
-];
-
 impl<'a> Scenario<'a> {
     /// `trials` are those of all scenarios, in all roles.
     pub(super) fn of(
@@ -112,7 +103,8 @@ impl<'a> Scenario<'a> {
             note: &scenario.note,
             setting: setting(scenario),
             ranked_by: ranking_title(scenario.rank_by),
-            is_search: scenario.rank_by == RankBy::Capacity,
+            heads: heads(scenario, !runs.is_empty()),
+            trial_heads: figure_heads(&trial_figures()),
             verdicts: verdict_counts(&analysis.rows),
             rows: rows(analysis, ids, runs),
             legend: shown(analysis).iter().map(|it| legend_entry(it.name(), it.pen)).collect(),
@@ -121,6 +113,17 @@ impl<'a> Scenario<'a> {
             has_runs: !runs.is_empty(),
         }
     }
+}
+
+fn heads(scenario: &ScenarioRecord, has_runs: bool) -> String {
+    let mut heads = th(&TIER, "") + &th(&IMPLEMENTATION, "") + &th(&INTERVAL, "drawn");
+    heads += &th(&TO_BEST, "n");
+    heads += &figure_heads(&target_figures(scenario.rank_by));
+    heads += &th(&VALID_TRIALS, "n");
+    if has_runs {
+        heads += &th(&RUNS, "n");
+    }
+    heads
 }
 
 fn legend_entry(name: String, pen: Pen) -> LegendEntry {
@@ -142,9 +145,9 @@ fn setting(scenario: &ScenarioRecord) -> String {
             "{messages_per_burst} messages at once, {bursts_per_second} times a second, whatever \
              the server does"
         ),
-        LoadRecord::Saturate => "each as fast as the server takes them".to_owned(),
+        LoadRecord::Saturate => "each as fast as the server accepts them".to_owned(),
         LoadRecord::EveryoneAtOnce => {
-            "each one message at a time, the next when everybody has received all".to_owned()
+            "one message each, and the next when every client has received all of them".to_owned()
         }
         LoadRecord::Search { max_latency_p99_ms, max_lost_share, .. } => format!(
             "at the highest rate with a 99th percentile of {max_latency_p99_ms} ms at most and \
@@ -158,7 +161,7 @@ fn setting(scenario: &ScenarioRecord) -> String {
         also += &format!(" {} more never read.", scenario.stalled_clients);
     }
     if scenario.churn_per_second > 0.0 {
-        also += &format!(" {} more come and go each second.", scenario.churn_per_second);
+        also += &format!(" {} more connect and disconnect each second.", scenario.churn_per_second);
     }
     if scenario.untimed_per_message > 0 {
         also += &format!(
@@ -168,7 +171,7 @@ fn setting(scenario: &ScenarioRecord) -> String {
     }
     format!(
         "{} clients receive and {} of them send, {load}.{also} Bodies of {} bytes; {} s of \
-         warm-up, then {} s measured, {} times for each implementation.",
+         warm-up, then {} s measured, {} trials per implementation.",
         scenario.clients,
         scenario.senders,
         bodies.join(", "),
@@ -178,7 +181,7 @@ fn setting(scenario: &ScenarioRecord) -> String {
     )
 }
 
-/// How many trials came to which verdict, each with its class.
+/// How many trials have which verdict, each with its class.
 pub(super) fn verdict_counts(rows: &[Row<'_>]) -> Vec<(&'static str, String)> {
     let failed =
         rows.iter().flat_map(|row| &row.trials).filter(|trial| trial.verdict.is_none()).count();
@@ -186,7 +189,7 @@ pub(super) fn verdict_counts(rows: &[Row<'_>]) -> Vec<(&'static str, String)> {
         [Validity::Valid, Validity::ClientBound, Validity::Noisy, Validity::Incorrect]
             .into_iter()
             .map(|validity| {
-                (validity, rows.iter().map(|row| number_of(&row.trials, validity)).sum::<usize>())
+                (validity, rows.iter().map(|row| row.number_of(validity)).sum::<usize>())
             })
             .filter(|(_, number)| *number > 0)
             .map(|(validity, number)| (class(validity), format!("{number} {validity}")))
@@ -211,32 +214,41 @@ fn rows<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids, runs: &[MergedRun]) -
     let measured = analysis.rows.iter().filter(|row| !row.trials.is_empty());
     measured
         .enumerate()
-        .map(|(place, row)| {
-            let (tier, reason) = match &row.rank {
-                Rank::Ranked { tier } => (tier.to_string(), String::new()),
-                Rank::Unranked { reason } => (String::new(), reason.clone()),
-            };
-            let opens_tier = place == 0 || tier != tier_before;
+        .map(|(position, row)| {
+            let tier = row.rank.tier().map_or_else(String::new, |tier| tier.to_string());
+            let opens_tier = position == 0 || tier != tier_before;
             tier_before.clone_from(&tier);
             let whisker = match (&row.figures, scale) {
                 (Some(figures), Some(scale)) => scale.svg(&figures.ranking),
                 _ => String::new(),
             };
-            let valid = number_of(&row.trials, Validity::Valid);
+            let ranking = row.figures.as_ref().map(|figures| figures.ranking.median);
+            let valid = Value::Part {
+                part: row.number_of(Validity::Valid) as u32,
+                of: row.trials.len() as u32,
+            };
             RowView {
                 target: row.target,
                 id: ids.get(&row.target.name),
-                place,
+                position,
                 tier,
                 opens_tier,
-                reason,
+                reason: row.rank.reason().unwrap_or_default(),
                 whisker,
-                figures: FigureCells::of(row, analysis.scenario.rank_by),
-                trials: Cell::new(valid as f64, format!("{valid} of {}", row.trials.len())),
+                whisker_key: ranking.map_or_else(String::new, |it| Cell::new(it, "").key),
+                relative: relative(row),
+                figures: figure_cells(row.figures.as_ref(), analysis.scenario.rank_by),
+                trials: Cell::of(&valid, digits),
                 runs: runs_of(row, runs),
             }
         })
         .collect()
+}
+
+/// The ranking figure relative to the best; empty for the best itself, and what is not ranked.
+pub(super) fn relative(row: &Row<'_>) -> String {
+    let ratio = row.figures.as_ref().and_then(|figures| figures.relative);
+    ratio.map_or_else(String::new, |ratio| format!("× {}", digits(ratio.median)))
 }
 
 fn runs_of(row: &Row<'_>, runs: &[MergedRun]) -> String {
@@ -265,10 +277,12 @@ fn trial_view<'a>(
     scenario: &ScenarioRecord,
     runs: &[MergedRun],
 ) -> TrialView<'a> {
+    let columns: Vec<&FigureColumn> = trial_figures();
     let (verdict, class, reason, cells, log) = match &trial.result {
         TrialResult::Measured(figures) => {
             let verdict = judge(figures);
-            let cells = trial_cells(figures, scenario);
+            let cell = |column| Cell::trial(column, figures, scenario);
+            let cells = columns.into_iter().map(cell).collect();
             (
                 verdict.validity.to_string(),
                 class(verdict.validity),
@@ -278,7 +292,7 @@ fn trial_view<'a>(
             )
         }
         TrialResult::Failed { reason, log } => {
-            let cells = vec![Cell::none(); TRIAL_HEADS.len()];
+            let cells = vec![Cell::none(); columns.len()];
             ("FAILED".to_owned(), "bad", reason.clone(), cells, log.join("\n"))
         }
     };
@@ -288,41 +302,11 @@ fn trial_view<'a>(
         run: run_of(runs, trial.order),
         target: &trial.target,
         role: role(trial.role),
-        offered: Cell::of(trial.offered_rate, count),
+        offered: trial.offered_rate.map_or_else(Cell::none, |it| Cell::new(it, count(it))),
         verdict,
         class,
         reason,
         cells,
         log,
     }
-}
-
-fn trial_cells(trial: &Measurement, scenario: &ScenarioRecord) -> Vec<Cell> {
-    let of_expected = |pairs: u64| {
-        let share = pairs as f64 / trial.pairs.expected().max(1) as f64;
-        Cell::new(share, percent(share))
-    };
-    let latency = |quantile| {
-        let ns = trial_latency_ns(trial, scenario, quantile);
-        Cell::new(ns, time(ns))
-    };
-    let ns = |value: u64| Cell::new(value as f64, time(value as f64));
-    let rate = deliveries_per_second(trial);
-    let memory = trial.server.peak_resident_bytes;
-    let busy = trial.generator.cpu_seconds / trial.generator.sampled_seconds;
-    vec![
-        Cell::new(rate, count(rate)),
-        latency(0.5),
-        latency(0.99),
-        latency(0.999),
-        ns(trial.last_receiver.arrived_p99_ns),
-        ns(trial.service.arrived_p99_ns),
-        of_expected(trial.pairs.lost()),
-        of_expected(trial.pairs.pending),
-        of_expected(trial.late),
-        Cell::of(cpu_us_per_delivery(trial), |us| time(us * 1e3)),
-        Cell::new(memory as f64, bytes(memory)),
-        Cell::new(busy, percent(busy)),
-        ns(trial.schedule_lag.lag_p99_ns),
-    ]
 }

@@ -90,7 +90,7 @@ fn an_implementation_has_a_page_with_its_program_its_costs_and_its_style() {
         "<span class=\"s-comment",
         "A &lt;comment&gt; &amp; more.",
         "Its style: readiness loop",
-        "What a slow reader meets",
+        "Slow-reader policy",
     ] {
         assert!(fast.contains(text), "{text}: {fast}");
     }
@@ -104,7 +104,7 @@ fn a_part_without_data_does_not_appear() {
     let page = page_of(&examples::results());
     assert!(!page.contains("Latency against offered rate"));
     assert!(!page.contains("id=\"scaling\""));
-    assert!(!part(&page, "implementation-fast").contains("Does it keep the spec?"));
+    assert!(!part(&page, "implementation-fast").contains("Does it conform to the spec?"));
     assert!(!part(&page, "implementation-fast").contains("The program"));
 }
 

@@ -1,8 +1,8 @@
 //! Made-up runs, put together.
 
 use super::*;
-use crate::analysis::Row;
 use crate::examples;
+use crate::row::Row;
 
 /// The example run as it might have been made on another day.
 fn another_day() -> Results {

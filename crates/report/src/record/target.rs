@@ -185,7 +185,7 @@ pub struct IdleRecord {
 impl IdleRecord {
     /// Share of one processor that is used for nothing, 0 to 1 for each processor.
     #[must_use]
-    pub fn cpu_fraction(&self) -> f64 {
+    pub fn cpu_share(&self) -> f64 {
         self.cpu_seconds / self.window_seconds
     }
 

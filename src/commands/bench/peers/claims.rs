@@ -1,13 +1,14 @@
 //! What the reference server claims over its peers: ratios, each with its target.
 
 use serde::Serialize;
-use zillions_report::analysis::{
-    JudgedTrial, analyse, cpu_us_per_delivery, deliveries_per_second, trial_latency_ns,
-};
+use zillions_report::analysis::analyse;
 use zillions_report::format::{count, digits, time};
-use zillions_report::record::{Measurement, ScenarioRecord, TrialResult};
+use zillions_report::percentile::latency_p99_ns;
+use zillions_report::record::{Measurement, ScenarioRecord};
 use zillions_report::results::Results;
+use zillions_report::row::measurement_of;
 use zillions_report::statistics::{Estimate, estimate_ratio, median};
+use zillions_report::trial_figures::{cpu_per_delivery_ns, deliveries_per_second};
 use zillions_report::verdict::Validity;
 
 /// How the reference server's targets are called: one for each engine.
@@ -139,18 +140,12 @@ fn compare(
 fn side(results: &Results, scenario: &str, target: &str, figure: Figure) -> Option<Side> {
     let analysis = analyse(results).into_iter().find(|it| it.scenario.name == scenario)?;
     let row = analysis.rows.iter().find(|row| row.target.name == target)?;
-    let is_valid = |trial: &&JudgedTrial<'_>| {
-        trial.verdict.as_ref().is_some_and(|verdict| verdict.validity == Validity::Valid)
-    };
-    let valid: Vec<_> = row.trials.iter().filter(is_valid).collect();
+    let valid: Vec<_> = row.trials.iter().filter(|trial| trial.is(Validity::Valid)).collect();
     let all_valid = valid.len() == row.trials.len();
     let used = if valid.len() >= 2 { valid } else { row.trials.iter().collect() };
     let samples: Vec<f64> = used
         .iter()
-        .filter_map(|trial| match &trial.record.result {
-            TrialResult::Measured(measured) => figure.of(measured, analysis.scenario),
-            TrialResult::Failed { .. } => None,
-        })
+        .filter_map(|trial| figure.of(measurement_of(trial.record)?, analysis.scenario))
         .collect();
     (!samples.is_empty()).then_some(Side { samples, all_valid })
 }
@@ -159,9 +154,9 @@ impl Figure {
     fn of(self, trial: &Measurement, scenario: &ScenarioRecord) -> Option<f64> {
         match self {
             Self::DeliveriesPerSecond => Some(deliveries_per_second(trial)),
-            Self::DeliveriesPerCpuSecond => cpu_us_per_delivery(trial).map(|us| 1e6 / us),
-            Self::CpuPerDelivery => cpu_us_per_delivery(trial),
-            Self::LatencyP99 => Some(trial_latency_ns(trial, scenario, 0.99)),
+            Self::DeliveriesPerCpuSecond => cpu_per_delivery_ns(trial).map(|ns| 1e9 / ns),
+            Self::CpuPerDelivery => cpu_per_delivery_ns(trial),
+            Self::LatencyP99 => Some(latency_p99_ns(trial, scenario)),
         }
     }
 
@@ -177,8 +172,7 @@ impl Figure {
     fn text(self, value: f64) -> String {
         match self {
             Self::DeliveriesPerSecond | Self::DeliveriesPerCpuSecond => count(value),
-            Self::CpuPerDelivery => time(value * 1e3),
-            Self::LatencyP99 => time(value),
+            Self::CpuPerDelivery | Self::LatencyP99 => time(value),
         }
     }
 }

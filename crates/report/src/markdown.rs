@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
-use super::{Change, Comparison, Direction, Figure, ScenarioComparison, Status, Verdict};
+use crate::compare::{Change, Comparison, Direction, Figure, ScenarioComparison, Status, Verdict};
 
-/// What is clear comes first; everything else is one click away.
-pub(super) fn markdown(comparison: &Comparison) -> String {
+/// The comparison as Markdown, for a comment on a change. Clear changes come first; everything
+/// else is one click away.
+#[must_use]
+pub fn markdown(comparison: &Comparison) -> String {
     let mut text = format!("### {}\n\n{}\n", title(comparison), counts(comparison));
     let clear = |change: &Change| matches!(change.direction, Direction::Worse | Direction::Better);
     if comparison.targets().any(|target| target.changes.iter().any(clear)) {
@@ -94,7 +96,7 @@ fn cells(change: &Change) -> String {
     };
     format!(
         "{} | {} | {} | {} ({} – {}) | {direction}",
-        figure.name(),
+        figure.title(),
         figure.text(change.base.median),
         figure.text(change.new.median),
         figure.change_text(change.change.median),

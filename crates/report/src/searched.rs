@@ -1,12 +1,13 @@
-//! Rows of scenarios that search.
+//! Rows of scenarios that search for a capacity.
 
-use super::{Figures, JudgedTrial, Rank, Row, figures_of, unmeasured};
 use crate::capacity::{Answer, Capacity, answer, answers, capacity};
+use crate::figures::Figures;
 use crate::record::{Measurement, Role, ScenarioRecord, TargetRecord};
+use crate::row::{JudgedTrial, Rank, Row, measurement_of, why_unmeasured};
 use crate::statistics::Estimate;
 
 /// The row of a target whose capacity was searched for; `trials` are the holds.
-pub(super) fn row<'a>(
+pub(crate) fn row<'a>(
     target: &'a TargetRecord,
     trials: Vec<JudgedTrial<'a>>,
     scenario: &ScenarioRecord,
@@ -15,7 +16,7 @@ pub(super) fn row<'a>(
     let records = trials.iter().map(|trial| trial.record);
     let holds = answers(records, scenario, &target.name, Role::Hold);
     let capacity = capacity(&holds);
-    let refusal = unmeasured(target, &trials).or_else(|| match capacity {
+    let unranked = why_unmeasured(target, &trials).or_else(|| match capacity {
         None => Some("not even the lowest rate was carried within the limits".to_owned()),
         Some(Capacity { high: None, messages_per_second, .. }) => {
             let is_ours = holds.iter().any(|(_, answer)| *answer == Answer::Unreachable);
@@ -32,7 +33,7 @@ pub(super) fn row<'a>(
             let told = answer(trial.record, scenario).map(|(_, answer)| answer);
             matches!(told, Some(Answer::Met | Answer::Missed))
         })
-        .filter_map(|trial| figures_of(trial.record))
+        .filter_map(|trial| measurement_of(trial.record))
         .collect();
     let mut figures = Figures::of(&at_capacity, scenario, seed);
     if let (Some(figures), Some(found)) = (&mut figures, capacity) {
@@ -42,17 +43,17 @@ pub(super) fn row<'a>(
             high: found.high.unwrap_or(f64::INFINITY),
             samples: found.holds,
         };
+        figures.capacity_messages_per_second = Some(figures.ranking);
     }
-    let rank = refusal.map_or(Rank::Ranked { tier: 0 }, |reason| Rank::Unranked { reason });
+    let rank = unranked.map_or(Rank::Ranked { tier: 0 }, |reason| Rank::Unranked { reason });
     let lower_bound = capacity.is_some_and(|found| found.high.is_none());
     Row { target, rank, figures, trials, capacity, lower_bound, generator_bound: false }
 }
 
 /// Relates the ranked rows to the first of them, which is the best. Intervals are as wide as both
 /// ends allow.
-pub(super) fn relate(rows: &mut [Row<'_>]) {
-    let is_ranked = |row: &&mut Row<'_>| matches!(row.rank, Rank::Ranked { .. });
-    let mut ranked = rows.iter_mut().filter(is_ranked);
+pub(crate) fn relate(rows: &mut [Row<'_>]) {
+    let mut ranked = rows.iter_mut().filter(|row| row.rank.tier().is_some());
     let Some(best) = ranked.next().and_then(|row| row.figures.as_ref()).map(|it| it.ranking) else {
         return;
     };

@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::{ScenarioAnalysis, lost_share, trial_latency_ns};
-use crate::format::{count, percent, time};
+use crate::analysis::ScenarioAnalysis;
+use crate::columns::{LOST, P99};
+use crate::format::count;
+use crate::percentile::latency_p99_ns;
 use crate::plots::{self, Pen, Scale, Series};
-use crate::record::{Role, TrialRecord, TrialResult};
+use crate::record::{Role, TrialRecord};
+use crate::row::measurement_of;
 use crate::statistics::median;
+use crate::trial_figures::lost_share;
 use crate::verdict::{Validity, judge};
 
-use super::{Cell, Drawing, DrawnRow, data, shown};
+use super::cells::Cell;
+use super::drawing::{Drawing, DrawnRow, shown};
+use super::escape::json_in_html;
 
 /// One rate at which a target was measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +27,7 @@ struct Point {
 }
 
 /// Latency and loss against the offered rate; none unless rates were tried.
-pub(in crate::html) fn rate_drawings(
+pub(super) fn rate_drawings(
     analysis: &ScenarioAnalysis<'_>,
     trials: &[TrialRecord],
 ) -> Vec<Drawing> {
@@ -55,8 +61,8 @@ pub(in crate::html) fn rate_drawings(
             name: name.clone(),
             cells: vec![
                 Cell::new(point.messages_per_second, count(point.messages_per_second)),
-                Cell::new(point.latency_p99_ns, time(point.latency_p99_ns)),
-                Cell::new(point.lost_share, percent(point.lost_share)),
+                Cell::new(point.latency_p99_ns, (P99.format)(point.latency_p99_ns)),
+                Cell::new(point.lost_share, (LOST.format)(point.lost_share)),
                 Cell::new(point.trials as f64, point.trials.to_string()),
             ],
         };
@@ -64,9 +70,11 @@ pub(in crate::html) fn rate_drawings(
             targets.iter().flat_map(|(name, _, points)| points.iter().map(move |it| (name, it)));
         all.map(|(name, point)| row(name, point)).collect()
     };
-    let heads = ["offered", "p99", "lost", "trials"].map(str::to_owned).to_vec();
+    let heads = ["Offered, messages/s", P99.head.title, LOST.head.title, "Trials"]
+        .map(str::to_owned)
+        .to_vec();
     let method = "Each point is one offered rate: the median over the valid trials at it. The \
-                  load is open-loop, so what waits in line is counted from the time at which it \
+                  load is open-loop, so the latency of a message counts from the time at which it \
                   was due.";
     let latency = plots::lines(
         &series(&|point| point.latency_p99_ns / 1e6),
@@ -86,7 +94,7 @@ pub(in crate::html) fn rate_drawings(
                 "Line plot of the 99th percentile of latency of {name} against the offered rate."
             ),
             method: method.to_owned(),
-            spec: data(&latency),
+            spec: json_in_html(&latency),
             heads: heads.clone(),
             rows: rows(),
         },
@@ -95,7 +103,7 @@ pub(in crate::html) fn rate_drawings(
             title: "Lost messages against offered rate".to_owned(),
             description: format!("Line plot of the lost share of {name} against the offered rate."),
             method: method.to_owned(),
-            spec: data(&lost),
+            spec: json_in_html(&lost),
             heads,
             rows: rows(),
         },
@@ -110,13 +118,13 @@ fn points(analysis: &ScenarioAnalysis<'_>, trials: &[TrialRecord], target: &str)
         let is_point = matches!(trial.role, Role::Curve | Role::Search | Role::Hold)
             && trial.scenario == scenario.name
             && trial.target == target;
-        let (true, Some(rate), TrialResult::Measured(figures)) =
-            (is_point, trial.offered_rate, &trial.result)
+        let (true, Some(rate), Some(figures)) =
+            (is_point, trial.offered_rate, measurement_of(trial))
         else {
             continue;
         };
         if judge(figures).validity == Validity::Valid && rate > 0.0 {
-            let figure = (trial_latency_ns(figures, scenario, 0.99), lost_share(figures));
+            let figure = (latency_p99_ns(figures, scenario), lost_share(figures));
             by_rate.entry(rate.round() as u64).or_default().push(figure);
         }
     }

@@ -1,0 +1,709 @@
+//! The columns of every table of figures: one definition each.
+//!
+//! The tables of the report, the summary in the terminal and as JSON, `zillions compare` and the
+//! explanations in `docs/reading-results.md` all derive from the rows of [`FIGURES`] and [`COSTS`].
+//! A new column is one entry here, and its recorded value where that is new.
+
+use serde_json::{Value as Json, json};
+
+use crate::figures::Figures;
+use crate::format::{bytes, count, digits, interval, percent, size, time};
+use crate::percentile::{latency_p50_ns, latency_p99_ns, latency_p999_ns};
+use crate::record::{Measurement, RankBy, ScenarioRecord, TargetRecord};
+use crate::statistics::{Estimate, median};
+use crate::trial_figures::{cpu_per_delivery_ns, deliveries_per_second, lost_share};
+
+/// What is known of a column besides its values.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// Its name in JSON, the unit last.
+    pub key: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// The unit of its values.
+    pub unit: &'static str,
+    /// What it says, in a sentence or two; also the tooltip of its head.
+    pub meaning: &'static str,
+}
+
+/// One value of a table.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// It is not known.
+    Unknown,
+    /// A number; infinite for a percentile that never arrived.
+    Number(f64),
+    /// A median with its interval.
+    Estimate(Estimate),
+    /// So many of so many.
+    Part {
+        /// How many.
+        part: u32,
+        /// Of how many.
+        of: u32,
+    },
+}
+
+impl Value {
+    fn number(value: Option<f64>) -> Self {
+        value.map_or(Self::Unknown, Self::Number)
+    }
+
+    /// The number that it is sorted by, if it is known.
+    #[must_use]
+    pub fn main(&self) -> Option<f64> {
+        match self {
+            Self::Unknown => None,
+            Self::Number(value) => Some(*value),
+            Self::Estimate(estimate) => Some(estimate.median),
+            Self::Part { part, of } => Some(f64::from(*part) / f64::from((*of).max(1))),
+        }
+    }
+
+    /// The value without its interval, each number as `format` writes it.
+    #[must_use]
+    pub fn text(&self, format: fn(f64) -> String) -> String {
+        match self {
+            Self::Unknown => "–".to_owned(),
+            Self::Number(value) => format(*value),
+            Self::Estimate(estimate) => format(estimate.median),
+            Self::Part { part, of } => format!("{part} of {of}"),
+        }
+    }
+
+    /// The interval; empty if it has none.
+    #[must_use]
+    pub fn interval(&self, format: fn(f64) -> String) -> String {
+        match self {
+            Self::Estimate(estimate) => interval(estimate, format),
+            Self::Unknown | Self::Number(_) | Self::Part { .. } => String::new(),
+        }
+    }
+
+    /// As JSON: a number, or an object with `median`, `low` and `high`; null for what is infinite
+    /// or not known.
+    #[must_use]
+    pub fn json(&self) -> Json {
+        match self {
+            Self::Estimate(Estimate { median, low, high, .. }) => {
+                json!({ "median": finite(*median), "low": finite(*low), "high": finite(*high) })
+            }
+            Self::Part { part, of } => json!({ "part": part, "of": of }),
+            Self::Unknown | Self::Number(_) => json!(self.main().and_then(finite)),
+        }
+    }
+}
+
+fn finite(number: f64) -> Option<f64> {
+    number.is_finite().then_some(number)
+}
+
+/// A figure of trials, and of targets over their trials.
+#[derive(Clone, Copy, Debug)]
+pub struct FigureColumn {
+    /// Its names, its unit and its meaning.
+    pub head: Head,
+    /// How a value is written, with its unit.
+    pub format: fn(f64) -> String,
+    /// Its value in one trial; `None` if the table of trials does not have it.
+    pub of_trial: Option<fn(&Measurement, &ScenarioRecord) -> Option<f64>>,
+    /// Its value over the trials of a target; `None` if only single trials have it.
+    pub of_target: Option<fn(&Figures) -> Value>,
+    /// Whether the summary in the terminal, which is narrow, has it.
+    pub in_terminal: bool,
+    /// Whether the report highlights every value but 0.
+    pub is_alarming: bool,
+}
+
+impl FigureColumn {
+    /// A column that nothing has; the base of the definitions below.
+    const NONE: Self = Self {
+        head: Head { key: "", title: "", unit: "", meaning: "" },
+        format: digits,
+        of_trial: None,
+        of_target: None,
+        in_terminal: false,
+        is_alarming: false,
+    };
+
+    /// The value over the trials of a target.
+    #[must_use]
+    pub fn value(&self, figures: &Figures) -> Value {
+        self.of_target.map_or(Value::Unknown, |of| of(figures))
+    }
+
+    /// The value in one trial.
+    #[must_use]
+    pub fn trial_value(&self, trial: &Measurement, scenario: &ScenarioRecord) -> Value {
+        Value::number(self.of_trial.and_then(|of| of(trial, scenario)))
+    }
+}
+
+/// What a search found.
+pub static CAPACITY: FigureColumn = FigureColumn {
+    head: Head {
+        key: "capacity_messages_per_second",
+        title: "Capacity, messages/s",
+        unit: "messages per second",
+        meaning: "Highest rate of messages within the limits of the search. The interval reaches \
+                  from the highest rate that was met every time to the lowest that was missed \
+                  every time.",
+    },
+    format: count_or_unbounded,
+    of_target: Some(|it| it.capacity_messages_per_second.map_or(Value::Unknown, Value::Estimate)),
+    in_terminal: true,
+    ..FigureColumn::NONE
+};
+
+/// Deliveries per second.
+pub static DELIVERIES: FigureColumn = FigureColumn {
+    head: Head {
+        key: "deliveries_per_second",
+        title: "Deliveries/s",
+        unit: "deliveries per second",
+        meaning: "Messages that arrived, counted at the receivers. One message to 33 clients is \
+                  33 deliveries.",
+    },
+    format: count,
+    of_trial: Some(|trial, _| Some(deliveries_per_second(trial))),
+    of_target: Some(|it| Value::Estimate(it.deliveries_per_second)),
+    in_terminal: true,
+    ..FigureColumn::NONE
+};
+
+/// Median latency.
+pub static P50: FigureColumn = FigureColumn {
+    head: Head {
+        key: "latency_p50_ns",
+        title: "p50 latency",
+        unit: "nanoseconds",
+        meaning: "Median latency, from the intended send of a message to its arrival, over all \
+                  expected deliveries. Lost ones count as infinitely late: “never” means that at \
+                  least half were lost.",
+    },
+    format: time,
+    of_trial: Some(|trial, scenario| Some(latency_p50_ns(trial, scenario))),
+    of_target: Some(|it| Value::Number(it.latency_p50_ns)),
+    in_terminal: true,
+    ..FigureColumn::NONE
+};
+
+/// 99th percentile of latency.
+pub static P99: FigureColumn = FigureColumn {
+    head: Head {
+        key: "latency_p99_ns",
+        title: "p99 latency",
+        unit: "nanoseconds",
+        meaning: "99th percentile of latency over all expected deliveries: “never” means that more \
+                  than 1 % were lost.",
+    },
+    format: time,
+    of_trial: Some(|trial, scenario| Some(latency_p99_ns(trial, scenario))),
+    of_target: Some(|it| Value::Estimate(it.latency_p99_ns)),
+    in_terminal: true,
+    ..FigureColumn::NONE
+};
+
+/// 99.9th percentile of latency.
+pub static P999: FigureColumn = FigureColumn {
+    head: Head {
+        key: "latency_p999_ns",
+        title: "p99.9 latency",
+        unit: "nanoseconds",
+        meaning: "99.9th percentile of latency over all expected deliveries.",
+    },
+    format: time,
+    of_trial: Some(|trial, scenario| Some(latency_p999_ns(trial, scenario))),
+    of_target: Some(|it| Value::Number(it.latency_p999_ns)),
+    ..FigureColumn::NONE
+};
+
+/// Latency to the last receiver.
+pub static LAST_RECEIVER: FigureColumn = FigureColumn {
+    head: Head {
+        key: "last_receiver_arrived_p99_ns",
+        title: "Last receiver, arrived p99",
+        unit: "nanoseconds",
+        meaning: "99th percentile of the time from the intended send of a message until the last \
+                  client had it; only of the messages that reached all clients.",
+    },
+    format: time,
+    of_trial: Some(|trial, _| Some(trial.last_receiver.arrived_p99_ns as f64)),
+    ..FigureColumn::NONE
+};
+
+/// Latency from the actual write.
+pub static SERVICE: FigureColumn = FigureColumn {
+    head: Head {
+        key: "service_arrived_p99_ns",
+        title: "Service time, arrived p99",
+        unit: "nanoseconds",
+        meaning: "99th percentile of the time from the actual write of a message to its arrival, \
+                  of the arrivals only. It is what a load generator sees that waits for the \
+                  server. Where it is far below p99, messages were queueing.",
+    },
+    format: time,
+    of_trial: Some(|trial, _| Some(trial.service.arrived_p99_ns as f64)),
+    ..FigureColumn::NONE
+};
+
+/// Lost deliveries.
+pub static LOST: FigureColumn = FigureColumn {
+    head: Head {
+        key: "lost_share",
+        title: "Lost",
+        unit: "share, 0 to 1",
+        meaning: "Expected deliveries that never arrived: dropped, cut off by a lost connection, \
+                  or never accepted by the server.",
+    },
+    format: percent,
+    of_trial: Some(|trial, _| Some(lost_share(trial))),
+    of_target: Some(|it| Value::Number(it.lost_share)),
+    in_terminal: true,
+    is_alarming: true,
+};
+
+/// Pending deliveries.
+pub static PENDING: FigureColumn = FigureColumn {
+    head: Head {
+        key: "pending_share",
+        title: "Pending",
+        unit: "share, 0 to 1",
+        meaning: "Expected deliveries that had not arrived when the time to drain was over.",
+    },
+    format: percent,
+    of_trial: Some(|trial, _| Some(share_of_expected(trial, trial.pairs.pending))),
+    ..FigureColumn::NONE
+};
+
+/// Late deliveries.
+pub static LATE: FigureColumn = FigureColumn {
+    head: Head {
+        key: "late_share",
+        title: "Late",
+        unit: "share, 0 to 1",
+        meaning: "Deliveries that arrived later than the scenario’s limit, as a share of the \
+                  expected ones.",
+    },
+    format: percent,
+    of_trial: Some(|trial, _| Some(share_of_expected(trial, trial.late))),
+    ..FigureColumn::NONE
+};
+
+/// CPU time per delivery.
+pub static CPU: FigureColumn = FigureColumn {
+    head: Head {
+        key: "cpu_per_delivery_ns",
+        title: "CPU per delivery",
+        unit: "nanoseconds",
+        meaning: "CPU time of the server’s whole process tree, kernel time included, per delivery.",
+    },
+    format: time,
+    of_trial: Some(|trial, _| cpu_per_delivery_ns(trial)),
+    of_target: Some(|it| it.cpu_per_delivery_ns.map_or(Value::Unknown, Value::Estimate)),
+    in_terminal: true,
+    ..FigureColumn::NONE
+};
+
+/// Peak memory.
+pub static MEMORY: FigureColumn = FigureColumn {
+    head: Head {
+        key: "peak_resident_bytes",
+        title: "Peak memory",
+        unit: "bytes",
+        meaning: "Peak resident memory of the process tree; of several trials the highest.",
+    },
+    format: memory,
+    of_trial: Some(|trial, _| Some(trial.server.peak_resident_bytes as f64)),
+    of_target: Some(|it| Value::Number(it.peak_resident_bytes as f64)),
+    in_terminal: true,
+    ..FigureColumn::NONE
+};
+
+/// Threads.
+pub static THREADS: FigureColumn = FigureColumn {
+    head: Head {
+        key: "threads",
+        title: "Threads",
+        unit: "threads",
+        meaning: "Threads of the process tree at the end of the window; of several trials the \
+                  most.",
+    },
+    format: whole,
+    of_target: Some(|it| Value::Number(it.threads as f64)),
+    in_terminal: true,
+    ..FigureColumn::NONE
+};
+
+/// Context switches.
+pub static SWITCHES: FigureColumn = FigureColumn {
+    head: Head {
+        key: "switches_per_1000_deliveries",
+        title: "Switches per 1000",
+        unit: "context switches per 1000 deliveries",
+        meaning: "Context switches of the server per thousand deliveries, voluntary and \
+                  involuntary.",
+    },
+    format: digits,
+    of_target: Some(|it| Value::number(it.switches_per_1000_deliveries)),
+    ..FigureColumn::NONE
+};
+
+/// How busy the load generator was.
+pub static GENERATOR_BUSY: FigureColumn = FigureColumn {
+    head: Head {
+        key: "generator_busy_share",
+        title: "Generator busy",
+        unit: "share, 0 to 1",
+        meaning: "Share of the window in which the load generator used its processor.",
+    },
+    format: percent,
+    of_trial: Some(|trial, _| Some(trial.generator.cpu_seconds / trial.generator.sampled_seconds)),
+    ..FigureColumn::NONE
+};
+
+/// How late the load generator was.
+pub static SCHEDULE_LAG: FigureColumn = FigureColumn {
+    head: Head {
+        key: "schedule_lag_p99_ns",
+        title: "Schedule lag p99",
+        unit: "nanoseconds",
+        meaning: "How far the load generator was behind its own schedule, 99th percentile over \
+                  the messages.",
+    },
+    format: time,
+    of_trial: Some(|trial, _| Some(trial.schedule_lag.lag_p99_ns as f64)),
+    ..FigureColumn::NONE
+};
+
+/// Every figure, in the order of the tables.
+pub static FIGURES: [&FigureColumn; 16] = [
+    &CAPACITY,
+    &DELIVERIES,
+    &P50,
+    &P99,
+    &P999,
+    &LAST_RECEIVER,
+    &SERVICE,
+    &LOST,
+    &PENDING,
+    &LATE,
+    &CPU,
+    &MEMORY,
+    &THREADS,
+    &SWITCHES,
+    &GENERATOR_BUSY,
+    &SCHEDULE_LAG,
+];
+
+/// The figures of a target in a scenario that ranks by `rank_by`.
+#[must_use]
+pub fn target_figures(rank_by: RankBy) -> Vec<&'static FigureColumn> {
+    let is_search = rank_by == RankBy::Capacity;
+    let has_it = |key: &str| is_search || key != CAPACITY.head.key;
+    FIGURES.into_iter().filter(|it| it.of_target.is_some() && has_it(it.head.key)).collect()
+}
+
+/// The figures of a single trial.
+#[must_use]
+pub fn trial_figures() -> Vec<&'static FigureColumn> {
+    FIGURES.into_iter().filter(|it| it.of_trial.is_some()).collect()
+}
+
+/// The figure that scenarios of this kind rank by.
+#[must_use]
+pub fn ranking_column(rank_by: RankBy) -> &'static FigureColumn {
+    match rank_by {
+        RankBy::Latency => &P99,
+        RankBy::Throughput => &DELIVERIES,
+        RankBy::Capacity => &CAPACITY,
+    }
+}
+
+/// A ranking figure for people.
+#[must_use]
+pub fn ranking_text(rank_by: RankBy, value: f64) -> String {
+    let text = (ranking_column(rank_by).format)(value);
+    match rank_by {
+        RankBy::Latency => text,
+        RankBy::Throughput | RankBy::Capacity if value.is_infinite() => text,
+        RankBy::Throughput | RankBy::Capacity => format!("{text}/s"),
+    }
+}
+
+/// What a scenario ranks by, in words.
+#[must_use]
+pub fn ranking_title(rank_by: RankBy) -> &'static str {
+    match rank_by {
+        RankBy::Latency => "99th percentile of latency",
+        RankBy::Throughput => "deliveries per second",
+        RankBy::Capacity => "messages per second within the limits",
+    }
+}
+
+/// What a target costs beyond speed.
+#[derive(Clone, Copy, Debug)]
+pub struct CostColumn {
+    /// Its names, its unit and its meaning.
+    pub head: Head,
+    /// How a value is written, with its unit.
+    pub format: fn(f64) -> String,
+    /// Its value.
+    pub of: fn(&TargetRecord) -> Value,
+}
+
+/// Every cost, in the order of the tables.
+pub static COSTS: [CostColumn; 8] = [
+    CostColumn {
+        head: Head {
+            key: "lines_of_code",
+            title: "Lines of code",
+            unit: "lines",
+            meaning: "Lines of its sources, without comments and blank lines.",
+        },
+        format: whole,
+        of: |target| Value::number(target.costs.lines.map(|lines| f64::from(lines.code))),
+    },
+    CostColumn {
+        head: Head {
+            key: "dependencies",
+            title: "Packages",
+            unit: "packages",
+            meaning: "Packages that its lock file pins, itself not counted.",
+        },
+        format: whole,
+        of: |target| Value::number(target.costs.dependencies.map(f64::from)),
+    },
+    CostColumn {
+        head: Head {
+            key: "binary_bytes",
+            title: "Program size",
+            unit: "bytes",
+            meaning: "Size of the built file; unknown for scripts.",
+        },
+        format: size,
+        of: |target| Value::number(target.costs.binary_bytes.map(|bytes| bytes as f64)),
+    },
+    CostColumn {
+        head: Head {
+            key: "build_seconds",
+            title: "First build",
+            unit: "seconds",
+            meaning: "Time of the first build, dependencies included; – if unknown.",
+        },
+        format: seconds,
+        of: |target| Value::number(target.costs.build_seconds),
+    },
+    CostColumn {
+        head: Head {
+            key: "start_up_seconds",
+            title: "Start-up",
+            unit: "seconds",
+            meaning: "Median time from starting the process to its “listening on” line.",
+        },
+        format: seconds,
+        of: |target| {
+            let times = &target.costs.start_up_seconds;
+            Value::number((!times.is_empty()).then(|| median(times)))
+        },
+    },
+    CostColumn {
+        head: Head {
+            key: "idle_cpu_share",
+            title: "Idle CPU",
+            unit: "share, 0 to 1 per processor",
+            meaning: "CPU use while clients are connected and silent, as a share of one processor.",
+        },
+        format: percent,
+        of: |target| Value::number(target.costs.idle.map(|idle| idle.cpu_share())),
+    },
+    CostColumn {
+        head: Head {
+            key: "memory_per_connection_bytes",
+            title: "Memory per connection",
+            unit: "bytes",
+            meaning: "Resident memory that one more idle connection takes.",
+        },
+        format: size,
+        of: |target| {
+            Value::number(target.costs.idle.map(|idle| idle.memory_per_connection_bytes()))
+        },
+    },
+    CostColumn {
+        head: Head {
+            key: "cases_passed",
+            title: "Cases passed",
+            unit: "cases",
+            meaning: "Cases of the conformance suite that passed before the measurement.",
+        },
+        format: whole,
+        of: cases_passed,
+    },
+];
+
+/// Cases that passed, of those that judge something.
+#[must_use]
+pub fn cases_passed(target: &TargetRecord) -> Value {
+    let Some(found) = &target.conformance else { return Value::Unknown };
+    let judged = found.passed + found.failed + found.nonstrict + found.inconclusive + found.errors;
+    Value::Part { part: found.passed, of: judged }
+}
+
+fn share_of_expected(trial: &Measurement, deliveries: u64) -> f64 {
+    deliveries as f64 / trial.pairs.expected().max(1) as f64
+}
+
+/// A rate that may have no upper end.
+fn count_or_unbounded(value: f64) -> String {
+    if value.is_infinite() { "∞".to_owned() } else { count(value) }
+}
+
+fn memory(value: f64) -> String {
+    bytes(value as u64)
+}
+
+fn seconds(value: f64) -> String {
+    time(value * 1e9)
+}
+
+fn whole(value: f64) -> String {
+    format!("{value:.0}")
+}
+
+/// How a scenario’s table begins: the tier.
+pub static TIER: Head = Head {
+    key: "tier",
+    title: "Tier",
+    unit: "",
+    meaning: "1 is best. The leader of each tier is significantly worse than the leader of the \
+              tier above; within a tier nothing is ranked, whatever the medians say. Differences \
+              below the noise floor never separate tiers.",
+};
+
+/// The implementation.
+pub static IMPLEMENTATION: Head = Head {
+    key: "implementation",
+    title: "Implementation",
+    unit: "",
+    meaning: "Its name, which leads to its page, and its style.",
+};
+
+/// The interval, drawn.
+pub static INTERVAL: Head = Head {
+    key: "interval",
+    title: "Interval",
+    unit: "",
+    meaning: "Median and 95 % interval of the figure that ranks, on one logarithmic scale per \
+              scenario.",
+};
+
+/// The ratio to the best.
+pub static TO_BEST: Head = Head {
+    key: "relative",
+    title: "To best",
+    unit: "ratio",
+    meaning: "Ratio of the figure that ranks to the best one.",
+};
+
+/// How many trials count.
+pub static VALID_TRIALS: Head = Head {
+    key: "valid_trials",
+    title: "Valid trials",
+    unit: "trials",
+    meaning: "Trials with the verdict VALID, of all trials.",
+};
+
+/// Which runs the trials come from.
+pub static RUNS: Head = Head {
+    key: "runs",
+    title: "Runs",
+    unit: "",
+    meaning: "Runs that the trials come from; only in a report of several runs.",
+};
+
+/// Every head, in the order in which `docs/reading-results.md` explains them.
+#[must_use]
+pub fn heads() -> Vec<&'static Head> {
+    let figures = FIGURES.iter().map(|it| &it.head);
+    let ranks = [&TIER, &IMPLEMENTATION, &INTERVAL, &TO_BEST];
+    let costs = COSTS.iter().map(|it| &it.head);
+    costs.chain(ranks).chain(figures).chain([&VALID_TRIALS, &RUNS]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::analysis::analyse;
+    use crate::examples;
+
+    #[test]
+    fn the_documentation_explains_every_column_in_the_words_of_its_tooltip() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reading-results.md");
+        let document = fs::read_to_string(path).unwrap();
+        let missing: Vec<String> = heads()
+            .into_iter()
+            .map(|head| format!("| {} | {} |", head.title, head.meaning))
+            .filter(|row| !document.lines().any(|line| line == row))
+            .collect();
+        assert!(missing.is_empty(), "docs/reading-results.md lacks\n{}", missing.join("\n"));
+        let rows = |rest: &str| rest.lines().skip(1).take_while(|it| it.starts_with('|')).count();
+        let tables = document.split("\n| column | meaning |\n").skip(1);
+        assert_eq!(
+            tables.map(rows).sum::<usize>(),
+            heads().len(),
+            "a column that does not exist is explained"
+        );
+    }
+
+    #[test]
+    fn keys_and_titles_are_unique_and_every_column_is_in_a_table() {
+        let keys: BTreeSet<_> = heads().iter().map(|head| head.key).collect();
+        let titles: BTreeSet<_> = heads().iter().map(|head| head.title).collect();
+        assert_eq!((keys.len(), titles.len()), (heads().len(), heads().len()));
+        assert!(FIGURES.iter().all(|it| it.of_trial.is_some() || it.of_target.is_some()));
+    }
+
+    #[test]
+    fn what_scenarios_rank_by_is_the_ranking_figure() {
+        let results = examples::detailed_results();
+        for analysis in analyse(&results) {
+            let rank_by = analysis.scenario.rank_by;
+            for figures in analysis.rows.iter().filter_map(|row| row.figures.as_ref()) {
+                assert_eq!(
+                    ranking_column(rank_by).value(figures),
+                    Value::Estimate(figures.ranking)
+                );
+            }
+            let keys: Vec<_> = target_figures(rank_by).iter().map(|it| it.head.key).collect();
+            assert_eq!(keys.contains(&CAPACITY.head.key), rank_by == RankBy::Capacity);
+        }
+    }
+
+    #[test]
+    fn an_unknown_value_is_a_dash_and_null_and_what_never_arrived_is_never_and_null() {
+        assert_eq!(Value::Unknown.text(time), "–");
+        assert_eq!(Value::Unknown.json(), Json::Null);
+        assert_eq!(Value::Number(f64::INFINITY).text(time), "never");
+        assert_eq!(Value::Number(f64::INFINITY).json(), Json::Null);
+        assert_eq!(Value::Part { part: 51, of: 52 }.text(whole), "51 of 52");
+    }
+
+    #[test]
+    fn costs_are_written_in_the_unit_that_suits_them() {
+        let results = examples::detailed_results();
+        let text = |key: &str, target: usize| {
+            let column = COSTS.iter().find(|it| it.head.key == key).unwrap();
+            (column.of)(&results.run.targets[target]).text(column.format)
+        };
+        assert_eq!(text("lines_of_code", 0), "97");
+        assert_eq!(text("start_up_seconds", 0), "2.00 ms");
+        assert_eq!(text("idle_cpu_share", 0), "0.01 %");
+        assert_eq!(text("memory_per_connection_bytes", 0), "6.06 KiB");
+        assert_eq!(text("binary_bytes", 3), "–");
+        assert_eq!(text("cases_passed", 0), "51 of 52");
+    }
+}

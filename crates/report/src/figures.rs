@@ -1,0 +1,84 @@
+//! The figures of a target in a scenario, over several trials.
+
+use hdrhistogram::Histogram;
+
+use crate::percentile::{expected_deliveries, latency_ns, latency_p99_ns};
+use crate::record::{Measurement, ScenarioRecord};
+use crate::statistics::{Estimate, estimate_median, median};
+use crate::trial_figures::{
+    cpu_per_delivery_ns, deliveries_per_second, lost_share_of, ranking_figure,
+    switches_per_1000_deliveries,
+};
+
+/// The figures of a target in a scenario, over several trials.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// What the scenario ranks by: the 99th percentile of latency in nanoseconds, deliveries per
+    /// second, or the highest rate within the limits in messages per second.
+    pub ranking: Estimate,
+    /// The ranking figure relative to the best median of the scenario.
+    pub relative: Option<Estimate>,
+    /// The highest rate within the limits, in messages per second, if the scenario searches.
+    pub capacity_messages_per_second: Option<Estimate>,
+    /// Deliveries that arrived, per second.
+    pub deliveries_per_second: Estimate,
+    /// Median latency of all expected deliveries, in nanoseconds; infinite where fewer arrived.
+    pub latency_p50_ns: f64,
+    /// 99th percentile likewise, with the interval over the trials.
+    pub latency_p99_ns: Estimate,
+    /// 99.9th percentile likewise.
+    pub latency_p999_ns: f64,
+    /// Share of the expected deliveries that never arrived, 0 to 1.
+    pub lost_share: f64,
+    /// CPU time of the server per delivery, in nanoseconds, if there were deliveries.
+    pub cpu_per_delivery_ns: Option<Estimate>,
+    /// Peak of resident memory in any trial, in bytes.
+    pub peak_resident_bytes: u64,
+    /// Most threads in any trial.
+    pub threads: u64,
+    /// Context switches of the server per thousand deliveries: the median over the trials.
+    pub switches_per_1000_deliveries: Option<f64>,
+    /// Latencies of the arrivals of all trials together.
+    pub latency: Histogram<u64>,
+    /// How many deliveries those would have been if none had been lost.
+    pub expected: u64,
+}
+
+impl Figures {
+    /// The figures of `trials`; `None` if there are none.
+    #[must_use]
+    pub fn of(trials: &[&Measurement], scenario: &ScenarioRecord, seed: u64) -> Option<Self> {
+        let estimate = |of: &dyn Fn(&Measurement) -> Option<f64>| {
+            let samples: Vec<f64> = trials.iter().filter_map(|trial| of(trial)).collect();
+            estimate_median(&samples, seed)
+        };
+        let mut latency: Option<Histogram<u64>> = None;
+        for histogram in trials.iter().filter_map(|trial| trial.latency.histogram().ok()) {
+            match &mut latency {
+                None => latency = Some(histogram),
+                // No version of this tool writes histograms of other bounds.
+                Some(sum) => sum.add(&histogram).ok()?,
+            }
+        }
+        let latency = latency?;
+        let expected = trials.iter().map(|trial| expected_deliveries(trial, scenario)).sum();
+        let switches: Vec<f64> =
+            trials.iter().filter_map(|trial| switches_per_1000_deliveries(trial)).collect();
+        Some(Self {
+            ranking: estimate(&|trial| Some(ranking_figure(trial, scenario)))?,
+            relative: None,
+            capacity_messages_per_second: None,
+            deliveries_per_second: estimate(&|trial| Some(deliveries_per_second(trial)))?,
+            latency_p50_ns: latency_ns(&latency, expected, 0.5),
+            latency_p99_ns: estimate(&|trial| Some(latency_p99_ns(trial, scenario)))?,
+            latency_p999_ns: latency_ns(&latency, expected, 0.999),
+            lost_share: lost_share_of(trials.iter().copied()),
+            cpu_per_delivery_ns: estimate(&cpu_per_delivery_ns),
+            peak_resident_bytes: trials.iter().map(|t| t.server.peak_resident_bytes).max()?,
+            threads: trials.iter().map(|t| t.server.threads).max()?,
+            switches_per_1000_deliveries: (!switches.is_empty()).then(|| median(&switches)),
+            latency,
+            expected,
+        })
+    }
+}
