@@ -8,7 +8,7 @@ use crate::context::CaseContext;
 use crate::verdict::{Note, Outcome, Stop};
 
 /// Whether the server's line names exactly this address.
-pub(in crate::cases) fn names(server: &Server, address: SocketAddr) -> Outcome {
+pub(crate) fn names(server: &Server, address: SocketAddr) -> Outcome {
     let expected = format!("listening on {address}");
     if server.ready_line() == expected {
         return Ok(Note::new());
@@ -18,9 +18,7 @@ pub(in crate::cases) fn names(server: &Server, address: SocketAddr) -> Outcome {
 
 /// The server on the IPv6 loopback address; `None` where there is no such address or
 /// it does not start there, which is for another case.
-pub(in crate::cases) fn on_ipv6(
-    context: &CaseContext,
-) -> Result<Option<(Server, PortLease)>, Stop> {
+pub(crate) fn on_ipv6(context: &CaseContext) -> Result<Option<(Server, PortLease)>, Stop> {
     let Some(lease) = context.servers.lease_on(Ipv6Addr::LOCALHOST.into())? else {
         return Ok(None);
     };

@@ -8,18 +8,18 @@ use crate::verdict::{Outcome, Stop};
 
 /// Descriptor limits that are tried, lowest first: some runtimes do not start
 /// with few.
-pub(in crate::cases) const LIMITS: [u64; 3] = [96, 256, 1024];
+pub(crate) const LIMITS: [u64; 3] = [96, 256, 1024];
 /// Clients that connect beyond the limit.
-pub(in crate::cases) const BEYOND: u64 = 24;
+pub(crate) const BEYOND: u64 = 24;
 
 /// Skips the case where this process cannot have so many connections.
-pub(in crate::cases) fn ensure_connections(clients: u64) -> Result<(), Stop> {
+pub(crate) fn ensure_connections(clients: u64) -> Result<(), Stop> {
     ensure_descriptors(clients).map(|_| ()).map_err(|error| Stop::Skip(error.to_string()))
 }
 
 /// Runs `act` with a server that may have so many descriptors and no more, as
 /// few as it starts with.
-pub(in crate::cases) fn with_few_descriptors(
+pub(crate) fn with_few_descriptors(
     context: &CaseContext,
     act: impl FnOnce(&mut Fixture, u64) -> Outcome,
 ) -> Outcome {
@@ -39,7 +39,7 @@ pub(in crate::cases) fn with_few_descriptors(
 }
 
 /// Connects more clients than a server with this limit can accept.
-pub(in crate::cases) fn use_up_descriptors(
+pub(crate) fn use_up_descriptors(
     fixture: &mut Fixture,
     limit: u64,
 ) -> Result<Vec<ClientIndex>, Stop> {

@@ -33,7 +33,7 @@ const PARTS_SHOWN: usize = 4;
 
 /// What is known after a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cases) enum Finding {
+pub(crate) enum Finding {
     /// Not enough yet.
     GoOn,
     /// It stands still.
@@ -46,7 +46,7 @@ pub(in crate::cases) enum Finding {
 
 /// The memory of a server while the same load goes on.
 #[derive(Debug)]
-pub(in crate::cases) struct Growth {
+pub(crate) struct Growth {
     begun: u64,
     resident: u64,
     handled: u64,
@@ -58,18 +58,13 @@ pub(in crate::cases) struct Growth {
 
 impl Growth {
     /// From `resident` bytes on.
-    pub(in crate::cases) fn begin(resident: u64) -> Self {
+    pub(crate) fn begin(resident: u64) -> Self {
         Self { begun: resident, resident, handled: 0, steady: 0, idle: 0, parts: Vec::new() }
     }
 
     /// A further part, in which the server was sent `bytes`; after it `resident` bytes
     /// are in use, `elapsed` after the beginning.
-    pub(in crate::cases) fn part(
-        &mut self,
-        bytes: u64,
-        resident: u64,
-        elapsed: Duration,
-    ) -> Finding {
+    pub(crate) fn part(&mut self, bytes: u64, resident: u64, elapsed: Duration) -> Finding {
         let growth = resident.saturating_sub(self.resident);
         self.resident = resident;
         self.handled += bytes;
@@ -117,7 +112,7 @@ impl Growth {
     }
 
     /// From where to where, and after how much.
-    pub(in crate::cases) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         format!(
             "{} at first, {} after {} sent",
             size(self.begun),
@@ -127,7 +122,7 @@ impl Growth {
     }
 
     /// What the parts added, the first and the last of them.
-    pub(in crate::cases) fn course(&self) -> String {
+    pub(crate) fn course(&self) -> String {
         let parts: Vec<String> = self
             .parts
             .iter()

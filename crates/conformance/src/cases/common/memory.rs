@@ -14,16 +14,16 @@ use crate::fixture::Fixture;
 use crate::verdict::{Outcome, Stop};
 
 /// Time for a part. Slow servers end it by time.
-pub(in crate::cases) const PART_TIME: Duration = Duration::from_millis(700);
+pub(crate) const PART_TIME: Duration = Duration::from_millis(700);
 
-pub(in crate::cases) fn resident(fixture: &Fixture) -> Result<u64, Stop> {
+pub(crate) fn resident(fixture: &Fixture) -> Result<u64, Stop> {
     let sample = fixture.sample()?;
     Ok(sample.resident_bytes)
 }
 
 /// Repeats `part`, which returns how many bytes it made the server handle,
 /// until memory stands still.
-pub(in crate::cases) fn until_steady(
+pub(crate) fn until_steady(
     fixture: &mut Fixture,
     mut part: impl FnMut(&mut Fixture) -> Result<u64, Stop>,
 ) -> Outcome {

@@ -5,11 +5,11 @@ use rand::RngExt;
 use crate::fixture::{ClientIndex, Fixture};
 use crate::verdict::Stop;
 
-pub(in crate::cases) fn random_body(fixture: &mut Fixture, length: usize) -> Vec<u8> {
+pub(crate) fn random_body(fixture: &mut Fixture, length: usize) -> Vec<u8> {
     (0..length).map(|_| fixture.rng.random()).collect()
 }
 
-pub(in crate::cases) fn everyone_talks(
+pub(crate) fn everyone_talks(
     fixture: &mut Fixture,
     clients: &[ClientIndex],
     rounds: usize,
@@ -22,7 +22,7 @@ pub(in crate::cases) fn everyone_talks(
 }
 
 /// Two clients send the same, one right after the other: these are two messages.
-pub(in crate::cases) fn equal_at_once(
+pub(crate) fn equal_at_once(
     fixture: &mut Fixture,
     pair: &[ClientIndex],
     body: &[u8],

@@ -6,7 +6,7 @@ use crate::fixture::Fixture;
 use crate::verdict::{Note, Outcome, Stop};
 
 /// Fails if a server has written more than its line so far.
-pub(in crate::cases) fn said_nothing_more(server: &Server) -> Outcome {
+pub(crate) fn said_nothing_more(server: &Server) -> Outcome {
     let extra = server.stdout_after_ready();
     if extra.is_empty() {
         return Ok(Note::new());
@@ -20,7 +20,7 @@ pub(in crate::cases) fn said_nothing_more(server: &Server) -> Outcome {
 
 /// Fails if the server has written more than its line so far; of a server that
 /// somebody else runs, nobody knows.
-pub(in crate::cases) fn nothing_but_the_line(fixture: &Fixture) -> Outcome {
+pub(crate) fn nothing_but_the_line(fixture: &Fixture) -> Outcome {
     let server = fixture.server();
     server.map_or(Ok(Note::new()), |server| {
         said_nothing_more(server).map_err(|stop| stop.breaking("START-4"))

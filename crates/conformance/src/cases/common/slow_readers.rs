@@ -9,13 +9,13 @@ use crate::verdict::{Outcome, Stop};
 
 /// What is sent past it, in bytes: more than the system keeps for it. And the
 /// time for it, by which slow servers end it.
-pub(in crate::cases) const BACKLOG_BYTES: u64 = 4 << 20;
-pub(in crate::cases) const BACKLOG_TIME: Duration = Duration::from_millis(500);
+pub(crate) const BACKLOG_BYTES: u64 = 4 << 20;
+pub(crate) const BACKLOG_TIME: Duration = Duration::from_millis(500);
 /// Time for what has to fill all buffers of one that reads on later.
-pub(in crate::cases) const LONG_FLOOD_TIME: Duration = Duration::from_secs(5);
+pub(crate) const LONG_FLOOD_TIME: Duration = Duration::from_secs(5);
 
 /// `slow` stops reading until messages have to wait for it.
-pub(in crate::cases) fn leave_a_backlog(
+pub(crate) fn leave_a_backlog(
     fixture: &mut Fixture,
     talker: ClientIndex,
     slow: ClientIndex,
@@ -36,7 +36,7 @@ pub(in crate::cases) fn leave_a_backlog(
 }
 
 /// A client that does not read ends its stream while messages wait for it.
-pub(in crate::cases) fn end_with_a_backlog(
+pub(crate) fn end_with_a_backlog(
     fixture: &mut Fixture,
     talker: ClientIndex,
 ) -> Result<ClientIndex, Stop> {
@@ -54,11 +54,7 @@ pub(in crate::cases) fn end_with_a_backlog(
 }
 
 /// `stalled` reads again, unless it was disconnected, which is legal (DROP-5).
-pub(in crate::cases) fn read_on(
-    fixture: &mut Fixture,
-    talker: ClientIndex,
-    stalled: ClientIndex,
-) -> Outcome {
+pub(crate) fn read_on(fixture: &mut Fixture, talker: ClientIndex, stalled: ClientIndex) -> Outcome {
     fixture.set_reading(stalled, true)?;
     let disconnected = fixture.drain(talker, stalled);
     fixture.check_violations()?;
