@@ -5,6 +5,7 @@
 //! exception, it stands beside the rule with its reason, and an exception that
 //! nothing needs any more is an offender too.
 
+mod cases;
 mod docs;
 mod files;
 mod gallery;
