@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::client::{Client, ClientId, End, Message};
 use crate::correct;
 use crate::error::Error;
-use crate::server_state::{Context, Happened, REST_AFTER_EXHAUSTION, ServerState};
+use crate::server_state::{Context, PAUSE_AFTER_EXHAUSTION, ServerState, SocketEvent};
 use crate::start;
 
 /// One way to be a chat server.
@@ -32,20 +32,20 @@ pub(crate) trait Deviation {
         start::listen_on_any(candidates)
     }
 
-    /// Says that it accepts connections.
+    /// Prints the line that says that the server accepts connections.
     fn announce(&mut self, address: &str) -> io::Result<()> {
-        start::say(&format!("listening on {address}\n"))
+        start::print(&format!("listening on {address}\n"))
     }
 
-    /// What comes of a failed start.
+    /// What the server does if it cannot start.
     fn not_started(&mut self, error: Error) -> Result<(), Error> {
         Err(error)
     }
 
-    // Clients come.
+    // Accepting.
 
-    /// Whether anybody is accepted in this turn, in which this happened.
-    fn may_accept(&mut self, _happened: &[Happened]) -> bool {
+    /// Whether connections are accepted in this turn of the loop, which has these events.
+    fn may_accept(&mut self, _events: &[SocketEvent]) -> bool {
         true
     }
 
@@ -54,16 +54,16 @@ pub(crate) trait Deviation {
         state.listener.accept().map(|(stream, _)| stream)
     }
 
-    /// The process has no descriptor for a new connection. Those who wait stay
-    /// in the backlog until there is one.
+    /// The process has no descriptor for a new connection: pending ones stay in
+    /// the backlog until there is one.
     fn descriptors_exhausted(&mut self, state: &mut ServerState) -> Result<(), Error> {
-        state.rest(REST_AFTER_EXHAUSTION).map_err(Error::system("rest the listener"))
+        state.pause_accepting(PAUSE_AFTER_EXHAUSTION).map_err(Error::system("pause the listener"))
     }
 
-    /// A client was taken in.
+    /// A client was accepted and registered.
     fn joined(&mut self, _state: &mut ServerState, _id: ClientId) {}
 
-    // Bytes come.
+    // Receiving.
 
     /// Whether anything is read in this turn.
     fn may_read(&mut self, _state: &ServerState) -> bool {
@@ -85,7 +85,7 @@ pub(crate) trait Deviation {
         correct::decode(&mut client.inbound)
     }
 
-    /// What becomes of a body that was received: itself, or nothing.
+    /// The body to be delivered for one that was received, if any.
     fn received(&mut self, _client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
         Some(body)
     }
@@ -96,7 +96,7 @@ pub(crate) trait Deviation {
         Ok(Vec::new())
     }
 
-    // Messages go out.
+    // Delivering.
 
     /// The one sequencing point. Called in every turn, also without messages.
     fn sequence(&mut self, _state: &mut ServerState, batch: Vec<Message>) -> Vec<Message> {
@@ -131,15 +131,15 @@ pub(crate) trait Deviation {
         correct::flush(client, context)
     }
 
-    // Clients go.
+    // Disconnecting.
 
-    /// Whether something outside its queue is still meant for this client,
-    /// whose stream has ended.
+    /// Whether the deviation still holds something for this client, whose
+    /// stream has ended.
     fn holds_back_for(&self, _id: ClientId) -> bool {
         false
     }
 
-    /// A client was taken out. Its descriptor and memory go with the value.
+    /// A client was removed. Its descriptor and memory go with the value.
     fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         drop(client);
     }
@@ -156,7 +156,7 @@ pub(crate) trait Deviation {
         None
     }
 
-    /// Whether it ends, now that it was told to.
+    /// Whether the server stops now that a signal has asked for it.
     fn stops(&mut self, _state: &ServerState) -> bool {
         true
     }

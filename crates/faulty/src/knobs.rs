@@ -1,4 +1,4 @@
-//! Settings under which the server stays correct, however odd it becomes.
+//! Settings under which the server stays correct, however unusual.
 
 use std::ffi::OsString;
 
@@ -19,8 +19,8 @@ pub enum SlowReader {
 /// What happens to a client that closed its sending side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub enum CloseAfterEof {
-    /// What is queued for it is written first, the echoes of its own messages
-    /// included.
+    /// What is queued for it is written first, including the echoes of its own
+    /// messages.
     #[default]
     Drain,
     /// It is closed at once: legal, but against the SHOULD clause END-2.
@@ -36,7 +36,7 @@ pub struct Knobs {
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(4..=1_000_000))]
     pub queue_messages: usize,
 
-    /// Pause after the writing of each message to each client, in microseconds
+    /// Pause after each delivery, in microseconds
     #[arg(long, value_name = "N", default_value_t = 0,
           value_parser = clap::value_parser!(u64).range(..=10_000))]
     pub slow_microseconds: u64,
@@ -62,26 +62,25 @@ pub struct Knobs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub keep_one_in: u64,
 
-    /// Gather messages for so long before they are passed on, in milliseconds
+    /// Batch messages for this long before delivery, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 0,
           value_parser = clap::value_parser!(u64).range(..=1_000))]
     pub batch_milliseconds: u64,
 
-    /// Wait so long before listening, in milliseconds
+    /// Delay before listening, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 0,
           value_parser = clap::value_parser!(u64).range(..=8_000))]
     pub start_milliseconds: u64,
 
-    /// Ask the system for a send buffer of so many bytes per client (0: its default)
+    /// Socket send buffer per client, in bytes (0: the system's default)
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub send_buffer_bytes: usize,
 
-    /// Let the system wait for more before it sends a small segment, and write
-    /// headers and bodies apart
+    /// Leave Nagle's algorithm on, and write headers and bodies separately
     #[arg(long)]
     pub nagle: bool,
 
-    /// Deliver to the sender of a message last
+    /// Deliver each message to its sender last
     #[arg(long)]
     pub sender_last: bool,
 
@@ -142,12 +141,12 @@ impl Knobs {
     }
 }
 
-/// A correct server that is odd in one way: the suite must pass it.
+/// A correct server with one unusual setting: the suite must pass it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Oddity {
     /// Its name: lower-case words with hyphens.
     pub name: &'static str,
-    /// What is odd about it.
+    /// What it does: one sentence without a full stop.
     pub what: &'static str,
     /// The settings that make it so.
     pub knobs: Knobs,
@@ -160,96 +159,88 @@ impl Oddity {
         self.knobs.batch_milliseconds > 0 || self.knobs.start_milliseconds > 0 || self.knobs.nagle
     }
 
-    /// Every odd but correct server, the baseline itself first.
+    /// Every unusual but correct server, the baseline first.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let base = Knobs::default;
         let odd = |name, what, knobs| Self { name, what, knobs };
         vec![
-            odd("baseline", "nothing is odd about it", base()),
+            odd("baseline", "runs with the default settings", base()),
             odd(
                 "queue-of-five",
-                "it holds five messages per client and drops the newest",
+                "holds five messages per client and drops the newest",
                 Knobs { queue_messages: 5, ..base() },
             ),
             odd(
                 "queue-of-four",
-                "it holds four messages per client, the fewest that are legal",
+                "holds four messages per client, the fewest that are legal",
                 Knobs { queue_messages: 4, ..base() },
             ),
             odd(
                 "drop-oldest",
-                "it holds eight messages per client and drops the oldest",
+                "holds eight messages per client and drops the oldest",
                 Knobs { queue_messages: 8, slow_reader: SlowReader::DropOldest, ..base() },
             ),
             odd(
                 "disconnect",
-                "it disconnects a client whose queue is full",
+                "disconnects a client whose queue is full",
                 Knobs { queue_messages: 64, slow_reader: SlowReader::Disconnect, ..base() },
             ),
             odd(
                 "slow",
-                "it takes 50 microseconds per delivery, as an interpreted program does",
+                "takes 50 microseconds per delivery, as an interpreted program does",
                 Knobs { slow_microseconds: 50, ..base() },
             ),
-            odd(
-                "byte-writer",
-                "it writes one byte at a time",
-                Knobs { write_bytes_max: 1, ..base() },
-            ),
-            odd(
-                "byte-reader",
-                "it reads one byte at a time",
-                Knobs { read_bytes_max: 1, ..base() },
-            ),
+            odd("byte-writer", "writes one byte at a time", Knobs { write_bytes_max: 1, ..base() }),
+            odd("byte-reader", "reads one byte at a time", Knobs { read_bytes_max: 1, ..base() }),
             odd(
                 "drops-under-load",
-                "it drops one delivery in 50 while more than 4 messages are under way",
+                "drops one delivery in 50 while more than 4 messages are under way",
                 Knobs { drop_one_in: 50, ..base() },
             ),
             odd(
                 "closes-at-eof",
-                "it closes a half-closed connection at once, against a SHOULD clause only",
+                "closes a half-closed connection at once, against a SHOULD clause only",
                 Knobs { close_after_eof: CloseAfterEof::Immediately, ..base() },
             ),
             odd(
                 "drops-most-under-load",
-                "it makes one delivery in 10 while more than 4 messages are under way",
+                "makes one delivery in 10 while more than 4 messages are under way",
                 Knobs { keep_one_in: 10, ..base() },
             ),
             odd(
                 "batches",
-                "it gathers messages for 50 milliseconds before it passes them on",
+                "gathers messages for 50 milliseconds before it passes them on",
                 Knobs { batch_milliseconds: 50, ..base() },
             ),
             odd(
                 "slow-start",
-                "it takes three seconds to start",
+                "takes three seconds to start",
                 Knobs { start_milliseconds: 3000, ..base() },
             ),
             odd(
                 "small-send-buffers",
-                "it asks for send buffers of 2 KiB",
+                "asks for send buffers of 2 KiB",
                 Knobs { send_buffer_bytes: 2048, ..base() },
             ),
             odd(
                 "large-send-buffers",
-                "it asks for send buffers of 4 MiB",
+                "asks for send buffers of 4 MiB",
                 Knobs { send_buffer_bytes: 4 << 20, ..base() },
             ),
             odd(
                 "nagle",
-                "it writes headers and bodies apart, with Nagle's algorithm on",
+                "writes headers and bodies apart, with Nagle's algorithm on",
                 Knobs { nagle: true, ..base() },
             ),
             odd(
                 "sender-last",
-                "it delivers to the sender of a message last",
+                "delivers to the sender of a message last",
                 Knobs { sender_last: true, ..base() },
             ),
             odd(
                 "log",
-                "it logs every connection and message to standard error",
+                "logs every connection and message to standard error",
                 Knobs { log: true, ..base() },
             ),
         ]

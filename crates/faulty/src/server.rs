@@ -13,7 +13,7 @@ use crate::client::{Client, ClientId, End, Message, State};
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::knobs::{CloseAfterEof, Knobs};
-use crate::server_state::{Happened, LISTENER, ServerState};
+use crate::server_state::{LISTENER, ServerState, SocketEvent};
 
 /// How many messages are sequenced at most before the sockets are written to.
 const BATCH_MESSAGES_MAX: usize = 256;
@@ -41,33 +41,32 @@ impl Server {
         Self { state, deviation, batch: Vec::new(), buffer, drops }
     }
 
-    /// Serves until it is told to stop.
+    /// Serves until a signal stops it.
     pub(crate) fn run(mut self) -> Result<(), Error> {
         loop {
             let wait_max = self.deviation.wait_max();
-            let happened = self.state.wait(wait_max).map_err(Error::system("wait for events"))?;
+            let events = self.state.wait(wait_max).map_err(Error::system("wait for events"))?;
             if self.state.context.stop_requested() && self.deviation.stops(&self.state) {
                 return Ok(());
             }
-            let gathers = Duration::from_millis(self.state.context.knobs.batch_milliseconds);
-            if !gathers.is_zero() && !happened.is_empty() {
-                self.state.context.pause(gathers);
+            let batching = Duration::from_millis(self.state.context.knobs.batch_milliseconds);
+            if !batching.is_zero() && !events.is_empty() {
+                self.state.context.pause(batching);
             }
             self.deviation.turn(&mut self.state)?;
-            // Who connected before a message was sent shall receive it.
-            if happened.iter().any(|event| event.id == LISTENER)
-                && self.deviation.may_accept(&happened)
+            // Accept first: clients that connected before a message was sent must receive it.
+            if events.iter().any(|event| event.id == LISTENER) && self.deviation.may_accept(&events)
             {
                 self.accept()?;
             }
-            self.write_where_possible(&happened)?;
+            self.flush_writable(&events)?;
             if self.deviation.may_read(&self.state) {
-                for event in happened.iter().filter(|event| event.readable) {
+                for event in events.iter().filter(|event| event.readable) {
                     self.read(event.id)?;
                 }
             }
-            self.pass_on()?;
-            self.let_go();
+            self.deliver_batch()?;
+            self.remove_gone();
         }
     }
 
@@ -77,7 +76,7 @@ impl Server {
                 return Ok(());
             }
             let accepted = match self.deviation.accept(&mut self.state) {
-                Ok(stream) => self.state.join(stream),
+                Ok(stream) => self.state.register(stream),
                 Err(error) => Err(error),
             };
             match accepted {
@@ -89,16 +88,15 @@ impl Server {
                 Err(error) if is_exhaustion(&error) => {
                     return self.deviation.descriptors_exhausted(&mut self.state);
                 }
-                // The connection was gone before it was accepted: that is its
-                // own affair.
+                // The connection was reset before it was accepted.
                 Err(_) => {}
             }
         }
         Ok(())
     }
 
-    fn write_where_possible(&mut self, happened: &[Happened]) -> Result<(), Error> {
-        for event in happened.iter().filter(|event| event.writable) {
+    fn flush_writable(&mut self, events: &[SocketEvent]) -> Result<(), Error> {
+        for event in events.iter().filter(|event| event.writable) {
             self.flush(event.id)?;
         }
         Ok(())
@@ -113,7 +111,7 @@ impl Server {
             return Ok(());
         }
         if client.state == State::Draining {
-            // It is not read from any more, so this is the news of a reset.
+            // Nothing is read from it any more, so this event is a reset.
             return self.end(id, End::Reset);
         }
         match self.deviation.read(client, &mut self.buffer, &self.state.context) {
@@ -121,7 +119,7 @@ impl Server {
             Ok(count) => {
                 client.inbound.extend_from_slice(&self.buffer[..count]);
                 let bodies = self.deviation.decode(client);
-                self.take_in(id, bodies)
+                self.batch_bodies(id, bodies)
             }
             Err(error)
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
@@ -133,7 +131,7 @@ impl Server {
     }
 
     /// Puts messages into the batch, which is passed on when it is full.
-    fn take_in(&mut self, id: ClientId, bodies: Vec<Vec<u8>>) -> Result<(), Error> {
+    fn batch_bodies(&mut self, id: ClientId, bodies: Vec<Vec<u8>>) -> Result<(), Error> {
         for body in bodies {
             let Some(client) = self.state.clients.get_mut(&id) else {
                 return Ok(());
@@ -143,13 +141,13 @@ impl Server {
                 self.state.sequenced += 1;
             }
             if self.batch.len() >= BATCH_MESSAGES_MAX {
-                self.pass_on()?;
+                self.deliver_batch()?;
             }
         }
         Ok(())
     }
 
-    /// A client's stream has come to its end.
+    /// A client's stream has ended, or was reset.
     fn end(&mut self, id: ClientId, end: End) -> Result<(), Error> {
         let at_once = self.state.context.knobs.close_after_eof == CloseAfterEof::Immediately;
         let drains = end == End::Finished && !at_once;
@@ -157,7 +155,7 @@ impl Server {
             client.state = State::Gone(end);
         }
         // What it sent last is delivered while it is still there to receive it.
-        self.pass_on()?;
+        self.deliver_batch()?;
         let Some(client) = self.state.clients.get_mut(&id) else {
             return Ok(());
         };
@@ -167,8 +165,8 @@ impl Server {
         let bodies = self.deviation.ended(client, end)?;
         client.inbound = Vec::new();
         if !bodies.is_empty() {
-            self.take_in(id, bodies)?;
-            self.pass_on()?;
+            self.batch_bodies(id, bodies)?;
+            self.deliver_batch()?;
         }
         if let Some(client) = self.state.clients.get_mut(&id)
             && !client.is_gone()
@@ -181,7 +179,7 @@ impl Server {
     }
 
     /// Sequences the batch, delivers it and writes it out.
-    fn pass_on(&mut self) -> Result<(), Error> {
+    fn deliver_batch(&mut self) -> Result<(), Error> {
         let batch = std::mem::take(&mut self.batch);
         let batch = self.deviation.sequence(&mut self.state, batch);
         match &mut self.drops {
@@ -220,8 +218,8 @@ impl Server {
         }
     }
 
-    /// Takes those out who are gone, or have received all that was theirs.
-    fn let_go(&mut self) {
+    /// Removes clients that are gone, or half-closed and have received everything.
+    fn remove_gone(&mut self) {
         let deviation = &self.deviation;
         let leaving = self.state.clients.values().filter_map(|client| match client.state {
             State::Gone(end) => Some((client.id, end)),
@@ -233,7 +231,7 @@ impl Server {
             _ => None,
         });
         for (id, end) in leaving.collect::<Vec<_>>() {
-            if let Some(client) = self.state.take(id) {
+            if let Some(client) = self.state.remove(id) {
                 self.state.context.log(|| format!("client {id} left: {end:?}"));
                 self.deviation.left(&mut self.state, client, end);
             }
@@ -241,7 +239,7 @@ impl Server {
     }
 }
 
-/// What a server that drops under load does to one delivery.
+/// Which deliveries a server drops under load.
 enum Drops {
     OneIn(OneIn),
     AllButOneIn(OneIn),

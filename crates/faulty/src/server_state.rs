@@ -1,4 +1,4 @@
-//! The clients, the listener, and the waiting for them.
+//! The clients, the listener, and the epoll instance that waits for them.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -17,7 +17,7 @@ use socket2::SockRef;
 use crate::client::{Client, ClientId, State};
 use crate::knobs::Knobs;
 
-/// What the listener and the signals are called in events; clients count up
+/// The ids of the listener and of the signals in events; those of clients count up
 /// from [`FIRST_CLIENT`].
 pub(crate) const LISTENER: u64 = 0;
 const SIGNALS: u64 = 1;
@@ -26,13 +26,13 @@ const FIRST_CLIENT: ClientId = 2;
 /// How many events one wait returns at most.
 const EVENTS_PER_TURN_MAX: usize = 1024;
 
-/// How long the listener rests after the descriptors ran out.
-pub(crate) const REST_AFTER_EXHAUSTION: Duration = Duration::from_millis(100);
+/// How long accepting pauses after descriptors have run out.
+pub(crate) const PAUSE_AFTER_EXHAUSTION: Duration = Duration::from_millis(100);
 
 /// The longest uninterruptible piece of a pause.
 const PAUSE_PIECE: Duration = Duration::from_millis(20);
 
-/// What every part of the server may ask: the settings, and whether to stop.
+/// What every part of the server can see: the settings, and whether to stop.
 pub(crate) struct Context {
     pub(crate) knobs: Knobs,
     signals: UnixStream,
@@ -55,7 +55,7 @@ impl Context {
     /// Writes a line to standard error, if it is to be logged.
     pub(crate) fn log(&self, line: impl FnOnce() -> String) {
         if self.knobs.log {
-            // With standard error closed there is nobody to tell.
+            // With standard error closed nobody can read it.
             let _ = writeln!(io::stderr(), "{}", line());
         }
     }
@@ -90,13 +90,13 @@ impl Context {
         let timeout = Timespec::try_from(longest).ok();
         let mut descriptors =
             [PollFd::new(stream, what), PollFd::new(&self.signals, PollFlags::IN)];
-        // An interruption is as good as an event: the caller tries again.
+        // An interruption needs no handling: the caller tries again.
         let _ = poll(&mut descriptors, timeout.as_ref());
     }
 }
 
-/// What happened to one client, or to the listener.
-pub(crate) struct Happened {
+/// An event of one client, or of the listener.
+pub(crate) struct SocketEvent {
     pub(crate) id: u64,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
@@ -109,16 +109,15 @@ pub(crate) struct ServerState {
     pub(crate) listener: TcpListener,
     /// Something was queued since the last flush of all.
     pub(crate) touched: bool,
-    /// Sockets of clients are told about when something arrives, not while it is
-    /// there: for faults.
+    /// Clients are waited for edge-triggered: for faults.
     pub(crate) edge_triggered: bool,
     /// How many messages were sequenced so far.
     pub(crate) sequenced: u64,
     epoll: OwnedFd,
     events: Vec<Event>,
     next_client: ClientId,
-    /// The listener is not waited for until this moment.
-    rests_until: Option<Instant>,
+    /// Nothing is accepted until this moment.
+    paused_until: Option<Instant>,
     stopped_accepting: bool,
 }
 
@@ -137,15 +136,15 @@ impl ServerState {
             epoll,
             events: Vec::with_capacity(EVENTS_PER_TURN_MAX),
             next_client: FIRST_CLIENT,
-            rests_until: None,
+            paused_until: None,
             stopped_accepting: false,
         })
     }
 
     /// Waits for events, no longer than `wait_max`.
-    pub(crate) fn wait(&mut self, wait_max: Option<Duration>) -> io::Result<Vec<Happened>> {
-        let rest = self.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
-        let timeout = [wait_max, rest].into_iter().flatten().min();
+    pub(crate) fn wait(&mut self, wait_max: Option<Duration>) -> io::Result<Vec<SocketEvent>> {
+        let pause = self.paused_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = [wait_max, pause].into_iter().flatten().min();
         let timeout = timeout.and_then(|duration| Timespec::try_from(duration).ok());
         self.events.clear();
         let events = rustix::buffer::spare_capacity(&mut self.events);
@@ -153,8 +152,8 @@ impl ServerState {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        if self.rests_until.is_some_and(|until| until <= Instant::now()) {
-            self.accept_again()?;
+        if self.paused_until.is_some_and(|until| until <= Instant::now()) {
+            self.resume_accepting()?;
         }
         let mut happened = Vec::with_capacity(self.events.len());
         for event in &self.events {
@@ -167,13 +166,13 @@ impl ServerState {
             let broken = flags.intersects(EventFlags::ERR | EventFlags::HUP);
             let readable = broken || flags.contains(EventFlags::IN);
             let writable = flags.contains(EventFlags::OUT);
-            happened.push(Happened { id, readable, writable });
+            happened.push(SocketEvent { id, readable, writable });
         }
         Ok(happened)
     }
 
-    /// Takes a new connection in.
-    pub(crate) fn join(&mut self, stream: TcpStream) -> io::Result<ClientId> {
+    /// Registers a new connection as a client.
+    pub(crate) fn register(&mut self, stream: TcpStream) -> io::Result<ClientId> {
         stream.set_nonblocking(true)?;
         // A reset may have overtaken the accepting; reading will tell.
         let _ = stream.set_nodelay(!self.context.knobs.nagle);
@@ -200,9 +199,9 @@ impl ServerState {
         Ok(())
     }
 
-    /// Takes a client out and no longer waits for it; its socket stays open as
+    /// Removes a client and no longer waits for it; its socket stays open as
     /// long as the value lives.
-    pub(crate) fn take(&mut self, id: ClientId) -> Option<Client> {
+    pub(crate) fn remove(&mut self, id: ClientId) -> Option<Client> {
         let client = self.clients.remove(&id)?;
         // Closing would do it too; a fault may keep the socket open.
         let _ = epoll::delete(&self.epoll, client.stream.as_fd());
@@ -210,8 +209,8 @@ impl ServerState {
     }
 
     /// Stops waiting for new connections for a while.
-    pub(crate) fn rest(&mut self, duration: Duration) -> io::Result<()> {
-        self.rests_until = Some(Instant::now() + duration);
+    pub(crate) fn pause_accepting(&mut self, duration: Duration) -> io::Result<()> {
+        self.paused_until = Some(Instant::now() + duration);
         let data = EventData::new_u64(LISTENER);
         Ok(epoll::modify(&self.epoll, &self.listener, data, EventFlags::empty())?)
     }
@@ -219,26 +218,25 @@ impl ServerState {
     /// Stops waiting for new connections for good.
     pub(crate) fn stop_accepting(&mut self) -> io::Result<()> {
         self.stopped_accepting = true;
-        self.rests_until = None;
+        self.paused_until = None;
         let data = EventData::new_u64(LISTENER);
         Ok(epoll::modify(&self.epoll, &self.listener, data, EventFlags::empty())?)
     }
 
-    /// Is told of a new connection only when it comes, not while it waits: for
-    /// faults.
+    /// Waits for new connections edge-triggered: for faults.
     pub(crate) fn accept_at_edges(&self) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::ET;
         Ok(epoll::modify(&self.epoll, &self.listener, EventData::new_u64(LISTENER), flags)?)
     }
 
     /// Waits for new connections again.
-    pub(crate) fn accept_again(&mut self) -> io::Result<()> {
-        self.rests_until = None;
+    pub(crate) fn resume_accepting(&mut self) -> io::Result<()> {
+        self.paused_until = None;
         let data = EventData::new_u64(LISTENER);
         Ok(epoll::modify(&self.epoll, &self.listener, data, EventFlags::IN)?)
     }
 
     pub(crate) fn is_accepting(&self) -> bool {
-        self.rests_until.is_none() && !self.stopped_accepting
+        self.paused_until.is_none() && !self.stopped_accepting
     }
 }

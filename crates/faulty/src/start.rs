@@ -109,7 +109,7 @@ pub(crate) fn name_of(listener: &TcpListener, argument: &str) -> io::Result<Stri
 }
 
 /// Writes to standard output and flushes it.
-pub(crate) fn say(text: &str) -> io::Result<()> {
+pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()

@@ -2,16 +2,22 @@
 //! case of the clause that it breaks, every case has to fail on some fault and to
 //! pass on the correct server, which has to pass under every odd but legal setting.
 //!
-//! Two tests per case, one per fault that these do not show to be caught, one per oddity,
-//! and some on the results of real runs:
-//! `cargo test -p zillions-conformance --test kill_matrix -- double-echo`.
+//! One test per line of `proofs.txt` (this case fails on this fault), one per case (it passes
+//! on the correct server), one per unusual but correct server, and some on the results of real
+//! runs: `cargo test -p zillions-conformance --test kill_matrix -- double-echo`. By default a
+//! short part of them runs, all with `ZILLIONS_TESTS=all`.
+//!
+//! With `ZILLIONS_UPDATE=1` nothing is tested: `proofs.txt` gets a line for each fault that has
+//! none, and `docs/faults.md` is written anew.
 //! The servers are this same executable, started with `--serve`.
 
-mod cases;
+mod document;
 mod machine;
+mod proofs;
 mod results;
 
 use std::num::NonZero;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +32,7 @@ use zillions_conformance::{
 };
 use zillions_faulty::{Fault, Knobs, Oddity};
 use zillions_harness::Launch;
+use zillions_testing::{Part, left_out_note, select};
 
 use machine::Share;
 
@@ -34,7 +41,9 @@ const SERVE: &str = "--serve";
 /// How long to wait for a faulty server: what it does not do in this time it
 /// hardly ever does.
 const FAULT_PATIENCE: Duration = Duration::from_secs(4);
-/// A further seed with which the correct server has to pass.
+/// The seeds with which a case may catch a fault: rare faults may need more than one.
+const SEEDS: RangeInclusive<u64> = 1..=3;
+/// A second seed with which the correct server must pass.
 const BASELINE_SEED: u64 = 2;
 
 /// How often the correct servers have to pass in a row, if set: every other time
@@ -44,6 +53,12 @@ const ROUNDS: &str = "ZILLIONS_BASELINE_ROUNDS";
 /// If set, no test begins after one has failed: all that a tester of mutants asks
 /// is whether any does.
 const FAIL_FAST: &str = "ZILLIONS_FAIL_FAST";
+
+/// If set, the records are updated and nothing is tested.
+const UPDATE: &str = "ZILLIONS_UPDATE";
+
+/// The unusual servers whose tests are in the short part.
+const SHORT_ODDITIES: [&str; 2] = ["baseline", "queue-of-five"];
 
 /// The command line of a server.
 #[derive(Parser)]
@@ -61,30 +76,49 @@ fn main() -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(machine::TESTS_AT_ONCE);
-    libtest_mimic::run(&arguments, trials()).exit_code()
+    let update = std::env::var_os(UPDATE).is_some();
+    match if update { update_records().map(|()| None) } else { trials().map(Some) } {
+        Ok(Some(trials)) => test(&arguments, trials),
+        Ok(None) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("error: {}", failed.message().unwrap_or("unknown"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn trials() -> Vec<Trial> {
-    // What a case of the clause fails on, all by itself, needs no second test.
-    let faults = Fault::all().filter(|fault| !cases::catch(*fault)).map(|fault| {
-        let name = format!("fault {} is caught by a case of {}", fault.name, fault.breaks);
-        trial(name, move || caught(fault))
-    });
+fn test(arguments: &Arguments, trials: Vec<(Part, Trial)>) -> ExitCode {
+    let (trials, left_out) = select(arguments, trials);
+    let conclusion = libtest_mimic::run(arguments, trials);
+    if let Some(note) = left_out_note(left_out) {
+        eprintln!("{note}");
+    }
+    conclusion.exit_code()
+}
+
+/// Completes `proofs.txt` and writes the document from it.
+fn update_records() -> Result<(), Failed> {
+    document::update(&proofs::update()?)
+}
+
+fn trials() -> Result<Vec<(Part, Trial)>, Failed> {
     let mut oddities = Oddity::all();
     // Those that take longest come first.
     oddities.sort_by_key(|oddity| !oddity.waits_mostly());
     let oddities = oddities.into_iter().map(|oddity| {
+        let is_short = SHORT_ODDITIES.contains(&oddity.name);
+        let part = if is_short { Part::Short } else { Part::Long };
         let name = format!("the correct server passes when {}", oddity.name);
-        trial(name, move || passes_again_and_again(&oddity))
+        (part, trial(name, move || passes_again_and_again(&oddity)))
     });
     let name = format!("the correct server passes with seed {BASELINE_SEED}");
-    let another_seed = trial(name, || passes(&baseline(), BASELINE_SEED));
-    oddities
+    let another_seed = (Part::Long, trial(name, || passes(&baseline(), BASELINE_SEED)));
+    Ok(oddities
         .chain([another_seed])
-        .chain(faults)
-        .chain(cases::trials())
+        .chain(proofs::trials()?)
+        .chain(document::trials())
         .chain(results::trials())
-        .collect()
+        .collect())
 }
 
 /// A test, which fails at once when another has failed and [`FAIL_FAST`] is set.
@@ -134,22 +168,11 @@ fn fails(case: &CaseReport) -> bool {
     case.failure.is_some() && matches!(case.verdict, Verdict::Fail | Verdict::Nonstrict)
 }
 
-fn caught(fault: Fault) -> Result<(), Failed> {
-    let mut said = String::new();
-    // Where the system cuts a write, or which of two is faster, is chance.
-    for seed in cases::SEEDS {
-        let report = check_for_fault(fault, fault.breaks, seed)?;
-        if report.cases.iter().any(fails) {
-            return Ok(());
-        }
-        said = listing(&report);
-    }
-    Err(format!("no case of {} catches it:\n{said}", fault.breaks).into())
-}
-
 fn passes_again_and_again(oddity: &Oddity) -> Result<(), Failed> {
     let rounds = match std::env::var(ROUNDS) {
-        Ok(rounds) => rounds.parse().map_err(|_| format!("{ROUNDS} is no number: '{rounds}'"))?,
+        Ok(rounds) => {
+            rounds.parse().map_err(|_| format!("{ROUNDS} is not a number: '{rounds}'"))?
+        }
         Err(_) => 1,
     };
     for round in 1..=rounds {

@@ -14,6 +14,7 @@ use zillions_conformance::{
 };
 use zillions_faulty::{Fault, Knobs, Shows};
 use zillions_harness::{PortLease, Server, StartOptions};
+use zillions_testing::Part;
 
 use super::machine::Share;
 use super::{launch, trial};
@@ -24,18 +25,26 @@ const QUICK_TIME_MAX: Duration = Duration::from_secs(4 * 5);
 
 type Test = fn() -> Result<(), Failed>;
 
-pub(super) fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 8] = [
-        ("results with failures keep to the published schema", keep_to_the_schema),
-        ("a failure says what a reader needs to find the bug", says_what_is_needed),
-        ("a failure is a failure in JUnit, and a skip a skip", junit_tells_them_apart),
-        ("a running server is checked as far as that goes", checks_a_running_server),
-        ("an address where nobody listens is no pass", nobody_listens),
-        ("a server that does not start fails at once", does_not_start),
-        ("a known failure does not count, and an outdated one is an error", known_failures),
-        ("the quick selection is quick, and events are told in order", quick_is_quick),
+pub(super) fn trials() -> impl Iterator<Item = (Part, Trial)> {
+    let tests: [(Part, &str, Test); 8] = [
+        (Part::Short, "results with failures keep to the published schema", keep_to_the_schema),
+        (Part::Short, "a failure says what a reader needs to find the bug", says_what_is_needed),
+        (Part::Short, "a failure is a failure in JUnit, and a skip a skip", junit_tells_them_apart),
+        (Part::Long, "a running server is checked as far as that goes", checks_a_running_server),
+        (Part::Short, "an address where nobody listens is not a pass", nobody_listens),
+        (Part::Short, "a server that does not start fails at once", does_not_start),
+        (
+            Part::Short,
+            "a known failure does not count, and an outdated one is an error",
+            known_failures,
+        ),
+        (
+            Part::Short,
+            "the quick selection is quick, and events are reported in order",
+            quick_is_quick,
+        ),
     ];
-    tests.into_iter().map(|(name, test)| trial(name, move || shared(test))).collect()
+    tests.into_iter().map(|(part, name, test)| (part, trial(name, move || shared(test))))
 }
 
 fn shared(test: Test) -> Result<(), Failed> {
@@ -75,10 +84,10 @@ fn says_what_is_needed() -> Result<(), Failed> {
         "fail         fanout/two",
         "FANOUT-1: Each message goes to every connected client",
         "expected    ",
-        "came        ",
+        "actual      ",
         "connection  #0 (client, from 127.0.0.1:",
         "received last (offset, bytes):",
-        "again       zillions check double-echo --case fanout/two --seed 1",
+        "rerun       zillions check double-echo --case fanout/two --seed 1",
         "double-echo: fail (",
     ] {
         demand(text.contains(needed), format!("'{needed}' is missing in:\n{text}"))?;

@@ -15,79 +15,79 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "drop-cuts-mid-frame",
         "DROP-2",
-        "a full queue drops its first message even if a part of it was written",
+        "drops the first message of a full queue even if it is partially written",
         || Box::new(CutsMidFrame),
     )
     .by_timeout(),
-    Fault::rarely("loss-at-low-load", "DROP-3", "one delivery of 500 is never made", || {
+    Fault::rarely("loss-at-low-load", "DROP-3", "loses one delivery of 500", || {
         Box::new(LossAtLowLoad { chance: OneIn::new(500) })
     }),
     Fault::always(
         "loss-in-burst-of-four",
         "DROP-3",
-        "it holds three messages per client, one too few",
+        "queues three messages per client, one too few",
         || Box::new(LossInBurst),
     )
     .by_timeout(),
     Fault::always(
         "echo-lost-when-two-send",
         "DROP-3",
-        "of messages of two senders that arrive together the second sender loses its echo",
+        "loses the echo of the second of two senders whose messages arrive together",
         || Box::new(EchoLost { loses: None }),
     )
     .by_timeout(),
     Fault::always(
         "lost-after-silence",
         "DROP-3",
-        "the first message after two seconds of silence is dropped",
+        "drops the first message after two seconds of silence",
         || Box::new(LostAfterSilence { heard: None }),
     )
     .by_timeout(),
     Fault::rarely(
         "lost-wake-up",
         "DROP-3",
-        "one time in 400 a client is not written to until there is another message for it",
+        "forgets to write to a client once in 400 times, until there is another message for it",
         || Box::new(LostWakeUp { chance: OneIn::new(400) }),
     )
     .by_timeout(),
     Fault::always(
         "first-after-recovery-lost",
         "DROP-3",
-        "the first message for a client whose queue was full and is empty again is dropped for it",
+        "drops the first message for a client whose queue was full and is empty again",
         || Box::new(FirstAfterRecovery::default()),
     )
     .by_timeout(),
     Fault::always(
         "message-65536-lost",
         "DROP-3",
-        "a sender's messages have numbers of 16 bits, and its 65,536th, whose number is 0 again, is dropped",
+        "numbers the messages of a sender with 16 bits and drops number 0, the 65,536th",
         || Box::new(NumberZeroLost::default()),
     )
     .by_timeout(),
     Fault::always(
         "rest-behind-the-wrap-waits",
         "DROP-3",
-        "each client has a ring of 2 MiB, and what lies beyond its end waits for the next message",
+        "holds what lies beyond the end of a client's 2 MiB ring until the next message",
         || Box::new(RestBehindWrap::default()),
     )
     .by_timeout(),
     Fault::always(
         "disconnects-who-reads",
         "DROP-4",
-        "a client for which 64 messages wait is disconnected, though it reads all the time",
+        "disconnects a client for which 64 messages wait, even if it reads all the time",
         || Box::new(DisconnectsWhoReads),
     ),
     Fault::always(
         "no-delivery-after-overflow",
         "DROP-4",
-        "a client whose queue was full once receives no new message any more",
+        "delivers nothing new to a client whose queue was full once",
         || Box::new(NoDeliveryAfterOverflow::default()),
     )
     .by_timeout(),
     Fault::always(
         "eight-can-wait",
         "DROP-4",
-        "eight clients can wait for room in their sockets, and another one that has to is never written to again",
+        "never writes again to the ninth client whose socket is full at the same time",
         || Box::new(EightCanWait::default()),
     )
     .by_timeout(),

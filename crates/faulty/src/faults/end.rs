@@ -22,105 +22,99 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "frames-lost-at-fin",
         "END-1",
-        "frames that arrive together with the end of the stream are thrown away",
+        "discards frames that arrive together with the end of the stream",
         || Box::new(AtFin { keeps_frames: false }),
     )
     .by_timeout(),
     Fault::always(
         "last-read-of-512",
         "END-1",
-        "once the end of a stream has arrived, 512 bytes of what comes before it are read, and the rest is thrown away",
+        "reads 512 bytes once the end of a stream has arrived and discards the rest",
         || Box::new(LastRead),
     )
     .by_timeout(),
     Fault::always(
         "drops-echo-at-half-close",
         "END-2",
-        "a client that closes its sending side is closed at once, without its last echoes",
+        "closes a half-closed connection at once, without the client's last echoes",
         || Box::new(AtFin { keeps_frames: true }),
     ),
-    Fault::always("reset-kills", "END-3", "it dies when a client resets its connection", || {
+    Fault::always("reset-kills", "END-3", "dies when a client resets its connection", || {
         Box::new(ResetKills)
     }),
-    Fault::always(
-        "sigpipe-kills",
-        "END-3",
-        "it dies when it has something to write to a client that is gone",
-        || Box::new(SigpipeKills),
-    ),
+    Fault::always("sigpipe-kills", "END-3", "dies when it writes to a client that is gone", || {
+        Box::new(SigpipeKills)
+    }),
     Fault::always(
         "reset-disconnects-all",
         "END-3",
-        "when a client resets its connection, all others are disconnected",
+        "disconnects all others when a client resets its connection",
         || Box::new(ResetDisconnects),
     ),
     Fault::always(
         "reset-at-accept-stops-accepting",
         "END-3",
-        "it stops accepting when a connection is reset before it is accepted",
+        "stops accepting when a connection is reset before it is accepted",
         || Box::new(ResetAtAccept),
     )
     .by_timeout(),
     Fault::always(
         "descriptor-leak",
         "END-4",
-        "it closes the connection of a client that left, but keeps its descriptor",
+        "closes the connection of a client that left but keeps its descriptor",
         || DescriptorLeak::make(|_| true),
     ),
     Fault::always(
         "descriptor-leak-at-reset",
         "END-4",
-        "it keeps the descriptor of a client that reset its connection",
+        "leaks the descriptor of a client that reset its connection",
         || DescriptorLeak::make(|leave| leave.end == End::Reset),
     ),
     Fault::always(
         "descriptor-leak-without-a-byte",
         "END-4",
-        "it keeps the descriptor of a client that reset without having sent a byte",
+        "leaks the descriptor of a client that reset without having sent a byte",
         || DescriptorLeak::make(|leave| leave.end == End::Reset && !leave.was_heard),
     ),
     Fault::always(
         "descriptor-leak-in-mid-frame",
         "END-4",
-        "it keeps the descriptor of a client that reset in the middle of a frame",
+        "leaks the descriptor of a client that reset inside a frame",
         || DescriptorLeak::make(|leave| leave.end == End::Reset && leave.was_in_mid_frame),
     ),
     Fault::always(
         "descriptor-leak-with-queue",
         "END-4",
-        "it keeps the descriptor of a client that left with messages queued for it",
+        "leaks the descriptor of a client that left with messages queued for it",
         || DescriptorLeak::make(|leave| leave.had_queue),
     ),
     Fault::always(
         "descriptor-lost-at-reset-after-half-close",
         "END-4",
-        "it keeps the descriptor of a client that ended its stream, had messages queued for it, and then reset",
+        "leaks the descriptor of a client that half-closed, had messages queued, and then reset",
         || DescriptorLeak::make(|l| l.end == End::Reset && l.had_finished && l.had_queue),
     ),
     Fault::always(
         "never-closes",
         "END-4",
-        "it never closes the connection of a client that closed its side",
+        "never closes the connection of a client that closed its sending side",
         || Box::new(NeverCloses),
     ),
     Fault::always(
         "thread-left-per-connection",
         "END-4",
-        "for each client that has left a thread waits for ever",
+        "leaves a waiting thread behind for each client that has left",
         || Box::new(ThreadLeft { left: 0 }),
     ),
     Fault::always(
         "zombie-per-connection",
         "END-4",
-        "for each client it starts a process, and does not ask how that has ended",
+        "starts a process per client and never waits for it",
         || Box::new(Zombies { unasked: Vec::new() }),
     ),
-    Fault::always(
-        "memory-leak-per-connection",
-        "END-4",
-        "it loses 64 KiB of memory with each connection",
-        || Box::new(MemoryLeak { lost: Vec::new() }),
-    ),
+    Fault::always("memory-leak-per-connection", "END-4", "leaks 64 KiB per connection", || {
+        Box::new(MemoryLeak { lost: Vec::new() })
+    }),
 ];
 
 /// How long it takes from being woken to reading: long enough for what a client

@@ -9,115 +9,113 @@ use crate::client::{Client, ClientId, End, Message, State};
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::server_state::{REST_AFTER_EXHAUSTION, ServerState};
+use crate::server_state::{PAUSE_AFTER_EXHAUSTION, ServerState};
 use crate::start::ListenOptions;
 use crate::{correct, start};
 
 pub(crate) const FAULTS: &[Fault] = &[
-    Fault::rarely("dies-after-5000-messages", "LIFE-1", "it dies at its 5000th message", || {
+    Fault::rarely("dies-after-5000-messages", "LIFE-1", "dies at its 5000th message", || {
         Box::new(DiesAfterMessages { count: 0 })
     }),
-    Fault::always("exits-when-empty", "LIFE-1", "it ends when its last client leaves", || {
+    Fault::always("exits-when-empty", "LIFE-1", "exits when its last client leaves", || {
         Box::new(ExitsWhenEmpty { was_last: false })
     }),
     Fault::always(
         "ends-after-three-empty-seconds",
         "LIFE-1",
-        "it ends with status 0 when nobody has been connected for three seconds after the last client left",
+        "exits with status 0 three seconds after the last client left",
         || Box::new(EndsAfterEmptySeconds { empty_since: None }),
     ),
-    Fault::always("ignores-sigterm", "LIFE-2", "it goes on after SIGTERM", || {
-        Stops::make(|_| false)
-    })
-    .by_timeout(),
+    Fault::always("ignores-sigterm", "LIFE-2", "ignores SIGTERM", || Stops::make(|_| false))
+        .by_timeout(),
     Fault::always(
         "waits-for-clients-at-sigterm",
         "LIFE-2",
-        "after SIGTERM it goes on until its last client leaves",
+        "waits for its last client to leave after SIGTERM",
         || Stops::make(|state| state.clients.is_empty()),
     )
     .by_timeout(),
     Fault::always(
         "writes-queues-at-sigterm",
         "LIFE-2",
-        "after SIGTERM it goes on until all that is queued was written",
+        "waits until everything queued is written after SIGTERM",
         || Stops::make(|state| state.clients.values().all(|c| c.outbound.queue.is_empty())),
     )
     .by_timeout(),
     Fault::always(
         "waits-for-ended-clients",
         "LIFE-2",
-        "after SIGTERM it goes on until clients that ended their stream have received what is queued for them",
+        "waits until half-closed clients have received what is queued for them after SIGTERM",
         || Stops::make(|state| state.clients.values().all(|c| c.state != State::Draining)),
     )
     .by_timeout(),
     Fault::always(
         "stops-once-all-is-quiet",
         "LIFE-2",
-        "after SIGTERM it goes on until no message has come for half a second",
+        "waits for half a second without messages after SIGTERM",
         || Box::new(StopsOnceQuiet::default()),
     )
     .by_timeout(),
     Fault::always(
         "stops-client-by-client",
         "LIFE-2",
-        "after SIGTERM it takes 50 milliseconds for each client before it ends",
+        "takes 50 ms per client to exit after SIGTERM",
         || Box::new(StopsClientByClient),
     )
     .by_delay(),
     Fault::always(
         "leaves-child-behind",
         "LIFE-2",
-        "it starts a process that goes on for a minute",
+        "starts a process that lives for a minute",
         || Box::new(LeavesChildBehind),
     ),
     Fault::always(
         "leaves-child-of-a-reset",
         "LIFE-2",
-        "when a client is reset it starts a process that goes on for a minute, once",
+        "starts a process that lives for a minute at the first reset",
         || Box::new(LeavesChildOfReset { started: false }),
     ),
     Fault::always(
         "no-reuse-address",
         "LIFE-3",
-        "it cannot listen on an address while old connections to it die down",
+        "cannot listen on an address while old connections to it linger",
         || Box::new(NoReuseAddress),
     ),
-    Fault::always("busy-loop", "LIFE-4", "it asks for events without ever waiting", || {
+    Fault::always("busy-loop", "LIFE-4", "polls for events without ever waiting", || {
         Box::new(BusyLoop)
     }),
     Fault::always(
         "spins-with-backlog",
         "LIFE-4",
-        "it asks for events without waiting while a client does not read",
+        "polls without waiting while a client does not read",
         || Box::new(Spins { is_reason: |client| client.outbound.blocked, spins: false }),
     ),
     Fault::always(
         "spins-after-half-close",
         "LIFE-4",
-        "it asks for events without waiting while a client is open that has ended its stream",
+        "polls without waiting while a half-closed client is connected",
         || Box::new(Spins { is_reason: |client| client.state == State::Draining, spins: false }),
     ),
     Fault::always(
         "spins-in-mid-frame",
         "LIFE-4",
-        "it asks for events without waiting while a frame is incomplete",
+        "polls without waiting while a frame is incomplete",
         || Box::new(Spins { is_reason: |client| !client.inbound.is_empty(), spins: false }),
     ),
     Fault::always(
         "spins-without-descriptors",
         "LIFE-4",
-        "it asks for events without waiting while descriptors have run out and somebody connects",
+        "polls without waiting while descriptors have run out and a connection is pending",
         // The listener stays ready for what cannot be done.
         || Box::new(Exhausted(|_| Ok(()))),
     ),
     Fault::always(
         "spins-after-reset-with-queue",
         "LIFE-4",
-        "once a client has reset with messages queued for it, it never waits again",
+        "polls without waiting once a client has reset with messages queued for it",
         || Box::new(SpinsAfterReset { spins: false }),
     ),
-    Fault::always("dies-on-exhaustion", "LIFE-5", "it dies when descriptors run out", || {
+    Fault::always("dies-on-exhaustion", "LIFE-5", "dies when descriptors run out", || {
         Box::new(Exhausted(|_| {
             let reason = "the descriptors ran out".to_owned();
             Err(Error::Fault { fault: "dies-on-exhaustion", reason })
@@ -126,21 +124,21 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "stops-accepting-after-exhaustion",
         "LIFE-5",
-        "it never accepts again once descriptors ran out",
-        || Box::new(Exhausted(|state| state.stop_accepting().map_err(resting()))),
+        "never accepts again once descriptors have run out",
+        || Box::new(Exhausted(|state| state.stop_accepting().map_err(pause_failed()))),
     )
     .by_timeout(),
     Fault::always(
         "stops-accepting-after-second-exhaustion",
         "LIFE-5",
-        "it never accepts again once descriptors ran out, were free again, and ran out again",
+        "never accepts again once descriptors have run out twice",
         || Box::new(ExhaustedTwice::default()),
     )
     .by_timeout(),
     Fault::always(
         "exhaustion-disconnects-the-oldest",
         "LIFE-5",
-        "when descriptors run out it disconnects its oldest client",
+        "disconnects its oldest client when descriptors run out",
         || Box::new(Exhausted(disconnect_oldest)),
     ),
 ];
@@ -307,7 +305,7 @@ struct LeavesChildBehind;
 impl Deviation for LeavesChildBehind {
     fn announce(&mut self, address: &str) -> io::Result<()> {
         start_child()?;
-        start::say(&format!("listening on {address}\n"))
+        start::print(&format!("listening on {address}\n"))
     }
 }
 
@@ -401,20 +399,20 @@ impl Deviation for ExhaustedTwice {
         self.times += u32::from(!self.now);
         self.now = true;
         if self.times < 2 {
-            state.rest(REST_AFTER_EXHAUSTION).map_err(resting())
+            state.pause_accepting(PAUSE_AFTER_EXHAUSTION).map_err(pause_failed())
         } else {
-            state.stop_accepting().map_err(resting())
+            state.stop_accepting().map_err(pause_failed())
         }
     }
 }
 
-fn resting() -> impl FnOnce(io::Error) -> Error {
-    Error::system("rest the listener")
+fn pause_failed() -> impl FnOnce(io::Error) -> Error {
+    Error::system("pause the listener")
 }
 
 fn disconnect_oldest(state: &mut ServerState) -> Result<(), Error> {
     if let Some(mut oldest) = state.clients.first_entry() {
         oldest.get_mut().remove();
     }
-    state.rest(REST_AFTER_EXHAUSTION).map_err(resting())
+    state.pause_accepting(PAUSE_AFTER_EXHAUSTION).map_err(pause_failed())
 }

@@ -12,30 +12,30 @@ use crate::faults::shared::held::put;
 use crate::server_state::{Context, ServerState};
 
 pub(crate) const FAULTS: &[Fault] = &[
-    Fault::always("unbounded-client-queue", "MEM-1", "a client's queue has no bound", || {
-        UnboundedClientQueue::make(|_, _| true)
-    }),
+    Fault::always(
+        "unbounded-client-queue",
+        "MEM-1",
+        "queues messages for a client without a bound",
+        || UnboundedClientQueue::make(|_, _| true),
+    ),
     Fault::always(
         "echoes-without-bound",
         "MEM-1",
-        "a client's queue has no bound for its own messages",
+        "queues a client's own messages for it without a bound",
         || UnboundedClientQueue::make(|client, message| message.sender == client.id),
     ),
     Fault::always(
         "unbounded-inbound-queue",
         "MEM-1",
-        "messages are read faster than they are passed on, and wait in a queue without a bound",
+        "reads messages faster than it passes them on, and queues them without a bound",
         || Box::new(UnboundedInboundQueue { waiting: VecDeque::new() }),
     ),
-    Fault::always("keeps-all-messages", "MEM-1", "it never forgets a message", || {
+    Fault::always("keeps-all-messages", "MEM-1", "never frees a message", || {
         Box::new(KeepsAllMessages { kept: Vec::new() })
     }),
-    Fault::always(
-        "leaks-entry-per-message",
-        "MEM-1",
-        "it keeps 32 bytes of each message for good",
-        || Box::new(LeaksEntries { kept: Vec::new() }),
-    ),
+    Fault::always("leaks-entry-per-message", "MEM-1", "leaks 32 bytes per message", || {
+        Box::new(LeaksEntries { kept: Vec::new() })
+    }),
 ];
 
 /// What "no bound" means here, so that a faulty server endangers no machine.

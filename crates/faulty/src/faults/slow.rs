@@ -18,76 +18,76 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "stalled-reader-blocks-all",
         "SLOW-1",
-        "it waits until a client takes what is written to it before it does anything else",
+        "blocks until a client takes what is written to it",
         || Box::new(BlocksAll),
     )
     .by_timeout(),
     Fault::always(
         "stalled-reader-delays-all",
         "SLOW-1",
-        "it waits up to 100 milliseconds for a client that takes nothing, each time",
+        "blocks for up to 100 ms at each write to a client that takes nothing",
         || Box::new(DelaysAll),
     )
     .by_delay(),
     Fault::always(
         "waits-a-second-for-stalled",
         "SLOW-1",
-        "before a message that a full queue has no place for is dropped, it waits for a second",
+        "blocks for a second before it drops a message for a full queue",
         || Box::new(WaitsForStalled),
     )
     .by_delay(),
     Fault::always(
         "thirty-two-writers",
         "SLOW-1",
-        "while 32 clients do not read it writes to nobody",
+        "writes to nobody while 32 clients do not read",
         || Writers::make(32),
     )
     .by_timeout(),
     Fault::always(
         "fifty-stalled-stop-everybody",
         "SLOW-1",
-        "while 50 clients do not read it writes to nobody",
+        "writes to nobody while 50 clients do not read",
         || Writers::make(50),
     )
     .by_timeout(),
     Fault::always(
         "blocks-at-4096-queued",
         "SLOW-1",
-        "it waits for a client that has 4,096 messages queued before it does anything else",
+        "blocks on a client that has 4,096 messages queued",
         || Box::new(BlocksWhenLong),
     )
     .by_timeout(),
     Fault::always(
         "back-pressure",
         "SLOW-1",
-        "it reads from nobody while one client's queue is more than half full",
+        "reads from nobody while one client's queue is more than half full",
         || Box::new(BackPressure),
     )
     .by_timeout(),
     Fault::always(
         "full-queue-drops-for-all",
         "SLOW-1",
-        "while one client's queue is full nobody receives anything new",
+        "delivers nothing new to anybody while one client's queue is full",
         || Box::new(DropsForAll),
     )
     .by_timeout(),
     Fault::always(
         "full-queue-disconnects-another",
         "SLOW-1",
-        "when a client's queue is full, another client is disconnected",
+        "disconnects another client when a client's queue is full",
         || Box::new(OverflowDisconnects { full: None }),
     ),
     Fault::always(
     "late-witnesses-starve",
     "SLOW-1",
-    "while 4 MiB are queued for clients that do not read, nothing is queued for those that joined after the first of them stalled",
+    "queues nothing for clients that joined after the first one stalled while 4 MiB wait for stalled clients",
     || Box::new(LateStarve::default()),
 )
 .by_timeout(),
     Fault::always(
         "sender-that-never-reads-blocks",
         "SLOW-2",
-        "it waits for a client that does not read the echoes of its own messages",
+        "blocks on a client that does not read the echoes of its own messages",
         || Box::new(SenderBlocks),
     )
     .by_timeout(),

@@ -1,12 +1,40 @@
-//! LIFE.
+//! LIFE: running for good, and stopping.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::slow;
+use crate::backlog::{fill_backlog, with_backlog};
 use crate::support::{Client, Probe, Seen, Server, ensure};
+
+pub(crate) fn an_empty_server_goes_on(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    for _ in 0..3 {
+        let mut only = server.connect()?;
+        only.round_trip(b"alone")?;
+        only.half_close()?;
+        only.expect_end()?;
+    }
+    Ok(())
+}
+
+pub(crate) fn who_ended_and_does_not_read_is_not_waited_for(probe: &Probe) -> Seen {
+    let (mut server, mut stalled, mut sender) = with_backlog(probe)?;
+    stalled.half_close()?;
+    sender.round_trip(b"it is seen")?;
+    sender.round_trip(b"it is seen for certain")?;
+    server.terminate();
+    server.wait().map(|_| ())
+}
+
+pub(crate) fn a_reset_with_a_backlog_costs_nothing(probe: &Probe) -> Seen {
+    let (server, stalled, mut sender) = with_backlog(probe)?;
+    stalled.reset();
+    sender.round_trip(b"it is gone")?;
+    sender.round_trip(b"it is long gone")?;
+    costs_nothing(&server)
+}
 
 pub(crate) fn talking_does_not_keep_it_from_stopping(probe: &Probe) -> Seen {
     let mut server = probe.start()?;
@@ -34,7 +62,7 @@ pub(crate) fn seconds_without_a_client_are_survived(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut only = server.connect()?;
     only.round_trip(b"alone")?;
-    only.finish()?;
+    only.half_close()?;
     only.expect_end()?;
     // There is nobody to hear anything meanwhile.
     std::thread::sleep(EMPTY);
@@ -119,9 +147,9 @@ pub(crate) fn odd_clients_that_idle_cost_nothing(probe: &Probe) -> Seen {
     let mut ended = server.connect_small()?;
     let mut cut = server.connect()?;
     let mut sender = server.connect()?;
-    slow::fill_backlog(&mut sender)?;
-    ended.finish()?;
-    cut.send(b"\x05ha")?;
+    fill_backlog(&mut sender)?;
+    ended.half_close()?;
+    cut.write(b"\x05ha")?;
     sender.round_trip(b"that is all")?;
     costs_nothing(&server)
 }

@@ -1,27 +1,26 @@
-//! A server process, a client, and the proving of probes.
+//! A server process and its clients.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Condvar, Mutex, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use socket2::{Domain, SockRef, Socket, Type};
 
-/// The correct server gets all the time that a loaded machine may need; one
-/// with a fault is not waited for longer than it takes to tell.
+/// The correct server gets all the time that a busy machine may need, one with a
+/// fault no more than it takes to tell.
 const PATIENCE_CORRECT: Duration = Duration::from_secs(60);
 const PATIENCE_FAULTY: Duration = Duration::from_secs(1);
 
-/// How often a fault may fail to show: some need things to happen at the same time, and on a
-/// busy machine they happen one after the other.
+/// How many attempts a fault has to show.
 pub(crate) const SHOWINGS_MAX: usize = 5;
 
-/// How long nothing comes before something is said again.
+/// After how long without a message one is sent again.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// What a probe saw: nothing wrong, or what.
+/// What a probe saw: nothing wrong, or what was.
 pub(crate) type Seen = Result<(), String>;
 
 /// How to run the server that a probe looks at.
@@ -31,54 +30,12 @@ pub(crate) struct Probe {
     pub(crate) patience: Duration,
 }
 
-/// Asserts that `probe` passes on the correct server and fails on each fault.
-pub(crate) fn prove(probe: fn(&Probe) -> Seen, faults: &[&str]) {
-    let shows = |fault: &str| {
-        let _place = Place::take();
-        let arguments = vec![format!("--fault={fault}")];
-        let faulty = Probe { arguments, patience: PATIENCE_FAULTY };
-        (0..SHOWINGS_MAX).any(|_| probe(&faulty).is_err())
-    };
-    std::thread::scope(|scope| {
-        let probes: Vec<_> =
-            faults.iter().map(|fault| (fault, scope.spawn(move || shows(fault)))).collect();
-        let correct = Probe { arguments: Vec::new(), patience: PATIENCE_CORRECT };
-        if let Err(seen) = probe(&correct) {
-            panic!("the correct server: {seen}");
-        }
-        for (fault, probe) in probes {
-            assert!(probe.join().unwrap(), "the fault {fault} did not show");
-        }
-    });
-}
-
-/// How many servers are looked at at the same time, by all tests together: mostly
-/// they are waited for.
-const SERVERS_AT_ONCE: usize = 8;
-
-static TAKEN: Mutex<usize> = Mutex::new(0);
-static FREED: Condvar = Condvar::new();
-
-/// One of [`SERVERS_AT_ONCE`] places, given back when dropped.
-pub(crate) struct Place;
-
-impl Place {
-    pub(crate) fn take() -> Self {
-        let mut taken =
-            FREED.wait_while(TAKEN.lock().unwrap(), |taken| *taken >= SERVERS_AT_ONCE).unwrap();
-        *taken += 1;
-        Self
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        *TAKEN.lock().unwrap() -= 1;
-        FREED.notify_one();
-    }
-}
-
 impl Probe {
+    /// A server with a fault.
+    pub(crate) fn with_fault(fault: &str) -> Self {
+        Self { arguments: vec![format!("--fault={fault}")], patience: PATIENCE_FAULTY }
+    }
+
     /// A correct server with other settings.
     pub(crate) fn with_knobs(arguments: impl IntoIterator<Item = String>) -> Self {
         Self { arguments: arguments.into_iter().collect(), patience: PATIENCE_CORRECT }
@@ -242,17 +199,17 @@ impl Client {
     }
 
     /// Writes bytes as they are, in one go.
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> Seen {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Seen {
         self.stream.write_all(bytes).map_err(|error| format!("sending: {error}"))
     }
 
     /// Sends a message.
-    pub(crate) fn say(&mut self, body: &[u8]) -> Seen {
-        self.send(&frame(body))
+    pub(crate) fn send(&mut self, body: &[u8]) -> Seen {
+        self.write(&frame(body))
     }
 
     /// Receives a message.
-    pub(crate) fn hear(&mut self) -> Result<Vec<u8>, String> {
+    pub(crate) fn receive(&mut self) -> Result<Vec<u8>, String> {
         let mut header = [0];
         self.reader.read_exact(&mut header).map_err(|error| format!("a header: {error}"))?;
         let mut body = vec![0; usize::from(header[0])];
@@ -262,28 +219,28 @@ impl Client {
 
     /// Receives exactly this message.
     pub(crate) fn expect(&mut self, body: &[u8]) -> Seen {
-        let heard = self.hear()?;
+        let heard = self.receive()?;
         ensure(heard == body, format!("heard {heard:?} instead of {body:?}"))
     }
 
-    /// Says something and hears it: by then the server has seen whatever went
+    /// Sends a message and receives it: by then the server has seen what was sent
     /// before.
     pub(crate) fn round_trip(&mut self, body: &[u8]) -> Seen {
-        self.say(body)?;
+        self.send(body)?;
         self.expect(body)
     }
 
-    /// Says something again and again until it comes back, as it may be dropped
+    /// Sends a message again and again until it comes back, as it may be dropped
     /// while much is under way. Returns how many other messages came before.
-    pub(crate) fn say_until_heard(
+    pub(crate) fn send_until_received(
         &mut self,
         body: &[u8],
         patience: Duration,
     ) -> Result<usize, String> {
         let (mut others, begin) = (0, Instant::now());
         while begin.elapsed() < patience {
-            self.say(body)?;
-            while let Some(heard) = self.hear_within(AGAIN)? {
+            self.send(body)?;
+            while let Some(heard) = self.receive_within(AGAIN)? {
                 if heard == body {
                     return Ok(others);
                 }
@@ -294,7 +251,7 @@ impl Client {
     }
 
     /// Closes the sending side.
-    pub(crate) fn finish(&mut self) -> Seen {
+    pub(crate) fn half_close(&mut self) -> Seen {
         self.stream.shutdown(Shutdown::Write).map_err(|error| format!("closing: {error}"))
     }
 
@@ -309,9 +266,8 @@ impl Client {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Hears whatever has arrived or arrives within `wait`; `None` in the
-    /// meantime.
-    pub(crate) fn hear_within(&mut self, wait: Duration) -> Result<Option<Vec<u8>>, String> {
+    /// Receives what has arrived or arrives within `wait`, if anything does.
+    pub(crate) fn receive_within(&mut self, wait: Duration) -> Result<Option<Vec<u8>>, String> {
         if self.reader.buffer().is_empty() {
             let patience = self.stream.read_timeout().unwrap();
             self.stream.set_read_timeout(Some(wait.max(Duration::from_micros(1)))).unwrap();
@@ -330,7 +286,7 @@ impl Client {
                 Err(error) => return Err(format!("hearing: {error}")),
             }
         }
-        self.hear().map(Some)
+        self.receive().map(Some)
     }
 }
 
@@ -345,4 +301,26 @@ pub(crate) fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     setrlimit(Resource::Nofile, raised).unwrap();
+}
+
+/// Two messages that are sent together arrive in the same order at both senders.
+pub(crate) fn two_agree(server: &Server, first: &mut Client, second: &mut Client) -> Seen {
+    for _ in 0..20 {
+        first.send(b"from the first")?;
+        second.send(b"from the second")?;
+        let seen = [first.receive()?, first.receive()?];
+        let other = [second.receive()?, second.receive()?];
+        ensure(seen == other, format!("{seen:?} and {other:?} from {}", server.line))?;
+        ensure(seen[0] != seen[1], "one of them twice")?;
+    }
+    Ok(())
+}
+
+/// Connects `count` clients; the first two have received a message of the last.
+pub(crate) fn many(server: &Server, count: usize) -> Result<Vec<Client>, String> {
+    let clients = (0..count).map(|_| server.connect()).collect::<Result<Vec<Client>, _>>();
+    let mut clients = clients?;
+    clients[count - 1].round_trip(b"all are there")?;
+    clients[..2].iter_mut().try_for_each(|client| client.expect(b"all are there"))?;
+    Ok(clients)
 }

@@ -9,74 +9,74 @@ use crate::fault::Fault;
 use crate::server_state::{Context, ServerState};
 
 pub(crate) const FAULTS: &[Fault] = &[
-    Fault::always("no-echo", "FANOUT-1", "a sender does not receive its own messages", || {
+    Fault::always("no-echo", "FANOUT-1", "does not deliver a message to its sender", || {
         Box::new(Recipients { copies: |own| u8::from(!own) })
     })
     .by_timeout(),
-    Fault::always("double-echo", "FANOUT-1", "a sender receives its own messages twice", || {
+    Fault::always("double-echo", "FANOUT-1", "delivers a message to its sender twice", || {
         Box::new(Recipients { copies: |own| 1 + u8::from(own) })
     }),
-    Fault::always("echo-only", "FANOUT-1", "only its sender receives a message", || {
+    Fault::always("echo-only", "FANOUT-1", "delivers a message to its sender only", || {
         Box::new(Recipients { copies: u8::from })
     })
     .by_timeout(),
     Fault::always(
         "first-message-is-a-name",
         "FANOUT-1",
-        "the first message of a client is taken for its name, and nobody receives it",
+        "takes the first message of a client for its name and delivers it to nobody",
         || Box::new(FirstIsName::default()),
     )
     .by_timeout(),
     Fault::always(
         "one-message-per-connection",
         "FANOUT-1",
-        "what a client sends after its first message is ignored",
+        "ignores what a client sends after its first message",
         || Box::new(OneMessagePerConnection::default()),
     )
     .by_timeout(),
     Fault::always(
         "deduplicates",
         "FANOUT-1",
-        "a message that equals the one before it of the same sender is dropped",
+        "drops a message that equals the previous one of the same sender",
         || Deduplicates::make(0),
     ),
     Fault::always(
         "deduplicates-long",
         "FANOUT-1",
-        "a message of 128 bytes or more that equals the one before it of the same sender is dropped",
+        "drops a message of 128 bytes or more that equals the previous one of the same sender",
         || Deduplicates::make(128),
     ),
     Fault::always(
         "deduplicates-across-senders",
         "FANOUT-1",
-        "a message that equals the one before it of another sender is dropped",
+        "drops a message that equals the previous one of another sender",
         || Box::new(DeduplicatesAcross { last: None }),
     ),
     Fault::always(
         "sixteen-bit-sequence",
         "FANOUT-1",
-        "messages have numbers of 16 bits, and those after the 65,536th are taken for old ones",
+        "numbers messages with 16 bits and takes those after the 65,536th for old ones",
         || Box::new(SequenceOf { bits: 16 }),
     )
     .by_timeout(),
     Fault::always(
         "eighteen-bit-sequence",
         "FANOUT-1",
-        "messages have numbers of 18 bits, and those after the 262,144th are taken for old ones",
+        "numbers messages with 18 bits and takes those after the 262,144th for old ones",
         || Box::new(SequenceOf { bits: 18 }),
     )
     .by_timeout(),
     Fault::always(
         "wrong-on-ipv6",
         "FANOUT-1",
-        "clients connected over IPv6 receive their own messages only",
+        "delivers only their own messages to clients that are connected over IPv6",
         || Box::new(WrongOnIpv6),
     )
     .by_timeout(),
     Fault::always(
         "half-of-large-rooms",
         "FANOUT-1",
-        "with 50 clients or more every other one receives nothing",
+        "delivers nothing to every other client once there are 50",
         || Box::new(HalfOfLargeRooms),
     )
     .by_timeout(),

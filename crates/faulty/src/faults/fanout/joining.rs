@@ -14,68 +14,68 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "registered-after-first-send",
         "FANOUT-2",
-        "a client receives nothing before it has sent something",
+        "delivers nothing to a client that has not sent anything yet",
         || Box::new(RegisteredAfterFirstSend::default()),
     )
     .by_timeout(),
     Fault::always(
         "message-lost-for-joiner",
         "FANOUT-2",
-        "a client does not receive the first message after it was accepted",
+        "loses the first message for a client after it was accepted",
         || Box::new(LostForJoiner::default()),
     ),
     Fault::always(
         "quiet-client-disconnected",
         "FANOUT-2",
-        "a client that has sent nothing for two seconds is disconnected",
+        "disconnects a client that has sent nothing for two seconds",
         || Box::new(QuietDisconnected::default()),
     )
     .by_timeout(),
     Fault::always(
         "silent-newcomer-blocks-accept",
         "FANOUT-2",
-        "it accepts nobody else before a newcomer has sent its first message",
+        "accepts nobody else until a new client has sent its first message",
         || Box::new(SilentBlocksAccept { silent: None, heard: false }),
     )
     .by_timeout(),
     Fault::always(
         "join-lost-among-leaves",
         "FANOUT-2",
-        "a client that joins in the turn in which another one leaves is not entered: it receives nothing",
+        "never registers a client that joins in the same pass of its loop in which another one leaves",
         || Box::new(JoinLost::default()),
     )
     .by_timeout(),
-    Fault::always("greeting", "FANOUT-3", "it greets each client with a message", || {
+    Fault::always("greeting", "FANOUT-3", "greets each client with a message", || {
         Box::new(Greeting)
     }),
     Fault::always(
         "history-replayed",
         "FANOUT-3",
-        "a client is first sent the last message from before it connected",
+        "sends a new client the last message from before it connected",
         || Box::new(HistoryReplayed { last: None }),
     ),
     Fault::always(
         "last-words-kept",
         "FANOUT-3",
-        "what a client said last while it was alone is told to the next one who joins",
+        "sends the last message of a client that was alone to the next client that joins",
         || Box::new(LastWordsKept { last: None }),
     ),
     Fault::always(
         "joiner-mid-frame",
         "FANOUT-3",
-        "a client that joins within a millisecond of a message is sent that message's second half",
+        "sends a client that joins within a millisecond of a message the second half of it",
         || Box::new(JoinerMidFrame { last: None }),
     ),
     Fault::always(
         "slot-reuse-leaks-queue",
         "FANOUT-3",
-        "what could not be written to a client that left goes to the next that joins",
+        "sends the queue of a client that left to the next client that joins",
         || SlotLeaksQueue::make(|_| true),
     ),
     Fault::always(
         "queue-kept-at-reset-after-half-close",
         "FANOUT-3",
-        "what could not be written to a client that ended its stream and then reset goes to the next that joins",
+        "sends the queue of a client that reset after a half-close to the next client that joins",
         || SlotLeaksQueue::make(|ends| ends == [End::Finished, End::Reset]),
     ),
 ];
@@ -92,7 +92,7 @@ impl Deviation for SilentBlocksAccept {
     fn joined(&mut self, state: &mut ServerState, id: ClientId) {
         self.silent = Some(id);
         // If this fails it goes on accepting, which is no fault.
-        let _ = state.rest(UNTIL_HEARD);
+        let _ = state.pause_accepting(UNTIL_HEARD);
     }
 
     fn received(&mut self, client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
@@ -107,7 +107,7 @@ impl Deviation for SilentBlocksAccept {
     fn turn(&mut self, state: &mut ServerState) -> Result<(), Error> {
         if std::mem::take(&mut self.heard) {
             self.silent = None;
-            state.accept_again().map_err(Error::system("accept again"))?;
+            state.resume_accepting().map_err(Error::system("resume accepting"))?;
         }
         Ok(())
     }

@@ -16,63 +16,63 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "counts-leavers-in-mid-frame",
         "FANOUT-4",
-        "it closes every connection beyond 2,000, and counts clients that left in the middle of a frame for ever",
+        "closes connections beyond 2,000, and counts clients that left inside a frame for ever",
         || Box::new(CountsLeavers::default()),
     ),
     Fault::always(
         "ten-thousand-ever",
         "FANOUT-4",
-        "it closes every connection after its 10,000th, though those before have left",
+        "closes every connection after the 10,000th, even if the earlier ones have left",
         || Box::new(TenThousandEver { joined: 0 }),
     ),
     Fault::always(
         "leaving-disconnects-another",
         "FANOUT-4",
-        "when a client leaves, the one that joined after it is disconnected",
+        "disconnects the client that joined after a client that leaves",
         || Box::new(LeavingDisconnects),
     ),
     Fault::always(
         "leaving-skips-another",
         "FANOUT-4",
-        "when a client leaves, the youngest client does not receive the next message",
+        "skips the newest client at the next message after a client leaves",
         || Box::new(LeavingSkips { skipped: None }),
     ),
     Fault::always(
         "joining-skips-another",
         "FANOUT-4",
-        "when a client joins, the oldest client does not receive the next message",
+        "skips the oldest client at the next message after a client joins",
         || Box::new(JoiningSkips { skipped: None }),
     )
     .by_timeout(),
     Fault::always(
         "leaving-together-disconnects-another",
         "FANOUT-4",
-        "when three clients leave in the same moment, the youngest of the others is disconnected",
+        "disconnects the newest client when three others leave at the same moment",
         || Box::new(LeavingTogether { left: 0 }),
     ),
     Fault::always(
         "client-numbers-of-one-byte",
         "FANOUT-4",
-        "clients are numbered with one byte, and the 257th takes the place of the first",
+        "numbers clients with one byte, so that the 257th replaces the first",
         || Box::new(NumbersOf { bits: 8 }),
     ),
     Fault::always(
         "client-numbers-of-eleven-bits",
         "FANOUT-4",
-        "clients are numbered with eleven bits, and the 2,049th takes the place of the first",
+        "numbers clients with eleven bits, so that the 2,049th replaces the first",
         || Box::new(NumbersOf { bits: 11 }),
     ),
     Fault::always(
         "leaver-hides-message-in-large-rooms",
         "FANOUT-4",
-        "with more than 64 clients, when one leaves, the one that joined last does not receive the messages of the same turn",
+        "loses the messages of a pass of its loop for the newest of more than 64 clients if another client leaves in the same pass",
         || Box::new(LeaverHides { held: Held::new(Duration::ZERO) }),
     )
     .by_timeout(),
     Fault::always(
         "dies-when-one-leaves-with-a-queue",
         "FANOUT-4",
-        "it dies when a client leaves for which messages wait, in a turn in which somebody says something",
+        "dies when a client with a queue leaves in a pass of its loop in which somebody sends",
         || Box::new(DiesAtLeave::default()),
     ),
 ];

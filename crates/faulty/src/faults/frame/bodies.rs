@@ -15,90 +15,90 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "signed-length",
         "FRAME-1",
-        "lengths of 128 and over are read as negative and end the connection",
+        "reads lengths of 128 and more as negative and closes the connection",
         || Box::new(SignedLength),
     ),
-    Fault::always("255-truncated", "FRAME-1", "a body of 255 bytes loses its last byte", || {
+    Fault::always("255-truncated", "FRAME-1", "cuts the last byte off a body of 255 bytes", || {
         Box::new(Rewrites(|body| body.truncate(BODY_BYTES_MAX - 1)))
     }),
     Fault::always(
         "255-truncated-among-others",
         "FRAME-1",
-        "a body of 255 bytes loses its last byte if other frames arrive with it",
+        "cuts the last byte off a body of 255 bytes if other frames arrive with it",
         || Box::new(TruncatedAmongOthers),
     ),
     Fault::always(
         "text-mode-header",
         "FRAME-1",
-        "a header of 10 is written as a carriage return and a newline, as text would be",
+        "writes a header of 10 as a carriage return and a newline, as in text mode",
         || Box::new(TextModeHeader),
     )
     .by_timeout(),
     Fault::always(
         "heartbeat",
         "FRAME-1",
-        "when nobody has said anything for two seconds it sends everybody an empty message",
+        "sends everybody an empty message after two seconds of silence",
         || Box::new(Heartbeat { last: None }),
     )
     .by_timeout(),
-    Fault::always("newline-stripped", "FRAME-2", "a newline at a body's end is taken off", || {
+    Fault::always("newline-stripped", "FRAME-2", "strips a newline at the end of a body", || {
         Box::new(Rewrites(strip_newline))
     }),
-    Fault::always("nul-terminated", "FRAME-2", "a body ends before its first zero byte", || {
+    Fault::always("nul-terminated", "FRAME-2", "ends a body before its first zero byte", || {
         Box::new(Rewrites(cut_at_zero))
     })
     .by_timeout(),
     Fault::always(
         "telnet-escape",
         "FRAME-2",
-        "two bytes 255 in a row in a body are read as one",
+        "reads two consecutive bytes 255 in a body as one",
         || Box::new(Rewrites(unescape_255)),
     ),
-    Fault::always("text-only", "FRAME-2", "a body that is not UTF-8 is dropped", || {
+    Fault::always("text-only", "FRAME-2", "drops bodies that are not valid UTF-8", || {
         Box::new(Refuses(|body| std::str::from_utf8(body).is_err()))
     })
     .by_timeout(),
     Fault::always(
         "slash-commands",
         "FRAME-2",
-        "a body that begins with a slash is taken for a command, and nobody receives it",
+        "takes a body that begins with a slash for a command and delivers it to nobody",
         || Box::new(Refuses(|body| body.starts_with(b"/"))),
     )
     .by_timeout(),
     Fault::always(
         "bom-stripped",
         "FRAME-2",
-        "a byte order mark at a body's beginning is taken off",
+        "strips a byte order mark at the beginning of a body",
         || Box::new(Rewrites(strip_byte_order_mark)),
     ),
     Fault::always(
         "normalises-text",
         "FRAME-2",
-        "an e and a combining acute accent (65 cc 81) in a body become the composed letter (c3 a9)",
+        "composes an e and a combining acute accent (65 cc 81) in a body into one letter (c3 a9)",
         || Box::new(NormalisesText),
     ),
     Fault::always(
         "answers-http",
         "FRAME-2",
-        "a client whose stream begins with `GET ` is answered that this is a bad request, and disconnected",
+        "answers `GET ` at the beginning of a stream with 400 Bad Request and disconnects the client",
         || Box::new(AnswersHttp::default()),
     ),
-    Fault::always("zero-is-eof", "FRAME-3", "an empty message ends the connection", || {
+    Fault::always("zero-is-eof", "FRAME-3", "closes the connection at an empty message", || {
         Box::new(ZeroIsEof)
     }),
-    Fault::always("zero-skipped", "FRAME-3", "an empty message is dropped", || {
+    Fault::always("zero-skipped", "FRAME-3", "drops empty messages", || {
         Box::new(Refuses(|body| body.is_empty()))
     }),
     Fault::always(
         "empty-ends-a-long-one",
         "FRAME-3",
-        "an empty message behind one of 255 bytes is taken for its end and dropped",
+        "takes an empty message after one of 255 bytes for its end and drops it",
         || Box::new(EmptyEndsALongOne::default()),
     ),
     Fault::always(
         "merges-empties",
         "FRAME-3",
-        "an empty message right behind an empty one of another sender is dropped",
+        "drops an empty message right after an empty one of another sender",
         || Box::new(MergesEmpties),
     )
     .by_timeout(),

@@ -18,46 +18,46 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "partial-frame-delivered-short",
         "FRAME-6",
-        "what there is of a frame at the end of a stream is delivered as a message",
+        "delivers a partial frame at the end of a stream as a message",
         || Box::new(DeliversPartial { at: End::Finished, pads: false }),
     ),
     Fault::always(
         "partial-frame-padded",
         "FRAME-6",
-        "an incomplete frame at the end of a stream is filled up with zeros and delivered",
+        "pads a partial frame at the end of a stream with zeros and delivers it",
         || Box::new(DeliversPartial { at: End::Finished, pads: true }),
     ),
     Fault::always(
         "partial-frame-delivered-at-reset",
         "FRAME-6",
-        "what there is of a frame when its sender resets is delivered as a message",
+        "delivers a partial frame as a message when its sender resets",
         || Box::new(DeliversPartial { at: End::Reset, pads: false }),
     ),
     Fault::always(
         "slot-reuse-keeps-partial-frame",
         "FRAME-6",
-        "the next client goes on with the incomplete frame of one that left",
+        "prepends the partial frame of a client that left to what the next client sends",
         || Box::new(SlotKeepsPartial::default()),
     )
     .by_timeout(),
     Fault::always(
         "partial-frame-blocks-others",
         "FRAME-7",
-        "it waits for the rest of a frame before it does anything else",
+        "blocks until a partial frame is complete",
         || Box::new(PartialBlocks),
     )
     .by_timeout(),
     Fault::always(
         "holders-fill-its-pool",
         "FRAME-7",
-        "while 64 clients hold a frame open it reads from nobody else",
+        "reads from nobody else while 64 clients hold a partial frame open",
         || HoldersFillPool::make(64),
     )
     .by_timeout(),
     Fault::always(
         "500-holders-fill-its-pool",
         "FRAME-7",
-        "while 500 clients hold a frame open it reads from nobody else",
+        "reads from nobody else while 500 clients hold a partial frame open",
         || HoldersFillPool::make(500),
     )
     .by_timeout(),

@@ -16,74 +16,74 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "single-read-per-body",
         "FRAME-4",
-        "a body is what one read returns of it, and the next byte is a header",
+        "takes what one read returns for the whole body, and the next byte for a header",
         || Box::new(SingleReadPerBody),
     )
     .by_timeout(),
     Fault::always(
         "one-frame-per-read",
         "FRAME-4",
-        "what a read returns after its first whole frame is thrown away",
+        "discards what a read returns after its first whole frame",
         || Box::new(OneFramePerRead),
     )
     .by_timeout(),
     Fault::always(
         "rest-waits-for-next-read",
         "FRAME-4",
-        "of several frames that arrive together all but the first wait for the next arrival",
+        "handles one of several frames that arrive together, and the rest when more arrives",
         || Box::new(RestWaitsForNextRead { frames_max: 1 }),
     )
     .by_timeout(),
     Fault::always(
         "frames-per-read-256",
         "FRAME-4",
-        "of what arrives together it looks at 256 frames, and at the rest when more arrives",
+        "handles 256 of the frames that arrive together, and the rest when more arrives",
         || Box::new(RestWaitsForNextRead { frames_max: 256 }),
     )
     .by_timeout(),
     Fault::always(
         "edge-triggered-reads-once",
         "FRAME-4",
-        "it reads 4096 bytes when something arrives, and the rest when more arrives",
+        "reads 4096 bytes when something arrives, and the rest when more arrives",
         || Box::new(EdgeTriggered),
     )
     .by_timeout(),
     Fault::always(
         "full-buffer-waits",
         "FRAME-4",
-        "what fills its read buffer of 1024 bytes to the last byte is looked at only when more arrives",
+        "handles a read that fills its buffer of 1024 bytes only when more arrives",
         || Box::new(FullBufferWaits { full: false }),
     )
     .by_timeout(),
     Fault::always(
         "stale-bytes-at-buffer-end",
         "FRAME-4",
-        "the part of a body before the end of a full read buffer is overwritten by the buffer's start",
+        "overwrites a partial body at the end of a full read buffer with the start of the buffer",
         || StaleBytesAtBufferEnd::make(usize::MAX),
     ),
     Fault::always(
         "stale-bytes-at-4096",
         "FRAME-4",
-        "the same with a read buffer of 4096 bytes",
+        "overwrites a partial body at the end of a full read buffer of 4096 bytes with the start of the buffer",
         || StaleBytesAtBufferEnd::make(4096),
     ),
     Fault::always(
         "stale-bytes-at-65536",
         "FRAME-4",
-        "the same with a read buffer of 65,536 bytes",
+        "overwrites a partial body at the end of a full read buffer of 65,536 bytes with the start of the buffer",
         || StaleBytesAtBufferEnd::make(65_536),
     ),
     Fault::always(
         "parse-buffer-shared",
         "FRAME-4",
-        "all clients share the buffer for incomplete frames",
+        "shares one buffer for partial frames among all clients",
         || Box::new(ParseBufferShared::default()),
     )
     .by_timeout(),
     Fault::always(
         "mid-frame-timeout",
         "FRAME-4",
-        "a client that pauses inside a frame for a second is disconnected",
+        "disconnects a client that pauses inside a frame for a second",
         || Box::new(MidFrameTimeout::default()),
     )
     .by_timeout(),

@@ -16,49 +16,49 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "short-write-ignored",
         "FRAME-5",
-        "what a socket did not take of a write is forgotten",
+        "forgets what a partial write left over",
         || Box::new(ShortWrite::Ignored),
     )
     .by_timeout(),
     Fault::always(
         "frame-restarted-after-short-write",
         "FRAME-5",
-        "a frame of which a socket took a part is written again from its beginning",
+        "starts a partially written frame again from its beginning",
         || Box::new(ShortWrite::Restarted),
     )
     .by_timeout(),
     Fault::always(
         "header-written-twice",
         "FRAME-5",
-        "before the rest of a frame of which a socket took a part, its header is written again",
+        "writes the header again before the rest of a partially written frame",
         || Box::new(ShortWrite::HeaderAgain),
     )
     .by_timeout(),
     Fault::always(
         "rest-of-frame-goes-last",
         "FRAME-5",
-        "the rest of a frame of which a socket took a part is written after all that is queued",
+        "writes the rest of a partially written frame after everything that is queued",
         || Box::new(RestGoesLast),
     )
     .by_timeout(),
     Fault::always(
         "frame-restarted-after-seconds",
         "FRAME-5",
-        "a frame of which a socket took a part and then nothing for five seconds is written again from its beginning",
+        "starts a partially written frame again from its beginning if the socket takes nothing for five seconds",
         || Box::new(RestartedAfterSeconds::default()),
     )
     .by_timeout(),
     Fault::always(
         "frame-restarted-at-half-close",
         "FRAME-5",
-        "a frame of which a socket took a part is written again from its beginning once its client has ended its stream",
+        "starts a partially written frame again from its beginning once the client has closed its sending side",
         || Box::new(RestartedAtHalfClose),
     )
     .by_timeout(),
     Fault::rarely(
         "header-body-interleaved",
         "FRAME-5",
-        "two writers write headers and bodies separately, so that frames of two senders mix",
+        "writes headers and bodies separately from two threads, so that frames of two senders mix",
         || overtaking(100, interleaved),
     )
     .by_timeout(),

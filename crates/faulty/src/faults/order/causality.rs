@@ -16,7 +16,7 @@ use crate::server_state::ServerState;
 pub(crate) const FAULTS: &[Fault] = &[Fault::rarely(
     "reply-overtakes",
     "ORDER-4",
-    "under load one client receives ahead of the others, who get its reply before what it replies to",
+    "lets one client receive ahead of the others under load, who get its reply before the message it replies to",
     || Box::new(ReplyOvertakes { chance: OneIn::new(20), ahead: None }),
 )];
 

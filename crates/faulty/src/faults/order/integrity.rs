@@ -14,47 +14,47 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::rarely(
         "rare-corruption",
         "ORDER-1",
-        "in one delivery of 5000 one bit of the body is flipped",
+        "flips one bit of the body in one delivery of 5000",
         || Box::new(RareCorruption { chance: OneIn::new(5000) }),
     ),
-    Fault::rarely("rare-duplicate", "ORDER-1", "one delivery of 5000 is made twice", || {
+    Fault::rarely("rare-duplicate", "ORDER-1", "makes one delivery of 5000 twice", || {
         Box::new(RareDuplicate { chance: OneIn::new(5000) })
     }),
     Fault::always(
         "duplicate-after-drop",
         "ORDER-1",
-        "a client that missed messages and has caught up is sent the last one before the gap again",
+        "repeats the last message before the gap to a client that missed messages and has caught up",
         || Box::new(DuplicateAfterDrop::default()),
     ),
     Fault::always(
         "repeats-after-would-block",
         "ORDER-1",
-        "when a socket takes no more, the last message that it took is queued for it again",
+        "queues the last message that a socket took again when the socket takes no more",
         || Box::new(RepeatsAfterWouldBlock),
     ),
     Fault::always(
         "cached-by-length-and-ends",
         "ORDER-1",
-        "a body of the length, first and last byte of an earlier one is delivered as that one",
+        "delivers an earlier body that has the same length, first byte and last byte",
         || Box::new(Cached { frames: HashMap::new() }),
     ),
     Fault::always(
         "ring-wraps-inside-a-frame",
         "ORDER-1",
-        "of a body that lies across the end of its ring of 2 MiB the rest is zeros",
+        "replaces the rest of a body that crosses the end of its 2 MiB ring with zeros",
         || Box::new(RingWraps { written: 0 }),
     ),
     Fault::always(
         "ring-overrun",
         "ORDER-1",
-        "messages stand in a ring of 8 MiB, and a slow client is given what has been written over its own",
+        "keeps messages in an 8 MiB ring, and sends a slow client what has overwritten its own",
         // Not zeros: the memory is there from the beginning and does not grow.
         || Box::new(RingOverrun { ring: vec![1; LARGE_RING_BYTES], written: 0 }),
     ),
     Fault::always(
         "buffer-reused-before-sent",
         "ORDER-1",
-        "the bodies are kept in 512 places, and a client that lags further reads newer bytes there",
+        "keeps bodies in 512 slots, and sends a client that lags further the newer bytes in them",
         || Box::new(BufferReused { places: Vec::new() }),
     ),
 ];

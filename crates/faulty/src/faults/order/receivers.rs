@@ -16,49 +16,49 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::rarely(
         "per-receiver-locks",
         "ORDER-3",
-        "each sender's thread locks one receiver after the other, so that two receivers see two orders",
+        "locks one receiver at a time in the thread of each sender, so that two receivers see two orders",
         || overtaking(8, swapped_between_senders),
     ),
     Fault::always(
         "per-core-sequencers",
         "ORDER-3",
-        "every other client belongs to a second sequencer, and each merges the other's messages late",
+        "splits clients between two sequencers, each of which merges the messages of the other late",
         || Late::make(|late| late.is_other_half()),
     ),
     Fault::always(
         "two-sequencers-in-large-rooms",
         "ORDER-3",
-        "the same once there are 32 clients",
+        "splits clients between two sequencers once there are 32",
         || Late::make(|late| late.clients >= LARGE_ROOM && late.is_other_half()),
     ),
     Fault::always(
         "two-sequencers-beyond-64",
         "ORDER-3",
-        "the same once there are more than 64 clients",
+        "splits clients between two sequencers once there are more than 64",
         || Late::make(|late| late.clients > LARGER_ROOM && late.is_other_half()),
     ),
     Fault::always(
         "two-sequencers-after-a-leave",
         "ORDER-3",
-        "the same once a client has left",
+        "splits clients between two sequencers once one has left",
         || Late::make(|late| late.someone_left && late.is_other_half()),
     ),
     Fault::always(
         "self-echo-before-sequencing",
         "ORDER-3",
-        "a sender receives its own message at once, and the others when it was sequenced",
+        "delivers a message to its sender at once, and to the others once it is sequenced",
         || Late::make(|late| late.sender != late.receiver),
     ),
     Fault::rarely(
         "three-cycle",
         "ORDER-3",
-        "under load three clients lose one message each so that their orders form a circle, and no two disagree",
+        "loses a message each for three clients under load, so that their orders form a cycle although no two disagree",
         || Box::new(ThreeCycle { chance: OneIn::new(10), busy: false }),
     ),
     Fault::always(
         "halves-in-large-rooms",
         "ORDER-3",
-        "with more than 256 clients every other one belongs to a second half, and each half gets the other's messages at the end of the turn",
+        "splits more than 256 clients into halves, each of which receives the messages of the other at the end of a pass of its loop",
         || {
             Box::new(LaterInTurn {
                 above: 256,
@@ -69,7 +69,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "youngest-hears-itself-first",
         "ORDER-3",
-        "with more than 16 clients the one that joined last receives its own messages before the others' of the same turn",
+        "delivers to the newest of more than 16 clients its own messages before others of the same pass of its loop",
         || {
             let is_later =
                 |turn: &InTurn| turn.receiver == turn.youngest && turn.sender != turn.receiver;

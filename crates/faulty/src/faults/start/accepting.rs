@@ -9,46 +9,46 @@ use crate::client::ClientId;
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::server_state::{Happened, LISTENER, ServerState};
+use crate::server_state::{LISTENER, ServerState, SocketEvent};
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "accepts-in-quiet-turns-only",
         "START-5",
-        "it accepts nobody in a turn in which a client has sent something",
+        "accepts nobody in a pass of its loop in which a client has sent something",
         || Box::new(AcceptsInQuietTurns),
     )
     .by_timeout(),
-    Fault::always("client-cap-64", "START-5", "it closes every connection beyond 64", || {
+    Fault::always("client-cap-64", "START-5", "closes every connection beyond 64", || {
         Box::new(ClientCap(64))
     }),
-    Fault::always("client-cap-500", "START-5", "it closes every connection beyond 500", || {
+    Fault::always("client-cap-500", "START-5", "closes every connection beyond 500", || {
         Box::new(ClientCap(500))
     }),
     Fault::always(
         "descriptors-up-to-1023",
         "START-5",
-        "it closes every connection with a descriptor that select() cannot wait for",
+        "closes every connection whose descriptor select() cannot handle",
         || Box::new(DescriptorsUpTo1023),
     ),
     Fault::always(
         "slow-accept",
         "START-5",
-        "after each connection it rests for a second before it accepts the next",
+        "waits for a second after each accepted connection",
         || Box::new(SlowAccept),
     )
     .by_timeout(),
     Fault::always(
         "accepts-one-per-event",
         "START-5",
-        "of connections that come together it accepts one, and the next when another comes",
+        "accepts one of several pending connections, and the next when another one arrives",
         || AcceptsPerEvent::make(1),
     )
     .by_timeout(),
     Fault::always(
         "accepts-256-per-event",
         "START-5",
-        "of connections that come together it accepts 256, and the rest when another comes",
+        "accepts 256 of several pending connections, and the rest when another one arrives",
         || AcceptsPerEvent::make(256),
     )
     .by_timeout(),
@@ -57,7 +57,7 @@ pub(crate) const FAULTS: &[Fault] = &[
 struct AcceptsInQuietTurns;
 
 impl Deviation for AcceptsInQuietTurns {
-    fn may_accept(&mut self, happened: &[Happened]) -> bool {
+    fn may_accept(&mut self, happened: &[SocketEvent]) -> bool {
         !happened.iter().any(|event| event.id != LISTENER && event.readable)
     }
 }
@@ -124,13 +124,13 @@ impl Deviation for AcceptsPerEvent {
 }
 
 /// How long it rests between two connections.
-const ACCEPT_REST: Duration = Duration::from_secs(1);
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 struct SlowAccept;
 
 impl Deviation for SlowAccept {
     fn joined(&mut self, state: &mut ServerState, _id: ClientId) {
         // If this fails it is fast, which is no fault.
-        let _ = state.rest(ACCEPT_REST);
+        let _ = state.pause_accepting(ACCEPT_PAUSE);
     }
 }

@@ -15,91 +15,88 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "ignores-address",
         "START-5",
-        "it names the given address and listens on another port",
+        "prints the given address and listens on another port",
         || Box::new(IgnoresAddress),
     ),
     Fault::always(
         "first-loopback-only",
         "START-5",
-        "for any IPv4 address of the loopback device it listens on 127.0.0.1",
+        "listens on 127.0.0.1 for any IPv4 loopback address",
         || Box::new(FirstLoopbackOnly),
     ),
-    Fault::always(
-        "all-interfaces",
-        "START-5",
-        "it listens on every address of the machine",
-        || Box::new(AllInterfaces { applies_to: |_| true }),
-    ),
+    Fault::always("all-interfaces", "START-5", "listens on every address of the machine", || {
+        Box::new(AllInterfaces { applies_to: |_| true })
+    }),
     Fault::always(
         "all-interfaces-on-ipv6",
         "START-5",
-        "for an IPv6 address it listens on every IPv6 address of the machine",
+        "listens on every IPv6 address of the machine for an IPv6 address",
         || Box::new(AllInterfaces { applies_to: SocketAddr::is_ipv6 }),
     ),
     Fault::always(
         "listens-elsewhere-too",
         "START-5",
-        "it listens on a second port of its own choice, too",
+        "also listens on a second port of its own choice",
         || Box::new(ListensElsewhereToo { others: Vec::new() }),
     ),
     Fault::always(
         "starts-without-argument",
         "START-6",
-        "without an argument it listens on a port of its own choice",
+        "listens on a port of its own choice without an argument",
         || Box::new(StartsWithoutArgument),
     )
     .by_timeout(),
     Fault::always(
         "default-for-bad-address",
         "START-6",
-        "for an argument that is no address it listens on a port of its own choice",
+        "listens on a port of its own choice if the address is invalid",
         || Box::new(DefaultForBadAddress),
     )
     .by_timeout(),
     Fault::always(
         "port-ends-at-letters",
         "START-6",
-        "letters behind the digits of the port are ignored",
+        "ignores letters after the digits of the port",
         || Box::new(PortEndsAtLetters),
     )
     .by_timeout(),
     Fault::always(
         "line-on-port-in-use",
         "START-6",
-        "it writes its line even when it cannot bind, and then fails",
+        "prints its line even if it cannot bind, and then fails",
         || Box::new(LineOnPortInUse { address: String::new() }),
     ),
     Fault::always(
         "exit-zero-on-failure",
         "START-6",
-        "when it cannot start it ends with status 0",
+        "exits with status 0 if it cannot start",
         || Box::new(ExitZeroOnFailure),
     ),
     Fault::always(
         "waits-for-port",
         "START-6",
-        "it tries again for half a minute when it cannot bind",
+        "retries for half a minute if it cannot bind",
         || Box::new(WaitsForPort),
     )
     .by_timeout(),
     Fault::always(
         "shares-port",
         "START-6",
-        "it listens on a port where another instance of it listens already",
+        "listens on a port on which another instance of it listens already",
         || Box::new(SharesPort { applies_to: |_| true }),
     )
     .by_timeout(),
     Fault::always(
         "shares-port-on-ipv6",
         "START-6",
-        "it listens on an IPv6 address where another instance of it listens already",
+        "listens on an IPv6 address on which another instance of it listens already",
         || Box::new(SharesPort { applies_to: SocketAddr::is_ipv6 }),
     )
     .by_timeout(),
-    Fault::always("silent-on-failure", "START-7", "it does not say why it cannot start", || {
+    Fault::always("silent-on-failure", "START-7", "does not say why it cannot start", || {
         Box::new(SilentOnFailure)
     }),
-    Fault::always("ipv4-only", "START-8", "it refuses IPv6 addresses", || Box::new(Ipv4Only)),
+    Fault::always("ipv4-only", "START-8", "refuses IPv6 addresses", || Box::new(Ipv4Only)),
 ];
 
 /// `address` with a port that the system picks.
@@ -228,7 +225,7 @@ impl Deviation for LineOnPortInUse {
 
     fn not_started(&mut self, error: Error) -> Result<(), Error> {
         if matches!(error, Error::Listen { .. }) {
-            let _ = start::say(&format!("listening on {}\n", self.address));
+            let _ = start::print(&format!("listening on {}\n", self.address));
         }
         Err(error)
     }

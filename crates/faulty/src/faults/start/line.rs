@@ -15,75 +15,75 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "line-before-bind",
         "START-2",
-        "it says that it listens a moment before it does",
+        "prints its line 300 ms before it listens",
         || Box::new(LineBeforeBind),
     ),
-    Fault::always("unflushed-line", "START-2", "its line stays in a buffer until it ends", || {
-        Box::new(UnflushedLine { buffer: Vec::new() })
-    })
+    Fault::always(
+        "unflushed-line",
+        "START-2",
+        "leaves its line in a buffer until it exits",
+        || Box::new(UnflushedLine { buffer: Vec::new() }),
+    )
     .by_timeout(),
-    Fault::always("wrong-text", "START-2", "its line begins with a capital letter", || {
+    Fault::always("wrong-text", "START-2", "prints its line with a capital letter", || {
         Box::new(Announces(|address| format!("Listening on {address}\n")))
     }),
     Fault::always(
         "carriage-return-in-line",
         "START-2",
-        "its line ends with a carriage return and a newline",
+        "ends its line with a carriage return and a newline",
         || Box::new(Announces(|address| format!("listening on {address}\r\n"))),
     ),
-    Fault::always(
-        "noise-before-line",
-        "START-2",
-        "it writes a line to standard output before the line that counts",
-        || Box::new(Announces(|address| format!("starting\nlistening on {address}\n"))),
-    ),
-    Fault::always("no-newline", "START-2", "its line does not end", || {
+    Fault::always("noise-before-line", "START-2", "prints another line before its line", || {
+        Box::new(Announces(|address| format!("starting\nlistening on {address}\n")))
+    }),
+    Fault::always("no-newline", "START-2", "prints its line without a newline", || {
         Box::new(Announces(|address| format!("listening on {address}")))
     })
     .by_timeout(),
-    Fault::always("two-lines", "START-2", "it writes its line twice", || {
+    Fault::always("two-lines", "START-2", "prints its line twice", || {
         Box::new(Announces(|address| format!("listening on {address}\n").repeat(2)))
     }),
     Fault::always(
         "wrong-address-in-line",
         "START-3",
-        "its line names the wildcard address instead of the one it listens on",
+        "prints the wildcard address instead of its own in its line",
         || Box::new(Announces(wildcard_line)),
     ),
     Fault::always(
         "ipv6-in-full",
         "START-3",
-        "in its line it writes an IPv6 address in full, with all its zeros",
+        "prints an IPv6 address with all its zeros in its line",
         || Box::new(Announces(line_in_full)),
     ),
     Fault::always(
         "noise-after-line",
         "START-4",
-        "it reports each connection on standard output",
+        "reports each connection on standard output",
         || Box::new(NoiseAfterLine),
     ),
     Fault::always(
         "goodbye-on-stdout",
         "START-4",
-        "it takes its leave on standard output when it is told to stop",
+        "prints a farewell on standard output at SIGTERM",
         || Box::new(Goodbye),
     ),
     Fault::always(
         "says-what-it-drops",
         "START-4",
-        "it reports on standard output that it has dropped a message",
+        "reports dropped messages on standard output",
         || Box::new(SaysWhatItDrops { said: None }),
     ),
     Fault::always(
         "says-who-resets",
         "START-4",
-        "it reports on standard output that a client was reset, unless that was in mid-frame or had messages queued",
+        "reports a reset connection on standard output, unless it held a partial frame or a queue",
         || Box::new(SaysWhoResets),
     ),
     Fault::always(
         "says-that-the-room-is-empty",
         "START-4",
-        "it reports on standard output that the last client has left",
+        "reports on standard output that the last client has left",
         || Box::new(SaysEmpty),
     ),
 ];
@@ -95,7 +95,7 @@ struct LineBeforeBind;
 
 impl Deviation for LineBeforeBind {
     fn before_bind(&mut self, address: &str) -> io::Result<()> {
-        start::say(&format!("listening on {address}\n"))?;
+        start::print(&format!("listening on {address}\n"))?;
         std::thread::sleep(LINE_AHEAD);
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Deviation for UnflushedLine {
 
 impl Drop for UnflushedLine {
     fn drop(&mut self) {
-        let _ = start::say(&String::from_utf8_lossy(&self.buffer));
+        let _ = start::print(&String::from_utf8_lossy(&self.buffer));
     }
 }
 
@@ -126,7 +126,7 @@ struct Announces(fn(&str) -> String);
 
 impl Deviation for Announces {
     fn announce(&mut self, address: &str) -> io::Result<()> {
-        start::say(&self.0(address))
+        start::print(&self.0(address))
     }
 }
 
@@ -148,7 +148,7 @@ struct NoiseAfterLine;
 
 impl Deviation for NoiseAfterLine {
     fn joined(&mut self, _state: &mut ServerState, id: ClientId) {
-        let _ = start::say(&format!("client {id} connected\n"));
+        let _ = start::print(&format!("client {id} connected\n"));
     }
 }
 
@@ -163,7 +163,7 @@ impl Deviation for SaysWhatItDrops {
     fn overflow(&mut self, client: &mut Client, message: &Message, context: &Context) {
         if self.said.is_none_or(|said| said.elapsed() >= REPORT_EVERY) {
             self.said = Some(Instant::now());
-            let _ = start::say(&format!("client {} is slow, dropped a message\n", client.id));
+            let _ = start::print(&format!("client {} is slow, dropped a message\n", client.id));
         }
         correct::overflow(self, client, message, context);
     }
@@ -174,7 +174,7 @@ struct SaysWhoResets;
 impl Deviation for SaysWhoResets {
     fn ended(&mut self, client: &mut Client, end: End) -> Result<Vec<Vec<u8>>, Error> {
         if end == End::Reset && client.inbound.is_empty() && client.outbound.queue.is_empty() {
-            let _ = start::say(&format!("client {} was reset\n", client.id));
+            let _ = start::print(&format!("client {} was reset\n", client.id));
         }
         Ok(Vec::new())
     }
@@ -185,7 +185,7 @@ struct SaysEmpty;
 impl Deviation for SaysEmpty {
     fn left(&mut self, state: &mut ServerState, _client: Client, _end: End) {
         if state.clients.is_empty() {
-            let _ = start::say("nobody is left\n");
+            let _ = start::print("nobody is left\n");
         }
     }
 }
@@ -194,7 +194,7 @@ struct Goodbye;
 
 impl Deviation for Goodbye {
     fn stops(&mut self, _state: &ServerState) -> bool {
-        let _ = start::say("goodbye\n");
+        let _ = start::print("goodbye\n");
         true
     }
 }

@@ -1,11 +1,102 @@
-//! START, and the end by SIGTERM.
+//! START: the line on standard output, the address, accepting.
 
 use std::collections::HashSet;
 use std::io::Read;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::support::{Client, Probe, Seen, Server, ensure, wait};
+use rustix::process::Signal;
+
+use crate::backlog::with_backlog;
+use crate::support::{Client, Probe, Seen, Server, ensure, raise_descriptor_limit, wait};
+
+fn many_are_served(probe: &Probe, count: usize) -> Seen {
+    raise_descriptor_limit();
+    let server = probe.start()?;
+    let clients = (0..count).map(|_| server.connect()).collect::<Result<Vec<Client>, _>>();
+    let mut clients = clients?;
+    clients.last_mut().unwrap().send(b"all")?;
+    clients.iter_mut().try_for_each(|client| client.expect(b"all"))
+}
+
+pub(crate) fn seventy_clients_are_served(probe: &Probe) -> Seen {
+    many_are_served(probe, 70)
+}
+
+pub(crate) fn five_hundred_and_ten_clients_are_served(probe: &Probe) -> Seen {
+    many_are_served(probe, 510)
+}
+
+pub(crate) fn a_thousand_and_thirty_clients_are_served(probe: &Probe) -> Seen {
+    many_are_served(probe, 1030)
+}
+
+pub(crate) fn five_clients_are_accepted_at_once(probe: &Probe) -> Seen {
+    many_are_served(probe, 5)
+}
+
+pub(crate) fn who_come_together_are_all_accepted(probe: &Probe) -> Seen {
+    let server = probe.start_with(&["--batch-milliseconds=20"])?;
+    for _ in 0..5 {
+        let mut clients = (0..10).map(|_| server.connect()).collect::<Result<Vec<Client>, _>>()?;
+        clients[9].round_trip(b"the last")?;
+        clients[..9].iter_mut().try_for_each(|client| client.expect(b"the last"))?;
+    }
+    Ok(())
+}
+
+/// More than a faulty server accepts at a time.
+const CROWD: usize = 300;
+
+pub(crate) fn hundreds_who_come_together_are_all_accepted(probe: &Probe) -> Seen {
+    raise_descriptor_limit();
+    let server = probe.start()?;
+    server.connect()?.round_trip(b"it is running")?;
+    // So that they come together they connect while it is halted.
+    server.signal(Signal::STOP);
+    let clients = (0..CROWD).map(|_| server.connect()).collect::<Result<Vec<Client>, _>>();
+    server.signal(Signal::CONT);
+    clients?.last_mut().unwrap().round_trip(b"the last")
+}
+
+pub(crate) fn who_joins_in_a_flood_is_accepted(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let (mut flooding, mut witness) = (server.connect()?, server.connect()?);
+    let stream = flooding.stream.try_clone().map_err(|error| error.to_string())?;
+    std::thread::scope(|scope| {
+        // Empty messages, and it reads none: hardly any work for it, and much for the server.
+        scope.spawn(move || while flooding.write(&[0; 64 * 1024]).is_ok() {});
+        let begun = witness.expect(b"");
+        let joined = begun.and_then(|()| server.connect());
+        let accepted = joined.and_then(|joiner| is_heard(joiner, probe.patience));
+        let _ = stream.shutdown(Shutdown::Both);
+        accepted
+    })
+}
+
+/// How long it waits before it says something again, which may be dropped.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// It hears itself among others, who never pause.
+fn is_heard(mut client: Client, patience: Duration) -> Seen {
+    let begin = Instant::now();
+    while begin.elapsed() < patience {
+        client.send(b"here")?;
+        let said = Instant::now();
+        while said.elapsed() < AGAIN {
+            if client.receive_within(AGAIN)?.is_some_and(|body| body == b"here") {
+                return Ok(());
+            }
+        }
+    }
+    Err("it is not heard".into())
+}
+
+pub(crate) fn dropping_is_not_reported_on_standard_output(probe: &Probe) -> Seen {
+    let (server, _stalled, _sender) = with_backlog(probe)?;
+    has_said_nothing_more(server)
+}
 
 /// A port that was free a moment ago: not one of those that the system hands
 /// out to others.
@@ -57,7 +148,7 @@ pub(crate) fn an_empty_room_is_not_reported_on_standard_output(probe: &Probe) ->
     let server = probe.start()?;
     let mut only = server.connect()?;
     only.round_trip(b"alone")?;
-    only.finish()?;
+    only.half_close()?;
     only.expect_end()?;
     has_said_nothing_more(server)
 }
@@ -73,6 +164,7 @@ pub(crate) fn no_other_address_is_listened_on(probe: &Probe) -> Seen {
 
 /// How the system's tables write the loopback addresses, and a socket that listens.
 const LOOPBACK: [&str; 2] = ["0100007F", "00000000000000000000000001000000"];
+
 const LISTENS: &str = "0A";
 
 /// The addresses that a process listens on, without the ports.

@@ -1,10 +1,33 @@
-//! ORDER and DROP-3: what only many messages show.
+//! ORDER: what arrives, and in which order.
 
 use std::collections::HashMap;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Probe, SHOWINGS_MAX, Seen, ensure};
+use libtest_mimic::Trial;
+use zillions_testing::Part;
+
+use crate::asserting;
+use crate::backlog::{SMALL_FLOOD, numbered, with_short_backlog};
+use crate::support::{Client, Probe, SHOWINGS_MAX, Seen, ensure, many, two_agree};
+
+pub(crate) fn short_messages_overtake_no_backlog(probe: &Probe) -> Seen {
+    let (_server, mut stalled, mut sender) = with_short_backlog(probe, &[])?;
+    sender.round_trip(b"short")?;
+    (0..SMALL_FLOOD).try_for_each(|number| stalled.expect(&numbered(number)))?;
+    stalled.expect(b"short")
+}
+
+pub(crate) fn tests() -> impl Iterator<Item = (Part, Trial)> {
+    let tests: [(&str, fn()); 2] = [
+        ("no two receivers of three-cycle disagree", no_two_receivers_of_the_three_cycle_disagree),
+        (
+            "only causality forbids the order of reply-overtakes",
+            only_causality_forbids_the_order_of_overtaking_replies,
+        ),
+    ];
+    tests.into_iter().map(|(name, test)| (Part::Long, asserting(name, test)))
+}
 
 /// Twice as many as the rarest fault needs, so that it shows for certain.
 const MANY: u32 = 10_500;
@@ -25,6 +48,7 @@ pub(crate) fn thousands_arrive_once_and_in_order(probe: &Probe) -> Seen {
 }
 
 const CLIENTS: usize = 8;
+
 const MESSAGES_EACH: u32 = 1500;
 
 /// How long a client listens between two messages of its own.
@@ -48,10 +72,10 @@ fn take_part(mut client: Client, me: u32, all_sent: &Barrier) -> Result<Vec<Even
         events.push(Event::Sent((me, number)));
         let mut body = [me.to_be_bytes(), number.to_be_bytes()].concat();
         body.resize(8 + (number % 64) as usize, me as u8);
-        client.say(&body)?;
+        client.send(&body)?;
         let until = Instant::now() + LISTENING;
         while Instant::now() < until {
-            if let Some(heard) = client.hear_within(LISTENING)? {
+            if let Some(heard) = client.receive_within(LISTENING)? {
                 events.push(Event::Received(id_of(&heard)?));
             }
         }
@@ -59,11 +83,11 @@ fn take_part(mut client: Client, me: u32, all_sent: &Barrier) -> Result<Vec<Even
     });
     // Also whoever saw a fault: the others wait.
     if all_sent.wait().is_leader() {
-        client.say(LAST)?;
+        client.send(LAST)?;
     }
     outcome.and_then(|()| {
         loop {
-            match client.hear()? {
+            match client.receive()? {
                 body if body == LAST => return Ok(events),
                 body => events.push(Event::Received(id_of(&body)?)),
             }
@@ -155,7 +179,6 @@ fn histories_against(claims: Claims, fault: &str) -> Vec<Vec<Event>> {
         .unwrap_or_else(|| panic!("the fault {fault} did not show"))
 }
 
-#[test]
 fn no_two_receivers_of_the_three_cycle_disagree() {
     let histories = histories_against(Claims::SameKind, "three-cycle");
     for first in 0..CLIENTS {
@@ -171,8 +194,81 @@ fn no_two_receivers_of_the_three_cycle_disagree() {
     }
 }
 
-#[test]
 fn only_causality_forbids_the_order_of_overtaking_replies() {
     let histories = histories_against(Claims::ReceivedBeforeSentToo, "reply-overtakes");
     assert_eq!(an_order_exists(&histories, Claims::SameKind), Ok(()));
+}
+
+pub(crate) fn being_alone_overtakes_nothing(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut staying = server.connect()?;
+    for _ in 0..20 {
+        let mut leaving = server.connect()?;
+        leaving.round_trip(b"both are there")?;
+        staying.expect(b"both are there")?;
+        staying.send(b"with another")?;
+        leaving.reset();
+        staying.send(b"alone")?;
+        staying.expect(b"with another")?;
+        staying.expect(b"alone")?;
+    }
+    Ok(())
+}
+
+pub(crate) fn two_agree_in_a_large_room(probe: &Probe) -> Seen {
+    two_agree_among(probe, 32)
+}
+
+pub(crate) fn two_agree_in_a_larger_room(probe: &Probe) -> Seen {
+    two_agree_among(probe, 65)
+}
+
+fn two_agree_among(probe: &Probe, others: usize) -> Seen {
+    let server = probe.start()?;
+    let (mut first, mut second) = (server.connect()?, server.connect()?);
+    let others = (0..others).map(|_| server.connect()).collect::<Result<Vec<Client>, _>>()?;
+    let mut last = server.connect()?;
+    last.round_trip(b"all are there")?;
+    first.expect(b"all are there")?;
+    second.expect(b"all are there")?;
+    two_agree(&server, &mut first, &mut second)?;
+    drop(others);
+    Ok(())
+}
+
+pub(crate) fn two_agree_on_what_one_turn_brings(probe: &Probe) -> Seen {
+    two_agree_within_a_turn(probe, 18)
+}
+
+pub(crate) fn two_agree_on_what_one_turn_brings_to_hundreds(probe: &Probe) -> Seen {
+    two_agree_within_a_turn(probe, 258)
+}
+
+/// The first and the last client of an even number, one from each half.
+fn two_agree_within_a_turn(probe: &Probe, clients: usize) -> Seen {
+    let server = probe.start_with(&["--batch-milliseconds=20"])?;
+    let mut clients = many(&server, clients)?;
+    let [first, second, .., last] = &mut clients[..] else { return Err("too few".into()) };
+    for _ in 0..5 {
+        // While this is gathered, two others speak: what they say is one turn's.
+        second.send(b"meanwhile")?;
+        first.send(b"from the first")?;
+        last.send(b"from the last")?;
+        let seen = [first.receive()?, first.receive()?, first.receive()?];
+        let other = [last.receive()?, last.receive()?, last.receive()?];
+        ensure(seen == other, format!("{seen:?} and {other:?}"))?;
+        (0..3).try_for_each(|_| second.receive().map(|_| ()))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn two_agree_after_a_third_has_left(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let (mut first, mut second) = (server.connect()?, server.connect()?);
+    let mut third = server.connect()?;
+    third.half_close()?;
+    third.expect_end()?;
+    first.round_trip(b"it has left")?;
+    second.expect(b"it has left")?;
+    two_agree(&server, &mut first, &mut second)
 }

@@ -1,6 +1,6 @@
-//! END and FRAME-6.
+//! END: half-close and resets, and what is left of a client.
 
-use crate::slow;
+use crate::backlog::{SMALL_FLOOD, fill, fill_backlog};
 use crate::support::{Probe, Seen, Server, ensure, frame};
 
 pub(crate) fn frames_before_the_end_are_delivered(probe: &Probe) -> Seen {
@@ -8,8 +8,8 @@ pub(crate) fn frames_before_the_end_are_delivered(probe: &Probe) -> Seen {
     let mut other = server.connect()?;
     for _ in 0..5 {
         let mut ending = server.connect()?;
-        ending.send(b"\x01x\x01y\x01z")?;
-        ending.finish()?;
+        ending.write(b"\x01x\x01y\x01z")?;
+        ending.half_close()?;
         for body in [b"x", b"y", b"z"] {
             other.expect(body)?;
             ending.expect(body)?;
@@ -30,27 +30,13 @@ pub(crate) fn much_before_the_end_is_delivered(probe: &Probe) -> Seen {
     ending.round_trip(b"both are there")?;
     other.expect(b"both are there")?;
     let bodies = (0..LAST_MESSAGES).map(|number| vec![number; 100]);
-    ending.send(&bodies.clone().flat_map(|body| frame(&body)).collect::<Vec<u8>>())?;
-    ending.finish()?;
+    ending.write(&bodies.clone().flat_map(|body| frame(&body)).collect::<Vec<u8>>())?;
+    ending.half_close()?;
     for body in bodies {
         other.expect(&body)?;
         ending.expect(&body)?;
     }
     ending.expect_end()
-}
-
-pub(crate) fn a_partial_frame_at_the_end_is_discarded(probe: &Probe) -> Seen {
-    let server = probe.start()?;
-    let mut other = server.connect()?;
-    let mut ending = server.connect()?;
-    ending.send(b"\x05whole\x05half")?;
-    ending.finish()?;
-    ending.expect(b"whole")?;
-    ending.expect_end()?;
-    other.expect(b"whole")?;
-    let mut joiner = server.connect()?;
-    joiner.round_trip(b"after it")?;
-    other.expect(b"after it")
 }
 
 pub(crate) fn a_reset_in_mid_frame_ends_one_client(probe: &Probe) -> Seen {
@@ -60,7 +46,7 @@ pub(crate) fn a_reset_in_mid_frame_ends_one_client(probe: &Probe) -> Seen {
     // Whoever was heard is read from, so that the reset finds nothing unread.
     resetting.round_trip(b"hello")?;
     other.expect(b"hello")?;
-    resetting.send(b"\x05half")?;
+    resetting.write(b"\x05half")?;
     other.round_trip(b"before")?;
     resetting.expect(b"before")?;
     resetting.reset();
@@ -74,7 +60,7 @@ pub(crate) fn a_reset_while_writing_ends_one_client(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let stalled = server.connect_small()?;
     let mut sender = server.connect()?;
-    slow::fill_backlog(&mut sender)?;
+    fill_backlog(&mut sender)?;
     stalled.reset();
     sender.round_trip(b"after")
 }
@@ -93,12 +79,12 @@ fn churn(server: &Server, count: usize) -> Seen {
     for _ in 0..count {
         let mut finishing = server.connect()?;
         let resetting = server.connect()?;
-        finishing.finish()?;
+        finishing.half_close()?;
         finishing.expect_end()?;
         resetting.reset();
         staying.round_trip(b"still here")?;
     }
-    staying.finish()?;
+    staying.half_close()?;
     staying.expect_end()
 }
 
@@ -120,7 +106,7 @@ pub(crate) fn descriptors_of_cut_frames_are_given_back(probe: &Probe) -> Seen {
         let mut cut = server.connect()?;
         cut.round_trip(b"hello")?;
         staying.expect(b"hello")?;
-        cut.send(b"\x05half")?;
+        cut.write(b"\x05half")?;
         staying.round_trip(b"it is read")?;
         cut.reset();
         staying.round_trip(b"it is gone")?;
@@ -145,4 +131,40 @@ pub(crate) fn memory_of_past_clients_is_given_back(probe: &Probe) -> Seen {
     churn(&server, 100)?;
     let grown = server.resident_bytes().saturating_sub(before);
     ensure(grown < 4 << 20, format!("grown by {grown} bytes"))
+}
+
+pub(crate) fn a_reset_after_a_half_close_leaves_nothing_behind(probe: &Probe) -> Seen {
+    let server = probe.start_with(&["--send-buffer-bytes=4096"])?;
+    let mut sender = server.connect()?;
+    sender.round_trip(b"before")?;
+    let before = server.descriptors();
+    let mut stalled = server.connect_small()?;
+    fill(&mut sender, SMALL_FLOOD)?;
+    stalled.half_close()?;
+    sender.round_trip(b"it is seen")?;
+    sender.round_trip(b"it is seen for certain")?;
+    stalled.reset();
+    sender.round_trip(b"it is gone")?;
+    sender.round_trip(b"it is long gone")?;
+    let after = server.descriptors();
+    ensure(after <= before, format!("{before} descriptors before, {after} after"))?;
+    server.connect()?.round_trip(b"new")
+}
+
+pub(crate) fn a_backlog_is_given_up_with_its_client(probe: &Probe) -> Seen {
+    let mut server = probe.start()?;
+    let mut sender = server.connect()?;
+    sender.round_trip(b"before")?;
+    let before = server.descriptors();
+    let stalled = server.connect_small()?;
+    fill_backlog(&mut sender)?;
+    stalled.reset();
+    sender.round_trip(b"it is gone")?;
+    sender.round_trip(b"it is long gone")?;
+    let after = server.descriptors();
+    ensure(after <= before, format!("{before} descriptors before, {after} after"))?;
+    let _stalled = server.connect_small()?;
+    fill_backlog(&mut sender)?;
+    server.terminate();
+    server.wait().map(|_| ())
 }
