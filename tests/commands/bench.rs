@@ -112,7 +112,7 @@ fn wrong_input_is_one_line_and_exit_code_64() {
     let truncated = line(&["report", &place.path("out")]);
     assert!(truncated.contains("run.json', line 1, column "), "{truncated}");
     let elsewhere = line(&["report", &place.path("nowhere")]);
-    assert!(elsewhere.contains("is no results folder"), "{elsewhere}");
+    assert!(elsewhere.contains("is not a results folder"), "{elsewhere}");
 }
 
 #[test]

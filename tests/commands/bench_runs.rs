@@ -101,7 +101,7 @@ fn a_run_is_not_gone_on_with_under_other_circumstances() {
         refusal()
     };
     let schema = with("zillions.results/3", "zillions.results/1");
-    assert!(schema.contains("is written in 'zillions.results/1'"), "{schema}");
+    assert!(schema.contains("is in the format 'zillions.results/1'"), "{schema}");
     let kernel = with("\"kernel\": \"Linux", "\"kernel\": \"Another");
     assert!(kernel.contains("its kernel was 'Another"), "{kernel}");
 
@@ -248,5 +248,5 @@ fn what_nobody_has_is_told_in_one_line() {
     assert!(together.stderr.contains("cannot be used with"), "{}", together.stderr);
     let nowhere = place.run(&["bench", "--resume", &place.path("nowhere")]);
     assert_eq!(nowhere.code, 64);
-    assert!(nowhere.line().contains("is no results folder"), "{}", nowhere.line());
+    assert!(nowhere.line().contains("is not a results folder"), "{}", nowhere.line());
 }

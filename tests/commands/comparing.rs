@@ -103,7 +103,7 @@ fn another_version_a_truncated_file_and_no_results_are_one_line_and_exit_code_64
         ended.line().to_owned()
     };
     let newer = line(&whole.replacen("zillions.results/", "zillions.results/9", 1));
-    assert!(newer.contains("run.json' is written in 'zillions.results/9"), "{newer}");
+    assert!(newer.contains("run.json' is in the format 'zillions.results/9"), "{newer}");
     let cut = line(&whole[..whole.len() / 3]);
     assert!(cut.contains("run.json', line ") && cut.contains("EOF while parsing"), "{cut}");
 
@@ -117,7 +117,7 @@ fn another_version_a_truncated_file_and_no_results_are_one_line_and_exit_code_64
     fs::remove_file(&file).expect("run.json");
     let missing = run(ZILLIONS, &["compare", &runs.path("new"), &runs.path("new")]);
     assert_eq!(missing.code, 64);
-    assert!(missing.line().contains("is no results folder"), "{}", missing.line());
+    assert!(missing.line().contains("is not a results folder"), "{}", missing.line());
 }
 
 #[test]

@@ -17,10 +17,10 @@ use crate::verdict::{VALID_TRIALS_MIN, Validity, judge};
 pub struct ScenarioAnalysis<'a> {
     /// The scenario.
     pub scenario: &'a ScenarioRecord,
-    /// One row per target of the run: those that outrun everything ranked, the ranked ones tier by
+    /// One row per target of the run: those faster than the load generator, the ranked ones tier by
     /// tier, and the others.
     pub rows: Vec<Row<'a>>,
-    /// By how much one and the same target differs from itself, if that was measured.
+    /// The result of the A/A test: how much one target differs from itself; absent if unknown.
     pub noise: Option<NoiseFloor>,
 }
 
@@ -119,7 +119,7 @@ fn why_trials_do_not_rank(trials: &[JudgedTrial<'_>]) -> Option<String> {
     Some(format!("{} in {alike} of {total} trials: {}", worst.validity, worst.reason))
 }
 
-/// Whether the load generator was the limit where nothing graver keeps the trials from being ranked.
+/// Whether the load generator was the bottleneck, and nothing graver keeps the target unranked.
 fn is_client_bound(trials: &[JudgedTrial<'_>]) -> bool {
     let bound = number_of(trials, Validity::ClientBound);
     let valid = number_of(trials, Validity::Valid);
@@ -130,7 +130,7 @@ fn is_client_bound(trials: &[JudgedTrial<'_>]) -> bool {
         && trials.iter().all(|trial| trial.verdict.is_some())
 }
 
-/// Ranks anew after some rows were taken out of the ranking.
+/// Ranks again after some rows were removed from the ranking.
 pub(crate) fn rank_again(analysis: &mut ScenarioAnalysis<'_>, seed: u64) {
     for row in &mut analysis.rows {
         if let Some(figures) = &mut row.figures {
@@ -141,7 +141,7 @@ pub(crate) fn rank_again(analysis: &mut ScenarioAnalysis<'_>, seed: u64) {
     rank(&mut analysis.rows, analysis.scenario, noise_factor, seed);
 }
 
-/// Fills in tiers and ratios, and puts the rows into their order.
+/// Fills in tiers and ratios, and sorts the rows.
 fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed: u64) {
     let lower_is_better = scenario.rank_by == RankBy::Latency;
     let better = |a: f64, b: f64| if lower_is_better { a < b } else { a > b };
@@ -152,7 +152,7 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
     for (&at, tier) in ranked.iter().zip(tiers(&estimates, noise_factor, better)) {
         rows[at].rank = Rank::Ranked { tier };
     }
-    mark_those_that_outrun(rows, &estimates, lower_is_better);
+    mark_generator_bound(rows, &estimates, lower_is_better);
     let sort_key = |row: &Row<'_>| {
         let median = row.figures.as_ref().map_or(f64::INFINITY, |figures| figures.ranking.median);
         let median = if lower_is_better { median } else { -median };
@@ -172,7 +172,7 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
     else {
         return;
     };
-    // Of a search there is one figure with its interval, and no repeats to take ratios of.
+    // A search gives one figure with its interval, and no repeats to take ratios of.
     if scenario.rank_by == RankBy::Capacity {
         searched::relate(rows);
         return;
@@ -186,9 +186,9 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
     }
 }
 
-/// A lower bound above the intervals of all `ranked` is a place in front of them, though not among
-/// others like it. Of latencies there are none.
-fn mark_those_that_outrun(rows: &mut [Row<'_>], ranked: &[Estimate], lower_is_better: bool) {
+/// Marks the lower bounds that are above the intervals of all `ranked`: these targets come first,
+/// but are not ranked among themselves. Latencies have no such bounds.
+fn mark_generator_bound(rows: &mut [Row<'_>], ranked: &[Estimate], lower_is_better: bool) {
     let highest = ranked.iter().map(|estimate| estimate.high).fold(f64::NEG_INFINITY, f64::max);
     for row in rows {
         let is_above = row.figures.as_ref().is_some_and(|it| it.ranking.low > highest);

@@ -1,23 +1,23 @@
-//! The highest rate that a server carries within limits, from trials at given rates.
+//! The capacity of a server: the highest rate within limits, from trials at given rates.
 
 use crate::percentile::latency_p99_ns;
 use crate::record::{LoadRecord, Role, ScenarioRecord, TrialRecord, TrialResult};
 use crate::verdict::{Validity, judge};
 
-/// What one trial at one rate says about that rate.
+/// The answer of one trial at one rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The limits were met.
     Met,
-    /// They were not, and it was the server's doing.
+    /// They were not, because of the server.
     Missed,
     /// They were not, and other programs may be to blame.
     Disturbed,
-    /// They were not, and the load generator may be to blame: rates above say nothing either.
+    /// They were not, and the load generator may be to blame; then higher rates tell nothing either.
     Unreachable,
 }
 
-/// The highest rate that meets the limits, with where it may lie.
+/// The highest rate that meets the limits, with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Capacity {
     /// The highest rate that was met more often than not, and all rates below it too; in messages
@@ -28,7 +28,7 @@ pub struct Capacity {
     /// The lowest rate that was missed every time; `None` if none was, so that the capacity may
     /// lie anywhere above.
     pub high: Option<f64>,
-    /// How many holds tell so.
+    /// Number of trials that it is based on.
     pub holds: usize,
 }
 
@@ -78,9 +78,9 @@ pub fn answers<'a>(
 pub struct Tally {
     /// Holds that met the limits.
     pub met: usize,
-    /// Holds that missed them by the server's doing.
+    /// Holds that missed them because of the server.
     pub missed: usize,
-    /// Holds that say nothing.
+    /// Holds that tell nothing.
     pub void: usize,
 }
 
@@ -104,7 +104,7 @@ pub fn tallies(holds: &[(f64, Answer)]) -> Vec<(f64, Tally)> {
     rates.into_iter().map(tally).collect()
 }
 
-/// What `holds` say about the capacity; `None` if no rate was met more often than not.
+/// The capacity by `holds`; `None` if no rate was met more often than not.
 #[must_use]
 pub fn capacity(holds: &[(f64, Answer)]) -> Option<Capacity> {
     let tallies = tallies(holds);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_answers_by_its_latency_its_losses_and_its_worth() {
+    fn a_trial_answers_by_its_latency_its_losses_and_its_validity() {
         let scenario = examples::scenario("search", RankBy::Capacity);
         let ask = |change: &dyn Fn(&mut crate::record::Measurement)| {
             let mut figures = examples::measurement();

@@ -1,8 +1,8 @@
-//! Compares two runs, target by target: did anything become clearly better or worse?
+//! Compares two runs, target by target: is anything clearly better or worse?
 //!
-//! Both runs have to be of the same kind of machine, and a scenario is compared only if both
-//! carried it out alike. Each figure is given as a ratio with its interval; a figure is called
-//! worse only if the whole interval lies beyond the threshold.
+//! Both runs must be of the same kind of machine, and a scenario is compared only if both ran it
+//! alike. Each figure is a ratio with its interval; it is worse only if the whole interval is
+//! beyond the threshold.
 
 mod figure;
 
@@ -25,12 +25,12 @@ pub use figure::Figure;
 /// The name and version of a [`Comparison`] as JSON.
 pub const COMPARE_SCHEMA: &str = "zillions.compare/2";
 
-/// From where on a change is clear.
+/// The thresholds beyond which a change is clear.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Thresholds {
-    /// Of ratios: 0.1 is 10 % more, or a 1.1th part.
+    /// Threshold of ratios, as a share: 0.1 is a factor of 1.1 in either direction.
     pub ratio: f64,
-    /// Of the share of lost messages, 0 to 1: 0.01 is one percentage point.
+    /// Threshold of the difference in lost deliveries, as a share: 0.01 is one percentage point.
     pub lost_share: f64,
 }
 
@@ -40,56 +40,57 @@ impl Default for Thresholds {
     }
 }
 
-/// Two runs, compared.
+/// A comparison of two runs.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Comparison {
-    /// `zillions.compare/2`.
+    /// Name and version of the format: `zillions.compare/2`.
     pub schema: &'static str,
-    /// The answer to the whole.
+    /// Overall verdict.
     pub verdict: Verdict,
-    /// From where on a change was called clear. A figure that scenarios rank by must also exceed the noise floor.
+    /// Thresholds beyond which a change is clear. Figures that scenarios rank by must also exceed
+    /// the noise floor.
     pub thresholds: Thresholds,
-    /// What differs between the runs besides the servers, one line each.
+    /// Other differences between the runs, one line each.
     pub notes: Vec<String>,
     /// Every scenario of either run.
     pub scenarios: Vec<ScenarioComparison>,
 }
 
-/// The answer to the whole.
+/// The overall verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Something is clearly worse, or works no more.
+    /// At least one figure is clearly worse, or a server is broken.
     Regression,
-    /// Nothing is.
+    /// Nothing is clearly worse.
     NoRegression,
-    /// There was no pair of figures that could be compared.
+    /// No figures could be compared.
     NothingCompared,
 }
 
 /// One scenario in both runs.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ScenarioComparison {
-    /// Its name.
+    /// Name of the scenario.
     pub name: String,
     /// The question that it answers.
     pub question: String,
-    /// Why it cannot be compared; empty if it can.
+    /// Reason why it cannot be compared; empty if it can.
     pub reason: String,
-    /// Every target that has trials in either run, by name.
+    /// Every target with trials in either run, sorted by name.
     pub targets: Vec<TargetComparison>,
 }
 
 /// One target in both runs.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TargetComparison {
-    /// Its name.
+    /// Name of the target.
     pub target: String,
     /// Whether it was compared.
     pub status: Status,
-    /// Why not; empty if it was.
+    /// Reason why it was not; empty if it was.
     pub reason: String,
-    /// Its figures; none if it was not.
+    /// Its figures in both runs; empty if it was not.
     pub changes: Vec<Change>,
 }
 
@@ -97,49 +98,49 @@ pub struct TargetComparison {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It was.
+    /// It was compared.
     Compared,
-    /// It could not be.
+    /// It could not be compared.
     NotCompared,
-    /// It worked in the base run and does not in the new one: a regression.
+    /// It worked in the base run and fails in the new one: a regression.
     Broken,
 }
 
 /// One figure in both runs.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Change {
-    /// Which.
+    /// The figure.
     pub figure: Figure,
-    /// Of the base run: the median over its valid trials.
+    /// Its value in the base run: the median over the valid trials.
     pub base: Estimate,
-    /// Of the new run.
+    /// Its value in the new run.
     pub new: Estimate,
-    /// New to base; for lost messages, new minus base.
+    /// Ratio of new to base; for lost deliveries the difference, new minus base.
     pub change: Estimate,
-    /// What that means.
+    /// Meaning of the change.
     pub direction: Direction,
 }
 
-/// What a change means.
+/// The meaning of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
-    /// The whole interval lies beyond the threshold, on the bad side.
+    /// The whole interval is beyond the threshold, on the bad side.
     Worse,
-    /// The whole interval lies beyond the threshold, on the good side.
+    /// The whole interval is beyond the threshold, on the good side.
     Better,
-    /// The whole interval lies within the threshold.
+    /// The whole interval is within the threshold.
     Same,
-    /// The interval crosses the threshold: these trials do not tell.
+    /// The interval crosses the threshold: these trials are not enough to decide.
     Unclear,
 }
 
-/// Runs that have nothing to say about each other.
+/// Runs that cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
     /// They were made on different machines.
     #[error(
-        "the runs are of different machines ({what}), and figures of different machines cannot be \
+        "the runs are from different machines ({what}), and figures of different machines cannot be \
          compared: measure both on one machine"
     )]
     OtherMachine {
@@ -329,7 +330,7 @@ fn compare_scenario(
 ) -> ScenarioComparison {
     let differences = scenario_differences(base.scenario, new.scenario);
     if !differences.is_empty() {
-        let reason = format!("it was carried out differently: {}", differences.join(", "));
+        let reason = format!("it was run differently: {}", differences.join(", "));
         return not_compared(new.scenario, reason);
     }
     let limits = Limits::of(thresholds, base, new);

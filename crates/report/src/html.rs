@@ -1,7 +1,7 @@
 //! The report: one HTML file that works offline.
 //!
-//! The page forbids itself the network, and every script but its own two, by a content security
-//! policy with their hashes: what a server wrote to its log can be shown and never run.
+//! The content security policy of the page forbids the network and every script but its own two,
+//! whose hashes it lists: what a server wrote to its log is shown and never run.
 
 mod advice;
 mod cells;

@@ -1,7 +1,7 @@
-//! Several runs as one: what may be put together is, and what may not stays apart.
+//! Several runs merged into one report.
 //!
 //! Trials of one program in one scenario are pooled over the runs. A program that changed between
-//! runs counts as another target, a scenario that was carried out differently as another
+//! runs counts as another target, a scenario that was run differently as another
 //! scenario. Targets are ranked against each other only if they were measured in the same runs:
 //! the machine of one day is not that of another, and only what was interleaved met the same one.
 
@@ -15,7 +15,7 @@ use crate::results::Results;
 use crate::row::Rank;
 use crate::verdict::Validity;
 
-/// Several runs, put together.
+/// Several merged runs.
 #[derive(Clone, Debug)]
 pub struct Merged {
     /// All trials, in the order of the runs and then of the trials; numbered anew.
@@ -35,16 +35,16 @@ pub struct MergedRun {
     pub trials: Range<u32>,
 }
 
-/// Runs that cannot be put together.
+/// Runs that cannot be merged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MergeError {
     /// Nothing was given.
-    #[error("there are no runs to put together")]
+    #[error("there are no runs to merge")]
     Nothing,
     /// They were made on different machines.
     #[error(
         "'{name}' was measured on another machine than '{first}' ({what}), and figures of \
-         different machines do not belong into one report: write one for each"
+         different machines do not belong in one report: write one per machine"
     )]
     OtherMachine {
         /// The first run.
@@ -64,7 +64,7 @@ pub enum MergeError {
     },
 }
 
-/// Puts `runs` together, each with its name, in the order in which they are given.
+/// Merges `runs`, each with its name, in the order in which they are given.
 ///
 /// # Errors
 ///
@@ -152,7 +152,7 @@ impl Merged {
         }
         if known.iter().any(|it| it.name == scenario.name) {
             scenario.name = format!("{}-run-{number}", scenario.name);
-            scenario.note = format!("Carried out differently in run {number}. {}", scenario.note);
+            scenario.note = format!("Run differently in run {number}. {}", scenario.note);
         }
         let name = scenario.name.clone();
         self.results.run.scenarios.push(scenario);

@@ -1,4 +1,4 @@
-//! What noise alone does: one target measured as two arms.
+//! The noise floor, by an A/A test: one target is measured as two arms.
 
 use crate::record::{Measurement, Role, ScenarioRecord};
 use crate::results::Results;
@@ -13,7 +13,7 @@ pub struct NoiseFloor {
     /// The target that was measured as two arms.
     pub target: String,
     /// The second arm's ranking figure relative to the first arm's. Both are of the same program, so
-    /// whatever lies in this interval may be nothing.
+    /// any ratio in this interval may be noise.
     pub ratio: Estimate,
 }
 

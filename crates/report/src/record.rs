@@ -1,7 +1,7 @@
 //! The schema `zillions.results/3`: what a results folder holds.
 //!
-//! `run.json` is one [`RunRecord`]; each file in `trials/` is one [`TrialRecord`]. All times are
-//! in the unit that ends the field's name.
+//! `run.json` is one [`RunRecord`]; each file in `trials/` is one [`TrialRecord`]. Units end the
+//! names of fields. The doc comments are `docs/results-format.md`.
 
 mod histogram;
 mod run;

@@ -39,17 +39,17 @@ pub enum ResultsError {
     },
     /// There is no `run.json`.
     #[error(
-        "'{}' is no results folder: it has no {RUN_FILE} (name a folder that 'zillions bench' wrote)",
+        "'{}' is not a results folder: it has no {RUN_FILE} (name a folder that 'zillions bench' wrote)",
         path.display()
     )]
     NoRun {
         /// The folder.
         path: PathBuf,
     },
-    /// A file is no JSON, ends early, or lacks something.
+    /// A file that is not JSON, ends early, or lacks a key.
     #[error(
         "'{}', line {line}, column {column}: {what}; the file is damaged: \
-         delete it if it is a trial's, otherwise measure again",
+         delete it if it is a trial, otherwise measure again",
         path.display()
     )]
     Damaged {
@@ -64,7 +64,7 @@ pub enum ResultsError {
     },
     /// A file of another version of this schema, or of something else.
     #[error(
-        "'{}' is written in '{found}', and this version of zillions reads '{SCHEMA}': \
+        "'{}' is in the format '{found}', but this version of zillions reads '{SCHEMA}': \
          use the version that wrote it, or measure again",
         path.display()
     )]
@@ -93,7 +93,7 @@ impl Results {
     ///
     /// [`ResultsError`] names the file, the place in it, and what to do.
     pub fn read(folder: &Path) -> Result<Self, ResultsError> {
-        let (results, damaged) = Self::read_sound(folder)?;
+        let (results, damaged) = Self::read_undamaged(folder)?;
         damaged.into_iter().next().map_or(Ok(results), Err)
     }
 
@@ -103,7 +103,7 @@ impl Results {
     /// # Errors
     ///
     /// [`ResultsError`], if anything else is wrong.
-    pub fn read_sound(folder: &Path) -> Result<(Self, Vec<ResultsError>), ResultsError> {
+    pub fn read_undamaged(folder: &Path) -> Result<(Self, Vec<ResultsError>), ResultsError> {
         let run_path = folder.join(RUN_FILE);
         if !run_path.is_file() {
             return Err(ResultsError::NoRun { path: folder.to_owned() });
@@ -243,7 +243,7 @@ mod tests {
         let error = error_after(|folder| fs::remove_file(folder.join(RUN_FILE)).unwrap());
         assert_eq!(
             error,
-            "'DIR' is no results folder: it has no run.json \
+            "'DIR' is not a results folder: it has no run.json \
              (name a folder that 'zillions bench' wrote)"
         );
     }
@@ -268,7 +268,7 @@ mod tests {
         let path = trial_paths(&folder.path().join(TRIALS_FOLDER)).unwrap().remove(0);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, &text[..text.len() / 2]).unwrap();
-        let (read, damaged) = Results::read_sound(folder.path()).unwrap();
+        let (read, damaged) = Results::read_undamaged(folder.path()).unwrap();
         written.trials.remove(0);
         assert_eq!(read, written);
         assert_eq!(damaged.len(), 1);

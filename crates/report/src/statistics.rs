@@ -11,24 +11,24 @@ const RESAMPLES: usize = 2_000;
 /// Share of resamples that an interval covers.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// A figure and where it lies with [`CONFIDENCE`]. In JSON, what is infinite is null.
+/// A median with its 95 % interval. In JSON, an infinite value is null.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Estimate {
-    /// The median of the samples.
+    /// Median of the samples.
     #[schemars(with = "Option<f64>")]
     pub median: f64,
-    /// The interval's lower end.
+    /// Lower end of the interval.
     #[schemars(with = "Option<f64>")]
     pub low: f64,
-    /// The interval's upper end.
+    /// Upper end of the interval.
     #[schemars(with = "Option<f64>")]
     pub high: f64,
-    /// How many samples there were.
+    /// Number of samples.
     pub samples: usize,
 }
 
 impl Estimate {
-    /// Whether two figures cannot be told apart: their intervals have a value in common, or the
+    /// Whether two figures cannot be distinguished: their intervals have a value in common, or the
     /// larger median is at most `noise_factor` times the smaller.
     #[must_use]
     pub fn ties(&self, other: &Self, noise_factor: f64) -> bool {

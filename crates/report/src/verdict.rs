@@ -1,4 +1,4 @@
-//! Whether a trial's figures say something about the server.
+//! The verdict on a trial: whether its figures describe the server.
 
 use std::fmt;
 
@@ -6,21 +6,22 @@ use serde::Serialize;
 
 use crate::record::Measurement;
 
-/// A generator that was busy for this share of the window was the limit, or close to it.
+/// A generator that is busy for more than this share of the window is the bottleneck, or close to
+/// it.
 pub const GENERATOR_BUSY_SHARE_MAX: f64 = 0.9;
 
-/// With fewer deliveries in each of its reads a saturated generator was not the limit, however
-/// busy: one that comes too late finds many in a socket, and many at once cost it next to nothing
-/// each. One that finds few is waiting for the server, in many small steps.
+/// With fewer deliveries per read a saturated generator is not the bottleneck, however busy: one
+/// that lags behind finds many deliveries in a socket, and in bulk each costs next to nothing. One
+/// that finds few is waiting for the server, in many small steps.
 pub const DELIVERIES_PER_READ_MIN: f64 = 16.0;
 
-/// The generator may be this far behind its own schedule at the 99th percentile.
+/// Limit on the lag of the generator behind its own schedule, at the 99th percentile.
 pub const SCHEDULE_LAG_P99_NS_MAX: u64 = 1_000_000;
 
-/// Others may have kept the generator from its processor for this share of the window.
+/// Limit on the share of the window in which other programs kept the generator from its processor.
 pub const READY_WAIT_SHARE_MAX: f64 = 0.05;
 
-/// Others may have used this share of the processors in use.
+/// Limit on the share of the processors in use that other programs used.
 pub const OTHERS_CPU_SHARE_MAX: f64 = 0.10;
 
 /// A target with fewer valid trials than this is not ranked: its interval would say nothing.
@@ -54,7 +55,7 @@ impl fmt::Display for Validity {
 /// The verdict on one trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// What its figures are validity.
+    /// Whether its figures describe the server.
     pub validity: Validity,
     /// Why; empty for a valid trial.
     pub reason: String,

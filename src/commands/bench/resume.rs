@@ -21,7 +21,7 @@ pub(super) fn prepare(
     peers: &peers::Arguments,
     global: &Global,
 ) -> Result<Prepared, Failure> {
-    let (results, damaged) = Results::read_sound(folder).map_err(Failure::usage)?;
+    let (results, damaged) = Results::read_undamaged(folder).map_err(Failure::usage)?;
     for error in &damaged {
         if let ResultsError::Damaged { path, what, .. } = error {
             let path = path.display();

@@ -6,23 +6,23 @@ use serde::Serialize;
 use crate::columns::{CAPACITY, CPU, DELIVERIES, FigureColumn, LOST, MEMORY, P50, P99};
 use crate::record::{LoadRecord, Measurement, ScenarioRecord};
 
-/// A figure of a trial that says something about the server.
+/// A figure that runs are compared by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
     /// Deliveries that arrived, per second.
     DeliveriesPerSecond,
-    /// The highest rate of messages within the limits of a search, per second.
+    /// Highest rate within the limits of a search, in messages per second.
     CapacityMessagesPerSecond,
-    /// Median latency, in nanoseconds.
+    /// Median latency, in nanoseconds; null likewise.
     LatencyP50Ns,
-    /// 99th percentile of latency, in nanoseconds.
+    /// 99th percentile of latency, in nanoseconds; null if that many deliveries were lost.
     LatencyP99Ns,
     /// Share of the expected deliveries that never arrived, 0 to 1.
     LostShare,
     /// CPU time of the server per delivery, in nanoseconds.
     CpuPerDeliveryNs,
-    /// Peak of resident memory, in bytes.
+    /// Peak resident memory, in bytes.
     PeakResidentBytes,
 }
 
@@ -73,7 +73,7 @@ impl Figure {
         self.column().trial_value(trial, scenario).main()
     }
 
-    /// Whether more of it is good.
+    /// Whether higher is better.
     #[must_use]
     pub fn higher_is_better(self) -> bool {
         matches!(self, Self::DeliveriesPerSecond | Self::CapacityMessagesPerSecond)

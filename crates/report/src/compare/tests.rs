@@ -191,7 +191,7 @@ fn other_machines_are_refused() {
     let error = compare(&examples::results(), &new, Thresholds::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the runs are of different machines (A processor → Another processor; 2 processors → 64 \
+        "the runs are from different machines (A processor → Another processor; 2 processors → 64 \
          processors), and figures of different machines cannot be compared: measure both on one \
          machine"
     );
@@ -217,7 +217,7 @@ fn a_scenario_that_was_carried_out_differently_is_not_compared() {
     new.run.scenarios[1].repeats = 9;
     let comparison = compared(&examples::results(), &new);
     let [room, crowd] = &comparison.scenarios[..] else { panic!("two scenarios") };
-    assert_eq!(room.reason, "it was carried out differently: clients 8 → 16");
+    assert_eq!(room.reason, "it was run differently: clients 8 → 16");
     assert_eq!((room.targets.len(), crowd.reason.as_str()), (0, ""));
 }
 

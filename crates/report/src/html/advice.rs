@@ -1,4 +1,4 @@
-//! What the figures of a scenario mean for somebody who has to choose, in sentences.
+//! The answer to the question of a scenario, in sentences.
 
 use crate::analysis::ScenarioAnalysis;
 use crate::columns::ranking_text;
@@ -9,7 +9,7 @@ use crate::row::Row;
 
 use super::ids::Ids;
 
-/// Half a cost is worth a sentence; less is not.
+/// A cost is clearly less if it is at most this share of the other.
 const CLEARLY_LESS: f64 = 1.0 / 1.5;
 /// More names than this are counted and not listed.
 const NAMES_MAX: usize = 4;
@@ -50,24 +50,25 @@ pub(super) fn advice(analysis: &ScenarioAnalysis<'_>, ids: &Ids) -> Vec<Vec<Word
             .collect()
     };
     let (first, others) = (ranked(true), ranked(false));
-    let outrunning: Vec<Ranked<'_>> = analysis.rows.iter().filter_map(Ranked::outrunning).collect();
+    let bounds: Vec<Ranked<'_>> =
+        analysis.rows.iter().filter_map(Ranked::generator_bound).collect();
     let mut sentences: Vec<Vec<Word>> =
-        out_of_reach(analysis.scenario.rank_by, &outrunning, ids).into_iter().collect();
+        generator_bound(analysis.scenario.rank_by, &bounds, ids).into_iter().collect();
     if first.is_empty() {
         return sentences;
     }
-    sentences.push(answer(analysis, &first, !outrunning.is_empty(), ids));
-    sentences.extend(within(&first, ids));
-    sentences.extend(outside(&first, &others, analysis.scenario.rank_by, ids));
+    sentences.push(answer(analysis, &first, !bounds.is_empty(), ids));
+    sentences.extend(cheapest_of_first_tier(&first, ids));
+    sentences.extend(cheaper_of_other_tiers(&first, &others, analysis.scenario.rank_by, ids));
     sentences.extend(losses(&first, ids));
     sentences
 }
 
-/// A row that has a place, with its figures.
+/// A ranked row with its figures.
 struct Ranked<'a> {
     row: &'a Row<'a>,
     figures: &'a Figures,
-    /// 0 in front of the first.
+    /// 0 for what was faster than the load generator.
     tier: usize,
 }
 
@@ -76,7 +77,7 @@ impl<'a> Ranked<'a> {
         Some(Self { row, figures: row.figures.as_ref()?, tier: row.rank.tier()? })
     }
 
-    fn outrunning(row: &'a Row<'a>) -> Option<Self> {
+    fn generator_bound(row: &'a Row<'a>) -> Option<Self> {
         Some(Self { row, figures: row.figures.as_ref().filter(|_| row.generator_bound)?, tier: 0 })
     }
 
@@ -86,7 +87,7 @@ impl<'a> Ranked<'a> {
     }
 }
 
-/// Something that one would rather have little of.
+/// A cost to weigh against speed.
 #[derive(Clone, Copy)]
 enum Cost {
     Cpu,
@@ -115,19 +116,19 @@ impl Cost {
     }
 }
 
-/// Who did more than the load generator could tell apart.
-fn out_of_reach(rank_by: RankBy, targets: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
+/// The targets that were faster than the load generator.
+fn generator_bound(rank_by: RankBy, targets: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
     let least = targets.iter().map(|it| it.figures.ranking.median).fold(f64::INFINITY, f64::min);
     let least = ranking_text(rank_by, least);
     let mut words = names(targets, ids);
     words.push(Word::Text(match targets {
         [] => return None,
         [_] => format!(
-            " generator_bound the load generator: {least} or more, above all that is ranked."
+            " is faster than the load generator: at least {least}, above every ranked figure."
         ),
         _ => format!(
-            " outrun the load generator: {least} or more each, above all that is ranked, and these \
-             trials cannot tell them apart."
+            " are faster than the load generator: at least {least} each, above every ranked figure; \
+             these trials cannot distinguish them."
         ),
     }));
     Some(words)
@@ -136,25 +137,27 @@ fn out_of_reach(rank_by: RankBy, targets: &[Ranked<'_>], ids: &Ids) -> Option<Ve
 fn answer(
     analysis: &ScenarioAnalysis<'_>,
     first: &[Ranked<'_>],
-    are_the_rest: bool,
+    has_bounds: bool,
     ids: &Ids,
 ) -> Vec<Word> {
     let rank_by = analysis.scenario.rank_by;
     let (one, many) = match rank_by {
-        RankBy::Latency => (" is the quickest: a 99th percentile of ", " are the quickest"),
+        RankBy::Latency => {
+            (" has the lowest latency: a 99th percentile of ", " have the lowest latencies")
+        }
         RankBy::Throughput => (" delivers the most: ", " deliver the most"),
         RankBy::Capacity => (" carries the most within the limits: ", " carry the most"),
     };
     let value = |it: &Ranked<'_>| ranking_text(rank_by, it.figures.ranking.median);
     let mut words = Vec::new();
-    if are_the_rest {
+    if has_bounds {
         words.push(Word::Text("Of the others, ".to_owned()));
     }
     words.extend(names(first, ids));
     let text = match first {
         [only] => format!("{one}{}.", value(only)),
         [best, .., last] => format!(
-            "{many}, from {} to {}, and these trials cannot tell them apart.",
+            "{many}, from {} to {}; these trials cannot distinguish them.",
             value(best),
             value(last)
         ),
@@ -182,8 +185,8 @@ fn names(targets: &[Ranked<'_>], ids: &Ids) -> Vec<Word> {
     words
 }
 
-/// Who of the first tier costs clearly least.
-fn within(first: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
+/// The targets of the first tier that cost clearly least.
+fn cheapest_of_first_tier(first: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
     if first.len() < 2 {
         return None;
     }
@@ -208,8 +211,8 @@ fn within(first: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
     (words.len() > 1).then_some(words)
 }
 
-/// Who else costs clearly less than everybody of the first tier, and at what price.
-fn outside(
+/// The targets of other tiers that cost clearly less than all of the first tier, and the price.
+fn cheaper_of_other_tiers(
     first: &[Ranked<'_>],
     others: &[Ranked<'_>],
     rank_by: RankBy,
@@ -246,7 +249,7 @@ fn outside(
     (words.len() > 1).then_some(words)
 }
 
-/// Who of the first tier loses messages.
+/// The targets of the first tier that lost messages.
 fn losses(first: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
     let mut words = Vec::new();
     for target in first.iter().filter(|it| it.figures.lost_share > 0.0) {
@@ -259,7 +262,7 @@ fn losses(first: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
     if words.is_empty() {
         return None;
     }
-    words.push(Word::Text(" of what was expected.".to_owned()));
+    words.push(Word::Text(" of the expected deliveries.".to_owned()));
     Some(words)
 }
 
@@ -296,8 +299,11 @@ mod tests {
     #[test]
     fn the_first_tier_is_named_and_not_ranked() {
         let said = text(&examples::results(), 0);
-        assert!(said[0].starts_with("fast and as-fast are the quickest, from "), "{said:?}");
-        assert!(said[0].ends_with("and these trials cannot tell them apart."), "{said:?}");
+        assert!(
+            said[0].starts_with("fast and as-fast have the lowest latencies, from "),
+            "{said:?}"
+        );
+        assert!(said[0].ends_with("; these trials cannot distinguish them."), "{said:?}");
         let said = text(&examples::results(), 1);
         assert!(said[0].starts_with("fast and as-fast deliver the most, from "), "{said:?}");
     }
@@ -316,24 +322,24 @@ mod tests {
     }
 
     #[test]
-    fn losses_of_the_first_tier_are_not_passed_over() {
+    fn losses_of_the_first_tier_are_named() {
         let results = results_with("fast", |figures| figures.pairs.dropped = 400);
         let said = text(&results, 1);
         assert!(said.iter().any(|it| it.starts_with("fast lost 9.09 % of")), "{said:?}");
     }
 
     #[test]
-    fn who_outruns_the_load_generator_comes_first_and_is_not_ranked() {
+    fn what_is_faster_than_the_load_generator_comes_first_and_is_not_ranked() {
         let results = results_with("fast", |figures| {
             figures.generator.cpu_seconds = figures.window_seconds;
             figures.deliveries_arrived *= 9;
         });
         let said = text(&results, 1);
-        assert!(said[0].starts_with("fast generator_bound the load generator: "), "{said:?}");
-        assert!(said[0].ends_with(" or more, above all that is ranked."), "{said:?}");
+        assert!(said[0].starts_with("fast is faster than the load generator: "), "{said:?}");
+        assert!(said[0].ends_with(", above every ranked figure."), "{said:?}");
         assert!(said[1].starts_with("Of the others, as-fast delivers the most: "), "{said:?}");
-        // At a fixed rate nobody delivers more.
-        assert!(text(&results, 0)[0].starts_with("as-fast is the quickest"));
+        // At a fixed rate no server delivers more.
+        assert!(text(&results, 0)[0].starts_with("as-fast has the lowest latency"));
         let alike = results_with("fast", |figures| {
             figures.generator.cpu_seconds = figures.window_seconds;
         });

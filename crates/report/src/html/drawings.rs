@@ -63,7 +63,7 @@ fn percentiles(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
                     let latency = latency_ns(&it.figures.latency, it.figures.expected, quantile);
                     (percentile_position(quantile), latency / 1e6)
                 })
-                // Beyond the samples there is nothing to show.
+                // No sample lies beyond.
                 .filter(|&(x, y)| y.is_finite() && x <= it.figures.expected as f64)
                 .collect(),
             errors: Vec::new(),
@@ -124,7 +124,7 @@ fn throughput(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
         .collect();
     let asked = match scenario.load {
         LoadRecord::FixedRate { .. } | LoadRecord::Burst { .. } => {
-            " The rate was given, so this shows who kept up with it."
+            " The rate is fixed, so this shows which servers kept up."
         }
         _ => "",
     };
@@ -139,7 +139,7 @@ fn throughput(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
         method: format!(
             "Messages that arrived within the window, counted at the receivers; the median over \
              the valid trials with its 95 % interval. In red: expected deliveries that were \
-             dropped, cut off by a lost connection, or never taken by the server.{asked}"
+             dropped, cut off by a lost connection, or never accepted by the server.{asked}"
         ),
         spec: json_in_html(&plots::bars(
             &bars,
@@ -160,7 +160,7 @@ fn throughput(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
     }
 }
 
-/// What the ranking figure costs in CPU time; `None` if nobody has both.
+/// The ranking figure against its cost in CPU time; `None` if no target has both.
 fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
     let rank_by = scenario.rank_by;
     let (factor, y) = match rank_by {
@@ -191,7 +191,7 @@ fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
     let x = Scale::new("CPU time per delivery, microseconds", true, ".3~g");
     Some(Drawing {
         id: format!("{}-trade-off", scenario.name),
-        title: format!("The {}, and what it costs in CPU time", ranking_title(rank_by)),
+        title: format!("The {}, and its cost in CPU time", ranking_title(rank_by)),
         description: format!(
             "Scatter plot of {} against CPU time per delivery, one point per implementation of \
              {}; best is the {corner}.",
@@ -233,10 +233,11 @@ fn memory(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
     Drawing {
         id: format!("{}-memory", scenario.name),
         title: "Peak memory".to_owned(),
-        description: format!("Bar chart of the peak of resident memory in {}.", scenario.name),
-        method: "The most resident memory that the server’s process tree had in any of the \
-                 trials, up to the end of the window."
-            .to_owned(),
+        description: format!("Bar chart of the peak resident memory in {}.", scenario.name),
+        method:
+            "Peak resident memory of the server’s process tree up to the end of the window, the \
+                 highest of the trials."
+                .to_owned(),
         spec: json_in_html(&plots::bars(&bars, &Scale::new("MiB", false, ".3~g"))),
         heads: [&MEMORY, &THREADS].map(|it| it.head.title.to_owned()).to_vec(),
         rows: rows

@@ -1,4 +1,4 @@
-//! Machine and method: where the figures come from and what they are worth.
+//! Machine and method: where the figures come from, and the thresholds of the verdicts.
 
 use crate::analysis::ScenarioAnalysis;
 use crate::format::{bytes, digits, time};
@@ -92,7 +92,7 @@ fn facts(results: &Results, runs: &[MergedRun]) -> Vec<(&'static str, String)> {
             "Frequency governor",
             machine.cpu_governor.clone().unwrap_or_else(|| "unknown".to_owned()),
         ),
-        ("Descriptors per process", machine.descriptor_limit.to_string()),
+        ("Open files per process", machine.descriptor_limit.to_string()),
     ];
     if runs.is_empty() {
         facts.extend([
@@ -101,7 +101,7 @@ fn facts(results: &Results, runs: &[MergedRun]) -> Vec<(&'static str, String)> {
             ("zillions", run.tool.version.clone()),
             ("Commit", run.tool.git_commit.clone().unwrap_or_else(|| "unknown".to_owned())),
             ("Command", run.command_line.join(" ")),
-            ("Began", time_of_day(&run.started)),
+            ("Started", time_of_day(&run.started)),
         ]);
         if !run.resumed.is_empty() {
             let times: Vec<_> = run.resumed.iter().map(|time| time_of_day(time)).collect();
@@ -128,8 +128,8 @@ fn limits() -> Vec<(&'static str, String)> {
         (
             "CLIENT-BOUND",
             format!(
-                "The load generator was busy for more than {} of the time (where it saturates: and \
-                 found {DELIVERIES_PER_READ_MIN} deliveries or more in each read), or more than {} \
+                "The load generator was busy for more than {} of the time (under a saturating load: \
+                 and found {DELIVERIES_PER_READ_MIN} or more deliveries per read), or more than {} \
                  behind its own schedule at the 99th percentile: the server could have done more.",
                 whole(GENERATOR_BUSY_SHARE_MAX),
                 time(SCHEDULE_LAG_P99_NS_MAX as f64)
@@ -150,6 +150,6 @@ fn limits() -> Vec<(&'static str, String)> {
              receivers disagreed on the order."
                 .to_owned(),
         ),
-        ("FAILED", "The server ended, hung, or lost all of its connections.".to_owned()),
+        ("FAILED", "The server exited, hung, or lost all of its connections.".to_owned()),
     ]
 }

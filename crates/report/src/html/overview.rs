@@ -1,4 +1,4 @@
-//! The first view: the answer to each scenario's question, and everything at a glance.
+//! The first view: the answer to each scenario's question, and the table of all implementations.
 
 use std::collections::BTreeSet;
 

@@ -55,7 +55,7 @@ fn the_first_view_answers_each_question_in_words() {
     let page = page();
     let card = part(&page, "card-room");
     assert!(card.contains("href=\"#implementation-fast\">fast</a> and "), "{card}");
-    assert!(card.contains("these trials cannot tell them apart"), "{card}");
+    assert!(card.contains("these trials cannot distinguish them"), "{card}");
     assert!(card.contains("class=\"badge\">1</span>"), "{card}");
     assert!(part(&page, "top").contains("Noise floor"), "{}", part(&page, "top"));
 }

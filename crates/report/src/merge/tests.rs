@@ -1,4 +1,4 @@
-//! Made-up runs, put together.
+//! Made-up runs, merged.
 
 use super::*;
 use crate::examples;

@@ -9,44 +9,44 @@ use super::target::TargetRecord;
 /// The name and version that every file begins with.
 pub const SCHEMA: &str = "zillions.results/3";
 
-/// `run.json`: what was to be measured, where, and by what.
+/// A run: what was measured, where, and by which tool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
-    /// `zillions.results/3`.
+    /// Name and version of the format: `zillions.results/3`.
     pub schema: String,
-    /// When the run began, in UTC, as RFC 3339.
+    /// Start of the run, in UTC, as RFC 3339.
     pub started: String,
-    /// When it was taken up again after an interruption, each time.
+    /// Each time at which it was resumed after an interruption, in UTC, as RFC 3339.
     #[serde(default)]
     pub resumed: Vec<String>,
-    /// The command line that asked for it.
+    /// Command line of the run.
     pub command_line: Vec<String>,
-    /// What the order of trials was drawn from.
+    /// Random seed of the trial order.
     pub seed: u64,
-    /// What measured.
+    /// The tool that measured.
     pub tool: ToolRecord,
-    /// Where it measured.
+    /// The machine that it measured on.
     pub machine: MachineRecord,
-    /// The scenarios, as they were carried out.
+    /// The scenarios, as they were run.
     pub scenarios: Vec<ScenarioRecord>,
-    /// Everything that was asked for, measured or not.
+    /// Every requested target, measured or not.
     pub targets: Vec<TargetRecord>,
-    /// The target that was measured as two arms, as if it were two: by how much the arms differ
-    /// is what the machine's noise alone does. Absent if nothing could be measured.
+    /// Target of the A/A test: it is measured as two arms, as if it were two targets, and the
+    /// difference between the arms is the noise of the machine. Absent if there is none.
     #[serde(default)]
     pub twin: Option<String>,
 }
 
-/// What measured.
+/// The tool that measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolRecord {
     /// Version of zillions.
     pub version: String,
-    /// The commit of the repository that the run was started in, where known.
+    /// Commit of the repository that the run was started in, if known.
     pub git_commit: Option<String>,
 }
 
-/// Where it measured.
+/// The machine that was measured on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineRecord {
     /// Operating system and kernel release.
@@ -55,18 +55,18 @@ pub struct MachineRecord {
     pub cpu_model: String,
     /// Processor architecture.
     pub architecture: String,
-    /// Processors that the run was allowed to use.
+    /// Number of processors that the run was allowed to use.
     pub cpus: u32,
     /// Main memory, in bytes.
     pub memory_bytes: u64,
-    /// How the processor's speed is governed, where the system tells.
+    /// Frequency governor of the processors; absent if the system reports none.
     pub cpu_governor: Option<String>,
-    /// Average number of runnable processes in the minute before the run.
+    /// Load average over the minute before the run, in runnable processes.
     pub load_average: f64,
-    /// Descriptors that one process may have open.
+    /// Limit on open file descriptors per process.
     pub descriptor_limit: u64,
-    /// Processors that the servers were pinned to; empty if nothing was pinned.
+    /// Processors that the servers were pinned to; empty without pinning.
     pub server_cpus: Vec<u32>,
-    /// The processor that the load generator was pinned to, if it was.
+    /// Processor that the load generator was pinned to; absent without pinning.
     pub generator_cpu: Option<u32>,
 }

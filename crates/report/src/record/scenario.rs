@@ -3,90 +3,90 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a scenario asks about.
+/// The figure that a scenario ranks by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RankBy {
-    /// How long deliveries take; ranked by the 99th percentile.
+    /// 99th percentile of latency; lower is better.
     Latency,
-    /// How many deliveries there are; ranked by deliveries per second.
+    /// Deliveries per second; higher is better.
     Throughput,
-    /// How much may be asked; ranked by the highest rate of messages that meets the limits.
+    /// Highest rate of messages within the limits of a search; higher is better.
     Capacity,
 }
 
-/// How the senders send.
+/// The load that the senders generate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum LoadRecord {
-    /// Open loop, messages at equal distances.
+    /// Open loop, messages at equal intervals.
     FixedRate {
-        /// Of all senders together.
+        /// Messages per second of all senders together.
         messages_per_second: f64,
     },
-    /// Open loop, many messages at once and then none for a while.
+    /// Open loop, bursts of messages with pauses in between.
     Burst {
-        /// Of all senders together, due at the same moment.
+        /// Messages of all senders together that are due at the same moment.
         messages_per_burst: u32,
-        /// How many such moments there are.
+        /// Bursts per second.
         bursts_per_second: f64,
     },
-    /// As fast as the sockets take it.
+    /// As fast as the sockets accept it.
     Saturate,
-    /// Closed loop: each sender sends one message, and when everybody has received all of them,
-    /// again.
+    /// Closed loop: each sender sends one message, and the next when every client has received all
+    /// of them.
     EveryoneAtOnce,
-    /// Open loop at rates that are searched for: the highest that meets both limits.
+    /// Open loop; searches for the highest rate that meets both limits.
     Search {
-        /// The 99th percentile of latency may be this long, in milliseconds.
+        /// Limit on the 99th percentile of latency, in milliseconds.
         max_latency_p99_ms: f64,
-        /// This share of the expected deliveries may fail, 0 to 1.
+        /// Limit on the share of the expected deliveries that are lost, 0 to 1.
         max_lost_share: f64,
-        /// Rates below this one are not tried.
+        /// Lowest rate of the search, in messages per second.
         min_messages_per_second: f64,
-        /// Nor are rates above this one.
+        /// Highest rate of the search, in messages per second.
         max_messages_per_second: f64,
     },
 }
 
-/// One scenario as it was carried out.
+/// One scenario as it was run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioRecord {
-    /// Its name: letters, digits and dashes.
+    /// Name: letters, digits and dashes.
     pub name: String,
     /// The question that it answers.
     pub question: String,
-    /// What to keep in mind when reading its figures.
+    /// Note on how to read its figures.
     pub note: String,
-    /// What it ranks by.
+    /// The figure that it ranks by.
     pub rank_by: RankBy,
-    /// How the senders send.
+    /// The load that the senders generate.
     pub load: LoadRecord,
-    /// Connections, all of which receive.
+    /// Number of clients, all of which receive.
     pub clients: u32,
-    /// How many of them also send.
+    /// Number of clients that also send.
     pub senders: u32,
-    /// Connections beside those of `clients` that never read what they are sent.
+    /// Number of further clients that never read.
     #[serde(default)]
     pub stalled_clients: u32,
-    /// Connections beside those of `clients` that come, receive a little, and go again.
+    /// Further clients per second that connect, receive a little, and disconnect.
     #[serde(default)]
     pub churn_per_second: f64,
-    /// Lengths of bodies in bytes, taken in turn.
+    /// Lengths of message bodies, used in turn, in bytes.
     pub body_bytes: Vec<u8>,
-    /// Messages that each sender sends before each of its timed messages; they are counted and
-    /// their bytes are checked, but they carry no time.
+    /// Number of untimed messages that each sender sends before each timed one; they are counted
+    /// and verified, but their latency is not measured.
     #[serde(default)]
     pub untimed_per_message: u32,
-    /// The length of their bodies, in bytes.
+    /// Length of the bodies of untimed messages, in bytes.
     #[serde(default)]
     pub untimed_bytes: u8,
-    /// Load before the window, in seconds.
+    /// Duration of the load before the measured window, in seconds.
     pub warm_up_seconds: f64,
-    /// Length of the window, in seconds.
+    /// Duration of the measured window, in seconds.
     pub measure_seconds: f64,
-    /// A delivery that took longer is late, in milliseconds.
+    /// Latency above which a delivery counts as late, in milliseconds.
     pub late_after_ms: f64,
-    /// Trials per target; of a search, holds at each of the rates that it confirms.
+    /// Number of trials per target; of a search, trials at each rate that it confirms.
     pub repeats: u32,
 }

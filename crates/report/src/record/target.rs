@@ -1,52 +1,52 @@
-//! What is recorded of a target: what it is, whether it keeps the spec, what it costs.
+//! What is recorded of a target: what it is, whether it conforms, what it costs.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One thing that was to be measured.
+/// One implementation or server that was to be measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetRecord {
-    /// Its name, unique in the run.
+    /// Name, unique in the run.
     pub name: String,
-    /// The command that starts it, without the address.
+    /// Command that starts it, without the address.
     pub command: Vec<String>,
-    /// The language it is written in; empty if unknown, like the fields below.
+    /// Programming language; empty if unknown, like the texts below.
     #[serde(default)]
     pub language: String,
-    /// Its style of concurrency.
+    /// Style of concurrency.
     #[serde(default)]
     pub style: String,
-    /// The library or runtime that gives it that style.
+    /// Library or runtime of that style.
     #[serde(default)]
     pub library: String,
-    /// Where to read about that library.
+    /// Address of that library's documentation.
     #[serde(default)]
     pub url: String,
     /// One sentence on how it works.
     #[serde(default)]
     pub summary: String,
-    /// What it does with a client that does not read.
+    /// Slow-reader policy: what it does with a client that does not read.
     #[serde(default)]
     pub slow_reader: String,
-    /// How much it holds for one client.
+    /// Limit on what it queues per client.
     #[serde(default)]
     pub queue_limit: String,
-    /// What its tool chain says of its version, a line for each probe.
+    /// Versions of its toolchain, one line per probe.
     #[serde(default)]
     pub toolchain: Vec<String>,
-    /// The program's text, as it was when it was measured.
+    /// Source files at the time of the measurement.
     #[serde(default)]
     pub sources: Vec<SourceRecord>,
-    /// BLAKE3 of the program's file and of its sources, in hexadecimal: what was measured.
+    /// BLAKE3 hash of the program file and its sources, in hexadecimal.
     #[serde(default)]
     pub program_hash: String,
-    /// What the suite found before the measurement; absent if it was not asked.
+    /// Result of the conformance suite before the measurement; absent if it was not run.
     #[serde(default)]
     pub conformance: Option<ConformanceRecord>,
-    /// What it costs beyond speed.
+    /// Costs beyond speed.
     #[serde(default)]
     pub costs: CostsRecord,
-    /// Whether it was measured.
+    /// Whether it was measured, and if not, why.
     pub status: TargetStatus,
 }
 
@@ -54,100 +54,99 @@ pub struct TargetRecord {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum TargetStatus {
-    /// It was.
+    /// It was measured.
     #[default]
     Measured,
-    /// It cannot run here.
+    /// It was not measured, because it cannot run here.
     Skipped {
-        /// Why.
+        /// Reason, in one line.
         reason: String,
-        /// What to do about it, such as a command that installs what is missing.
+        /// Remedy, such as a command that installs what is missing.
         remedy: String,
     },
-    /// It does not keep the spec, so its speed means nothing.
+    /// It was not measured, because it failed the conformance check.
     FailedCheck {
-        /// Which cases failed and how.
+        /// Cases that failed, and how.
         reason: String,
     },
 }
 
-/// One file of a program.
+/// One source file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceRecord {
-    /// Relative to the entry's folder.
+    /// Path relative to the folder of the entry.
     pub path: String,
-    /// The language that its name tells; empty if none.
+    /// Programming language by its file name; empty if unknown.
     pub language: String,
-    /// All of it.
+    /// Content.
     pub text: String,
 }
 
-/// What the conformance suite found.
+/// The result of the conformance suite.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConformanceRecord {
-    /// `pass`, `fail`, `inconclusive` or `error`.
+    /// Verdict: `pass`, `fail`, `inconclusive` or `error`.
     pub verdict: String,
-    /// Whether only the quick selection was run.
+    /// Whether only the quick selection of cases was run.
     pub quick: bool,
-    /// Whether this was found before, of the same program with the same suite.
+    /// Whether this is a cached result of the same program and suite.
     pub cached: bool,
     /// Version of the suite.
     pub suite: String,
-    /// Cases that passed.
+    /// Number of cases that passed.
     pub passed: u32,
-    /// Cases of MUST clauses that failed.
+    /// Number of cases of MUST clauses that failed.
     pub failed: u32,
-    /// Cases of SHOULD clauses that were not met.
+    /// Number of cases of SHOULD clauses that were not met.
     pub nonstrict: u32,
-    /// Cases that tell something and judge nothing.
+    /// Number of informative cases, which judge nothing.
     pub info: u32,
-    /// Cases that could not be decided.
+    /// Number of cases that could not be decided.
     pub inconclusive: u32,
-    /// Cases that were skipped.
+    /// Number of cases that were skipped.
     pub skipped: u32,
-    /// Cases that the suite itself could not carry out.
+    /// Number of cases that the suite itself could not run.
     pub errors: u32,
-    /// What did not pass: failed, nonstrict, inconclusive and in error.
+    /// Cases that did not pass: failed, nonstrict, inconclusive or in error.
     pub findings: Vec<CaseRecord>,
 }
 
 /// A case that did not pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseRecord {
-    /// Its id.
+    /// Id of the case.
     pub id: String,
-    /// The clause of the spec that it tests.
+    /// Clause of the spec that it tests.
     pub clause: String,
-    /// `fail`, `nonstrict`, `inconclusive` or `error`.
+    /// Verdict: `fail`, `nonstrict`, `inconclusive` or `error`.
     pub verdict: String,
-    /// What there is to say, in one line.
+    /// Details, in one line.
     pub detail: String,
 }
 
-/// What a program costs beyond speed; what could not be found out is absent.
+/// Costs beyond speed; unknown ones are absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CostsRecord {
-    /// Size of the program's file, in bytes; absent for scripts.
+    /// Size of the program file, in bytes; absent for scripts.
     #[serde(default)]
     pub binary_bytes: Option<u64>,
-    /// How many packages its lock file pins beside itself.
+    /// Number of packages that its lock file pins, itself not counted.
     #[serde(default)]
     pub dependencies: Option<u32>,
     /// Lines of its sources.
     #[serde(default)]
     pub lines: Option<LinesRecord>,
-    /// How long its build command took where there was no program yet, in seconds; absent if
-    /// that was not seen. What it printed this time is in the file `build-logs/NAME.log` of the
-    /// results folder.
+    /// Time of the first build, dependencies included, in seconds; absent if it was built before.
+    /// The output of the build of this run is in `build-logs/NAME.log` of the results folder.
     #[serde(default)]
     pub build_seconds: Option<f64>,
-    /// From starting the process to its `listening on` line, in seconds, each time.
+    /// Each time from starting the process to its `listening on` line, in seconds.
     #[serde(default)]
     pub start_up_seconds: Vec<f64>,
-    /// What it uses while nobody says anything.
+    /// Resources that it uses while its clients are silent.
     #[serde(default)]
     pub idle: Option<IdleRecord>,
-    /// Why there are no figures of it being idle.
+    /// Reason why there are none.
     #[serde(default)]
     pub idle_failure: Option<String>,
 }
@@ -155,41 +154,41 @@ pub struct CostsRecord {
 /// Lines of source code, as tokei counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinesRecord {
-    /// With code.
+    /// Lines of code.
     pub code: u32,
-    /// With nothing but comment.
+    /// Lines with comments only.
     pub comments: u32,
-    /// With nothing.
+    /// Blank lines.
     pub blanks: u32,
 }
 
-/// A server whose clients say nothing.
+/// A server whose clients are connected and silent, sampled with few and with many clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IdleRecord {
-    /// Clients connected at the first sample.
+    /// Number of clients at the first sample.
     pub few_connections: u32,
-    /// Resident memory then, in bytes.
+    /// Resident memory at the first sample, in bytes.
     pub few_resident_bytes: u64,
-    /// Clients connected at the second sample.
+    /// Number of clients at the second sample.
     pub many_connections: u32,
-    /// Resident memory then, in bytes.
+    /// Resident memory at the second sample, in bytes.
     pub many_resident_bytes: u64,
-    /// Threads then.
+    /// Number of threads at the second sample.
     pub many_threads: u64,
-    /// How long those many stayed connected in silence, in seconds.
+    /// Duration of the silence of the many clients, in seconds.
     pub window_seconds: f64,
-    /// CPU time that the server used meanwhile, in seconds.
+    /// CPU time of the server in that window, in seconds.
     pub cpu_seconds: f64,
 }
 
 impl IdleRecord {
-    /// Share of one processor that is used for nothing, 0 to 1 for each processor.
+    /// CPU use while idle, as a share of one processor: 0 to 1 per processor.
     #[must_use]
     pub fn cpu_share(&self) -> f64 {
         self.cpu_seconds / self.window_seconds
     }
 
-    /// What one more client costs in memory, in bytes: the slope between few and many.
+    /// Memory per connection, in bytes: the slope between few and many.
     #[must_use]
     pub fn memory_per_connection_bytes(&self) -> f64 {
         let bytes = self.many_resident_bytes as f64 - self.few_resident_bytes as f64;
