@@ -70,7 +70,7 @@ impl Arguments {
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(message) => {
-                // With standard error closed the exit code has to do.
+                // With standard error closed the exit code must do.
                 let _ = writeln!(io::stderr(), "{program}: error: {message}");
                 ExitCode::from(EXIT_FAILED)
             }

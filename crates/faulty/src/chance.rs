@@ -3,12 +3,12 @@
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-/// Happens once in each block of `period` calls, at a place in the block that a
+/// Happens once in each block of `period` calls, at an index in the block that a
 /// seeded generator picks: never longer than two periods without it, the same
 /// in every run, and in step with nothing.
 pub(crate) struct OneIn {
     period: u64,
-    place: u64,
+    index: u64,
     calls: u64,
     random: SmallRng,
 }
@@ -16,16 +16,16 @@ pub(crate) struct OneIn {
 impl OneIn {
     pub(crate) fn new(period: u64) -> Self {
         let mut random = SmallRng::seed_from_u64(period);
-        let place = random.random_range(0..period);
-        Self { period, place, calls: 0, random }
+        let index = random.random_range(0..period);
+        Self { period, index, calls: 0, random }
     }
 
     pub(crate) fn happens(&mut self) -> bool {
-        let happens = self.calls == self.place;
+        let happens = self.calls == self.index;
         self.calls += 1;
         if self.calls == self.period {
             self.calls = 0;
-            self.place = self.random.random_range(0..self.period);
+            self.index = self.random.random_range(0..self.period);
         }
         happens
     }
@@ -49,14 +49,14 @@ mod tests {
     }
 
     #[test]
-    fn the_place_differs_between_blocks() {
+    fn the_index_differs_between_blocks() {
         let mut chance = OneIn::new(500);
-        let places: Vec<_> = (0..6)
+        let indices: Vec<_> = (0..6)
             .map(|_| {
                 let block: Vec<bool> = (0..500).map(|_| chance.happens()).collect();
                 block.iter().position(|&happens| happens)
             })
             .collect();
-        assert!(places.iter().any(|place| *place != places[0]));
+        assert!(indices.iter().any(|index| *index != indices[0]));
     }
 }

@@ -3,8 +3,8 @@
 //! A conformance suite is worth what it catches. This crate holds a small
 //! correct server and a table of [`Fault`]s: each is the smallest deviation
 //! from the correct server that breaks a clause of the spec, some so rarely
-//! that only volume shows them. The suite has to fail every faulty server, and
-//! to pass the correct one under every [`Oddity`], such as a queue of five
+//! that only volume shows them. The suite must fail every faulty server, and
+//! pass the correct one under every [`Oddity`], such as a queue of five
 //! messages or writing one byte at a time.
 //!
 //! A [`Calibration`] is not a fault to be found but a deviation of known size, which
@@ -85,7 +85,7 @@ fn start(
     deviation.before_bind(argument).map_err(Error::system("write to standard output"))?;
     let listener = deviation.listen(&candidates)?;
     let name = start::name_of(&listener, argument).map_err(Error::system("name the listener"))?;
-    // Handlers first: whoever reads the line may send a signal at once.
+    // Handlers first: a signal may follow the line at once.
     let context = Context::new(knobs.clone()).map_err(Error::system("handle signals"))?;
     let state =
         ServerState::new(listener, context).map_err(Error::system("set up the event loop"))?;

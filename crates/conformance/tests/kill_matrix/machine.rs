@@ -4,20 +4,20 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use zillions_faulty::{Knobs, Oddity, Shows};
 
-/// What there is to share.
+/// The shares of the machine.
 const SHARES: usize = 16;
-/// Tests that are begun at once: more than can have a share, so that those which
-/// need little find what is left by those which need much.
+/// Tests that run at once: more than can have a share, so that small ones use what
+/// large ones leave.
 pub(crate) const TESTS_AT_ONCE: usize = 26;
-/// What a fault takes that shows by what does not happen: the suite waits.
+/// The share of a fault that shows by a time-out or a delay: the suite waits.
 const SHARES_WAITING: usize = 1;
-/// What one takes that shows by what happens: the suite is busy until it does.
+/// The share of a fault that shows at once: the suite is busy until it does.
 const SHARES_BUSY: usize = 3;
-/// What a correct server takes, on which the whole suite runs.
+/// The share of a correct server, on which the whole suite runs.
 const SHARES_CORRECT: usize = 4;
-/// What one takes that takes its time for each byte or delivery.
-const SHARES_TOILING: usize = 8;
-/// What one takes that takes its time and does nothing meanwhile.
+/// The share of a correct server that works for each byte or delivery.
+const SHARES_WORKING: usize = 8;
+/// The share of a correct server that mostly waits.
 const SHARES_IDLE: usize = 2;
 
 static FREE: Mutex<usize> = Mutex::new(SHARES);
@@ -33,10 +33,10 @@ impl Share {
 
     pub(crate) fn of_a_correct_server(oddity: &Oddity) -> Self {
         let (knobs, usual) = (&oddity.knobs, Knobs::default());
-        let toils = knobs.slow_microseconds != usual.slow_microseconds
+        let works = knobs.slow_microseconds != usual.slow_microseconds
             || knobs.write_bytes_max != usual.write_bytes_max;
-        Self::take(match (toils, oddity.waits_mostly()) {
-            (true, _) => SHARES_TOILING,
+        Self::take(match (works, oddity.waits_mostly()) {
+            (true, _) => SHARES_WORKING,
             (false, true) => SHARES_IDLE,
             (false, false) => SHARES_CORRECT,
         })

@@ -1,6 +1,6 @@
-//! A suite is worth what it catches: every known fault has to be caught by a
-//! case of the clause that it breaks, every case has to fail on some fault and to
-//! pass on the correct server, which has to pass under every odd but legal setting.
+//! A suite is worth what it catches: every known fault must be caught by a case
+//! of the clause that it breaks, every case must fail on some fault and pass on the
+//! correct server, and the correct server must pass under every unusual but legal setting.
 //!
 //! One test per line of `proofs.txt` (this case fails on this fault), one per case (it passes
 //! on the correct server), one per unusual but correct server, and some on the results of real
@@ -38,20 +38,18 @@ use machine::Share;
 
 /// The argument that makes this executable a server.
 const SERVE: &str = "--serve";
-/// How long to wait for a faulty server: what it does not do in this time it
-/// hardly ever does.
+/// How long to wait for a faulty server.
 const FAULT_PATIENCE: Duration = Duration::from_secs(4);
 /// The seeds with which a case may catch a fault: rare faults may need more than one.
 const SEEDS: RangeInclusive<u64> = 1..=3;
 /// A second seed with which the correct server must pass.
 const BASELINE_SEED: u64 = 2;
 
-/// How often the correct servers have to pass in a row, if set: every other time
+/// How often the correct servers must pass in a row, if set: every other time
 /// with all processors kept busy, and each time with another seed.
 const ROUNDS: &str = "ZILLIONS_BASELINE_ROUNDS";
 
-/// If set, no test begins after one has failed: all that a tester of mutants asks
-/// is whether any does.
+/// If set, no test begins after one has failed: enough for mutation testing.
 const FAIL_FAST: &str = "ZILLIONS_FAIL_FAST";
 
 /// If set, the records are updated and nothing is tested.

@@ -44,7 +44,7 @@ const UNBOUNDED_BYTES_MAX: usize = 1 << 30;
 /// What one message takes, at most and about: frame, header, allocation.
 const MESSAGE_BYTES: usize = 320;
 
-/// What a queue's place for a message takes.
+/// What a queue's entry for a message takes.
 const ENTRY_BYTES: usize = size_of::<Message>();
 
 struct UnboundedClientQueue {
@@ -68,10 +68,10 @@ impl Deviation for UnboundedClientQueue {
 
     fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
         // Queues share their messages, so the longest one counts for those. A
-        // growing queue has up to twice the places that it needs.
+        // growing queue has up to twice the entries that it needs.
         let messages = client.outbound.queue.len() * MESSAGE_BYTES;
-        let places = self.entries * 2 * ENTRY_BYTES;
-        let has_space = messages + places < UNBOUNDED_BYTES_MAX;
+        let entries = self.entries * 2 * ENTRY_BYTES;
+        let has_space = messages + entries < UNBOUNDED_BYTES_MAX;
         if has_space && client.state == State::Open && (self.applies_to)(client, message) {
             client.outbound.queue.push_back(message.clone());
             self.entries += 1;

@@ -39,7 +39,7 @@ pub(crate) fn fill_backlog(sender: &mut Client) -> Seen {
     fill(sender, FLOOD)
 }
 
-/// Sends so many messages, and reads its own echoes.
+/// Sends this many messages, and reads their echoes.
 pub(crate) fn fill(sender: &mut Client, messages: u32) -> Seen {
     in_windows(messages, |bytes, bodies| {
         sender.write(bytes)?;
@@ -47,7 +47,7 @@ pub(crate) fn fill(sender: &mut Client, messages: u32) -> Seen {
     })
 }
 
-/// Takes so many messages through `pass`, a window at a time: frames and bodies.
+/// Takes this many messages through `pass`, one window at a time: frames and bodies.
 pub(crate) fn in_windows(messages: u32, mut pass: impl FnMut(&[u8], &[Vec<u8>]) -> Seen) -> Seen {
     for first in (0..messages).step_by(WINDOW as usize) {
         let bodies: Vec<_> = (first..first + WINDOW).map(numbered).collect();

@@ -81,7 +81,7 @@ fn take_part(mut client: Client, me: u32, all_sent: &Barrier) -> Result<Vec<Even
         }
         Ok(())
     });
-    // Also whoever saw a fault: the others wait.
+    // Even after a failure: the others wait.
     if all_sent.wait().is_leader() {
         client.send(LAST)?;
     }
@@ -132,7 +132,7 @@ enum Claims {
 }
 
 /// Whether the messages can be put into an order that contradicts no history:
-/// the union of all that was observed has no circle.
+/// the union of all that was observed has no cycle.
 fn an_order_exists(histories: &[Vec<Event>], claims: Claims) -> Seen {
     let mut after: HashMap<Id, Vec<Id>> = HashMap::new();
     let mut waits_for: HashMap<Id, usize> = HashMap::new();
@@ -167,7 +167,7 @@ fn an_order_exists(histories: &[Vec<Event>], claims: Claims) -> Seen {
             }
         }
     }
-    ensure(placed == total, format!("{} messages are in a circle", total - placed))
+    ensure(placed == total, format!("{} messages are in a cycle", total - placed))
 }
 
 /// Histories that contradict the claims: on a busy machine a fault may need more than one go.

@@ -84,8 +84,8 @@ fn turn_away(state: &mut ServerState, id: ClientId) {
     }
 }
 
-/// How many clients it takes at a time.
-const PLACES: usize = 2_000;
+/// How many clients it accepts at a time.
+const CLIENTS_MAX: usize = 2_000;
 
 #[derive(Default)]
 struct CountsLeavers {
@@ -96,7 +96,7 @@ struct CountsLeavers {
 impl Deviation for CountsLeavers {
     fn joined(&mut self, state: &mut ServerState, id: ClientId) {
         self.taken += 1;
-        if self.taken > PLACES {
+        if self.taken > CLIENTS_MAX {
             turn_away(state, id);
         }
     }
@@ -146,7 +146,7 @@ impl Deviation for LeavingDisconnects {
     }
 }
 
-/// How many have to leave in one turn.
+/// How many clients leave in one turn.
 const TOGETHER: usize = 3;
 
 struct LeavingTogether {
@@ -261,7 +261,7 @@ impl Deviation for LeaverHides {
     }
 }
 
-/// What has happened in this turn.
+/// What happened in this turn.
 #[derive(Default)]
 struct DiesAtLeave {
     sequenced: bool,

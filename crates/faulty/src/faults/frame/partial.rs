@@ -135,7 +135,7 @@ impl Deviation for PartialBlocks {
     }
 }
 
-/// How long it waits before it looks for a free place in the pool again.
+/// How long it waits before it looks for a free buffer in the pool again.
 const POOL_WAIT: Duration = Duration::from_millis(2);
 
 struct HoldersFillPool {

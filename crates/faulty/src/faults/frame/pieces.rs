@@ -203,7 +203,7 @@ struct StaleBytesAtBufferEnd {
 }
 
 impl StaleBytesAtBufferEnd {
-    /// With a buffer of so many bytes, unless the server's is smaller by setting.
+    /// With a buffer of this many bytes, or the server's own for `usize::MAX`.
     fn make(bytes: usize) -> Box<dyn Deviation> {
         let own = if bytes == usize::MAX { Vec::new() } else { vec![0; bytes] };
         Box::new(Self { own, head: Vec::new() })

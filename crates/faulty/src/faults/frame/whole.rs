@@ -64,7 +64,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .by_timeout(),
 ];
 
-/// What becomes of a write that the socket took only a part of.
+/// What the server does after a partial write.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ShortWrite {
     Ignored,

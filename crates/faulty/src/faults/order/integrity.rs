@@ -55,7 +55,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "buffer-reused-before-sent",
         "ORDER-1",
         "keeps bodies in 512 slots, and sends a client that lags further the newer bytes in them",
-        || Box::new(BufferReused { places: Vec::new() }),
+        || Box::new(BufferReused { slots: Vec::new() }),
     ),
 ];
 
@@ -68,8 +68,8 @@ impl Deviation for RareCorruption {
         // Counted over messages that have something to corrupt.
         if !message.body().is_empty() && self.chance.happens() {
             let mut frame = message.frame.to_vec();
-            let place = 1 + self.chance.pick(message.body().len());
-            frame[place] ^= 1 << self.chance.pick(8);
+            let index = 1 + self.chance.pick(message.body().len());
+            frame[index] ^= 1 << self.chance.pick(8);
             correct::enqueue(self, client, &message.with_frame(&frame), context);
         } else {
             correct::enqueue(self, client, message, context);
@@ -184,12 +184,12 @@ struct RingOverrun {
 }
 
 impl RingOverrun {
-    /// `message`, which is numbered by its place in the ring, as it reads now.
+    /// `message`, which is numbered by its offset in the ring, as it reads now.
     fn reread(&self, message: &Message) -> Message {
         let mut frame = message.frame.to_vec();
-        // Its length is known to whoever waits for it.
-        for (place, byte) in (message.sequence as usize..).zip(&mut frame).skip(1) {
-            *byte = self.ring[place % LARGE_RING_BYTES];
+        // Its receiver still knows the length.
+        for (index, byte) in (message.sequence as usize..).zip(&mut frame).skip(1) {
+            *byte = self.ring[index % LARGE_RING_BYTES];
         }
         message.with_frame(&frame)
     }
@@ -216,17 +216,17 @@ impl Deviation for RingOverrun {
 
 /// How many bodies there is space for: more than one batch, so that only a
 /// client that lags reads what is no longer there.
-const PLACES: usize = 512;
+const SLOTS: usize = 512;
 
 struct BufferReused {
-    /// The latest messages, each at its sequence number modulo [`PLACES`].
-    places: Vec<Message>,
+    /// The latest messages, each at its sequence number modulo [`SLOTS`].
+    slots: Vec<Message>,
 }
 
 impl BufferReused {
     /// `message` as it reads now.
     fn reread(&self, message: &Message) -> Option<Message> {
-        let now = self.places.get(message.sequence as usize % PLACES)?;
+        let now = self.slots.get(message.sequence as usize % SLOTS)?;
         if now.sequence == message.sequence {
             return None;
         }
@@ -240,11 +240,11 @@ impl BufferReused {
 
 impl Deviation for BufferReused {
     fn deliver(&mut self, state: &mut ServerState, message: &Message) {
-        let place = message.sequence as usize % PLACES;
-        if place < self.places.len() {
-            self.places[place] = message.clone();
+        let index = message.sequence as usize % SLOTS;
+        if index < self.slots.len() {
+            self.slots[index] = message.clone();
         } else {
-            self.places.push(message.clone());
+            self.slots.push(message.clone());
         }
         correct::deliver(self, state, message);
     }

@@ -95,22 +95,22 @@ struct ThreeCycle {
 }
 
 impl ThreeCycle {
-    /// The place of three messages of three senders in a batch that is long
+    /// The index of three consecutive messages of three senders in a batch that is long
     /// enough to drop from, now and then.
-    fn place(&mut self, batch: &[Message]) -> Option<usize> {
-        let place = batch.windows(3).position(|three| {
+    fn find_three(&mut self, batch: &[Message]) -> Option<usize> {
+        let index = batch.windows(3).position(|three| {
             let [a, b, c] = [0, 1, 2].map(|at: usize| three[at].sender);
             a != b && b != c && c != a
         });
-        place.filter(|_| batch.len() > UNDER_WAY_MAX && self.chance.happens())
+        index.filter(|_| batch.len() > UNDER_WAY_MAX && self.chance.happens())
     }
 
     /// The first client receives A and B, the second B and C, the third C and
     /// A. All others receive B only, which contradicts nobody.
     fn deliver_in_a_circle(&mut self, state: &mut ServerState, three: &[Message]) {
         let ServerState { clients, context, .. } = state;
-        for (place, client) in clients.values_mut().enumerate() {
-            let order: &[usize] = match place {
+        for (index, client) in clients.values_mut().enumerate() {
+            let order: &[usize] = match index {
                 0 => &[0, 1],
                 1 => &[1, 2],
                 2 => &[2, 0],
@@ -133,13 +133,13 @@ impl Deviation for ThreeCycle {
 
     fn distribute(&mut self, state: &mut ServerState, batch: &[Message]) {
         self.busy |= !batch.is_empty();
-        let circle = if state.clients.len() < 3 { None } else { self.place(batch) };
-        for (place, message) in batch.iter().enumerate() {
+        let circle = if state.clients.len() < 3 { None } else { self.find_three(batch) };
+        for (index, message) in batch.iter().enumerate() {
             match circle {
-                Some(first) if place == first => {
+                Some(first) if index == first => {
                     self.deliver_in_a_circle(state, &batch[first..first + 3]);
                 }
-                Some(first) if place > first && place < first + 3 => {}
+                Some(first) if index > first && index < first + 3 => {}
                 _ => self.deliver(state, message),
             }
         }

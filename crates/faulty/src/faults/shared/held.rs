@@ -35,8 +35,8 @@ impl Held {
 
     /// Takes the oldest delivery to `receiver`.
     pub(crate) fn take(&mut self, receiver: ClientId) -> Option<Message> {
-        let place = self.entries.iter().position(|entry| entry.receiver == receiver)?;
-        self.entries.remove(place).map(|entry| entry.message)
+        let index = self.entries.iter().position(|entry| entry.receiver == receiver)?;
+        self.entries.remove(index).map(|entry| entry.message)
     }
 
     pub(crate) fn holds_for(&self, receiver: ClientId) -> bool {

@@ -1,6 +1,6 @@
 //! A deviation where one delivery overtakes another, or runs into it.
 //!
-//! It stands for races between threads. Instead of leaving them to luck, a
+//! It stands for races between threads. Instead of leaving them to chance, a
 //! delivery is held back now and then until the next one to the same client,
 //! or for a moment if none comes: see [`Held`].
 
@@ -17,7 +17,7 @@ use crate::server_state::{Context, ServerState};
 /// How long a delivery is held back at most.
 const HELD_MAX: Duration = Duration::from_millis(2);
 
-/// What becomes of a delivery that was held back, and the next one.
+/// What is delivered in place of a delivery that was held back and the next one.
 pub(crate) type Meeting = fn(held: Message, next: &Message) -> Vec<Message>;
 
 pub(crate) struct Overtaking {
