@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::io::Read;
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, TcpListener};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use zillions_harness::PortLease;
 
 use crate::backlog::with_backlog;
 use crate::support::{Client, Probe, Seen, Server, ensure, raise_descriptor_limit, wait};
@@ -98,21 +99,21 @@ pub(crate) fn dropping_is_not_reported_on_standard_output(probe: &Probe) -> Seen
     has_said_nothing_more(server)
 }
 
-/// A port that was free a moment ago: not one of those that the system hands
-/// out to others.
-fn free_address(host: &str) -> Result<SocketAddr, String> {
-    let listener = TcpListener::bind((host, 0)).map_err(|error| error.to_string())?;
-    listener.local_addr().map_err(|error| error.to_string())
+/// A port that stays free while it is leased: the system gives it to nobody.
+pub(crate) fn lease(host: &str) -> Result<PortLease, String> {
+    let host = host.parse().map_err(|_| format!("invalid IP address: {host}"))?;
+    PortLease::take(host).map_err(|error| error.to_string())
 }
 
-fn start_at(probe: &Probe, address: &str) -> Result<Server, String> {
+pub(crate) fn start_at(probe: &Probe, address: &str) -> Result<Server, String> {
     let mut command = probe.command();
     command.arg(address);
     Server::spawn(command, probe.patience)
 }
 
 pub(crate) fn the_line_is_exact_and_the_only_output(probe: &Probe) -> Seen {
-    let address = free_address("127.0.0.1")?;
+    let lease = lease("127.0.0.1")?;
+    let address = lease.address();
     let server = start_at(probe, &address.to_string())?;
     ensure(server.line == format!("listening on {address}\n"), format!("{:?}", server.line))?;
     let mut client = Client::connect(address, None, probe.patience)?;
@@ -189,8 +190,8 @@ fn listens_on(pid: u32) -> Result<Vec<String>, String> {
 
 pub(crate) fn one_socket_listens_and_no_more(probe: &Probe) -> Seen {
     for (host, loopback) in ["127.0.0.1", "::1"].into_iter().zip(LOOPBACK) {
-        let address = free_address(host)?;
-        let server = start_at(probe, &address.to_string())?;
+        let lease = lease(host)?;
+        let server = start_at(probe, &lease.address().to_string())?;
         let addresses = listens_on(server.pid())?;
         ensure(addresses == [loopback], format!("{host}: it listens on {addresses:?}"))?;
     }
@@ -198,7 +199,8 @@ pub(crate) fn one_socket_listens_and_no_more(probe: &Probe) -> Seen {
 }
 
 pub(crate) fn another_loopback_address_is_listened_on(probe: &Probe) -> Seen {
-    let address = free_address("127.0.0.2")?;
+    let lease = lease("127.0.0.2")?;
+    let address = lease.address();
     let server = start_at(probe, &address.to_string())?;
     ensure(server.line == format!("listening on {address}\n"), &server.line)?;
     server.connect()?.round_trip(b"here")
@@ -237,8 +239,8 @@ pub(crate) fn a_missing_argument_is_refused(probe: &Probe) -> Seen {
 }
 
 pub(crate) fn a_bad_address_is_refused(probe: &Probe) -> Seen {
-    let free = free_address("127.0.0.1")?;
-    let letters = format!("{free}x");
+    let free = lease("127.0.0.1")?;
+    let letters = format!("{}x", free.address());
     for address in ["nonsense", "127.0.0.1", "127.0.0.1:http", "300.0.0.1:8080", &letters] {
         let mut command = probe.command();
         command.arg(address);
@@ -255,7 +257,8 @@ pub(crate) fn a_port_in_use_is_refused(probe: &Probe) -> Seen {
 }
 
 pub(crate) fn ipv6_is_listened_on(probe: &Probe) -> Seen {
-    let address = free_address("::1")?;
+    let lease = lease("::1")?;
+    let address = lease.address();
     let server = start_at(probe, &address.to_string())?;
     ensure(server.line == format!("listening on {address}\n"), &server.line)?;
     let mut other = server.connect()?;
