@@ -1,4 +1,4 @@
-//! The page as text; `tests/browser` looks at it with a browser.
+//! The page as text; `tests/long/browser` looks at it with a browser.
 
 use super::*;
 use crate::examples;

@@ -13,12 +13,16 @@ struct Copy {
     _turn: MutexGuard<'static, ()>,
 }
 
+fn repository_root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
 static TURN: Mutex<()> = Mutex::new(());
 
 impl Copy {
     fn new() -> Copy {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let original = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let original = repository_root();
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("patched crates");
         let repository = root.join("repository");
         if repository.exists() {
@@ -89,7 +93,7 @@ fn a_patch_that_no_longer_applies_is_named_with_crate_file_and_hunk() {
 fn the_user_may_wrap_rustc_and_build_from_another_folder() {
     let copy = Copy::new();
     let mut cargo = copy.cargo("check");
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env("RUSTC_WRAPPER", "env");
+    cargo.current_dir(repository_root()).env("RUSTC_WRAPPER", "env");
     let output = cargo.arg("--manifest-path").arg(copy.entry.join("Cargo.toml")).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
 }
@@ -101,7 +105,7 @@ fn the_user_may_wrap_rustc_and_build_from_another_folder() {
 fn fringe_passes_its_own_tests_on_our_context_switch() {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["test", "--workspace", "--locked"]);
-    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("impls/libfringe"));
+    cargo.current_dir(repository_root().join("impls/libfringe"));
     cargo.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("fringe"));
     let output = cargo.output().unwrap();
     let passed = String::from_utf8_lossy(&output.stdout).matches("... ok\n").count();
