@@ -136,11 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn the_cases_of_a_clause_stand_with_their_group() {
+    fn every_case_is_with_the_group_of_its_clause() {
         for (group, parts) in GROUPS {
             for case in parts.iter().copied().flatten() {
                 let (clause_group, _) = case.clause.split_once('-').expect("a group and a number");
-                assert_eq!(clause_group, group, "{} stands with another group", case.id);
+                assert_eq!(clause_group, group, "{} is in the file of another group", case.id);
             }
         }
     }

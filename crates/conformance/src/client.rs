@@ -26,7 +26,7 @@ pub struct ConnectOptions {
     /// a connection with small segments a small send buffer.
     pub segment_bytes: Option<u32>,
     /// `SO_SNDBUF` in bytes, likewise: how much of a flood the system takes
-    /// before the server has to.
+    /// before the server must.
     pub send_buffer_bytes: Option<usize>,
     /// Connect without reading anything at first.
     pub stalled: bool,
@@ -330,7 +330,7 @@ mod tests {
         read_until(&mut client, 9);
         assert_eq!(client.excerpt().offset, 0);
         assert_eq!(client.excerpt().bytes, b"an answer");
-        assert_eq!(client.end(), None, "nothing to read is no end");
+        assert_eq!(client.end(), None, "nothing to read is not an end");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::target::{Access, Target};
 use crate::verdict::{Level, Outcome, Stop};
 use crate::waiting::WaitMeter;
 
-/// How long a server that somebody else runs must be silent before a case.
+/// How long a server that the suite did not start must be silent before a case.
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// What all cases of a run share.

@@ -84,7 +84,7 @@ pub struct Fixture {
 
 impl Fixture {
     /// A fixture with a server that was just started, or with one at `address` that
-    /// somebody else runs. The same `seed` makes the same random choices.
+    /// the suite did not start. The same `seed` makes the same random choices.
     pub(crate) fn open(
         limits: Arc<RunLimits>,
         seed: u64,
@@ -178,7 +178,7 @@ impl Fixture {
         self.clients[index].client.reset();
     }
 
-    /// Puts raw bytes behind what a client has to send; [`flush`](Self::flush) sends.
+    /// Queues raw bytes for a client to send; [`flush`](Self::flush) sends them.
     pub fn queue_bytes(&mut self, index: ClientIndex, bytes: &[u8]) {
         self.clients[index].client.queue(bytes);
     }
@@ -311,7 +311,7 @@ impl Fixture {
                 return Err(self.failure(index, expected, self.describe_end(index)));
             }
             self.limits.check_time(self.opened.elapsed())?;
-            // Somebody gets something, or one more has got it.
+            // A client gets something, or one more has got what it waits for.
             let arrived: u64 = pending.iter().map(|&i| self.client(i).bytes_received()).sum();
             if (arrived, pending.len()) != progress.0 {
                 progress = ((arrived, pending.len()), Instant::now());

@@ -11,7 +11,7 @@ use crate::limits::RunLimits;
 use crate::target::Access;
 use crate::verdict::Stop;
 
-/// Ports that are tried when somebody else takes them first.
+/// Ports that are tried when another program takes them first.
 const LEASE_ATTEMPTS_MAX: u32 = 3;
 
 /// Starts the servers of one run.
@@ -33,7 +33,7 @@ impl Servers {
     /// How the server is started.
     ///
     /// # Errors
-    /// A harness error for a server that somebody else runs.
+    /// A harness error for a server that the suite did not start.
     pub fn launch(&self) -> Result<&Launch, Stop> {
         match &self.access {
             Access::Launch(launch) => Ok(launch),
@@ -75,7 +75,7 @@ impl Servers {
         loop {
             let lease = self.lease()?;
             match self.start_on(launch, &lease, false) {
-                // Somebody else's client was faster: the next port, then.
+                // Another program took the port first: try the next one.
                 Err(Stop::Error(_)) if attempt < LEASE_ATTEMPTS_MAX => attempt += 1,
                 other => return other.map(|server| (server, lease)),
             }

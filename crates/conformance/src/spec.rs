@@ -15,7 +15,7 @@ pub enum Obligation {
     Must,
     /// Reported as nonstrict where not met.
     Should,
-    /// Says what a checker has to accept.
+    /// Says what a checker must accept.
     May,
 }
 

@@ -61,7 +61,7 @@ impl Verdict {
     }
 }
 
-/// What a case that ran to its end has to say; often nothing.
+/// The note of a case that ran to its end; often empty.
 pub type Note = String;
 
 /// What the function of a case returns.
@@ -80,7 +80,7 @@ pub enum Stop {
     Error(String),
 }
 
-/// What a failing case knows, for somebody who has to find the bug.
+/// What a failing case knows, for finding the bug.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failure {
     /// What should have happened.

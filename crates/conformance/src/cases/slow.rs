@@ -8,7 +8,7 @@ use crate::fixture::{ClientIndex, Fixture, Flood};
 use crate::verdict::{Outcome, Stop};
 
 /// How much is sent past clients that do not read, in bytes: more than the
-/// system's own buffers hold, so that the server has to decide.
+/// system's own buffers hold, so that the server must decide.
 const FLOOD_BYTES: u64 = 4 << 20;
 /// Time for that. Slow servers end by time.
 const FLOOD_TIME: Duration = Duration::from_millis(1500);

@@ -36,7 +36,7 @@ const PARTS_SHOWN: usize = 4;
 pub(crate) enum Finding {
     /// Not enough yet.
     GoOn,
-    /// It stands still.
+    /// It has stopped growing.
     Steady,
     /// It grows and grows.
     Unbounded,

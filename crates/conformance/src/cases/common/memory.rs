@@ -22,7 +22,7 @@ pub(crate) fn resident(fixture: &Fixture) -> Result<u64, Stop> {
 }
 
 /// Repeats `part`, which returns how many bytes it made the server handle,
-/// until memory stands still.
+/// until memory stops growing.
 pub(crate) fn until_steady(
     fixture: &mut Fixture,
     mut part: impl FnMut(&mut Fixture) -> Result<u64, Stop>,

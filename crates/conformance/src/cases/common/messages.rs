@@ -32,7 +32,7 @@ pub(crate) fn equal_at_once(
         fixture.queue_frame(sender, body);
     }
     fixture.flush()?;
-    // A fence that is read together with the first would stand between the two.
+    // A fence that is read together with the first would come between the two.
     fixture.await_each(to, "a message that two clients sent", |fixture, receiver| {
         !fixture.recorder.plain(receiver).is_empty()
     })?;

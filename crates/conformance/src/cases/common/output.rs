@@ -19,7 +19,7 @@ pub(crate) fn said_nothing_more(server: &Server) -> Outcome {
 }
 
 /// Fails if the server has written more than its line so far; of a server that
-/// somebody else runs, nobody knows.
+/// the suite did not start, nothing is known.
 pub(crate) fn nothing_but_the_line(fixture: &Fixture) -> Outcome {
     let server = fixture.server();
     server.map_or(Ok(Note::new()), |server| {

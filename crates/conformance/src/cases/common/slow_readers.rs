@@ -11,10 +11,10 @@ use crate::verdict::{Outcome, Stop};
 /// time for it, by which slow servers end it.
 pub(crate) const BACKLOG_BYTES: u64 = 4 << 20;
 pub(crate) const BACKLOG_TIME: Duration = Duration::from_millis(500);
-/// Time for what has to fill all buffers of one that reads on later.
+/// Time for what must fill all buffers of a client that resumes reading later.
 pub(crate) const LONG_FLOOD_TIME: Duration = Duration::from_secs(5);
 
-/// `slow` stops reading until messages have to wait for it.
+/// `slow` stops reading until messages are queued for it.
 pub(crate) fn leave_a_backlog(
     fixture: &mut Fixture,
     talker: ClientIndex,

@@ -17,7 +17,7 @@ const SHORT_WRITES_TIME: Duration = Duration::from_secs(2);
 /// Time for one that reads in gulps: where its socket cuts what is written is chance.
 const GULPS_TIME: Duration = Duration::from_millis(1500);
 /// How much is sent past clients that do not read, in bytes: more than the
-/// system's own buffers hold, so that the server has to decide.
+/// system's own buffers hold, so that the server must decide.
 const FLOOD_BYTES: u64 = 4 << 20;
 /// How many clients end their stream while messages wait for them.
 const BACKLOG_ENDS: usize = 3;
