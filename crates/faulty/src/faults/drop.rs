@@ -153,7 +153,7 @@ impl Deviation for EchoLost {
     }
 }
 
-/// After how long a silence it has fallen asleep.
+/// The silence after which a message is lost.
 const SILENCE: Duration = Duration::from_secs(2);
 
 struct LostAfterSilence {
@@ -262,10 +262,10 @@ impl Deviation for NumberZeroLost {
 /// The ring that the bytes for one client go through.
 const RING_BYTES: usize = 2 << 20;
 
-/// Where the writing from a ring is.
+/// The write position of a ring.
 struct Ring {
     bytes_to_end: usize,
-    /// It has come to the end, and goes on with the next message.
+    /// It has reached the end, and continues with the next message.
     waits: bool,
 }
 
@@ -303,7 +303,7 @@ impl Deviation for RestBehindWrap {
     }
 }
 
-/// How many clients can wait for room in their sockets at the same time.
+/// How many clients can wait for socket space at the same time.
 const CAN_WAIT: usize = 8;
 
 #[derive(Default)]

@@ -117,11 +117,11 @@ pub(crate) const FAULTS: &[Fault] = &[
     }),
 ];
 
-/// How long it takes from being woken to reading: long enough for what a client
-/// does in one go to have arrived.
+/// The delay between waking up and reading: long enough for everything that a client does
+/// at once to have arrived.
 const WAKING: Duration = Duration::from_micros(500);
 
-/// Looks for the end of the stream before it looks at what comes before it.
+/// Checks for the end of the stream before it handles what precedes it.
 struct AtFin {
     keeps_frames: bool,
 }
@@ -143,7 +143,7 @@ impl Deviation for AtFin {
                 }
                 Ok(0) => return Ok(0),
                 Ok(more) => count += more,
-                // Whatever it is, the next read will tell again.
+                // The next read reports any error again.
                 Err(_) => break,
             }
         }
@@ -177,7 +177,7 @@ impl Deviation for LastRead {
         let length = buffer.len().min(LAST_READ_BYTES);
         let (last, rest) = buffer.split_at_mut(length);
         let count = client.read(last)?;
-        // An error will be told by the next read.
+        // The next read reports any error.
         while client.read(rest).is_ok_and(|thrown_away| thrown_away > 0) {}
         Ok(count)
     }
@@ -259,7 +259,7 @@ struct Leave {
 
 struct DescriptorLeak {
     leaks: fn(&Leave) -> bool,
-    /// Who has sent a byte, who had begun a frame when it left, and who has ended its stream.
+    /// The clients that have sent a byte, that left inside a frame, and that half-closed.
     heard: HashSet<ClientId>,
     in_mid_frame: HashSet<ClientId>,
     finished: HashSet<ClientId>,
@@ -313,8 +313,8 @@ impl Deviation for NeverCloses {
     }
 }
 
-/// Threads or processes that are left behind at most, so that a faulty server
-/// endangers no machine.
+/// Limit on leaked threads or processes, so that a faulty server cannot harm a
+/// machine.
 const LEFT_MAX: usize = 2_000;
 
 struct ThreadLeft {
@@ -324,8 +324,8 @@ struct ThreadLeft {
 impl Deviation for ThreadLeft {
     fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         drop(client);
-        // A small stack of which hardly anything is touched: nothing but the
-        // number of threads tells.
+        // A small stack of which hardly anything is touched: only the number
+        // of threads shows it.
         let thread = thread::Builder::new().stack_size(16 * 1024);
         let waits = || {
             loop {
@@ -350,7 +350,7 @@ impl Deviation for Zombies {
     }
 }
 
-/// What is lost per connection, and in total at most.
+/// Bytes lost per connection, and the limit in total.
 const LOST_BYTES: usize = 64 * 1024;
 const LOST_PIECES_MAX: usize = (1 << 30) / LOST_BYTES;
 

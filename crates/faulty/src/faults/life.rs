@@ -106,7 +106,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "spins-without-descriptors",
         "LIFE-4",
         "polls without waiting while descriptors have run out and a connection is pending",
-        // The listener stays ready for what cannot be done.
+        // The listener stays readable although nothing can be accepted.
         || Box::new(Exhausted(|_| Ok(()))),
     ),
     Fault::always(
@@ -143,8 +143,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     ),
 ];
 
-/// Listens without the option that lets a port be used again at once: it is
-/// counted to LIFE and told there.
+/// Listens without the option that lets a port be used again at once.
 fn listen_without_reuse(candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
     let mut last = Err(Error::NoAddress);
     for &address in candidates {
@@ -206,7 +205,7 @@ impl Deviation for ExitsWhenEmpty {
     }
 }
 
-/// How long it goes on without a client.
+/// How long it runs without a client.
 const EMPTY_MAX: Duration = Duration::from_secs(3);
 
 struct EndsAfterEmptySeconds {
@@ -234,10 +233,10 @@ impl Deviation for EndsAfterEmptySeconds {
     }
 }
 
-/// How often it asks itself whether it may end.
+/// How often it checks whether it may stop.
 const STOPPING_LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Ends when it was told to and something is the case.
+/// Stops at a signal once a condition holds.
 struct Stops {
     when: fn(&ServerState) -> bool,
     told: bool,
@@ -260,12 +259,12 @@ impl Deviation for Stops {
     }
 }
 
-/// How long nothing has come when all is quiet.
+/// How long a silence must last.
 const QUIET: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 struct StopsOnceQuiet {
-    /// When it was told to end, or the last message after that came.
+    /// The time of the signal, or of the last message after it.
     disturbed: Option<Instant>,
 }
 
@@ -284,14 +283,14 @@ impl Deviation for StopsOnceQuiet {
     }
 }
 
-/// How long it takes to end one client.
+/// How long it takes to disconnect one client.
 const STOPPING_ONE: Duration = Duration::from_millis(50);
 
 struct StopsClientByClient;
 
 impl Deviation for StopsClientByClient {
     fn stops(&mut self, state: &ServerState) -> bool {
-        // No pause of the context's: that one would end at once.
+        // Not a pause of the context, which a signal to stop ends at once.
         state.clients.values().for_each(|_| std::thread::sleep(STOPPING_ONE));
         true
     }

@@ -38,19 +38,19 @@ pub(crate) const FAULTS: &[Fault] = &[
     }),
 ];
 
-/// What "no bound" means here, so that a faulty server endangers no machine.
+/// What "without a bound" means here, so that a faulty server cannot harm a machine.
 const UNBOUNDED_BYTES_MAX: usize = 1 << 30;
 
-/// What one message takes, at most and about: frame, header, allocation.
+/// Approximate maximum size of a message: frame, header, allocation.
 const MESSAGE_BYTES: usize = 320;
 
-/// What a queue's entry for a message takes.
+/// Size of the entry of a message in a queue.
 const ENTRY_BYTES: usize = size_of::<Message>();
 
 struct UnboundedClientQueue {
     /// Which messages are queued without a bound.
     applies_to: fn(&Client, &Message) -> bool,
-    /// Places in all queues together, counted once a turn.
+    /// Entries in all queues together, counted once per turn.
     entries: usize,
 }
 
@@ -101,7 +101,7 @@ impl Deviation for UnboundedInboundQueue {
 
     fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
         if client.state == State::Draining {
-            // What waited for it when it closed its sending side is still its.
+            // It still receives what waited when it closed its sending side.
             put(client, message, context.knobs.queue_messages);
         } else {
             correct::enqueue(self, client, message, context);
@@ -130,7 +130,7 @@ impl Deviation for KeepsAllMessages {
     }
 }
 
-/// What is kept of a message: who, which, how long, when.
+/// What is kept of a message: sender, number, length, time.
 type Kept = [u64; 4];
 
 struct LeaksEntries {

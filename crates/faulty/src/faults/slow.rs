@@ -93,7 +93,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .by_timeout(),
 ];
 
-/// How long one blocking wait lasts before the signals are looked at anyway.
+/// How long one blocking wait lasts before signals are checked.
 const BLOCKING_WAIT: Duration = Duration::from_secs(1);
 
 struct BlocksAll;
@@ -137,9 +137,9 @@ impl Deviation for WaitsForStalled {
 struct Writers {
     /// How many clients it can write to at the same time.
     writers: usize,
-    /// Whose writer waits for the socket.
+    /// The clients whose writer waits for the socket.
     blocked: HashSet<ClientId>,
-    /// Somebody was not written to as there was no writer.
+    /// A client was not written to for lack of a writer.
     somebody_waits: bool,
 }
 
@@ -201,7 +201,7 @@ impl Deviation for BlocksWhenLong {
     }
 }
 
-/// How long it waits before it looks at the queues again.
+/// How long it waits before it checks the queues again.
 const BACK_PRESSURE_WAIT: Duration = Duration::from_millis(2);
 
 struct BackPressure;
@@ -229,7 +229,7 @@ impl Deviation for DropsForAll {
 }
 
 struct OverflowDisconnects {
-    /// Whose queue was full in this turn.
+    /// The client whose queue was full in this turn.
     full: Option<ClientId>,
 }
 
@@ -270,7 +270,7 @@ impl Deviation for SenderBlocks {
     }
 }
 
-/// How many bytes are queued for all who do not read when the others starve.
+/// How many bytes are queued for stalled clients when the others starve.
 const QUEUED_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Default)]
@@ -278,7 +278,7 @@ struct LateStarve {
     /// How many bytes are queued for each client whose socket takes no more.
     queued_bytes: HashMap<ClientId, usize>,
     newest: ClientId,
-    /// Who was the newest client when the first of them stalled.
+    /// The newest client when the first one stalled.
     newest_in_time: ClientId,
     starves: bool,
 }

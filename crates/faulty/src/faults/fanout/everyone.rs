@@ -126,7 +126,7 @@ impl Deviation for OneMessagePerConnection {
 }
 
 struct Deduplicates {
-    /// How long a body is that it compares, at least.
+    /// The length of the shortest body that it compares.
     bytes_min: usize,
     last: HashMap<ClientId, Vec<u8>>,
 }
@@ -184,7 +184,7 @@ impl Deviation for WrongOnIpv6 {
     }
 }
 
-/// From how many clients on a room is large.
+/// A room with this many clients is large.
 const LARGE_ROOM: usize = 50;
 
 struct HalfOfLargeRooms;

@@ -80,7 +80,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     ),
 ];
 
-/// For ever, as far as a check can tell.
+/// Longer than any check.
 const UNTIL_HEARD: Duration = Duration::from_secs(3600);
 
 struct SilentBlocksAccept {
@@ -91,7 +91,7 @@ struct SilentBlocksAccept {
 impl Deviation for SilentBlocksAccept {
     fn joined(&mut self, state: &mut ServerState, id: ClientId) {
         self.silent = Some(id);
-        // If this fails it goes on accepting, which is no fault.
+        // If this fails it keeps accepting, which is correct.
         let _ = state.pause_accepting(UNTIL_HEARD);
     }
 
@@ -191,7 +191,7 @@ impl Deviation for JoinLost {
     }
 }
 
-/// How long a client may be quiet, and how often that is looked at.
+/// How long a client may be silent, and how often that is checked.
 const QUIET_MAX: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -260,7 +260,7 @@ impl Deviation for HistoryReplayed {
 }
 
 struct LastWordsKept {
-    /// The last message that nobody but its sender was there for.
+    /// The last message of a client that was alone.
     last: Option<Message>,
 }
 
@@ -280,7 +280,7 @@ impl Deviation for LastWordsKept {
     }
 }
 
-/// How young the last message must be.
+/// The maximum age of the last message.
 const JUST_NOW: Duration = Duration::from_millis(1);
 
 struct JoinerMidFrame {
@@ -305,7 +305,7 @@ impl Deviation for JoinerMidFrame {
 }
 
 struct SlotLeaksQueue {
-    /// Whether it does so for a client that came to these ends one after the other.
+    /// Whether the queue leaks for a client with these ends, in this order.
     leaks: fn(&[End]) -> bool,
     ends: HashMap<ClientId, Vec<End>>,
     queue: VecDeque<Message>,

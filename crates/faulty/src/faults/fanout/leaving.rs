@@ -115,7 +115,7 @@ impl Deviation for CountsLeavers {
     }
 }
 
-/// How many connections it takes in its whole life.
+/// How many connections it accepts in its lifetime.
 const JOINED_MAX: usize = 10_000;
 
 struct TenThousandEver {
@@ -137,7 +137,7 @@ impl Deviation for LeavingDisconnects {
     fn left(&mut self, state: &mut ServerState, client: Client, end: End) {
         let younger = (Bound::Excluded(client.id), Bound::Unbounded);
         let next = state.clients.range_mut(younger).next();
-        // One victim per client that leaves by itself: no chain reaction.
+        // One victim per client that leaves by itself, to avoid a chain reaction.
         if let Some((_, next)) = next
             && end != End::Removed
         {
@@ -160,7 +160,7 @@ impl Deviation for LeavingTogether {
     }
 
     fn left(&mut self, state: &mut ServerState, _client: Client, end: End) {
-        // One victim per moment: no chain reaction.
+        // One victim at a time, to avoid a chain reaction.
         self.left += usize::from(end != End::Removed);
         let youngest = state.clients.values_mut().rev().find(|client| !client.is_gone());
         if let Some(youngest) = youngest
@@ -224,7 +224,7 @@ impl Deviation for NumbersOf {
 const LARGER_ROOM: usize = 64;
 
 struct LeaverHides {
-    /// What the youngest client is to receive at the end of the turn.
+    /// What the newest client is to receive at the end of the turn.
     held: Held,
 }
 

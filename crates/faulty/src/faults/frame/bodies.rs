@@ -159,7 +159,7 @@ fn unescape_255(body: &mut Vec<u8>) {
     });
 }
 
-/// Drops certain bodies.
+/// Drops bodies that match.
 struct Refuses(fn(&[u8]) -> bool);
 
 impl Deviation for Refuses {
@@ -200,7 +200,7 @@ impl Deviation for ZeroIsEof {
         if body.is_empty() {
             client.remove();
         }
-        // What comes after the end of a stream is not there.
+        // Nothing follows the end of a stream.
         (!client.is_gone()).then_some(body)
     }
 }
@@ -229,14 +229,14 @@ impl Deviation for NormalisesText {
 
 #[derive(Default)]
 struct AnswersHttp {
-    /// Who has sent a whole frame.
+    /// The clients that have sent a whole frame.
     begun: HashSet<ClientId>,
 }
 
 impl Deviation for AnswersHttp {
     fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
         if !self.begun.contains(&client.id) && client.inbound.starts_with(b"GET ") {
-            // If its socket takes nothing, it goes without an answer.
+            // If its socket takes nothing, it gets no answer.
             let _ = (&client.stream).write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
             client.remove();
             return Vec::new();
@@ -255,7 +255,7 @@ impl Deviation for AnswersHttp {
 
 #[derive(Default)]
 struct EmptyEndsALongOne {
-    /// Whose last message was as long as one can be, so that more might belong to it.
+    /// The clients whose last message had the maximum length, so that more might belong to it.
     unended: HashSet<ClientId>,
 }
 
@@ -285,7 +285,7 @@ impl Deviation for MergesEmpties {
     }
 }
 
-/// After how long a silence, and how often that is looked at.
+/// The length of a silence, and how often that is checked.
 const SILENCE: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 

@@ -83,7 +83,7 @@ impl Deviation for DeliversPartial {
 
 #[derive(Default)]
 struct SlotKeepsPartial {
-    /// What the incomplete frame of a client is, and then what is left of it.
+    /// The partial frame of the client that left last.
     ending: Vec<u8>,
 }
 
@@ -102,7 +102,7 @@ impl Deviation for SlotKeepsPartial {
     }
 }
 
-/// How long one blocking wait lasts before the signals are looked at anyway.
+/// How long one blocking wait lasts before signals are checked.
 const BLOCKING_WAIT: Duration = Duration::from_secs(1);
 
 struct PartialBlocks;
@@ -135,7 +135,7 @@ impl Deviation for PartialBlocks {
     }
 }
 
-/// How long it waits before it looks for a free buffer in the pool again.
+/// How long it waits before it checks the pool for a free buffer again.
 const POOL_WAIT: Duration = Duration::from_millis(2);
 
 struct HoldersFillPool {
@@ -153,7 +153,7 @@ impl HoldersFillPool {
 impl Deviation for HoldersFillPool {
     fn turn(&mut self, state: &mut ServerState) -> Result<(), Error> {
         if self.holders.len() >= self.pool {
-            // Who is not read from stays readable: without a pause it would spin.
+            // A client that is not read from stays readable: without a pause the loop would spin.
             state.context.pause(POOL_WAIT);
         }
         Ok(())

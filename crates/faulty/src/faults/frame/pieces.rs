@@ -89,7 +89,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     .by_timeout(),
 ];
 
-/// How much it reads each time.
+/// How many bytes it reads at a time.
 const EDGE_READ_BYTES: usize = 4096;
 
 struct EdgeTriggered;
@@ -141,7 +141,7 @@ impl Deviation for FullBufferWaits {
     }
 
     fn ended(&mut self, client: &mut Client, end: End) -> Result<Vec<Vec<u8>>, Error> {
-        // The end is what it waited for, too.
+        // It also waited for the end.
         let finished = end == End::Finished;
         Ok(if finished { correct::decode(&mut client.inbound) } else { Vec::new() })
     }
@@ -173,7 +173,7 @@ impl Deviation for OneFramePerRead {
     }
 }
 
-/// How much may wait for the next read before all of it is decoded.
+/// How many bytes may wait for the next read before all are decoded.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
 struct RestWaitsForNextRead {
@@ -209,8 +209,8 @@ impl StaleBytesAtBufferEnd {
         Box::new(Self { own, head: Vec::new() })
     }
 
-    /// Reads into the buffer of its own; what exceeds the server's goes where
-    /// the server puts it next.
+    /// Reads into its own buffer; what exceeds the server's goes where the server
+    /// would put it next.
     fn read_own(&mut self, client: &mut Client, buffer: &mut [u8]) -> io::Result<usize> {
         let count = client.read(&mut self.own)?;
         let ahead = count.saturating_sub(buffer.len());
@@ -277,7 +277,7 @@ impl Deviation for ParseBufferShared {
     }
 }
 
-/// How long a frame may take to arrive, and how often that is looked at.
+/// How long a frame may take to arrive, and how often that is checked.
 const FRAME_TIME_MAX: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 

@@ -91,7 +91,7 @@ impl Deviation for ShortWrite {
     }
 }
 
-/// Lets the header of a frame of which a part was written come again.
+/// Queues the header of a partially written frame again.
 fn repeat_header(outbound: &mut Outbound) {
     let written = outbound.written;
     if let Some(begun) = outbound.queue.front_mut()
@@ -125,7 +125,7 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 struct RestartedAfterSeconds {
-    /// Since when a socket has taken nothing, with a frame begun.
+    /// When a socket last took something, for clients with a partially written frame.
     begun: HashMap<ClientId, Instant>,
 }
 

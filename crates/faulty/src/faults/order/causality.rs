@@ -23,7 +23,7 @@ pub(crate) const FAULTS: &[Fault] = &[Fault::rarely(
 /// How long the others are kept waiting at most.
 const AHEAD_MAX: Duration = Duration::from_millis(5);
 
-/// How long the server takes a message for one that is no reply.
+/// A message that arrives sooner than this is not a reply.
 const REPLY_MIN: Duration = Duration::from_micros(200);
 
 /// One client is ahead of the others.
@@ -44,7 +44,7 @@ struct ReplyOvertakes {
 }
 
 impl ReplyOvertakes {
-    /// Lets the others catch up, save `joiner`, which came later.
+    /// Lets the others catch up, except `joiner`, which joined later.
     fn catch_up(
         &mut self,
         state: &mut ServerState,
@@ -65,7 +65,7 @@ impl ReplyOvertakes {
         state.touched = true;
     }
 
-    /// Picks a client other than the sender that shall be ahead.
+    /// Picks a client other than the sender to be ahead.
     fn begin(&mut self, state: &mut ServerState, message: &Message) -> bool {
         let others = || state.clients.values().filter(|client| client.id != message.sender);
         let count = others().count();

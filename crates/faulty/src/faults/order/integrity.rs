@@ -137,7 +137,7 @@ impl Deviation for RepeatsAfterWouldBlock {
     }
 }
 
-/// What the cache takes for the whole body.
+/// What the cache takes for a whole body.
 type Key = (usize, Option<u8>, Option<u8>);
 
 struct Cached {
@@ -168,7 +168,7 @@ impl Deviation for RingWraps {
         let mut frame = message.frame.to_vec();
         let space = RING_BYTES - self.written % RING_BYTES;
         self.written += frame.len();
-        // The header is whole in any case.
+        // The header is always intact.
         frame.iter_mut().skip(space.max(1)).for_each(|byte| *byte = 0);
         correct::deliver(self, state, &message.with_frame(&frame));
     }
@@ -214,8 +214,8 @@ impl Deviation for RingOverrun {
     }
 }
 
-/// How many bodies there is space for: more than one batch, so that only a
-/// client that lags reads what is no longer there.
+/// The number of slots: more than one batch, so that only a client that lags reads a slot
+/// that was overwritten.
 const SLOTS: usize = 512;
 
 struct BufferReused {

@@ -87,7 +87,7 @@ struct EmptyOvertakes;
 
 impl Deviation for EmptyOvertakes {
     fn sequence(&mut self, _state: &mut ServerState, mut batch: Vec<Message>) -> Vec<Message> {
-        // A stable sort: nothing else changes its place.
+        // A stable sort: the order of the others stays.
         batch.sort_by_key(|message| !message.body().is_empty());
         batch
     }
@@ -120,11 +120,11 @@ impl Deviation for RetriesDropped {
 }
 
 /// How long a message waits to be sequenced: long enough for another client to
-/// leave meanwhile.
+/// leave.
 const SEQUENCING: Duration = Duration::from_millis(2);
 
-/// Sequences messages a moment after they came, save those of a client that is
-/// alone: there seems to be nothing to put into an order.
+/// Sequences messages a moment after they arrive, except those of a client that is
+/// alone, which seem to need no order.
 #[derive(Default)]
 struct SoleOvertakes {
     /// What waits to be sequenced, and until when.
@@ -146,7 +146,7 @@ impl Deviation for SoleOvertakes {
 
     fn enqueue(&mut self, client: &mut Client, message: &Message, context: &Context) {
         if client.state == State::Draining {
-            // What waited when it closed its sending side is still its.
+            // It still receives what waited when it closed its sending side.
             put(client, message, context.knobs.queue_messages);
         } else {
             correct::enqueue(self, client, message, context);
@@ -166,7 +166,7 @@ impl Deviation for SoleOvertakes {
 /// A body of this many bytes is long.
 const LONG_BODY: usize = 200;
 
-/// Below how many bytes a body is short.
+/// A body of fewer bytes is short.
 const SHORT_BODY: usize = 12;
 
 struct ShortOvertakes;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::client::{Client, ClientId, Message};
 use crate::server_state::ServerState;
 
-/// One delivery that did not take place yet.
+/// One delivery that was not made yet.
 struct Entry {
     due: Instant,
     receiver: ClientId,

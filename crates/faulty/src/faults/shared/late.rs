@@ -18,7 +18,7 @@ pub(crate) struct Delivery {
     pub(crate) sender: ClientId,
     pub(crate) receiver: ClientId,
     pub(crate) body_bytes: usize,
-    /// How many clients there are, and whether one was there and is not any more.
+    /// How many clients there are, and whether one has left.
     pub(crate) clients: usize,
     pub(crate) someone_left: bool,
 }

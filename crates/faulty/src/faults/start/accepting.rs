@@ -75,7 +75,7 @@ impl Deviation for ClientCap {
     }
 }
 
-/// Where the descriptor sets of select() end.
+/// The size of the descriptor sets of select().
 const SELECT_DESCRIPTORS: RawFd = 1024;
 
 struct DescriptorsUpTo1023;
@@ -93,7 +93,7 @@ impl Deviation for DescriptorsUpTo1023 {
 struct AcceptsPerEvent {
     per_event: usize,
     edges: bool,
-    /// How many in this turn.
+    /// How many were accepted in this turn.
     accepted: usize,
 }
 
@@ -123,14 +123,14 @@ impl Deviation for AcceptsPerEvent {
     }
 }
 
-/// How long it rests between two connections.
+/// The pause between two connections.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 struct SlowAccept;
 
 impl Deviation for SlowAccept {
     fn joined(&mut self, state: &mut ServerState, _id: ClientId) {
-        // If this fails it is fast, which is no fault.
+        // If this fails it is fast, which is correct.
         let _ = state.pause_accepting(ACCEPT_PAUSE);
     }
 }

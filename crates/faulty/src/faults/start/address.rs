@@ -109,7 +109,7 @@ struct IgnoresAddress;
 
 impl Deviation for IgnoresAddress {
     fn listen(&mut self, candidates: &[SocketAddr]) -> Result<TcpListener, Error> {
-        // What cannot be bound is refused as it should be.
+        // An address that cannot be bound is refused correctly.
         drop(start::listen_on_any(candidates)?);
         let elsewhere: Vec<_> = candidates.iter().copied().map(with_any_port).collect();
         start::listen_on_any(&elsewhere)
@@ -179,7 +179,7 @@ impl Deviation for ListensElsewhereToo {
     }
 }
 
-/// What a server falls back to.
+/// The address that a server falls back to.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:0";
 
 struct StartsWithoutArgument;

@@ -88,7 +88,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     ),
 ];
 
-/// How long the line is ahead of the listener.
+/// How much earlier than the listener the line is.
 const LINE_AHEAD: Duration = Duration::from_millis(300);
 
 struct LineBeforeBind;
@@ -152,7 +152,7 @@ impl Deviation for NoiseAfterLine {
     }
 }
 
-/// How often it reports at most.
+/// The minimum interval between two reports.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 struct SaysWhatItDrops {
