@@ -17,7 +17,6 @@ mod proofs;
 mod results;
 
 use std::num::NonZero;
-use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,8 +39,9 @@ use machine::Share;
 const SERVE: &str = "--serve";
 /// How long to wait for a faulty server.
 const FAULT_PATIENCE: Duration = Duration::from_secs(4);
-/// The seeds with which a case may catch a fault: rare faults may need more than one.
-const SEEDS: RangeInclusive<u64> = 1..=3;
+/// The seeds with which a case may catch a fault, and how many rounds the volume cases make.
+/// Where the system cuts a write is chance, and a busy machine limits the volume of a round.
+const ATTEMPTS: [(u64, u32); 3] = [(1, 1), (2, 4), (3, 16)];
 /// A second seed with which the correct server must pass.
 const BASELINE_SEED: u64 = 2;
 
@@ -146,7 +146,11 @@ fn launch(knobs: &Knobs, fault: Option<Fault>) -> Result<Launch, Failed> {
 }
 
 /// Runs the cases that match `glob` on a server with this fault, until one fails.
-fn check_for_fault(fault: Fault, glob: &str, seed: u64) -> Result<TargetReport, Failed> {
+fn check_for_fault(
+    fault: Fault,
+    glob: &str,
+    (seed, rounds): (u64, u32),
+) -> Result<TargetReport, Failed> {
     let _share = Share::of_a_fault(fault.shows);
     let target = Target::launch(fault.name, launch(&Knobs::default(), Some(fault))?);
     let options = Options {
@@ -154,6 +158,7 @@ fn check_for_fault(fault: Fault, glob: &str, seed: u64) -> Result<TargetReport, 
         fail_fast: true,
         patience: FAULT_PATIENCE,
         seed,
+        rounds,
         // One after the other: the first case that catches it is enough.
         jobs: 1,
         ..Options::default()

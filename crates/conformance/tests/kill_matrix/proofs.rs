@@ -12,7 +12,7 @@ use zillions_conformance::{Case, Options, all_cases};
 use zillions_faulty::{Fault, Shows};
 use zillions_testing::Part;
 
-use super::{SEEDS, UPDATE, check_for_fault, trial};
+use super::{ATTEMPTS, UPDATE, check_for_fault, trial};
 
 /// One line of `proofs.txt`: this case fails on a server with this fault.
 #[derive(Clone, Copy)]
@@ -119,9 +119,8 @@ fn passes(case: &Case) -> Result<(), Failed> {
 
 fn fails(proof: &Proof) -> Result<(), Failed> {
     let mut said = String::new();
-    // Where the system cuts a write, or which of two is faster, is chance.
-    for seed in SEEDS {
-        let report = check_for_fault(proof.fault, proof.case.id, seed)?;
+    for attempt in ATTEMPTS {
+        let report = check_for_fault(proof.fault, proof.case.id, attempt)?;
         if report.cases.iter().any(super::fails) {
             return Ok(());
         }
@@ -154,8 +153,8 @@ pub(super) fn update() -> Result<Vec<Proof>, Failed> {
 
 /// The first case of the fault's clause that fails.
 fn find(fault: Fault) -> Result<Proof, Failed> {
-    for seed in SEEDS {
-        let report = check_for_fault(fault, fault.breaks, seed)?;
+    for attempt in ATTEMPTS {
+        let report = check_for_fault(fault, fault.breaks, attempt)?;
         let failed = report.cases.iter().find(|case| super::fails(case));
         let case = failed.and_then(|failed| all_cases().iter().find(|case| case.id == failed.id));
         if let Some(case) = case {
