@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use zillions_load::Sample;
+use zillions_load::OrderSample;
 use zillions_ordering::{ConnectionId, History, MessageId, StreamPosition, check};
 use zillions_report::record::OrderRecord;
 
@@ -14,8 +14,8 @@ use zillions_report::record::OrderRecord;
 /// # Panics
 /// When the ordering checker refutes its own counterexample.
 #[must_use]
-pub fn judge(sample: &Sample) -> OrderRecord {
-    let received = sample.sightings.iter().filter(|sighting| sighting.received);
+pub fn judge(sample: &OrderSample) -> OrderRecord {
+    let received = sample.events.iter().filter(|event| event.received);
     let deliveries = received.clone().count() as u64;
     if deliveries == 0 {
         return OrderRecord::default();
@@ -38,14 +38,14 @@ pub fn judge(sample: &Sample) -> OrderRecord {
 }
 
 /// The sample as a history of its own: the messages of each sender are numbered anew.
-fn history(sample: &Sample) -> History {
+fn history(sample: &OrderSample) -> History {
     let mut sequences: HashMap<u16, BTreeSet<u32>> = HashMap::new();
     let mut first_sent: HashMap<u16, u32> = HashMap::new();
-    for sighting in &sample.sightings {
-        if sighting.received {
-            sequences.entry(sighting.sender).or_default().insert(sighting.sequence);
+    for event in &sample.events {
+        if event.received {
+            sequences.entry(event.sender).or_default().insert(event.sequence);
         } else {
-            first_sent.entry(sighting.sender).or_insert(sighting.sequence);
+            first_sent.entry(event.sender).or_insert(event.sequence);
         }
     }
     let mut history = History::new();
@@ -62,18 +62,18 @@ fn history(sample: &Sample) -> History {
             numbers.insert((sender, sequence), history.send(connections[&sender]));
         }
     }
-    for (at, sighting) in sample.sightings.iter().enumerate() {
-        let key = (sighting.sender, sighting.sequence);
+    for (at, event) in sample.events.iter().enumerate() {
+        let key = (event.sender, event.sequence);
         let is_wanted = || sequences.get(&key.0).is_some_and(|all| all.contains(&key.1));
-        if sighting.received {
+        if event.received {
             // A message that was received before it was sent was made up by the server, which the
             // ledger tells; here it is left out.
             if let Some(&message) = numbers.get(&key) {
                 let position = StreamPosition { offset: at as u64, time_ns: 0 };
-                history.receive(connections[&sighting.client], message, position);
+                history.receive(connections[&event.client], message, position);
             }
         } else if is_wanted() {
-            numbers.insert(key, history.send(connections[&sighting.sender]));
+            numbers.insert(key, history.send(connections[&event.sender]));
         }
     }
     history
@@ -83,11 +83,11 @@ fn history(sample: &Sample) -> History {
 mod tests {
     use super::*;
 
-    /// Client 0 and 1 send; `sightings` are (client, sender, sequence, received).
-    fn verdict(sightings: &[(u16, u16, u32, bool)]) -> OrderRecord {
-        let mut sample = Sample::new(4);
+    /// Client 0 and 1 send; `events` are (client, sender, sequence, received).
+    fn verdict(events: &[(u16, u16, u32, bool)]) -> OrderRecord {
+        let mut sample = OrderSample::new(4);
         sample.open();
-        for &(client, sender, sequence, received) in sightings {
+        for &(client, sender, sequence, received) in events {
             sample.note(usize::from(client), sender, sequence, received);
         }
         judge(&sample)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use zillions_harness::limits;
 use zillions_load::{
-    CLIENTS_MAX, Load, MESSAGES_PER_SECOND_MAX, Plan, PlanError, Tiny, VISITORS_MAX, WireFormat,
+    CLIENTS_MAX, Load, MESSAGES_PER_SECOND_MAX, Plan, PlanError, Filler, CHURN_CONNECTIONS_MAX, WireFormat,
 };
 use zillions_report::record::{LoadRecord, RankBy, ScenarioRecord};
 
@@ -35,7 +35,7 @@ const BUILT_IN: [(&str, &str); 10] = [
     built_in!("many-to-many"),
     built_in!("everyone-at-once"),
     built_in!("burst"),
-    built_in!("tiny-frames"),
+    built_in!("filler-frames"),
     built_in!("churn"),
     built_in!("slow-reader"),
     built_in!("idle-crowd"),
@@ -343,8 +343,8 @@ fn clients_allowed() -> u32 {
 /// Connections that the load generator may have open at once in `scenario`.
 #[must_use]
 pub fn connections(scenario: &ScenarioRecord) -> u32 {
-    let visitors = if scenario.churn_per_second > 0.0 { VISITORS_MAX as u32 } else { 0 };
-    scenario.clients.saturating_add(scenario.stalled_clients).saturating_add(visitors)
+    let churn = if scenario.churn_per_second > 0.0 { CHURN_CONNECTIONS_MAX as u32 } else { 0 };
+    scenario.clients.saturating_add(scenario.stalled_clients).saturating_add(churn)
 }
 
 /// Refuses a scenario that could not be carried out; says why.
@@ -420,7 +420,7 @@ pub fn load_plan(scenario: &ScenarioRecord, rate: Option<f64>, tag: u32) -> Plan
         clients: scenario.clients as usize,
         senders: scenario.senders as usize,
         stalled: scenario.stalled_clients as usize,
-        visits_per_second: scenario.churn_per_second,
+        churn_per_second: scenario.churn_per_second,
         load: match scenario.load {
             LoadRecord::FixedRate { messages_per_second } => {
                 Load::FixedRate { messages_per_second }
@@ -435,7 +435,7 @@ pub fn load_plan(scenario: &ScenarioRecord, rate: Option<f64>, tag: u32) -> Plan
             }
         },
         body_bytes: scenario.body_bytes.clone(),
-        tiny: Tiny { per_message: scenario.untimed_per_message, bytes: scenario.untimed_bytes },
+        filler: Filler { per_message: scenario.untimed_per_message, bytes: scenario.untimed_bytes },
         warm_up: Duration::from_secs_f64(scenario.warm_up_seconds),
         measure: Duration::from_secs_f64(scenario.measure_seconds),
         late_after: Duration::from_secs_f64(scenario.late_after_ms / 1e3),

@@ -238,10 +238,10 @@ fn measurement(
 fn extras(outcome: &Outcome) -> ExtrasRecord {
     let extras = &outcome.extras;
     ExtrasRecord {
-        untimed_expected: extras.tiny_expected,
-        untimed_delivered: extras.tiny_delivered,
-        churn_connections: extras.visits.visits,
-        churn_failures: extras.visits.failed,
+        untimed_expected: extras.filler_expected,
+        untimed_delivered: extras.filler_delivered,
+        churn_connections: extras.churn.connections,
+        churn_failures: extras.churn.failed,
         stalled_disconnected: extras.stalled_disconnected,
         rounds: extras.rounds.rounds,
         rounds_incomplete: extras.rounds.incomplete,

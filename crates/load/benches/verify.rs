@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use zillions_load::{Load, Plan, Tiny, Verifier, Window, WireFormat, body};
+use zillions_load::{Load, Plan, Filler, Verifier, Window, WireFormat, body};
 
 /// About what one `recv` hands over under load.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -20,8 +20,8 @@ fn plan(clients: usize) -> Plan {
         clients,
         senders: 1,
         stalled: 0,
-        visits_per_second: 0.0,
-        tiny: Tiny::default(),
+        churn_per_second: 0.0,
+        filler: Filler::default(),
         load: Load::Saturate,
         body_bytes: vec![64],
         warm_up: Duration::ZERO,

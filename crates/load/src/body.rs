@@ -6,9 +6,9 @@
 //! | 8–11 | `sequence` | 0, 1, 2, … per sender |
 //! | 12–13 | `sender` | index of the client that sent it; [`PROBE_SENDER`] in probes |
 //! | 14–17 | check | of all of the above, the length of the body and the trial's tag |
-//! | 18– | filler | a stretch of a fixed table that depends on `sequence` |
+//! | 18– | padding | a stretch of a fixed table that depends on `sequence` |
 //!
-//! Numbers are little-endian. The filler is compared with the table, so a flipped, missing or
+//! Numbers are little-endian. The padding is compared with the table, so a flipped, missing or
 //! foreign byte anywhere in the body is noticed.
 
 /// The shortest body that can carry the fields, in bytes.
@@ -17,10 +17,10 @@ pub const BODY_BYTES_MIN: usize = 18;
 /// The `sender` of a probe: a message sent before the measured ones, to see who is being served.
 pub const PROBE_SENDER: u16 = u16::MAX;
 
-/// How many filler stretches there are; `sequence` picks one.
+/// How many padding stretches there are; `sequence` picks one.
 const STRETCHES: usize = 256;
 const TABLE_BYTES: usize = STRETCHES + zillions_protocol::BODY_BYTES_MAX;
-static TABLE: [u8; TABLE_BYTES] = filler_table();
+static TABLE: [u8; TABLE_BYTES] = padding_table();
 
 /// The fields of one body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub fn append(stamp: Stamp, length: u8, tag: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&stamp.sequence.to_le_bytes());
     out.extend_from_slice(&stamp.sender.to_le_bytes());
     out.extend_from_slice(&check(stamp, length, tag).to_le_bytes());
-    out.extend_from_slice(filler(stamp.sequence, usize::from(length) - BODY_BYTES_MIN));
+    out.extend_from_slice(padding(stamp.sequence, usize::from(length) - BODY_BYTES_MIN));
 }
 
 /// The stamp of `body`, if every byte of it is as [`append`] with the same `tag` wrote it.
@@ -75,12 +75,12 @@ pub fn verify(body: &[u8], tag: u32) -> Option<Stamp> {
     };
     let length = u8::try_from(body.len()).ok()?;
     let intact = u32::from_le_bytes(*claimed) == check(stamp, length, tag)
-        && rest == filler(stamp.sequence, rest.len());
+        && rest == padding(stamp.sequence, rest.len());
     intact.then_some(stamp)
 }
 
 #[inline]
-fn filler(sequence: u32, bytes: usize) -> &'static [u8] {
+fn padding(sequence: u32, bytes: usize) -> &'static [u8] {
     let begin = sequence as usize % STRETCHES;
     &TABLE[begin..begin + bytes]
 }
@@ -97,7 +97,7 @@ fn check(stamp: Stamp, length: u8, tag: u32) -> u32 {
     (mixed >> 32) as u32
 }
 
-const fn filler_table() -> [u8; TABLE_BYTES] {
+const fn padding_table() -> [u8; TABLE_BYTES] {
     let mut table = [0; TABLE_BYTES];
     let mut state: u32 = 0x2545_f491;
     let mut at = 0;

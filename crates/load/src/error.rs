@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::plan::PlanError;
 
-/// Where a trial has got to; reported from the generator's own thread, so take little time.
+/// The phase that a trial has entered; reported on the generator's own thread, so handle it quickly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Every client is connected and has received a message; the load begins.
@@ -44,7 +44,7 @@ pub enum LoadError {
         /// How it went.
         reason: String,
     },
-    /// Connected, but nothing came.
+    /// Connected, but no message arrived.
     #[error(
         "only {served} of {clients} clients received a message within {seconds} s of connecting"
     )]
@@ -67,6 +67,6 @@ pub enum LoadError {
         reason: String,
     },
     /// The generator's own system calls failed.
-    #[error("the load generator cannot go on: {0}")]
+    #[error("system call of the load generator failed: {0}")]
     System(#[from] io::Error),
 }

@@ -12,10 +12,10 @@ use crate::error::{LoadError, Phase};
 use crate::outcome::{Extras, GeneratorUse, Latencies, Outcome, Traffic};
 use crate::outgoing::Outgoing;
 use crate::plan::{Load, Plan};
-use crate::rounds::Rounds;
+use crate::closed_loop::ClosedLoop;
 use crate::schedule::{Schedule, Window};
 use crate::verifier::{Ending, Verifier, histogram};
-use crate::visitors::{VisitCounts, Visitors};
+use crate::churn::{ChurnCounts, Churn};
 
 /// A saturating sender makes its messages in chunks of about this size.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -23,16 +23,16 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// Between the last probe and the first message that is due.
 const LEAD_NS: u64 = 1_000_000;
 
-/// A probe that has not reached everybody is followed by the next one after this time, at least …
-const PROBE_AGAIN_NS: u64 = 100_000_000;
+/// A probe that has not reached every client is followed by the next one after this time, at least …
+const PROBE_INTERVAL_NS_MIN: u64 = 100_000_000;
 
-/// … and in a crowd after this time per client: a slow server would be busy with nothing else.
-const PROBE_AGAIN_PER_CLIENT_NS: u64 = 100_000;
+/// … and with many clients after this time per client: a slow server would do nothing else.
+const PROBE_INTERVAL_NS_PER_CLIENT: u64 = 100_000;
 
 /// Carries out `plan` against the server at `address`, on the calling thread.
 ///
-/// A connection that is lost on the way is recorded in the outcome. The time it takes is bounded by
-/// the times of the plan.
+/// Connections that are lost are recorded in the outcome. The duration is bounded by the times in the
+/// plan.
 ///
 /// # Errors
 ///
@@ -67,20 +67,20 @@ struct Generator<'plan> {
     clock: Clock,
     meter: ThreadMeter,
     connections: Connections,
-    /// Per client; those that do not send only answer.
+    /// Per client; those that do not send only reply.
     outgoing: Vec<Outgoing>,
-    /// Clients beyond the senders whose answers wait for their sockets.
-    answering: Vec<usize>,
+    /// Clients that do not send and whose replies wait for their sockets.
+    replying: Vec<usize>,
     /// Per client: whether its socket was full and what was queued then is not yet written.
     held_back: Vec<bool>,
     messages_held_back: u64,
     /// Per sender: how many messages it has made, to take the lengths of bodies in turn.
     made: Vec<usize>,
     schedule: Option<Schedule>,
-    rounds: Rounds,
-    visitors: Option<Visitors>,
-    /// The frames of the tiny messages that go before each message.
-    tiny_frames: Vec<u8>,
+    closed_loop: ClosedLoop,
+    churn: Option<Churn>,
+    /// The frames of the filler messages that go before each message.
+    filler_frames: Vec<u8>,
     window: Window,
     verifier: Verifier,
     schedule_lag: Histogram<u64>,
@@ -109,14 +109,14 @@ impl<'plan> Generator<'plan> {
             meter: ThreadMeter::new(),
             connections,
             outgoing: (0..clients).map(|_| Outgoing::new(plan.wire)).collect(),
-            answering: Vec::new(),
+            replying: Vec::new(),
             held_back: vec![false; clients],
             messages_held_back: 0,
             made: vec![0; plan.senders],
             schedule: None,
-            rounds: Rounds::default(),
-            visitors: None,
-            tiny_frames: plan.tiny.frames(),
+            closed_loop: ClosedLoop::default(),
+            churn: None,
+            filler_frames: plan.filler.frames(),
             window: Window { start_ns: u64::MAX, end_ns: u64::MAX },
             verifier: Verifier::new(plan),
             schedule_lag: histogram(),
@@ -124,7 +124,7 @@ impl<'plan> Generator<'plan> {
             last_arrival_ns: 0,
         };
         for client in 0..clients {
-            generator.say(client, plan.wire.hello(client < plan.senders));
+            generator.send_control(client, plan.wire.hello(client < plan.senders));
         }
         Ok(generator)
     }
@@ -150,10 +150,10 @@ impl<'plan> Generator<'plan> {
                 let mut probe = Vec::new();
                 let length = self.plan.body_bytes[0];
                 self.plan.wire.append_message(stamp, length, self.plan.tag, &mut probe);
-                self.say(0, &probe);
+                self.send_control(0, &probe);
                 sequence += 1;
-                let crowd_ns = clients as u64 * PROBE_AGAIN_PER_CLIENT_NS;
-                probe_ns = now_ns + PROBE_AGAIN_NS.max(crowd_ns);
+                let crowd_ns = clients as u64 * PROBE_INTERVAL_NS_PER_CLIENT;
+                probe_ns = now_ns + PROBE_INTERVAL_NS_MIN.max(crowd_ns);
             }
             self.flush_writable();
             self.connections.wait(&self.clock, probe_ns.min(deadline_ns))?;
@@ -165,11 +165,11 @@ impl<'plan> Generator<'plan> {
         Ok(())
     }
 
-    /// Writes what is no message of the load, after what waits already.
-    fn say(&mut self, client: usize, words: &[u8]) {
-        self.outgoing[client].push_words(words);
-        if !self.flush(client) && client >= self.plan.senders && !self.answering.contains(&client) {
-            self.answering.push(client);
+    /// Writes bytes that are not a message of the load, after what waits already.
+    fn send_control(&mut self, client: usize, bytes: &[u8]) {
+        self.outgoing[client].push_control(bytes);
+        if !self.flush(client) && client >= self.plan.senders && !self.replying.contains(&client) {
+            self.replying.push(client);
         }
     }
 
@@ -186,8 +186,8 @@ impl<'plan> Generator<'plan> {
             }
             Load::EveryoneAtOnce | Load::Saturate => None,
         };
-        self.visitors = (self.plan.visits_per_second > 0.0)
-            .then(|| Visitors::new(address, self.plan, start_ns));
+        self.churn = (self.plan.churn_per_second > 0.0)
+            .then(|| Churn::new(address, self.plan, start_ns));
     }
 
     /// Sends and receives until `until_ns`.
@@ -200,8 +200,8 @@ impl<'plan> Generator<'plan> {
                 Load::Saturate => self.saturate(),
             };
             let now_ns = self.clock.now_ns();
-            let visit_ns = self.visitors.as_mut().map_or(u64::MAX, |it| it.turn(now_ns));
-            let idle_ns = if self.connections.has_readable() { 0 } else { next_ns.min(visit_ns) };
+            let churn_ns = self.churn.as_mut().map_or(u64::MAX, |it| it.advance(now_ns));
+            let idle_ns = if self.connections.has_readable() { 0 } else { next_ns.min(churn_ns) };
             self.connections.wait(&self.clock, idle_ns.min(until_ns))?;
             self.receive_all(until_ns);
         }
@@ -210,19 +210,19 @@ impl<'plan> Generator<'plan> {
         Ok(())
     }
 
-    /// Lets everybody send if all have received what was sent before; until when to wait.
+    /// Begins a round if the one before is over; until when to wait.
     fn next_round(&mut self) -> u64 {
         let (now_ns, delivered) = (self.clock.now_ns(), self.verifier.counts.genuine);
-        if !self.rounds.is_due(now_ns, delivered, self.window) {
+        if !self.closed_loop.is_due(now_ns, delivered, self.window) {
             self.flush_writable();
-            return self.rounds.deadline_ns();
+            return self.closed_loop.deadline_ns();
         }
         let made = (0..self.plan.senders).filter(|&it| self.make(it as u16, now_ns)).count();
         (0..self.plan.senders).for_each(|sender| {
             self.flush(sender);
         });
         let expected = (made * self.connections.connected()) as u64;
-        self.rounds.begin(now_ns, delivered, expected)
+        self.closed_loop.begin(now_ns, delivered, expected)
     }
 
     fn check_connected(&self) -> Result<(), LoadError> {
@@ -278,14 +278,14 @@ impl<'plan> Generator<'plan> {
     fn make(&mut self, sender: u16, intended_ns: u64) -> bool {
         let index = usize::from(sender);
         let length = self.next_length(index);
-        let tiny_bytes = self.tiny_frames.len();
+        let filler_bytes = self.filler_frames.len();
         if !self.connections.is_connected(index)
-            || !self.outgoing[index].has_room(length, tiny_bytes)
+            || !self.outgoing[index].has_room(length, filler_bytes)
         {
             return false;
         }
         self.made[index] += 1;
-        self.outgoing[index].push_words(&self.tiny_frames);
+        self.outgoing[index].push_control(&self.filler_frames);
         let stamp = self.verifier.send(sender, intended_ns);
         self.outgoing[index].push(stamp, length, self.plan.tag);
         true
@@ -301,9 +301,9 @@ impl<'plan> Generator<'plan> {
                 self.flush(sender);
             }
         }
-        for client in std::mem::take(&mut self.answering) {
+        for client in std::mem::take(&mut self.replying) {
             if !self.flush(client) && self.connections.is_connected(client) {
-                self.answering.push(client);
+                self.replying.push(client);
             }
         }
     }
@@ -339,15 +339,15 @@ impl<'plan> Generator<'plan> {
 
     fn receive(&mut self) {
         let Self { connections, clock, verifier, last_arrival_ns, .. } = self;
-        let mut answer = None;
+        let mut reply = None;
         connections.receive(clock, |client, bytes, now_ns| {
             *last_arrival_ns = now_ns;
-            let aside = verifier.receive(client, bytes, now_ns);
-            answer = aside.answer.map(|words| (client, words));
-            aside.refusal.map_or(Ok(()), Err)
+            let control = verifier.receive(client, bytes, now_ns);
+            reply = control.reply.map(|bytes| (client, bytes));
+            control.error.map_or(Ok(()), Err)
         });
-        if let Some((client, words)) = answer {
-            self.say(client, words);
+        if let Some((client, bytes)) = reply {
+            self.send_control(client, bytes);
         }
     }
 
@@ -363,7 +363,7 @@ impl<'plan> Generator<'plan> {
         }
     }
 
-    /// Receives what is under way; whether all of it came within the time.
+    /// Receives what is under way; whether the server fell silent in time.
     fn drain(&mut self) -> Result<bool, LoadError> {
         let start_ns = self.clock.now_ns();
         let deadline_ns = start_ns + nanoseconds(self.plan.drain_max);
@@ -373,7 +373,7 @@ impl<'plan> Generator<'plan> {
                 self.receive();
             }
             let now_ns = self.clock.now_ns();
-            let quiet = if self.is_all_there() { self.plan.quiet / 3 } else { self.plan.quiet };
+            let quiet = if self.has_everything_arrived() { self.plan.quiet / 3 } else { self.plan.quiet };
             let quiet_at_ns = self.last_arrival_ns.max(start_ns) + nanoseconds(quiet);
             if now_ns >= quiet_at_ns && !self.connections.has_readable() {
                 return Ok(true);
@@ -386,10 +386,10 @@ impl<'plan> Generator<'plan> {
         Ok(true)
     }
 
-    /// Whether nothing is under way: nobody waits for a message any more.
-    fn is_all_there(&self) -> bool {
+    /// Whether every connected client has received everything.
+    fn has_everything_arrived(&self) -> bool {
         (0..self.plan.clients).all(|client| {
-            !self.connections.is_connected(client) || self.verifier.is_at_the_end(client)
+            !self.connections.is_connected(client) || self.verifier.has_caught_up(client)
         })
     }
 
@@ -441,17 +441,17 @@ impl<'plan> Generator<'plan> {
 
     /// What only some plans ask for; `written` messages were written in the whole trial.
     fn extras(&mut self, written: u64) -> Extras {
-        let visits = self.visitors.as_ref().map_or_else(VisitCounts::default, |it| it.counts);
-        let tiny_written = written * u64::from(self.plan.tiny.per_message);
-        let (tiny_delivered, tiny_more) = self.verifier.tiny(tiny_written);
-        self.verifier.counts.anomalies.corrupted += visits.corrupted;
-        self.verifier.counts.anomalies.invented += tiny_more;
+        let churn = self.churn.as_ref().map_or_else(ChurnCounts::default, |it| it.counts);
+        let filler_written = written * u64::from(self.plan.filler.per_message);
+        let (filler_delivered, filler_surplus) = self.verifier.filler(filler_written);
+        self.verifier.counts.anomalies.corrupted += churn.corrupted;
+        self.verifier.counts.anomalies.invented += filler_surplus;
         Extras {
-            tiny_expected: tiny_written * self.plan.clients as u64,
-            tiny_delivered,
-            visits,
+            filler_expected: filler_written * self.plan.clients as u64,
+            filler_delivered,
+            churn,
             stalled_disconnected: self.connections.stalled_disconnected(),
-            rounds: self.rounds.counts,
+            rounds: self.closed_loop.counts,
         }
     }
 }

@@ -63,7 +63,7 @@ impl Ledger {
 
     /// Whether `receiver` has received the latest message of every sender.
     #[must_use]
-    pub fn is_at_the_end(&self, receiver: usize) -> bool {
+    pub fn has_caught_up(&self, receiver: usize) -> bool {
         self.next[receiver * self.senders..][..self.senders] == self.sent
     }
 
@@ -164,12 +164,12 @@ mod tests {
     #[test]
     fn a_receiver_is_at_the_end_with_the_latest_message_of_every_sender() {
         let mut ledger = ledger_with_sent(3);
-        assert!(Ledger::new(2, 2).is_at_the_end(1), "nothing was sent");
+        assert!(Ledger::new(2, 2).has_caught_up(1), "nothing was sent");
         ledger.receive(1, 0, 2);
-        assert!(!ledger.is_at_the_end(1));
+        assert!(!ledger.has_caught_up(1));
         ledger.receive(1, 1, 2);
-        assert!(ledger.is_at_the_end(1));
-        assert!(!ledger.is_at_the_end(0));
+        assert!(ledger.has_caught_up(1));
+        assert!(!ledger.has_caught_up(0));
     }
 
     #[test]

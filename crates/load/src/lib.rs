@@ -29,12 +29,12 @@ mod ledger;
 mod outcome;
 mod outgoing;
 mod plan;
-mod rounds;
-mod sample;
+mod closed_loop;
+mod order_sample;
 mod schedule;
-mod tiny;
+mod filler;
 mod verifier;
-mod visitors;
+mod churn;
 mod wire;
 
 pub use error::{LoadError, Phase};
@@ -44,13 +44,13 @@ pub use outcome::{
     Anomalies, Extras, GeneratorUse, Latencies, LostConnection, Outcome, Pairs, Traffic,
 };
 pub use plan::{
-    CLIENTS_MAX, Load, MESSAGES_PER_SECOND_MAX, Plan, PlanError, TINY_PER_MESSAGE_MAX,
-    VISITS_PER_SECOND_MAX,
+    CLIENTS_MAX, Load, MESSAGES_PER_SECOND_MAX, Plan, PlanError, FILLER_PER_MESSAGE_MAX,
+    CHURN_PER_SECOND_MAX,
 };
-pub use rounds::{ROUND_NS_MAX, RoundCounts};
-pub use sample::{SAMPLED_CLIENTS_MAX, SAMPLED_EVENTS_MAX, Sample, Sighting};
+pub use closed_loop::{ROUND_NS_MAX, RoundCounts};
+pub use order_sample::{SAMPLED_CLIENTS_MAX, SAMPLED_EVENTS_MAX, OrderSample, SampledEvent};
 pub use schedule::{Schedule, Window};
-pub use tiny::Tiny;
-pub use verifier::{Aside, Ending, LATENCY_NS_MAX, Verifier, histogram};
-pub use visitors::{VISITORS_MAX, VisitCounts};
+pub use filler::Filler;
+pub use verifier::{Control, Ending, LATENCY_NS_MAX, Verifier, histogram};
+pub use churn::{CHURN_CONNECTIONS_MAX, ChurnCounts};
 pub use wire::WireFormat;

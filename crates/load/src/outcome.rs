@@ -3,9 +3,9 @@
 use hdrhistogram::Histogram;
 
 use crate::clock::ThreadUse;
-use crate::rounds::RoundCounts;
-use crate::sample::Sample;
-use crate::visitors::VisitCounts;
+use crate::closed_loop::RoundCounts;
+use crate::order_sample::OrderSample;
+use crate::churn::ChurnCounts;
 
 /// Where every expected (message, receiver) pair of the window ended up.
 ///
@@ -39,13 +39,13 @@ impl Pairs {
 /// of the spec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Anomalies {
-    /// Messages that came again to the same receiver (ORDER-1).
+    /// Messages that arrived again at the same receiver (ORDER-1).
     pub duplicated: u64,
     /// Messages of which some byte was wrong (FRAME-2, ORDER-1).
     pub corrupted: u64,
     /// Messages that nobody had sent (ORDER-1).
     pub invented: u64,
-    /// Messages that came after a later one of their sender (ORDER-2).
+    /// Messages that arrived after a later one of their sender (ORDER-2).
     pub reordered: u64,
 }
 
@@ -129,15 +129,15 @@ pub struct LostConnection {
 /// What only some plans ask for; zeros with the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extras {
-    /// Tiny messages that were to be delivered in the whole trial: one per message and client.
-    pub tiny_expected: u64,
+    /// Filler messages that were to be delivered in the whole trial: one per message and client.
+    pub filler_expected: u64,
     /// Those that arrived.
-    pub tiny_delivered: u64,
-    /// Clients that came and went.
-    pub visits: VisitCounts,
+    pub filler_delivered: u64,
+    /// Short-lived connections.
+    pub churn: ChurnCounts,
     /// Clients that never read and that the server disconnected.
     pub stalled_disconnected: u64,
-    /// Rounds of a closed loop.
+    /// ClosedLoop of a closed loop.
     pub rounds: RoundCounts,
 }
 
@@ -157,7 +157,7 @@ pub struct Outcome {
     /// What only some plans ask for.
     pub extras: Extras,
     /// What a few clients saw, in order.
-    pub sample: Sample,
+    pub sample: OrderSample,
     /// Connections that ended early.
     pub lost: Vec<LostConnection>,
 }

@@ -6,15 +6,14 @@ use std::io::{self, Write};
 use crate::body::Stamp;
 use crate::wire::WireFormat;
 
-/// The most bytes of messages that wait for one sender's socket; a message that finds no room is
-/// refused.
+/// The most bytes of messages that wait for one sender's socket; a message without room is unsent.
 pub(crate) const OUTGOING_BYTES_MAX: usize = 64 * 1024;
 
-/// The most bytes that may wait beside messages. What finds no room is left out: it is an answer,
-/// and the same question was answered just before.
-const WORDS_BYTES_MAX: usize = 1024;
+/// The most bytes that may wait beside messages. What finds no room is left out: it is a reply to a
+/// ping, and the ping before it was just answered.
+const CONTROL_BYTES_MAX: usize = 1024;
 
-/// Messages in the order of their sequence, wholly or partly unwritten, and words between them.
+/// Messages in the order of their sequence, wholly or partly unwritten, and control bytes between them.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     wire: WireFormat,
@@ -65,20 +64,20 @@ impl Outgoing {
     /// Appends a message, for which there is room.
     pub(crate) fn push(&mut self, stamp: Stamp, length: u8, tag: u32) {
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve_exact(OUTGOING_BYTES_MAX + WORDS_BYTES_MAX);
+            self.bytes.reserve_exact(OUTGOING_BYTES_MAX + CONTROL_BYTES_MAX);
         }
         self.wire.append_message(stamp, length, tag, &mut self.bytes);
         let (end, intended_ns) = (self.bytes.len(), stamp.intended_ns);
         self.messages.push_back(Message { end, intended_ns });
     }
 
-    /// Appends what is no message: a greeting or an answer.
-    pub(crate) fn push_words(&mut self, words: &[u8]) {
-        if self.bytes.len() + words.len() > OUTGOING_BYTES_MAX + WORDS_BYTES_MAX {
+    /// Appends bytes that are not a message: a greeting, a reply, filler messages.
+    pub(crate) fn push_control(&mut self, bytes: &[u8]) {
+        if self.bytes.len() + bytes.len() > OUTGOING_BYTES_MAX + CONTROL_BYTES_MAX {
             self.forget_written();
         }
-        if self.bytes.len() + words.len() <= OUTGOING_BYTES_MAX + WORDS_BYTES_MAX {
-            self.bytes.extend_from_slice(words);
+        if self.bytes.len() + bytes.len() <= OUTGOING_BYTES_MAX + CONTROL_BYTES_MAX {
+            self.bytes.extend_from_slice(bytes);
         }
     }
 
@@ -181,12 +180,13 @@ mod tests {
         assert_eq!(outgoing.messages_written(), queued + 1);
         assert_eq!(socket.taken.len(), (queued as usize + 1) * 256);
     }
+
     #[test]
-    fn words_go_between_messages_and_count_for_nothing() {
+    fn control_bytes_go_between_messages_and_are_not_counted() {
         let mut outgoing = Outgoing::new(WireFormat::Nats);
-        outgoing.push_words(b"CONNECT\r\n");
+        outgoing.push_control(b"CONNECT\r\n");
         outgoing.push(stamp(0), 20, 0);
-        outgoing.push_words(b"PONG\r\n");
+        outgoing.push_control(b"PONG\r\n");
         outgoing.push(stamp(1), 20, 0);
         let mut socket = Narrow { taken: Vec::new(), bytes_max: 1 };
         let mut written = Vec::new();
@@ -202,9 +202,9 @@ mod tests {
     }
 
     #[test]
-    fn answers_to_a_flood_of_questions_take_no_memory_without_end() {
+    fn replies_to_a_flood_of_pings_take_bounded_memory() {
         let mut outgoing = Outgoing::new(WireFormat::Nats);
-        (0..100_000).for_each(|_| outgoing.push_words(b"PONG\r\n"));
-        assert!(outgoing.bytes.len() <= OUTGOING_BYTES_MAX + WORDS_BYTES_MAX);
+        (0..100_000).for_each(|_| outgoing.push_control(b"PONG\r\n"));
+        assert!(outgoing.bytes.len() <= OUTGOING_BYTES_MAX + CONTROL_BYTES_MAX);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::body::{BODY_BYTES_MIN, PROBE_SENDER};
-use crate::tiny::Tiny;
+use crate::filler::Filler;
 use crate::wire::WireFormat;
 
 /// The most clients one generator drives.
@@ -12,11 +12,12 @@ pub const CLIENTS_MAX: usize = 20_000;
 /// The highest rate a plan may ask for, in messages per second.
 pub const MESSAGES_PER_SECOND_MAX: f64 = 10e6;
 
-/// The most visits a plan may ask for, per second: more would keep the generator from its work.
-pub const VISITS_PER_SECOND_MAX: f64 = 2_000.0;
+/// The highest churn rate a plan may ask for, in connections per second: more would keep the
+/// generator from its work.
+pub const CHURN_PER_SECOND_MAX: f64 = 2_000.0;
 
-/// The most tiny messages before a timed one.
-pub const TINY_PER_MESSAGE_MAX: u32 = 1_000;
+/// The most filler messages before a timed one.
+pub const FILLER_PER_MESSAGE_MAX: u32 = 1_000;
 
 /// How the senders send.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,8 +35,8 @@ pub enum Load {
         /// How many such moments there are.
         bursts_per_second: f64,
     },
-    /// Closed loop: every sender sends one message, and when everybody has received all of them,
-    /// or after a second, again. A message's intended time is the beginning of its round.
+    /// Closed loop: every sender sends one message; the next round begins when every client has
+    /// received all of them, or after a second. A message's intended time is the start of its round.
     EveryoneAtOnce,
     /// Every sender writes as fast as its socket takes it. A message's intended time is then the
     /// time at which it was made, at most one chunk before it is written.
@@ -51,17 +52,17 @@ pub struct Plan {
     pub clients: usize,
     /// How many of them send.
     pub senders: usize,
-    /// Connections besides those that never read. What they miss counts for nothing: what they
-    /// cost the others is the question.
+    /// Connections besides the clients that never read. What they miss is not counted: the question
+    /// is what they cost the others.
     pub stalled: usize,
-    /// Connections besides those that come, receive for 50 ms, and go again.
-    pub visits_per_second: f64,
+    /// Connections per second besides the clients that receive for 50 ms and close again.
+    pub churn_per_second: f64,
     /// How they send.
     pub load: Load,
     /// Lengths of bodies, taken in turn by every sender; each at least [`BODY_BYTES_MIN`].
     pub body_bytes: Vec<u8>,
     /// Messages that go before each of these.
-    pub tiny: Tiny,
+    pub filler: Filler,
     /// Load before the window, which counts for nothing.
     pub warm_up: Duration,
     /// The length of the window: messages intended within it count.
@@ -69,57 +70,53 @@ pub struct Plan {
     /// A delivery that took longer than this is late.
     pub late_after: Duration,
     /// After the window, the trial ends when nothing has arrived for this long (a third of it
-    /// when everything is there, and only what must not come could still come) …
+    /// when everything has arrived and only surplus messages could follow) …
     pub quiet: Duration,
     /// … or after this time, with messages still pending.
     pub drain_max: Duration,
     /// How long connecting, and being served on every connection, may take.
     pub ready_max: Duration,
-    /// Told apart by it: the messages of this trial from any other's.
+    /// Marks the messages of this trial, so that those of another one are recognised.
     pub tag: u32,
 }
 
 /// A plan that cannot be carried out.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PlanError {
-    /// There is nobody to receive, or there are too many.
-    #[error("{0} clients cannot be had: ask for 1 to {CLIENTS_MAX}")]
+    /// No client, or more connections than the generator can drive.
+    #[error("clients must be 1 to {CLIENTS_MAX}, stalled ones included (got {0})")]
     Clients(usize),
     /// Senders are clients.
-    #[error("{senders} of {clients} clients cannot send: ask for 1 to {clients} senders")]
+    #[error("senders must be 1 to {clients}, the number of clients (got {senders})")]
     Senders {
         /// What was asked for.
         senders: usize,
         /// The clients there are.
         clients: usize,
     },
-    /// No schedule has this rate.
-    #[error(
-        "{0} messages per second cannot be sent: ask for more than 0, at most {MESSAGES_PER_SECOND_MAX}"
-    )]
+    /// A rate that cannot be scheduled.
+    #[error("messages per second must be above 0 and at most {MESSAGES_PER_SECOND_MAX} (got {0})")]
     Rate(f64),
-    /// There has to be at least one length.
-    #[error("no length of bodies is given")]
+    /// No body length.
+    #[error("body_bytes must hold at least one length")]
     NoBody,
     /// A body too short for the fields that every body carries.
-    #[error("a body of {0} bytes is too short to be measured: ask for {BODY_BYTES_MIN} to 255")]
+    #[error("body_bytes must be {BODY_BYTES_MIN} to 255 each (got {0})")]
     Body(u8),
-    /// Tiny messages that could not be told from timed ones, or too many.
-    #[error(
-        "{} tiny messages of {} bytes cannot be had: ask for at most {TINY_PER_MESSAGE_MAX}, of less \
-         than {BODY_BYTES_MIN} bytes",
-        .0.per_message,
-        .0.bytes
-    )]
-    Tiny(Tiny),
-    /// No such rate of visits.
-    #[error("{0} visits per second cannot be had: ask for 0 to {VISITS_PER_SECOND_MAX}")]
-    Visits(f64),
-    /// Visitors and tiny messages are of the spec's frames only.
-    #[error("visits and tiny messages need a server that speaks the spec's frames")]
+    /// Too many filler messages.
+    #[error("untimed_per_message must be at most {FILLER_PER_MESSAGE_MAX} (got {0})")]
+    FillerPerMessage(u32),
+    /// Filler messages as long as timed ones.
+    #[error("untimed_bytes must be below {BODY_BYTES_MIN} (got {0})")]
+    FillerBytes(u8),
+    /// A churn rate out of range.
+    #[error("churn_per_second must be 0 to {CHURN_PER_SECOND_MAX} (got {0})")]
+    Churn(f64),
+    /// Churn and filler messages are implemented for the spec's frames only.
+    #[error("churn and untimed messages need a server that speaks the frames of the spec")]
     OtherWire,
     /// Nothing would be measured.
-    #[error("the time to measure is zero")]
+    #[error("measure_seconds must be above 0")]
     NoTime,
 }
 
@@ -148,13 +145,16 @@ impl Plan {
         if let Some(&short) = self.body_bytes.iter().find(|&&b| usize::from(b) < BODY_BYTES_MIN) {
             return Err(PlanError::Body(short));
         }
-        if !self.tiny.is_tellable() || self.tiny.per_message > TINY_PER_MESSAGE_MAX {
-            return Err(PlanError::Tiny(self.tiny));
+        if self.filler.per_message > FILLER_PER_MESSAGE_MAX {
+            return Err(PlanError::FillerPerMessage(self.filler.per_message));
         }
-        if !(0.0..=VISITS_PER_SECOND_MAX).contains(&self.visits_per_second) {
-            return Err(PlanError::Visits(self.visits_per_second));
+        if !self.filler.is_distinguishable() {
+            return Err(PlanError::FillerBytes(self.filler.bytes));
         }
-        let has_more = self.tiny.per_message > 0 || self.visits_per_second > 0.0;
+        if !(0.0..=CHURN_PER_SECOND_MAX).contains(&self.churn_per_second) {
+            return Err(PlanError::Churn(self.churn_per_second));
+        }
+        let has_more = self.filler.per_message > 0 || self.churn_per_second > 0.0;
         if has_more && self.wire != WireFormat::Zillions {
             return Err(PlanError::OtherWire);
         }
@@ -192,8 +192,8 @@ mod tests {
             clients: 2,
             senders: 1,
             stalled: 0,
-            visits_per_second: 0.0,
-            tiny: Tiny::default(),
+            churn_per_second: 0.0,
+            filler: Filler::default(),
             load: Load::FixedRate { messages_per_second: 10.0 },
             body_bytes: vec![64],
             warm_up: Duration::ZERO,
@@ -226,12 +226,12 @@ mod tests {
         wrong.load = Load::Burst { messages_per_burst: 0, bursts_per_second: 2.0 };
         assert_eq!(wrong.check(), Err(PlanError::Rate(0.0)));
         wrong = plan();
-        wrong.tiny = Tiny { per_message: 1, bytes: 18 };
-        assert_eq!(wrong.check(), Err(PlanError::Tiny(wrong.tiny)));
+        wrong.filler = Filler { per_message: 1, bytes: 18 };
+        assert_eq!(wrong.check(), Err(PlanError::FillerBytes(18)));
         wrong = plan();
-        wrong.visits_per_second = -1.0;
-        assert_eq!(wrong.check(), Err(PlanError::Visits(-1.0)));
-        wrong.visits_per_second = 1.0;
+        wrong.churn_per_second = -1.0;
+        assert_eq!(wrong.check(), Err(PlanError::Churn(-1.0)));
+        wrong.churn_per_second = 1.0;
         wrong.wire = WireFormat::Nats;
         assert_eq!(wrong.check(), Err(PlanError::OtherWire));
         wrong = plan();

@@ -6,10 +6,10 @@ use crate::flight::Flight;
 use crate::ledger::{Entry, Ledger};
 use crate::outcome::{Anomalies, Pairs};
 use crate::plan::Plan;
-use crate::sample::Sample;
+use crate::order_sample::OrderSample;
 use crate::schedule::Window;
-use crate::tiny::Tiny;
-use crate::wire::{Decode, Decoders, Heard, WireFormat};
+use crate::filler::Filler;
+use crate::wire::{Decode, Decoders, Inbound, WireFormat, with_decoder};
 use hdrhistogram::Histogram;
 
 /// The longest time a histogram tells apart; what took longer counts as this long.
@@ -40,10 +40,10 @@ pub struct Verifier {
     /// Who has received a probe.
     served: Vec<bool>,
     flights: Vec<Flight>,
-    tiny: Tiny,
-    /// Tiny messages that each client has received.
-    tiny_received: Vec<u64>,
-    pub(crate) sample: Sample,
+    filler: Filler,
+    /// Filler messages that each client has received.
+    filler_received: Vec<u64>,
+    pub(crate) sample: OrderSample,
     pub(crate) counts: Counts,
     pub(crate) delivery: Histogram<u64>,
     pub(crate) service: Histogram<u64>,
@@ -65,13 +65,13 @@ pub(crate) struct Counts {
     pub(crate) bytes_arrived: u64,
 }
 
-/// What a server said besides messages.
+/// What a server sent besides messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Aside {
-    /// It asked for these bytes; several times the same question needs one answer.
-    pub answer: Option<&'static [u8]>,
-    /// It refused to go on, or does not speak the protocol: the connection is to be closed.
-    pub refusal: Option<String>,
+pub struct Control {
+    /// The answer that it is waiting for; repeated requests need one answer.
+    pub reply: Option<&'static [u8]>,
+    /// It reported an error, or does not speak the protocol: the connection must be closed.
+    pub error: Option<String>,
 }
 
 /// How a trial ended for one receiver.
@@ -99,9 +99,9 @@ impl Verifier {
             decoders: Decoders::new(plan.wire, plan.clients),
             served: vec![false; plan.clients],
             flights: vec![Flight::new(slots); plan.senders],
-            tiny: plan.tiny,
-            tiny_received: vec![0; plan.clients],
-            sample: Sample::new(plan.clients),
+            filler: plan.filler,
+            filler_received: vec![0; plan.clients],
+            sample: OrderSample::new(plan.clients),
             counts: Counts::default(),
             delivery: histogram(),
             service: histogram(),
@@ -122,8 +122,8 @@ impl Verifier {
 
     /// Whether the latest message of every sender has reached `receiver`.
     #[must_use]
-    pub fn is_at_the_end(&self, receiver: usize) -> bool {
-        self.ledger.is_at_the_end(receiver)
+    pub fn has_caught_up(&self, receiver: usize) -> bool {
+        self.ledger.has_caught_up(receiver)
     }
 
     /// Numbers the next message of `sender`, which was meant to be sent at `intended_ns`.
@@ -151,22 +151,18 @@ impl Verifier {
         self.flights[usize::from(sender)].write(sequence, written_ns, receivers);
     }
 
-    /// Checks and times all messages in `bytes`, which `receiver` received at `now_ns`; what else
-    /// the server said there.
+    /// Checks and times all messages in `bytes`, which `receiver` received at `now_ns`; and what else
+    /// the server sent there.
     ///
     /// The stream may be cut anywhere.
-    pub fn receive(&mut self, receiver: usize, bytes: &[u8], now_ns: u64) -> Aside {
+    pub fn receive(&mut self, receiver: usize, bytes: &[u8], now_ns: u64) -> Control {
         // The decoders are moved out and back so that the loop may borrow the rest of `self`.
         let mut decoders = std::mem::take(&mut self.decoders);
-        let aside = match &mut decoders {
-            Decoders::Zillions(all) => {
-                self.receive_all(&mut all[receiver], receiver, bytes, now_ns)
-            }
-            Decoders::Nats(all) => self.receive_all(&mut all[receiver], receiver, bytes, now_ns),
-            Decoders::Redis(all) => self.receive_all(&mut all[receiver], receiver, bytes, now_ns),
-        };
+        let control = with_decoder!(&mut decoders, receiver, |decoder| {
+            self.receive_all(decoder, receiver, bytes, now_ns)
+        });
         self.decoders = decoders;
-        aside
+        control
     }
 
     /// [`receive`](Self::receive), compiled for each protocol.
@@ -176,25 +172,25 @@ impl Verifier {
         receiver: usize,
         mut bytes: &[u8],
         now_ns: u64,
-    ) -> Aside {
+    ) -> Control {
         let arrived_in_window = self.window.contains(now_ns);
-        let mut aside = Aside::default();
-        while let Some(heard) = decoder.decode(&mut bytes) {
-            let body = match heard {
-                Heard::Message(body) => body,
-                Heard::Chatter => continue,
-                Heard::Question(answer) => {
-                    aside.answer = Some(answer);
+        let mut control = Control::default();
+        while let Some(inbound) = decoder.decode(&mut bytes) {
+            let body = match inbound {
+                Inbound::Message(body) => body,
+                Inbound::Ignored => continue,
+                Inbound::Ping(reply) => {
+                    control.reply = Some(reply);
                     continue;
                 }
-                Heard::Refusal(reason) => {
-                    aside.refusal = Some(reason);
+                Inbound::Error(reason) => {
+                    control.error = Some(reason);
                     break;
                 }
             };
             match body::verify(body, self.tag) {
-                None if self.tiny.is(body) => {
-                    self.tiny_received[receiver] += 1;
+                None if self.filler.is(body) => {
+                    self.filler_received[receiver] += 1;
                     self.count_arrived(arrived_in_window, body);
                 }
                 None => self.counts.anomalies.corrupted += 1,
@@ -205,7 +201,7 @@ impl Verifier {
                 }
             }
         }
-        aside
+        control
     }
 
     #[inline]
@@ -254,11 +250,11 @@ impl Verifier {
         true
     }
 
-    /// How many tiny messages arrived of the `written` ones, summed over the clients, and how many
+    /// How many filler messages arrived of the `written` ones, summed over the clients, and how many
     /// more than those.
     #[must_use]
-    pub fn tiny(&self, written: u64) -> (u64, u64) {
-        let sum = |of: &dyn Fn(u64) -> u64| self.tiny_received.iter().map(|&it| of(it)).sum();
+    pub fn filler(&self, written: u64) -> (u64, u64) {
+        let sum = |of: &dyn Fn(u64) -> u64| self.filler_received.iter().map(|&it| of(it)).sum();
         (sum(&|received| received.min(written)), sum(&|received| received.saturating_sub(written)))
     }
 

@@ -1,21 +1,26 @@
-//! What the generator says to a server and hears from it: the spec's frames, or another broker's
-//! own protocol. Pure; a trial chooses one and keeps it.
+//! The protocols of the servers: the spec's frames, or a message broker's own. Pure; a trial chooses
+//! one and keeps it.
 //!
 //! Whatever the protocol, every connection receives every message, the sender's own included, so
-//! that all are asked for the same work and the ledger is the same. With NATS and Redis a
-//! connection subscribes to one subject; the senders' connections publish to it as well.
+//! that all servers have the same work and the ledger is the same. With NATS and Redis a connection
+//! subscribes to one subject; the senders' connections publish to it as well.
 //!
-//! What is heard is decoded by one decoder per connection. The choice is made once per received
-//! piece; the loop over its messages is compiled for each protocol.
+//! Each connection has its own decoder. The protocol is looked up once per received piece; the loop
+//! over its messages is compiled for each protocol.
+//!
+//! Another protocol is a file beside [`nats`] with a `TEXT` and a [`reassembly::TextProtocol`], and
+//! its line in every `match` of this file.
 
-mod gather;
+mod inbound;
 mod nats;
+mod reassembly;
 mod redis;
 
 use zillions_protocol::HEADER_BYTES;
 
 use crate::body::{self, Stamp};
-use gather::Gather;
+pub(crate) use inbound::{Decode, Inbound};
+use reassembly::{Reassembler, TextFormat};
 
 /// The protocol that a server speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,14 +35,23 @@ pub enum WireFormat {
 }
 
 impl WireFormat {
+    /// What differs between the protocols whose messages have a text around them; `None` for the
+    /// spec's frames.
+    const fn text(self) -> Option<&'static TextFormat> {
+        match self {
+            Self::Zillions => None,
+            Self::Nats => Some(&nats::TEXT),
+            Self::Redis => Some(&redis::TEXT),
+        }
+    }
+
     /// What a client says first; `sends` if it is going to send messages.
     #[must_use]
     pub fn hello(self, sends: bool) -> &'static [u8] {
-        match self {
-            Self::Zillions => b"",
-            Self::Nats => nats::HELLO,
-            Self::Redis if sends => redis::HELLO_OF_SENDER,
-            Self::Redis => redis::HELLO,
+        match self.text() {
+            None => b"",
+            Some(text) if sends => text.hello_of_sender,
+            Some(text) => text.hello,
         }
     }
 
@@ -45,21 +59,15 @@ impl WireFormat {
     #[must_use]
     pub fn sent_bytes(self, length: u8) -> usize {
         let body_bytes = usize::from(length);
-        match self {
-            Self::Zillions => HEADER_BYTES + body_bytes,
-            Self::Nats => nats::SENT_BYTES + decimals(body_bytes) + body_bytes,
-            Self::Redis => redis::SENT_BYTES + decimals(body_bytes) + body_bytes,
-        }
+        self.text()
+            .map_or(HEADER_BYTES + body_bytes, |text| text.bytes(text.send_opening, body_bytes))
     }
 
     /// Bytes of a message with a body of `body_bytes` bytes on its way from the server.
     #[must_use]
     pub fn received_bytes(self, body_bytes: usize) -> usize {
-        match self {
-            Self::Zillions => HEADER_BYTES + body_bytes,
-            Self::Nats => nats::RECEIVED_BYTES + decimals(body_bytes) + body_bytes,
-            Self::Redis => redis::RECEIVED_BYTES + decimals(body_bytes) + body_bytes,
-        }
+        self.text()
+            .map_or(HEADER_BYTES + body_bytes, |text| text.bytes(text.receive_opening, body_bytes))
     }
 
     /// Appends the message whose body of `length` bytes carries `stamp`, as a client sends it.
@@ -68,50 +76,12 @@ impl WireFormat {
     ///
     /// If `length` is below [`body::BODY_BYTES_MIN`].
     pub fn append_message(self, stamp: Stamp, length: u8, tag: u32, out: &mut Vec<u8>) {
-        match self {
-            Self::Zillions => body::append_frame(stamp, length, tag, out),
-            Self::Nats | Self::Redis => {
-                let opening: &[u8] =
-                    if self == Self::Nats { nats::SEND_OPENING } else { redis::SEND_OPENING };
-                out.extend_from_slice(opening);
-                append_decimal(length, out);
-                out.extend_from_slice(b"\r\n");
-                body::append(stamp, length, tag, out);
-                out.extend_from_slice(b"\r\n");
-            }
-        }
-    }
-}
-
-/// One thing that a server said.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Heard<'a> {
-    /// A message's body.
-    Message(&'a [u8]),
-    /// Something that is to be answered with these bytes.
-    Question(&'static [u8]),
-    /// Something that is of no interest here, such as the reply to a greeting.
-    Chatter,
-    /// An error, or what is not of this protocol: the connection is of no more use.
-    Refusal(String),
-}
-
-/// Finds what was said in a stream that is cut anywhere.
-pub(crate) trait Decode: Clone + Default {
-    /// The next thing in `input`, which is advanced past it; `None` when no further one is whole.
-    fn decode<'lent, 'input: 'lent>(
-        &'lent mut self,
-        input: &mut &'input [u8],
-    ) -> Option<Heard<'lent>>;
-}
-
-impl Decode for zillions_protocol::Decoder {
-    #[inline]
-    fn decode<'lent, 'input: 'lent>(
-        &'lent mut self,
-        input: &mut &'input [u8],
-    ) -> Option<Heard<'lent>> {
-        Self::decode(self, input).map(Heard::Message)
+        let Some(text) = self.text() else { return body::append_frame(stamp, length, tag, out) };
+        out.extend_from_slice(text.send_opening);
+        append_decimal(length, out);
+        out.extend_from_slice(b"\r\n");
+        body::append(stamp, length, tag, out);
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -119,9 +89,30 @@ impl Decode for zillions_protocol::Decoder {
 #[derive(Debug)]
 pub(crate) enum Decoders {
     Zillions(Vec<zillions_protocol::Decoder>),
-    Nats(Vec<Gather<nats::Nats>>),
-    Redis(Vec<Gather<redis::Redis>>),
+    Nats(Vec<Reassembler<nats::Nats>>),
+    Redis(Vec<Reassembler<redis::Redis>>),
 }
+
+/// Evaluates an expression with the decoder of one connection, compiled for each protocol.
+macro_rules! with_decoder {
+    ($decoders:expr, $connection:expr, |$decoder:ident| $expression:expr) => {
+        match $decoders {
+            $crate::wire::Decoders::Zillions(all) => {
+                let $decoder = &mut all[$connection];
+                $expression
+            }
+            $crate::wire::Decoders::Nats(all) => {
+                let $decoder = &mut all[$connection];
+                $expression
+            }
+            $crate::wire::Decoders::Redis(all) => {
+                let $decoder = &mut all[$connection];
+                $expression
+            }
+        }
+    };
+}
+pub(crate) use with_decoder;
 
 impl Default for Decoders {
     fn default() -> Self {
@@ -145,11 +136,6 @@ fn append_decimal(number: u8, out: &mut Vec<u8>) {
             out.push(b'0' + number / place % 10);
         }
     }
-}
-
-/// Digits of `number`.
-fn decimals(number: usize) -> usize {
-    number.checked_ilog10().unwrap_or(0) as usize + 1
 }
 
 #[cfg(test)]

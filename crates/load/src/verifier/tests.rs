@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::plan::Load;
-use crate::tiny::Tiny;
+use crate::filler::Filler;
 use crate::wire::WireFormat;
 
 const TAG: u32 = 9;
@@ -22,8 +22,8 @@ impl Paper {
             clients,
             senders,
             stalled: 0,
-            visits_per_second: 0.0,
-            tiny: Tiny::default(),
+            churn_per_second: 0.0,
+            filler: Filler::default(),
             load: Load::Saturate,
             body_bytes: vec![20],
             warm_up: Duration::ZERO,

@@ -1,26 +1,26 @@
 //! The client protocol of NATS core, as <https://docs.nats.io/reference/reference-protocols/nats-protocol>
 //! has it.
 
-use super::Heard;
-use super::gather::{Parsed, Protocol, excerpt, short_number, split_line};
+use super::inbound::Inbound;
+use super::reassembly::{Parsed, TextFormat, TextProtocol, excerpt, short_number, split_line};
 
 /// Own messages come back with `echo`; without `verbose` there is no `+OK` for each `PUB`.
-pub(super) const HELLO: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":true,\
+const HELLO: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":true,\
     \"protocol\":1,\"lang\":\"rust\",\"version\":\"1\",\"name\":\"zillions\"}\r\nSUB z 1\r\n";
 
-/// The length, `\r\n`, the body and `\r\n` come after it.
-pub(super) const SEND_OPENING: &[u8] = b"PUB z ";
+/// The bytes around a body.
+pub(super) const TEXT: TextFormat = TextFormat {
+    hello: HELLO,
+    hello_of_sender: HELLO,
+    send_opening: b"PUB z ",
+    receive_opening: RECEIVE_OPENING,
+};
 const RECEIVE_OPENING: &[u8] = b"MSG z 1 ";
-const ENDS_BYTES: usize = 4;
-
-/// What a message takes beside its body and the digits of its length.
-pub(super) const SENT_BYTES: usize = SEND_OPENING.len() + ENDS_BYTES;
-pub(super) const RECEIVED_BYTES: usize = RECEIVE_OPENING.len() + ENDS_BYTES;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Nats;
 
-impl Protocol for Nats {
+impl TextProtocol for Nats {
     #[inline]
     fn parse(input: &[u8]) -> Parsed<'_> {
         if let Some(rest) = input.strip_prefix(RECEIVE_OPENING)
@@ -39,10 +39,10 @@ fn message(input: &[u8], body: usize, body_bytes: usize) -> Parsed<'_> {
     let end = body + body_bytes;
     match input.get(end..end + 2) {
         None => Parsed::Bytes(end + 2),
-        Some(b"\r\n") => Parsed::Unit(end + 2, Heard::Message(&input[body..end])),
+        Some(b"\r\n") => Parsed::Unit(end + 2, Inbound::Message(&input[body..end])),
         Some(_) => Parsed::Unit(
             end + 2,
-            Heard::Refusal("it sent a MSG whose body is longer than it says".to_owned()),
+            Inbound::Error("the server sent a MSG whose body is longer than announced".to_owned()),
         ),
     }
 }
@@ -50,11 +50,11 @@ fn message(input: &[u8], body: usize, body_bytes: usize) -> Parsed<'_> {
 #[cold]
 fn parse_line(input: &[u8]) -> Parsed<'_> {
     let Some((line, taken)) = split_line(input) else { return Parsed::Line };
-    let heard = match line {
-        b"PING" => Heard::Question(b"PONG\r\n"),
-        b"PONG" | b"+OK" => Heard::Chatter,
-        line if line.starts_with(b"INFO ") => Heard::Chatter,
-        line => Heard::Refusal(format!("it said: {}", excerpt(line))),
+    let inbound = match line {
+        b"PING" => Inbound::Ping(b"PONG\r\n"),
+        b"PONG" | b"+OK" => Inbound::Ignored,
+        line if line.starts_with(b"INFO ") => Inbound::Ignored,
+        line => Inbound::Error(format!("the server said: {}", excerpt(line))),
     };
-    Parsed::Unit(taken, heard)
+    Parsed::Unit(taken, inbound)
 }

@@ -4,28 +4,28 @@
 //! connection each; in RESP3 it may, as in the other protocols. Senders turn the replies to their
 //! commands off, which spares Redis an answer to every `PUBLISH`: NATS gives none either.
 
-use super::Heard;
-use super::gather::{Parsed, Protocol, excerpt, short_number, split_line};
+use super::inbound::Inbound;
+use super::reassembly::{Parsed, TextFormat, TextProtocol, excerpt, short_number, split_line};
 
-pub(super) const HELLO: &[u8] =
+const HELLO: &[u8] =
     b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nz\r\n";
-pub(super) const HELLO_OF_SENDER: &[u8] =
+const HELLO_OF_SENDER: &[u8] =
     b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nz\r\n\
     *3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$3\r\nOFF\r\n";
 
-/// The length, `\r\n`, the body and `\r\n` come after it.
-pub(super) const SEND_OPENING: &[u8] = b"*3\r\n$7\r\nPUBLISH\r\n$1\r\nz\r\n$";
+/// The bytes around a body.
+pub(super) const TEXT: TextFormat = TextFormat {
+    hello: HELLO,
+    hello_of_sender: HELLO_OF_SENDER,
+    send_opening: b"*3\r\n$7\r\nPUBLISH\r\n$1\r\nz\r\n$",
+    receive_opening: RECEIVE_OPENING,
+};
 const RECEIVE_OPENING: &[u8] = b">3\r\n$7\r\nmessage\r\n$1\r\nz\r\n$";
-const ENDS_BYTES: usize = 4;
-
-/// What a message takes beside its body and the digits of its length.
-pub(super) const SENT_BYTES: usize = SEND_OPENING.len() + ENDS_BYTES;
-pub(super) const RECEIVED_BYTES: usize = RECEIVE_OPENING.len() + ENDS_BYTES;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Redis;
 
-impl Protocol for Redis {
+impl TextProtocol for Redis {
     #[inline]
     fn parse(input: &[u8]) -> Parsed<'_> {
         if let Some(rest) = input.strip_prefix(RECEIVE_OPENING)
@@ -35,8 +35,8 @@ impl Protocol for Redis {
             let end = body + body_bytes;
             return match input.get(end..end + 2) {
                 None => Parsed::Bytes(end + 2),
-                Some(b"\r\n") => Parsed::Unit(end + 2, Heard::Message(&input[body..end])),
-                Some(_) => refusal(input, "it sent a message longer than it says".to_owned()),
+                Some(b"\r\n") => Parsed::Unit(end + 2, Inbound::Message(&input[body..end])),
+                Some(_) => error(input, "the server sent a message longer than announced".to_owned()),
             };
         }
         parse_value(input)
@@ -53,15 +53,15 @@ fn parse_value(input: &[u8]) -> Parsed<'_> {
         values -= 1;
         let Some((line, taken)) = split_line(&input[at..]) else { return Parsed::Line };
         let Some((&kind, text)) = line.split_first() else {
-            return refusal(input, "it sent an empty line".to_owned());
+            return error(input, "the server sent an empty line".to_owned());
         };
         at += taken;
         match kind {
-            b'-' => return refusal(input, format!("it said: {}", excerpt(text))),
+            b'-' => return error(input, format!("the server said: {}", excerpt(text))),
             b'+' | b':' | b'_' | b'#' | b',' | b'(' => {}
             b'$' | b'=' | b'!' | b'*' | b'~' | b'>' | b'%' => {
                 let Some(count) = count(text) else {
-                    return refusal(input, format!("it sent '{}'", excerpt(line)));
+                    return error(input, format!("the server sent '{}'", excerpt(line)));
                 };
                 match kind {
                     b'%' => values = values.saturating_add(2 * count),
@@ -74,10 +74,10 @@ fn parse_value(input: &[u8]) -> Parsed<'_> {
                     return Parsed::Bytes(at);
                 }
             }
-            _ => return refusal(input, format!("it sent '{}'", excerpt(line))),
+            _ => return error(input, format!("the server sent '{}'", excerpt(line))),
         }
     }
-    Parsed::Unit(at, Heard::Chatter)
+    Parsed::Unit(at, Inbound::Ignored)
 }
 
 /// The number in the line that opens a value; 0 for the null of RESP2.
@@ -89,7 +89,7 @@ fn count(text: &[u8]) -> Option<usize> {
     std::str::from_utf8(text).ok()?.parse().ok().filter(|&count| count <= COUNT_MAX)
 }
 
-/// After this the connection is of no use, so everything that came counts as one unit.
-fn refusal(input: &[u8], reason: String) -> Parsed<'_> {
-    Parsed::Unit(input.len(), Heard::Refusal(reason))
+/// After this the connection is of no use, so everything received counts as one unit.
+fn error(input: &[u8], reason: String) -> Parsed<'_> {
+    Parsed::Unit(input.len(), Inbound::Error(reason))
 }

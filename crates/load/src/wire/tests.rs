@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::gather::UNIT_BYTES_MAX;
+use super::reassembly::{UNIT_BYTES_MAX, decimals};
 use super::*;
 
 const BROKERS: [WireFormat; 2] = [WireFormat::Nats, WireFormat::Redis];
@@ -9,33 +9,29 @@ const BROKERS: [WireFormat; 2] = [WireFormat::Nats, WireFormat::Redis];
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Said {
     Message(Vec<u8>),
-    Question(&'static [u8]),
-    Chatter,
-    Refusal(String),
+    Ping(&'static [u8]),
+    Ignored,
+    Error(String),
 }
 
-fn hear(decoder: &mut impl Decode, mut piece: &[u8], said: &mut Vec<Said>) {
-    while let Some(heard) = decoder.decode(&mut piece) {
-        said.push(match heard {
-            Heard::Message(body) => Said::Message(body.to_vec()),
-            Heard::Question(answer) => Said::Question(answer),
-            Heard::Chatter => Said::Chatter,
-            Heard::Refusal(reason) => Said::Refusal(reason),
+fn decode_all(decoder: &mut impl Decode, mut piece: &[u8], said: &mut Vec<Said>) {
+    while let Some(inbound) = decoder.decode(&mut piece) {
+        said.push(match inbound {
+            Inbound::Message(body) => Said::Message(body.to_vec()),
+            Inbound::Ping(answer) => Said::Ping(answer),
+            Inbound::Ignored => Said::Ignored,
+            Inbound::Error(reason) => Said::Error(reason),
         });
     }
     assert!(piece.is_empty(), "what is not whole is taken too");
 }
 
-/// Everything in `pieces`, heard by one fresh decoder.
+/// Everything in `pieces`, inbound by one fresh decoder.
 fn said<'a>(format: WireFormat, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Said> {
     let mut decoders = Decoders::new(format, 1);
     let mut said = Vec::new();
     for piece in pieces {
-        match &mut decoders {
-            Decoders::Zillions(all) => hear(&mut all[0], piece, &mut said),
-            Decoders::Nats(all) => hear(&mut all[0], piece, &mut said),
-            Decoders::Redis(all) => hear(&mut all[0], piece, &mut said),
-        }
+        with_decoder!(&mut decoders, 0, |decoder| decode_all(decoder, piece, &mut said));
     }
     said
 }
@@ -63,23 +59,23 @@ fn besides(format: WireFormat) -> Vec<(&'static [u8], Said)> {
     match format {
         WireFormat::Zillions => Vec::new(),
         WireFormat::Nats => vec![
-            (b"INFO {\"server_id\":\"NA\",\"max_payload\":1048576}\r\n", Said::Chatter),
-            (b"PING\r\n", Said::Question(b"PONG\r\n")),
-            (b"+OK\r\n", Said::Chatter),
+            (b"INFO {\"server_id\":\"NA\",\"max_payload\":1048576}\r\n", Said::Ignored),
+            (b"PING\r\n", Said::Ping(b"PONG\r\n")),
+            (b"+OK\r\n", Said::Ignored),
         ],
         WireFormat::Redis => vec![
             (
                 b"%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n\
                   $5\r\nproto\r\n:3\r\n$2\r\nid\r\n:3\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n\
                   $4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n",
-                Said::Chatter,
+                Said::Ignored,
             ),
-            (b">3\r\n$9\r\nsubscribe\r\n$1\r\nz\r\n:1\r\n", Said::Chatter),
-            (b"+OK\r\n", Said::Chatter),
-            (b":64\r\n", Said::Chatter),
-            (b"$-1\r\n", Said::Chatter),
-            (b"_\r\n", Said::Chatter),
-            (b"$0\r\n\r\n", Said::Chatter),
+            (b">3\r\n$9\r\nsubscribe\r\n$1\r\nz\r\n:1\r\n", Said::Ignored),
+            (b"+OK\r\n", Said::Ignored),
+            (b":64\r\n", Said::Ignored),
+            (b"$-1\r\n", Said::Ignored),
+            (b"_\r\n", Said::Ignored),
+            (b"$0\r\n\r\n", Said::Ignored),
         ],
     }
 }
@@ -196,9 +192,9 @@ fn lengths_are_written_with_all_their_digits() {
 #[test]
 fn errors_of_the_servers_are_told_in_their_words() {
     let nats = said(WireFormat::Nats, [&b"-ERR 'Slow Consumer'\r\n"[..]]);
-    assert_eq!(nats, [Said::Refusal("it said: -ERR 'Slow Consumer'".to_owned())]);
+    assert_eq!(nats, [Said::Error("the server said: -ERR 'Slow Consumer'".to_owned())]);
     let redis = said(WireFormat::Redis, [&b"-NOPROTO unsupported \x1b[0m version\r\n"[..]]);
-    assert_eq!(redis, [Said::Refusal("it said: NOPROTO unsupported  [0m version".to_owned())]);
+    assert_eq!(redis, [Said::Error("the server said: NOPROTO unsupported  [0m version".to_owned())]);
 }
 
 #[test]
@@ -211,7 +207,7 @@ fn a_server_of_another_protocol_is_noticed() {
         (WireFormat::Redis, b"$x\r\n"),
     ] {
         let said = said(format, [bytes]);
-        assert!(matches!(said[0], Said::Refusal(_)), "{format:?}: {said:?}");
+        assert!(matches!(said[0], Said::Error(_)), "{format:?}: {said:?}");
     }
 }
 
@@ -222,7 +218,7 @@ fn a_unit_without_end_is_given_up() {
         for piece_bytes in [1_000, UNIT_BYTES_MAX * 2] {
             let said = said(format, endless.chunks(piece_bytes));
             assert!(
-                matches!(&said[0], Said::Refusal(reason) if reason.contains("more than 16384")),
+                matches!(&said[0], Said::Error(reason) if reason.contains("more than 16384")),
                 "{format:?}: {said:?}"
             );
         }

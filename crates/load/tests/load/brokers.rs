@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use zillions_load::{Load, LoadError, Outcome, Plan, Tiny, WireFormat, run};
+use zillions_load::{Load, LoadError, Outcome, Plan, Filler, WireFormat, run};
 
 fn plan(wire: WireFormat) -> Plan {
     Plan {
@@ -14,8 +14,8 @@ fn plan(wire: WireFormat) -> Plan {
         clients: 1,
         senders: 1,
         stalled: 0,
-        visits_per_second: 0.0,
-        tiny: Tiny::default(),
+        churn_per_second: 0.0,
+        filler: Filler::default(),
         load: Load::FixedRate { messages_per_second: 1_000.0 },
         body_bytes: vec![18, 255],
         warm_up: Duration::ZERO,
@@ -168,6 +168,6 @@ fn a_server_that_refuses_is_quoted() {
     assert!(matches!(error, LoadError::LostEarly { .. }), "{error}");
     assert_eq!(
         error.to_string(),
-        "connection 0 of 1 ended before the load began: it said: NOAUTH Authentication required."
+        "connection 0 of 1 ended before the load began: the server said: NOAUTH Authentication required."
     );
 }

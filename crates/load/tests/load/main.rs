@@ -6,7 +6,7 @@ mod server;
 use std::time::Duration;
 
 use server::{Fault, Server};
-use zillions_load::{Load, LoadError, Outcome, Phase, Plan, Tiny, WireFormat, run};
+use zillions_load::{Load, LoadError, Outcome, Phase, Plan, Filler, WireFormat, run};
 
 const CLIENTS: usize = 4;
 
@@ -16,8 +16,8 @@ fn plan(load: Load) -> Plan {
         clients: CLIENTS,
         senders: 2,
         stalled: 0,
-        visits_per_second: 0.0,
-        tiny: Tiny::default(),
+        churn_per_second: 0.0,
+        filler: Filler::default(),
         load,
         body_bytes: vec![18, 64, 255],
         warm_up: Duration::from_millis(50),
@@ -144,24 +144,24 @@ fn a_round_that_lost_a_message_is_given_up_and_the_next_one_begins() {
 }
 
 #[test]
-fn tiny_messages_are_counted_and_timed_ones_stay_timed() {
+fn filler_messages_are_counted_and_timed_ones_stay_timed() {
     let mut plan = fixed_rate();
-    plan.tiny = Tiny { per_message: 5, bytes: 0 };
+    plan.filler = Filler { per_message: 5, bytes: 0 };
     let outcome = trial(Fault::None, &plan);
     assert_eq!(outcome.pairs.delivered, 300 * CLIENTS as u64);
     // 50 ms of warm-up before 300 ms of window, at 1000 messages a second.
-    assert_eq!(outcome.extras.tiny_expected, 350 * 5 * CLIENTS as u64);
-    assert_eq!(outcome.extras.tiny_delivered, outcome.extras.tiny_expected);
+    assert_eq!(outcome.extras.filler_expected, 350 * 5 * CLIENTS as u64);
+    assert_eq!(outcome.extras.filler_delivered, outcome.extras.filler_expected);
     assert!(outcome.anomalies.is_none(), "{:?}", outcome.anomalies);
 }
 
 #[test]
-fn visitors_come_and_go_beside_the_load() {
+fn short_lived_connections_churn_beside_the_load() {
     let mut plan = fixed_rate();
-    plan.visits_per_second = 100.0;
+    plan.churn_per_second = 100.0;
     let outcome = trial(Fault::None, &plan);
-    let visits = outcome.extras.visits;
-    assert!((34..=36).contains(&visits.visits) && visits.failed == 0, "{visits:?}");
+    let churn = outcome.extras.churn;
+    assert!((34..=36).contains(&churn.connections) && churn.failed == 0, "{churn:?}");
     assert_eq!(outcome.pairs.delivered, 300 * CLIENTS as u64);
     assert!(outcome.anomalies.is_none(), "{:?}", outcome.anomalies);
 }
@@ -184,9 +184,9 @@ fn a_sample_holds_what_was_sent_and_received_from_the_window_on() {
     let sample = outcome.sample;
     assert_eq!(sample.clients, [0, 2, 3]);
     let received =
-        |client| sample.sightings.iter().filter(|it| it.received && it.client == client).count();
+        |client| sample.events.iter().filter(|it| it.received && it.client == client).count();
     assert!((290..=310).contains(&received(2)), "{}", received(2));
-    let sent = sample.sightings.iter().filter(|it| !it.received);
+    let sent = sample.events.iter().filter(|it| !it.received);
     assert!(sent.clone().count() > 0 && sent.clone().all(|it| it.client == 0 && it.sender == 0));
 }
 

@@ -7,7 +7,7 @@ pub const SAMPLED_EVENTS_MAX: usize = 60_000;
 
 /// One thing that happened at one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sighting {
+pub struct SampledEvent {
     /// The index of the client.
     pub client: u16,
     /// Who sent the message; the client itself if it is sent here, unless it is an echo.
@@ -21,16 +21,16 @@ pub struct Sighting {
 /// What a few clients sent and received from the beginning of the window on, in the order in which
 /// it was observed.
 #[derive(Clone, Debug, Default)]
-pub struct Sample {
+pub struct OrderSample {
     /// Those clients, in ascending order.
     pub clients: Vec<u16>,
     /// What happened.
-    pub sightings: Vec<Sighting>,
+    pub events: Vec<SampledEvent>,
     is_sampled: Vec<bool>,
     is_open: bool,
 }
 
-impl Sample {
+impl OrderSample {
     /// An empty sample of the first, the middle and the last of `clients` clients.
     #[must_use]
     pub fn new(clients: usize) -> Self {
@@ -39,23 +39,23 @@ impl Sample {
         let is_sampled = (0..clients).map(|client| chosen.contains(&client)).collect();
         Self {
             clients: chosen.into_iter().map(|client| client as u16).collect(),
-            sightings: Vec::with_capacity(SAMPLED_EVENTS_MAX),
+            events: Vec::with_capacity(SAMPLED_EVENTS_MAX),
             is_sampled,
             is_open: false,
         }
     }
 
-    /// From now on sightings are kept.
+    /// From now on events are kept.
     pub fn open(&mut self) {
         self.is_open = true;
     }
 
-    /// Keeps one sighting, if it is of a sampled client and there is room.
+    /// Keeps one event, if it is of a sampled client and there is room.
     #[inline]
     pub fn note(&mut self, client: usize, sender: u16, sequence: u32, received: bool) {
         if self.is_open && self.is_sampled[client] {
-            self.sightings.push(Sighting { client: client as u16, sender, sequence, received });
-            self.is_open = self.sightings.len() < SAMPLED_EVENTS_MAX;
+            self.events.push(SampledEvent { client: client as u16, sender, sequence, received });
+            self.is_open = self.events.len() < SAMPLED_EVENTS_MAX;
         }
     }
 }
@@ -66,23 +66,23 @@ mod tests {
 
     #[test]
     fn only_the_chosen_clients_are_kept_and_only_while_open() {
-        let mut sample = Sample::new(10);
+        let mut sample = OrderSample::new(10);
         assert_eq!(sample.clients, [0, 5, 9]);
         sample.note(0, 1, 7, true);
         sample.open();
         sample.note(1, 1, 7, true);
         sample.note(5, 1, 8, true);
-        let kept = Sighting { client: 5, sender: 1, sequence: 8, received: true };
-        assert_eq!(sample.sightings, [kept]);
+        let kept = SampledEvent { client: 5, sender: 1, sequence: 8, received: true };
+        assert_eq!(sample.events, [kept]);
     }
 
     #[test]
     fn a_sample_is_bounded_and_small_rooms_have_small_samples() {
-        let mut sample = Sample::new(1);
+        let mut sample = OrderSample::new(1);
         assert_eq!(sample.clients, [0]);
         sample.open();
         (0..SAMPLED_EVENTS_MAX as u32 + 5).for_each(|sequence| sample.note(0, 0, sequence, true));
-        assert_eq!(sample.sightings.len(), SAMPLED_EVENTS_MAX);
-        assert_eq!(Sample::new(2).clients, [0, 1]);
+        assert_eq!(sample.events.len(), SAMPLED_EVENTS_MAX);
+        assert_eq!(OrderSample::new(2).clients, [0, 1]);
     }
 }

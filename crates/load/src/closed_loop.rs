@@ -1,11 +1,11 @@
-//! The closed loop: everybody sends one message, and when all have received all of them, again.
+//! The closed loop: every sender sends one message per round; a round ends when all have arrived.
 
 use crate::schedule::Window;
 
 /// A round that is not complete by then is given up, and the next one begins.
 pub const ROUND_NS_MAX: u64 = 1_000_000_000;
 
-/// Which rounds there were in the window.
+/// The rounds of a closed loop within the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoundCounts {
     /// Rounds that began and ended within the window.
@@ -14,9 +14,9 @@ pub struct RoundCounts {
     pub incomplete: u64,
 }
 
-/// The rounds of one trial. Pure: it is told the time and what has arrived.
+/// The state of one trial's closed loop. Pure: the caller passes the time and the deliveries so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Rounds {
+pub(crate) struct ClosedLoop {
     /// Deliveries in the whole trial with which the round under way is complete.
     complete_at: u64,
     /// When it began; `None` if none is under way.
@@ -24,7 +24,7 @@ pub(crate) struct Rounds {
     pub(crate) counts: RoundCounts,
 }
 
-impl Rounds {
+impl ClosedLoop {
     /// Whether the next round may begin at `now_ns`, with `delivered` deliveries so far.
     pub(crate) fn is_due(&mut self, now_ns: u64, delivered: u64, window: Window) -> bool {
         let Some(began_ns) = self.began_ns else { return true };
@@ -61,23 +61,23 @@ mod tests {
 
     #[test]
     fn a_round_begins_when_everybody_has_everything() {
-        let mut rounds = Rounds::default();
-        assert!(rounds.is_due(0, 0, WINDOW));
-        rounds.begin(0, 0, 9);
-        assert!(!rounds.is_due(1_500, 8, WINDOW));
-        assert!(rounds.is_due(2_000, 9, WINDOW));
-        assert_eq!(rounds.counts.rounds, 0, "it began before the window");
-        rounds.begin(2_000, 9, 9);
-        assert!(rounds.is_due(3_000, 18, WINDOW));
-        assert_eq!(rounds.counts, RoundCounts { rounds: 1, incomplete: 0 });
+        let mut closed_loop = ClosedLoop::default();
+        assert!(closed_loop.is_due(0, 0, WINDOW));
+        closed_loop.begin(0, 0, 9);
+        assert!(!closed_loop.is_due(1_500, 8, WINDOW));
+        assert!(closed_loop.is_due(2_000, 9, WINDOW));
+        assert_eq!(closed_loop.counts.rounds, 0, "it began before the window");
+        closed_loop.begin(2_000, 9, 9);
+        assert!(closed_loop.is_due(3_000, 18, WINDOW));
+        assert_eq!(closed_loop.counts, RoundCounts { rounds: 1, incomplete: 0 });
     }
 
     #[test]
     fn a_round_that_lost_a_message_is_given_up_after_its_time() {
-        let mut rounds = Rounds::default();
-        let deadline_ns = rounds.begin(2_000, 0, 9);
-        assert!(!rounds.is_due(deadline_ns - 1, 8, WINDOW));
-        assert!(rounds.is_due(deadline_ns, 8, WINDOW));
-        assert_eq!(rounds.counts, RoundCounts { rounds: 1, incomplete: 1 });
+        let mut closed_loop = ClosedLoop::default();
+        let deadline_ns = closed_loop.begin(2_000, 0, 9);
+        assert!(!closed_loop.is_due(deadline_ns - 1, 8, WINDOW));
+        assert!(closed_loop.is_due(deadline_ns, 8, WINDOW));
+        assert_eq!(closed_loop.counts, RoundCounts { rounds: 1, incomplete: 1 });
     }
 }

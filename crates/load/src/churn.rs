@@ -1,5 +1,5 @@
-//! Clients that come, listen a little, and go: what their coming and going costs the others is the
-//! question. Every byte that they receive is checked; what they miss is no loss.
+//! Churn: short-lived connections beside the load. What connecting and disconnecting costs the other
+//! clients is the question. Every byte that they receive is checked; what they miss is no loss.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -11,94 +11,94 @@ use zillions_protocol::Decoder;
 
 use crate::body;
 use crate::plan::Plan;
-use crate::tiny::Tiny;
+use crate::filler::Filler;
 
-/// How long a visit lasts.
-const VISIT_NS: u64 = 50_000_000;
-/// Visitors at the same time, at most; who finds the room full stays away.
-pub const VISITORS_MAX: usize = 256;
+/// How long a connection stays open.
+const LIFETIME_NS: u64 = 50_000_000;
+/// Short-lived connections at the same time, at most; one that is due beyond that is left out.
+pub const CHURN_CONNECTIONS_MAX: usize = 256;
 /// Taken from a socket at a time.
 const RECEIVE_BYTES_MAX: usize = 64 * 1024;
 
-/// How the visits of a trial went.
+/// What became of the short-lived connections of a trial.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct VisitCounts {
-    /// Visits that have begun.
-    pub visits: u64,
+pub struct ChurnCounts {
+    /// Connections that were begun.
+    pub connections: u64,
     /// Those among them that could not connect, or that the server ended.
     pub failed: u64,
     /// Messages of which some byte was wrong.
     pub(crate) corrupted: u64,
 }
 
-/// Everybody who visits in one trial.
+/// The short-lived connections of one trial.
 #[derive(Debug)]
-pub(crate) struct Visitors {
+pub(crate) struct Churn {
     address: SocketAddr,
     tag: u32,
-    tiny: Tiny,
+    filler: Filler,
     begin_ns: u64,
     interval_ns: f64,
-    /// Visits that were due, also those that found no room.
+    /// Connections that were due, including those that were left out.
     due: u64,
-    inside: VecDeque<Visitor>,
+    open: VecDeque<ShortLived>,
     buffer: Vec<u8>,
-    pub(crate) counts: VisitCounts,
+    pub(crate) counts: ChurnCounts,
 }
 
 #[derive(Debug)]
-struct Visitor {
+struct ShortLived {
     socket: Socket,
-    leaves_ns: u64,
+    closes_ns: u64,
 }
 
-impl Visitors {
-    /// Visits at equal distances from `begin_ns` on.
+impl Churn {
+    /// Connections at equal distances from `begin_ns` on.
     pub(crate) fn new(address: SocketAddr, plan: &Plan, begin_ns: u64) -> Self {
         Self {
             address,
             tag: plan.tag,
-            tiny: plan.tiny,
+            filler: plan.filler,
             begin_ns,
-            interval_ns: 1e9 / plan.visits_per_second,
+            interval_ns: 1e9 / plan.churn_per_second,
             due: 0,
-            inside: VecDeque::with_capacity(VISITORS_MAX),
+            open: VecDeque::with_capacity(CHURN_CONNECTIONS_MAX),
             buffer: vec![0; RECEIVE_BYTES_MAX],
-            counts: VisitCounts::default(),
+            counts: ChurnCounts::default(),
         }
     }
 
-    /// Lets out who wants to leave and in who is due at `now_ns`; when it is to be called again.
-    pub(crate) fn turn(&mut self, now_ns: u64) -> u64 {
-        while self.inside.front().is_some_and(|visitor| visitor.leaves_ns <= now_ns) {
-            if let Some(visitor) = self.inside.pop_front() {
-                self.leave(&visitor.socket);
+    /// Closes and opens what is due at `now_ns`; the time at which to call it again.
+    pub(crate) fn advance(&mut self, now_ns: u64) -> u64 {
+        while self.open.front().is_some_and(|connection| connection.closes_ns <= now_ns) {
+            if let Some(connection) = self.open.pop_front() {
+                self.close(&connection.socket);
             }
         }
         while self.due_ns() <= now_ns {
             self.due += 1;
-            if self.inside.len() < VISITORS_MAX {
-                self.counts.visits += 1;
-                match come(self.address) {
+            if self.open.len() < CHURN_CONNECTIONS_MAX {
+                self.counts.connections += 1;
+                match connect(self.address) {
                     Ok(socket) => {
-                        let leaves_ns = now_ns + VISIT_NS;
-                        self.inside.push_back(Visitor { socket, leaves_ns });
+                        let closes_ns = now_ns + LIFETIME_NS;
+                        self.open.push_back(ShortLived { socket, closes_ns });
                     }
                     Err(_) => self.counts.failed += 1,
                 }
             }
         }
-        let leaves_ns = self.inside.front().map_or(u64::MAX, |visitor| visitor.leaves_ns);
-        self.due_ns().min(leaves_ns)
+        let closes_ns = self.open.front().map_or(u64::MAX, |connection| connection.closes_ns);
+        self.due_ns().min(closes_ns)
     }
 
     fn due_ns(&self) -> u64 {
         self.begin_ns + (self.due as f64 * self.interval_ns) as u64
     }
 
-    /// Checks what a visitor has received and closes its socket, every other time with a reset.
-    fn leave(&mut self, mut socket: &Socket) {
-        // A visitor begins at the beginning of a frame, whenever it came.
+    /// Checks what a connection has received and closes it, every other time with a reset.
+    fn close(&mut self, mut socket: &Socket) {
+        // Its stream begins with a whole frame, whenever it connected.
         let mut decoder = Decoder::new();
         loop {
             match socket.read(&mut self.buffer) {
@@ -110,7 +110,7 @@ impl Visitors {
                     let mut rest = &self.buffer[..bytes];
                     while let Some(message) = decoder.decode(&mut rest) {
                         let is_wrong =
-                            body::verify(message, self.tag).is_none() && !self.tiny.is(message);
+                            body::verify(message, self.tag).is_none() && !self.filler.is(message);
                         self.counts.corrupted += u64::from(is_wrong);
                     }
                 }
@@ -122,15 +122,15 @@ impl Visitors {
                 }
             }
         }
-        if self.counts.visits % 2 == 1 {
-            // If it cannot be set, the visitor leaves politely.
+        if self.counts.connections % 2 == 1 {
+            // If it cannot be set, the connection closes without a reset.
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
     }
 }
 
-/// Begins to connect; whether that succeeds shows when the visitor leaves.
-fn come(address: SocketAddr) -> io::Result<Socket> {
+/// Begins to connect; whether that succeeds shows when it is closed.
+fn connect(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     match socket.connect(&SockAddr::from(address)) {
@@ -153,16 +153,16 @@ mod tests {
     use crate::plan::Load;
     use crate::wire::WireFormat;
 
-    fn plan(visits_per_second: f64) -> Plan {
+    fn plan(churn_per_second: f64) -> Plan {
         Plan {
             wire: WireFormat::Zillions,
             clients: 1,
             senders: 1,
             stalled: 0,
-            visits_per_second,
+            churn_per_second,
             load: Load::Saturate,
             body_bytes: vec![64],
-            tiny: Tiny::default(),
+            filler: Filler::default(),
             warm_up: Duration::ZERO,
             measure: Duration::ZERO,
             late_after: Duration::ZERO,
@@ -180,44 +180,44 @@ mod tests {
         frame
     }
 
-    /// One visit to a server that does `serve` with it.
-    fn visit(
+    /// One connection to a server that does `serve` with it.
+    fn connect_once(
         serve: impl FnOnce(std::net::TcpStream) -> Option<std::net::TcpStream>,
-    ) -> VisitCounts {
+    ) -> ChurnCounts {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut visitors = Visitors::new(listener.local_addr().unwrap(), &plan(10.0), 0);
-        assert_eq!(visitors.turn(0), VISIT_NS);
+        let mut churn = Churn::new(listener.local_addr().unwrap(), &plan(10.0), 0);
+        assert_eq!(churn.advance(0), LIFETIME_NS);
         let kept = serve(listener.accept().unwrap().0);
-        assert_eq!(visitors.turn(VISIT_NS), 100_000_000);
+        assert_eq!(churn.advance(LIFETIME_NS), 100_000_000);
         drop(kept);
-        visitors.counts
+        churn.counts
     }
 
     #[test]
-    fn a_visitor_checks_what_it_receives() {
-        let counts = visit(|mut client| {
+    fn a_short_lived_connection_checks_what_it_receives() {
+        let counts = connect_once(|mut client| {
             client.write_all(&frame()).unwrap();
             Some(client)
         });
-        assert_eq!(counts, VisitCounts { visits: 1, failed: 0, corrupted: 0 });
-        let counts = visit(|mut client| {
+        assert_eq!(counts, ChurnCounts { connections: 1, failed: 0, corrupted: 0 });
+        let counts = connect_once(|mut client| {
             client.write_all(&frame()[1..]).unwrap();
             Some(client)
         });
-        assert!(counts.corrupted > 0, "a stream that begins inside a frame: {counts:?}");
+        assert!(counts.corrupted > 0, "a stream that begins open a frame: {counts:?}");
     }
 
     #[test]
-    fn a_visitor_that_is_turned_away_is_counted() {
-        assert_eq!(visit(|_| None).failed, 1);
+    fn a_connection_that_the_server_closes_is_counted() {
+        assert_eq!(connect_once(|_| None).failed, 1);
     }
 
     #[test]
-    fn the_room_is_bounded() {
+    fn open_connections_are_bounded() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut visitors = Visitors::new(listener.local_addr().unwrap(), &plan(1e9), 0);
-        visitors.turn(2 * VISITORS_MAX as u64);
-        assert_eq!(visitors.inside.len(), VISITORS_MAX);
-        assert_eq!(visitors.counts.visits, VISITORS_MAX as u64);
+        let mut churn = Churn::new(listener.local_addr().unwrap(), &plan(1e9), 0);
+        churn.advance(2 * CHURN_CONNECTIONS_MAX as u64);
+        assert_eq!(churn.open.len(), CHURN_CONNECTIONS_MAX);
+        assert_eq!(churn.counts.connections, CHURN_CONNECTIONS_MAX as u64);
     }
 }

@@ -2,19 +2,19 @@
 
 use crate::body::BODY_BYTES_MIN;
 
-/// What fills the body of a tiny message.
+/// What fills the body of a filler message.
 const FILL: u8 = 0xa5;
 
-/// Tiny messages that go before every timed message of a sender.
+/// Filler messages that go before every timed message of a sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tiny {
+pub struct Filler {
     /// How many.
     pub per_message: u32,
     /// The length of their bodies, shorter than that of any timed message.
     pub bytes: u8,
 }
 
-impl Tiny {
+impl Filler {
     /// The frames that go before one timed message.
     pub(crate) fn frames(self) -> Vec<u8> {
         let mut frame = vec![FILL; usize::from(self.bytes) + 1];
@@ -31,7 +31,7 @@ impl Tiny {
     }
 
     /// Whether they can be told from timed messages.
-    pub(crate) fn is_tellable(self) -> bool {
+    pub(crate) fn is_distinguishable(self) -> bool {
         self.per_message == 0 || usize::from(self.bytes) < BODY_BYTES_MIN
     }
 }
@@ -41,20 +41,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tiny_frames_are_framed_and_known_again() {
-        let tiny = Tiny { per_message: 2, bytes: 1 };
-        assert_eq!(tiny.frames(), [1, FILL, 1, FILL]);
-        assert!(tiny.is(&[FILL]));
-        assert!(!tiny.is(&[]) && !tiny.is(&[FILL + 1]) && !tiny.is(&[FILL, FILL]));
-        let empty = Tiny { per_message: 3, bytes: 0 };
+    fn filler_frames_are_framed_and_known_again() {
+        let filler = Filler { per_message: 2, bytes: 1 };
+        assert_eq!(filler.frames(), [1, FILL, 1, FILL]);
+        assert!(filler.is(&[FILL]));
+        assert!(!filler.is(&[]) && !filler.is(&[FILL + 1]) && !filler.is(&[FILL, FILL]));
+        let empty = Filler { per_message: 3, bytes: 0 };
         assert_eq!(empty.frames(), [0, 0, 0]);
         assert!(empty.is(&[]));
     }
 
     #[test]
-    fn without_tiny_messages_nothing_is_one() {
-        assert!(!Tiny::default().is(&[]));
-        assert!(Tiny { per_message: 0, bytes: 200 }.is_tellable());
-        assert!(!Tiny { per_message: 1, bytes: 18 }.is_tellable());
+    fn without_filler_messages_nothing_is_one() {
+        assert!(!Filler::default().is(&[]));
+        assert!(Filler { per_message: 0, bytes: 200 }.is_distinguishable());
+        assert!(!Filler { per_message: 1, bytes: 18 }.is_distinguishable());
     }
 }
