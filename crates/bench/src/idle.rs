@@ -1,23 +1,23 @@
-//! What a server costs before anybody says anything: starting, waiting, holding connections.
+//! What a server costs before any client sends: starting, waiting, holding connections.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use zillions_harness::{Launch, PortLease, Server};
+use zillions_load::WireFormat;
 use zillions_report::record::{CostsRecord, IdleRecord};
 
 use crate::pin::Pinning;
 use crate::scenario::READY_MAX;
 use crate::trial::{self, STOP_SECONDS_MAX};
 
-/// Clients at the first sample of memory: past what the first ones cost once and for all.
+/// Clients at the first sample of memory: enough that one-time costs are paid.
 const CONNECTIONS_FEW: u32 = 10;
-/// Clients at the second sample, if the descriptor limit allows: enough to see one client's share
-/// in pages.
+/// Clients at the second sample: enough to see the share of one client in pages.
 const CONNECTIONS_MANY: u32 = 400;
-/// A client that has received nothing by then makes the first one say something again.
-const PROBE_AGAIN: Duration = Duration::from_millis(100);
+/// A client that has received nothing by then makes the first one send another probe.
+const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 /// One message of one byte; every client receives it, so every client has been accepted.
 const PROBE: [u8; 2] = [1, b'?'];
 
@@ -45,6 +45,7 @@ impl Thoroughness {
 /// Measures what `launch` costs while idle, and enters it in `costs`.
 pub fn measure(
     launch: &Launch,
+    wire: WireFormat,
     pinning: &Pinning,
     thoroughness: Thoroughness,
     costs: &mut CostsRecord,
@@ -66,14 +67,21 @@ pub fn measure(
             }
         };
         costs.start_up_seconds.push(server.start_seconds());
-        if launch.broker.is_some() {
+        if wire != WireFormat::Zillions {
             let reason =
-                "silent clients are counted with the spec's messages, which it does not speak";
+                "idle clients are measured with the frames of the spec, which it does not speak";
             costs.idle_failure = Some(reason.to_owned());
         } else if start == thoroughness.starts {
             match idle(&server, thoroughness.silence) {
                 Ok(record) => costs.idle = Some(record),
-                Err(reason) => costs.idle_failure = Some(reason),
+                Err(reason) => {
+                    // Lost connections may be the first sign of the server's end.
+                    let status = server.wait(trial::END_SECONDS_MAX);
+                    costs.idle_failure = Some(match status {
+                        Some(status) => format!("the server ended with idle clients ({status})"),
+                        None => reason,
+                    });
+                }
             }
         }
         server.stop(STOP_SECONDS_MAX);
@@ -89,8 +97,8 @@ fn idle(server: &Server, silence: Duration) -> Result<IdleRecord, String> {
     connect(server.address(), &mut clients, CONNECTIONS_MANY, deadline)?;
     let many = sample()?;
     let began = Instant::now();
-    if let Some(status) = server.wait(silence.as_secs_f64()) {
-        return Err(format!("the server ended while its clients were silent ({status})"));
+    if server.wait(silence.as_secs_f64()).is_some() {
+        return Err("the server ended while its clients were silent".to_owned());
     }
     let window_seconds = began.elapsed().as_secs_f64();
     let after = sample()?;
@@ -119,7 +127,7 @@ fn connect(
             format!("connected {} of {wanted} idle clients, then: {error}", clients.len())
         })?;
         let set =
-            stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(Some(PROBE_AGAIN)));
+            stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(Some(PROBE_INTERVAL)));
         set.map_err(|error| error.to_string())?;
         clients.push(stream);
     }

@@ -4,27 +4,34 @@
 //! scenario, in an order drawn from a seed. Server and load generator are pinned to different
 //! processors where there are two. Each trial's figures are on disk before the next one starts.
 //!
-//! This crate measures and never formats: what happens is reported as [`Event`]s, what was found
-//! as the records of [`zillions_report::record`].
+//! This crate measures and never formats: it reports its steps as [`Event`]s and its findings as the
+//! records of [`zillions_report::record`].
 //!
-//! Rooms: [`scenario`] reads scenarios, [`plan`] orders the trials and estimates their time,
-//! [`pin`] chooses processors, [`program`] looks at a program's files, [`trial`] runs one trial, [`order`] checks its sample, [`search`] says which rate to try next, [`idle`] measures what
-//! silence costs, [`store`] keeps results, [`mod@run`] does it all.
+//! Modules: [`scenario`] reads scenarios, [`plan`] orders the trials and estimates their time,
+//! [`pin`] chooses processors, [`program`] looks at a program's files, [`trial`] runs one trial,
+//! [`order`] checks its sample, [`search`] chooses the next rate to try, [`idle`] measures what idle
+//! clients cost, [`store`] keeps results, [`mod@run`] carries out a whole run.
 
 #![forbid(unsafe_code)]
 
 mod cpu_times;
+mod error;
+mod event;
 pub mod idle;
 pub mod order;
 pub mod pin;
 pub mod plan;
 pub mod program;
 pub mod run;
+mod runner;
 pub mod scenario;
 pub mod search;
-mod session;
 pub mod store;
+mod timestamp;
 pub mod trial;
 
-pub use run::{BenchError, Event, Gate, Options, Target, run};
+pub use error::BenchError;
+pub use event::Event;
+pub use run::{Gate, Options, Target, run};
 pub use scenario::{Scenario, ScenarioError};
+pub use zillions_load::WireFormat;

@@ -1,21 +1,24 @@
 //! A whole run: gate, costs, plan, measure, keep.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
 
 use zillions_harness::machine::Machine;
 use zillions_harness::{Launch, interrupt, limits};
+use zillions_load::WireFormat;
 use zillions_report::record::{
-    ConformanceRecord, LoadRecord, MachineRecord, Role, RunRecord, SCHEMA, ScenarioRecord,
-    TargetRecord, TargetStatus, ToolRecord, TrialRecord,
+    ConformanceRecord, LoadRecord, MachineRecord, RunRecord, SCHEMA, ScenarioRecord, TargetRecord,
+    TargetStatus, ToolRecord,
 };
 use zillions_report::results::Results;
 
+use crate::error::BenchError;
+use crate::event::Event;
 use crate::idle::{self, Thoroughness};
 use crate::pin::Pinning;
 use crate::plan;
-use crate::session::Session;
-use crate::store::{Store, StoreError};
+use crate::runner::{Measured, Runner};
+use crate::store::Store;
+use crate::timestamp::now;
 
 /// One thing to measure, or not.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct Target {
     pub record: TargetRecord,
     /// How to start it; `None` for what is skipped.
     pub launch: Option<Launch>,
+    /// The protocol that it speaks.
+    pub wire: WireFormat,
 }
 
 /// How a run is to be carried out.
@@ -31,7 +36,7 @@ pub struct Target {
 pub struct Options {
     /// What to carry out.
     pub scenarios: Vec<ScenarioRecord>,
-    /// What the order of trials is drawn from.
+    /// Seed of the order of the trials.
     pub seed: u64,
     /// Whether servers and generator get processors of their own.
     pub pin: bool,
@@ -43,8 +48,8 @@ pub struct Options {
     pub tool: ToolRecord,
     /// How thoroughly the costs of idling servers are measured; not at all if `None`.
     pub idle: Option<Thoroughness>,
-    /// An interrupted run to go on with, as its folder has it: its scenarios, seed and targets
-    /// are then those of these options, and nothing is checked again.
+    /// An interrupted run to resume, as read from its folder. Its scenarios, seed and targets must be
+    /// those of these options; nothing is checked again.
     pub resume: Option<Results>,
 }
 
@@ -57,99 +62,14 @@ pub struct Gate {
     pub refusal: Option<String>,
 }
 
-/// What happens in a run, as it happens.
-#[derive(Clone, Debug)]
-pub enum Event<'a> {
-    /// A target is about to be checked.
-    Checking {
-        /// Its name.
-        target: &'a str,
-        /// How many were checked before.
-        done: usize,
-        /// How many there are.
-        total: usize,
-    },
-    /// A target was checked and will be measured.
-    Passed {
-        /// Its name.
-        target: &'a str,
-        /// Whether that was known from an earlier run.
-        cached: bool,
-    },
-    /// A target is about to be measured while its clients are silent.
-    Idling {
-        /// Its name.
-        target: &'a str,
-        /// How many were before.
-        done: usize,
-        /// How many there are.
-        total: usize,
-    },
-    /// A target was checked and will not be measured.
-    Refused {
-        /// Its name.
-        target: &'a str,
-        /// Why.
-        reason: &'a str,
-    },
-    /// The trials begin.
-    Planned {
-        /// How many there are; of a search, how many there should be.
-        trials: usize,
-        /// How many of them an earlier process has carried out.
-        kept: usize,
-        /// How long the others should take.
-        estimate: Duration,
-        /// Who runs where.
-        pinning: &'a Pinning,
-    },
-    /// A trial begins.
-    Started {
-        /// Its target.
-        target: &'a str,
-        /// Its scenario.
-        scenario: &'a str,
-        /// What it is for.
-        role: Role,
-        /// Messages per second that it offers, if that is fixed.
-        rate: Option<f64>,
-    },
-    /// A trial has ended and is on disk.
-    Ended {
-        /// What it found.
-        trial: &'a TrialRecord,
-        /// How many have ended.
-        done: usize,
-        /// How many there should be in the end.
-        total: usize,
-        /// How long the remaining ones should take, going by those that have ended.
-        remaining: Duration,
-    },
-}
-
-/// A run that could not begin or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum BenchError {
-    /// Nothing to do.
-    #[error("there is no scenario to run")]
-    NoScenario,
-    /// The results cannot be kept.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Too many clients for this process.
-    #[error(transparent)]
-    Descriptors(#[from] limits::TooFewDescriptors),
-}
-
 /// Checks, measures and records `targets`.
 ///
-/// `gate` says whether a target keeps the spec; `observe` hears of everything at once and should
-/// take little time. What was recorded is returned, and is in the folder in any case, also when
-/// an error ends the run.
+/// `gate` decides whether a target keeps the spec; `observe` is called at every step and must return
+/// quickly. What was recorded is returned, and is in the folder even if an error ends the run.
 ///
 /// # Errors
 ///
-/// [`BenchError`]. A server that fails is no error: its trial is recorded as failed.
+/// [`BenchError`]. A server that fails is not an error: its trial is recorded as failed.
 pub fn run(
     mut targets: Vec<Target>,
     options: &Options,
@@ -181,25 +101,24 @@ pub fn run(
     let left = trials.saturating_sub(kept.len()) as f64 / trials.max(1) as f64;
     let estimate = plan::estimate(&options.scenarios, measured.len()).mul_f64(left);
     observe(&Event::Planned { trials, kept: kept.len(), estimate, pinning: &pinning });
-    let mut session = Session::new(&store, &pinning, &measured, kept, trials, observe);
-    session.planned(&options.scenarios, &planned)?;
+    let mut runner = Runner::new(&store, &pinning, &measured, kept, trials, observe);
+    runner.planned(&options.scenarios, &planned)?;
     for (at, scenario) in options.scenarios.iter().enumerate() {
-        session.search(scenario, options.seed.wrapping_add(at as u64))?;
+        runner.search(scenario, options.seed.wrapping_add(at as u64))?;
     }
-    let trials = session.into_trials();
+    let trials = runner.into_trials();
     Ok(Results { run, trials })
 }
 
-/// The names of what is measured, and how to start it.
-fn measured(targets: &[Target]) -> Vec<(&str, &Launch)> {
-    let named = |target| Some((Target::name(target), measurable(target)?));
-    targets.iter().filter_map(named).collect()
-}
-
-impl Target {
-    fn name(&self) -> &str {
-        &self.record.name
-    }
+/// The targets that are measured.
+fn measured(targets: &[Target]) -> Vec<Measured<'_>> {
+    targets
+        .iter()
+        .filter_map(|target| {
+            let launch = measurable(target)?;
+            Some(Measured { name: &target.record.name, launch, wire: target.wire })
+        })
+        .collect()
 }
 
 fn measurable(target: &Target) -> Option<&Launch> {
@@ -235,7 +154,7 @@ fn check(
     }
 }
 
-/// Measures what every target that could be measured costs while nobody says anything.
+/// Measures what every target that could be measured costs while its clients are silent.
 fn measure_idle(
     targets: &mut [Target],
     pinning: &Pinning,
@@ -248,7 +167,7 @@ fn measure_idle(
         let Some(launch) = measurable(target).cloned() else { continue };
         observe(&Event::Idling { target: &target.record.name, done, total });
         done += 1;
-        idle::measure(&launch, pinning, thoroughness, &mut target.record.costs);
+        idle::measure(&launch, target.wire, pinning, thoroughness, &mut target.record.costs);
         interrupt::wait_if_pending();
     }
 }
@@ -285,10 +204,5 @@ fn twin(targets: &[Target], options: &Options) -> Option<String> {
     let repeats = |it: &ScenarioRecord| !matches!(it.load, LoadRecord::Search { .. });
     options.scenarios.iter().find(|scenario| repeats(scenario))?;
     let measured = measured(targets);
-    plan::twin(measured.len(), options.seed).map(|at| measured[at].0.to_owned())
-}
-
-/// The time, as RFC 3339.
-pub(crate) fn now() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+    plan::twin(measured.len(), options.seed).map(|at| measured[at].name.to_owned())
 }

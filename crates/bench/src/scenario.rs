@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use zillions_harness::limits;
 use zillions_load::{
-    CLIENTS_MAX, Load, MESSAGES_PER_SECOND_MAX, Plan, PlanError, Filler, CHURN_CONNECTIONS_MAX, WireFormat,
+    CHURN_CONNECTIONS_MAX, CLIENTS_MAX, Filler, Load, MESSAGES_PER_SECOND_MAX, Plan, PlanError,
+    WireFormat,
 };
 use zillions_report::record::{LoadRecord, RankBy, ScenarioRecord};
 
@@ -35,7 +36,7 @@ const BUILT_IN: [(&str, &str); 10] = [
     built_in!("many-to-many"),
     built_in!("everyone-at-once"),
     built_in!("burst"),
-    built_in!("filler-frames"),
+    built_in!("tiny-frames"),
     built_in!("churn"),
     built_in!("slow-reader"),
     built_in!("idle-crowd"),

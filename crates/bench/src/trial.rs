@@ -1,11 +1,11 @@
 //! One trial: a fresh server, a load, samples at the window's borders.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::ExitStatus;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use zillions_harness::broker::Protocol;
 use zillions_harness::{Launch, PortLease, Sample, Server, StartOptions};
 use zillions_load::{LoadError, Outcome, Phase, Plan, WireFormat};
 use zillions_report::record::{
@@ -22,6 +22,8 @@ use crate::scenario::load_plan;
 const READY_SECONDS_MAX: f64 = 15.0;
 /// How long it may take to end when asked to.
 pub(crate) const STOP_SECONDS_MAX: f64 = 2.0;
+/// How long the end of a server that has closed its connections may take to be seen.
+pub(crate) const END_SECONDS_MAX: f64 = 2.0;
 /// Lines of its log that are recorded when a trial fails.
 const LOG_LINES: usize = 20;
 /// A trial reports at most this many lost connections one by one.
@@ -54,11 +56,12 @@ struct Readings {
 
 /// Runs one trial of `scenario`; whatever goes wrong with the server is in the result.
 ///
-/// `rate` is the messages per second of an open loop, `tag` tells its messages from those of any
+/// `wire` is the protocol that the server speaks, `rate` the messages per second of an open loop, `tag` tells its messages from those of any
 /// other trial.
 #[must_use]
 pub fn run(
     launch: &Launch,
+    wire: WireFormat,
     scenario: &ScenarioRecord,
     rate: Option<f64>,
     pinning: &Pinning,
@@ -73,7 +76,7 @@ pub fn run(
         Ok(server) => server,
         Err(reason) => return failed(reason, Vec::new()),
     };
-    let plan = Plan { wire: wire(launch), ..load_plan(scenario, rate, tag) };
+    let plan = Plan { wire, ..load_plan(scenario, rate, tag) };
     let (outcome, readings) = load(&server, &plan, pinning);
     let result = match finish(&server, outcome, &readings, pinning) {
         Ok(measurement) => TrialResult::Measured(Box::new(measurement)),
@@ -93,15 +96,6 @@ pub(crate) fn start(launch: &Launch, address: &str, pinning: &Pinning) -> Result
     server
 }
 
-/// What a server speaks: the spec's frames, unless it is a broker.
-fn wire(launch: &Launch) -> WireFormat {
-    match launch.broker.map(|broker| broker.protocol) {
-        None => WireFormat::Zillions,
-        Some(Protocol::Nats) => WireFormat::Nats,
-        Some(Protocol::Redis) => WireFormat::Redis,
-    }
-}
-
 /// Runs the load on a thread of its own and takes readings meanwhile.
 fn load(server: &Server, plan: &Plan, pinning: &Pinning) -> (Result<Outcome, LoadError>, Readings) {
     // One slot per phase: the generator never waits for the reader.
@@ -110,7 +104,7 @@ fn load(server: &Server, plan: &Plan, pinning: &Pinning) -> (Result<Outcome, Loa
     let outcome = thread::scope(|scope| {
         let generator = scope.spawn(move || {
             if let Some(cpu) = pinning.generator {
-                // Where it cannot be pinned, the verdict will tell whether that mattered.
+                // If it cannot be pinned, the verdict shows whether that mattered.
                 let _ = restrict_to(&[cpu]);
             }
             zillions_load::run(server.address(), plan, |phase| {
@@ -129,7 +123,7 @@ fn load(server: &Server, plan: &Plan, pinning: &Pinning) -> (Result<Outcome, Loa
     });
     match outcome {
         Ok(outcome) => (outcome, readings),
-        // A defect of the generator is not the server's failure.
+        // A bug in the generator must not count as the server's failure.
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
@@ -140,11 +134,11 @@ fn finish(
     readings: &Readings,
     pinning: &Pinning,
 ) -> Result<Measurement, String> {
-    if let Some(status) = server.exited() {
+    if let Some(status) = ended(server, &outcome, readings) {
         return Err(format!("the server ended in mid-trial ({status})"));
     }
     let outcome = outcome.map_err(|error| error.to_string())?;
-    // A generator that got no time to send has nothing to say about the server.
+    // A generator that got no time to send shows nothing about the server.
     if outcome.pairs.expected() > 0 && outcome.pairs.delivered == 0 {
         return Err("the server hung: not one message of the window was delivered".to_owned());
     }
@@ -152,7 +146,7 @@ fn finish(
         return Err("the server could not be sampled".to_owned());
     };
     let (Some(before), Some(after)) = (start.server, end.server) else {
-        return Err("the server could not be sampled: it had ended".to_owned());
+        return Err("the server could not be sampled: none of its processes was found".to_owned());
     };
     let idle = readings.idle.as_ref().and_then(|reading| reading.server).unwrap_or_default();
     let sampled_seconds = (end.at - start.at).as_secs_f64();
@@ -179,6 +173,26 @@ fn finish(
         ((busy - own) / capacity).clamp(0.0, 1.0)
     });
     Ok(measurement(&outcome, server_record, others_cpu_share))
+}
+
+/// How the server ended, if it has.
+///
+/// The end of a process closes its connections before anybody can see that it has ended, and a
+/// wrapper ends later still. So where the connections say that the server may be gone, its end is
+/// waited for.
+fn ended(
+    server: &Server,
+    outcome: &Result<Outcome, LoadError>,
+    readings: &Readings,
+) -> Option<ExitStatus> {
+    let may_have_ended = match outcome {
+        Ok(outcome) => {
+            let sampled = readings.end.as_ref().is_some_and(|reading| reading.server.is_some());
+            outcome.are_all_lost || !sampled
+        }
+        Err(error) => error.may_be_the_servers_end(),
+    };
+    if may_have_ended { server.wait(END_SECONDS_MAX) } else { server.exited() }
 }
 
 fn measurement(

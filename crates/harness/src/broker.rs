@@ -12,42 +12,17 @@ use std::time::{Duration, Instant};
 /// A connection that is refused is tried again after this.
 pub(crate) const RETRY_SECONDS: f64 = 0.005;
 
-/// What a broker speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// NATS core: the server says `INFO` to whoever connects.
-    Nats,
-    /// Redis: it answers `PING`.
-    Redis,
-}
-
-impl Protocol {
-    /// What a client says first, if it is the client that begins.
-    fn asks(self) -> &'static [u8] {
-        match self {
-            Self::Nats => b"",
-            Self::Redis => b"PING\r\n",
-        }
-    }
-
-    /// How what the server says then begins.
-    fn greets(self) -> &'static str {
-        match self {
-            Self::Nats => "INFO ",
-            Self::Redis => "+PONG",
-        }
-    }
-}
-
 /// How to start a server that does not keep the spec's command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broker {
-    /// What it speaks.
-    pub protocol: Protocol,
     /// The option before the host to listen on.
     pub host_option: &'static str,
     /// The option before the port.
     pub port_option: &'static str,
+    /// What a client sends to find out whether it is ready; empty if the broker speaks first.
+    pub ready_request: &'static [u8],
+    /// What its answer begins with once it is ready.
+    pub ready_reply: &'static str,
 }
 
 /// What one attempt has shown.
@@ -62,11 +37,6 @@ pub(crate) enum Greeting {
 }
 
 impl Broker {
-    /// What it says when it is ready.
-    pub(crate) fn greets(&self) -> &'static str {
-        self.protocol.greets()
-    }
-
     /// The arguments that tell it to listen on `address`.
     pub(crate) fn arguments(&self, address: SocketAddr) -> [String; 4] {
         let (host, port) = (address.ip().to_string(), address.port().to_string());
@@ -75,7 +45,7 @@ impl Broker {
 
     /// Connects to `address`, and reads until the greeting is complete or another one.
     pub(crate) fn try_greeting(&self, address: SocketAddr, deadline: Instant) -> Greeting {
-        let greets = self.protocol.greets().as_bytes();
+        let greets = self.ready_reply.as_bytes();
         match self.converse(greets, address, deadline) {
             Ok(said) if said == greets => Greeting::Ready,
             Ok(said) if greets.starts_with(&said) => Greeting::NotYet,
@@ -97,7 +67,7 @@ impl Broker {
             left.max(Duration::from_millis(1))
         };
         let mut stream = TcpStream::connect_timeout(&address, left())?;
-        stream.write_all(self.protocol.asks())?;
+        stream.write_all(self.ready_request)?;
         let mut said = Vec::new();
         let mut rest = [0; 64];
         while said.len() < greets.len() && greets.starts_with(&said) {
@@ -121,8 +91,12 @@ mod tests {
 
     use super::*;
 
-    const BROKER: Broker =
-        Broker { protocol: Protocol::Redis, host_option: "-h", port_option: "-p" };
+    const BROKER: Broker = Broker {
+        host_option: "-h",
+        port_option: "-p",
+        ready_request: b"PING\r\n",
+        ready_reply: "+PONG",
+    };
 
     /// What an attempt shows when the other side says `words`, in pieces of one byte, and closes.
     fn greeting(words: &'static [u8]) -> Greeting {

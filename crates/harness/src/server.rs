@@ -233,7 +233,7 @@ impl Server {
             }
         }
         let said = String::from_utf8_lossy(&said).into();
-        let (greets, log) = (broker.greets(), self.last_words());
+        let (greets, log) = (broker.ready_reply, self.last_words());
         Err(StartError::Ungreeted { program, address, greets, said, seconds, log })
     }
 

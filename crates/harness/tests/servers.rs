@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use zillions_harness::broker::Protocol;
 use zillions_harness::{Broker, Launch, LaunchError, PortLease, Server, StartError, StartOptions};
 
 /// A script in a folder of its own, and an address for it.
@@ -81,8 +80,12 @@ fn a_server_that_exits_at_once_is_reported_with_its_status_and_log() {
     );
 }
 
-const BROKER: Broker =
-    Broker { protocol: Protocol::Redis, host_option: "--host", port_option: "--port" };
+const BROKER: Broker = Broker {
+    host_option: "--host",
+    port_option: "--port",
+    ready_request: b"PING\r\n",
+    ready_reply: "+PONG",
+};
 
 #[test]
 fn a_broker_that_exits_at_once_is_reported_with_its_status_and_log() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use zillions_load::{Load, Plan, Filler, Verifier, Window, WireFormat, body};
+use zillions_load::{Filler, Load, Plan, Verifier, Window, WireFormat, body};
 
 /// About what one `recv` hands over under load.
 const PIECE_BYTES: usize = 64 * 1024;

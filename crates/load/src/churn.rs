@@ -10,8 +10,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use zillions_protocol::Decoder;
 
 use crate::body;
-use crate::plan::Plan;
 use crate::filler::Filler;
+use crate::plan::Plan;
 
 /// How long a connection stays open.
 const LIFETIME_NS: u64 = 50_000_000;

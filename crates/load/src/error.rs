@@ -70,3 +70,11 @@ pub enum LoadError {
     #[error("system call of the load generator failed: {0}")]
     System(#[from] io::Error),
 }
+
+impl LoadError {
+    /// Whether the end of the server would look like this on its connections.
+    #[must_use]
+    pub fn may_be_the_servers_end(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::LostEarly { .. } | Self::AllLost { .. })
+    }
+}

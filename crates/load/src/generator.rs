@@ -6,16 +6,16 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::body::{PROBE_SENDER, Stamp};
+use crate::churn::{Churn, ChurnCounts};
 use crate::clock::{Clock, ThreadMeter};
+use crate::closed_loop::ClosedLoop;
 use crate::connections::Connections;
 use crate::error::{LoadError, Phase};
 use crate::outcome::{Extras, GeneratorUse, Latencies, Outcome, Traffic};
 use crate::outgoing::Outgoing;
 use crate::plan::{Load, Plan};
-use crate::closed_loop::ClosedLoop;
 use crate::schedule::{Schedule, Window};
 use crate::verifier::{Ending, Verifier, histogram};
-use crate::churn::{ChurnCounts, Churn};
 
 /// A saturating sender makes its messages in chunks of about this size.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -186,8 +186,8 @@ impl<'plan> Generator<'plan> {
             }
             Load::EveryoneAtOnce | Load::Saturate => None,
         };
-        self.churn = (self.plan.churn_per_second > 0.0)
-            .then(|| Churn::new(address, self.plan, start_ns));
+        self.churn =
+            (self.plan.churn_per_second > 0.0).then(|| Churn::new(address, self.plan, start_ns));
     }
 
     /// Sends and receives until `until_ns`.
@@ -373,7 +373,8 @@ impl<'plan> Generator<'plan> {
                 self.receive();
             }
             let now_ns = self.clock.now_ns();
-            let quiet = if self.has_everything_arrived() { self.plan.quiet / 3 } else { self.plan.quiet };
+            let quiet =
+                if self.has_everything_arrived() { self.plan.quiet / 3 } else { self.plan.quiet };
             let quiet_at_ns = self.last_arrival_ns.max(start_ns) + nanoseconds(quiet);
             if now_ns >= quiet_at_ns && !self.connections.has_readable() {
                 return Ok(true);
@@ -435,6 +436,7 @@ impl<'plan> Generator<'plan> {
             generator: used,
             extras,
             sample: self.verifier.sample,
+            are_all_lost: self.connections.connected() == 0,
             lost: self.connections.lost,
         }
     }

@@ -20,37 +20,37 @@
 #![forbid(unsafe_code)]
 
 pub mod body;
+mod churn;
 mod clock;
+mod closed_loop;
 mod connections;
 mod error;
+mod filler;
 mod flight;
 mod generator;
 mod ledger;
+mod order_sample;
 mod outcome;
 mod outgoing;
 mod plan;
-mod closed_loop;
-mod order_sample;
 mod schedule;
-mod filler;
 mod verifier;
-mod churn;
 mod wire;
 
+pub use churn::{CHURN_CONNECTIONS_MAX, ChurnCounts};
+pub use closed_loop::{ROUND_NS_MAX, RoundCounts};
 pub use error::{LoadError, Phase};
+pub use filler::Filler;
 pub use generator::run;
 pub use ledger::{Entry, GAPS_REMEMBERED_MAX, Ledger};
+pub use order_sample::{OrderSample, SAMPLED_CLIENTS_MAX, SAMPLED_EVENTS_MAX, SampledEvent};
 pub use outcome::{
     Anomalies, Extras, GeneratorUse, Latencies, LostConnection, Outcome, Pairs, Traffic,
 };
 pub use plan::{
-    CLIENTS_MAX, Load, MESSAGES_PER_SECOND_MAX, Plan, PlanError, FILLER_PER_MESSAGE_MAX,
-    CHURN_PER_SECOND_MAX,
+    CHURN_PER_SECOND_MAX, CLIENTS_MAX, FILLER_PER_MESSAGE_MAX, Load, MESSAGES_PER_SECOND_MAX, Plan,
+    PlanError,
 };
-pub use closed_loop::{ROUND_NS_MAX, RoundCounts};
-pub use order_sample::{SAMPLED_CLIENTS_MAX, SAMPLED_EVENTS_MAX, OrderSample, SampledEvent};
 pub use schedule::{Schedule, Window};
-pub use filler::Filler;
 pub use verifier::{Control, Ending, LATENCY_NS_MAX, Verifier, histogram};
-pub use churn::{CHURN_CONNECTIONS_MAX, ChurnCounts};
 pub use wire::WireFormat;

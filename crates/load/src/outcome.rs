@@ -2,10 +2,10 @@
 
 use hdrhistogram::Histogram;
 
+use crate::churn::ChurnCounts;
 use crate::clock::ThreadUse;
 use crate::closed_loop::RoundCounts;
 use crate::order_sample::OrderSample;
-use crate::churn::ChurnCounts;
 
 /// Where every expected (message, receiver) pair of the window ended up.
 ///
@@ -160,4 +160,6 @@ pub struct Outcome {
     pub sample: OrderSample,
     /// Connections that ended early.
     pub lost: Vec<LostConnection>,
+    /// Whether no connection was left at the end.
+    pub are_all_lost: bool,
 }

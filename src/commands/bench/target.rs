@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use zillions_bench::{Target, program};
+use zillions_bench::{Target, WireFormat, program};
 use zillions_conformance::Target as CheckTarget;
 use zillions_harness::Launch;
 use zillions_harness::manifest::{Entry, QueueLimit};
@@ -62,7 +62,8 @@ fn executable(name: String, launch: Launch) -> Result<Candidate, Failure> {
         ..TargetRecord::default()
     };
     let check_target = Some(CheckTarget::launch(name, launch.clone()));
-    Ok(Candidate { target: Target { record, launch: Some(launch) }, check_target })
+    let target = Target { record, launch: Some(launch), wire: WireFormat::Zillions };
+    Ok(Candidate { target, check_target })
 }
 
 fn of_entry(entry: &Entry, state: Option<State>) -> Result<Candidate, Failure> {
@@ -105,7 +106,8 @@ fn of_entry(entry: &Entry, state: Option<State>) -> Result<Candidate, Failure> {
         status,
         ..TargetRecord::default()
     };
-    Ok(Candidate { target: Target { record, launch }, check_target })
+    let target = Target { record, launch, wire: WireFormat::Zillions };
+    Ok(Candidate { target, check_target })
 }
 
 /// Empty for what cannot be started.

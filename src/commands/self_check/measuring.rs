@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use zillions_bench::pin::Pinning;
-use zillions_bench::trial;
+use zillions_bench::{WireFormat, trial};
 use zillions_faulty::Calibration;
 use zillions_harness::Launch;
 use zillions_report::percentile::latency_p99_ns;
@@ -126,10 +126,12 @@ impl Known {
         let mut found = Err(String::new());
         for attempt in 1..=ATTEMPTS_MAX {
             let rate = zillions_bench::scenario::offered_rate(&scenario);
-            let figures = match trial::run(&launch, &scenario, rate, &pinning, attempt) {
-                TrialResult::Measured(figures) => figures,
-                TrialResult::Failed { reason, .. } => return Err(reason),
-            };
+            let figures =
+                match trial::run(&launch, WireFormat::Zillions, &scenario, rate, &pinning, attempt)
+                {
+                    TrialResult::Measured(figures) => figures,
+                    TrialResult::Failed { reason, .. } => return Err(reason),
+                };
             found = (self.expect)(&figures, &scenario);
             let is_disturbed =
                 matches!(judge(&figures).validity, Validity::Noisy | Validity::ClientBound);

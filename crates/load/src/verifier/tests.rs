@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::plan::Load;
 use crate::filler::Filler;
+use crate::plan::Load;
 use crate::wire::WireFormat;
 
 const TAG: u32 = 9;

@@ -7,8 +7,7 @@
 use super::inbound::Inbound;
 use super::reassembly::{Parsed, TextFormat, TextProtocol, excerpt, short_number, split_line};
 
-const HELLO: &[u8] =
-    b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nz\r\n";
+const HELLO: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nz\r\n";
 const HELLO_OF_SENDER: &[u8] =
     b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nz\r\n\
     *3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$3\r\nOFF\r\n";
@@ -36,7 +35,9 @@ impl TextProtocol for Redis {
             return match input.get(end..end + 2) {
                 None => Parsed::Bytes(end + 2),
                 Some(b"\r\n") => Parsed::Unit(end + 2, Inbound::Message(&input[body..end])),
-                Some(_) => error(input, "the server sent a message longer than announced".to_owned()),
+                Some(_) => {
+                    error(input, "the server sent a message longer than announced".to_owned())
+                }
             };
         }
         parse_value(input)

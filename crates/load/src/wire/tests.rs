@@ -194,7 +194,10 @@ fn errors_of_the_servers_are_told_in_their_words() {
     let nats = said(WireFormat::Nats, [&b"-ERR 'Slow Consumer'\r\n"[..]]);
     assert_eq!(nats, [Said::Error("the server said: -ERR 'Slow Consumer'".to_owned())]);
     let redis = said(WireFormat::Redis, [&b"-NOPROTO unsupported \x1b[0m version\r\n"[..]]);
-    assert_eq!(redis, [Said::Error("the server said: NOPROTO unsupported  [0m version".to_owned())]);
+    assert_eq!(
+        redis,
+        [Said::Error("the server said: NOPROTO unsupported  [0m version".to_owned())]
+    );
 }
 
 #[test]

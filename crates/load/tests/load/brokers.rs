@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use zillions_load::{Load, LoadError, Outcome, Plan, Filler, WireFormat, run};
+use zillions_load::{Filler, Load, LoadError, Outcome, Plan, WireFormat, run};
 
 fn plan(wire: WireFormat) -> Plan {
     Plan {

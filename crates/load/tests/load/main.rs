@@ -6,7 +6,7 @@ mod server;
 use std::time::Duration;
 
 use server::{Fault, Server};
-use zillions_load::{Load, LoadError, Outcome, Phase, Plan, Filler, WireFormat, run};
+use zillions_load::{Filler, Load, LoadError, Outcome, Phase, Plan, WireFormat, run};
 
 const CLIENTS: usize = 4;
 

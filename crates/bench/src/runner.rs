@@ -1,4 +1,4 @@
-//! Carrying out trials, one by one, whatever asks for them.
+//! Carries out trials one by one: those planned beforehand, and those that a search asks for.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,18 +7,29 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use zillions_harness::{Launch, interrupt};
+use zillions_load::WireFormat;
 use zillions_report::capacity::{self, Answer};
 use zillions_report::record::{LoadRecord, Role, SCHEMA, ScenarioRecord, TrialRecord};
 
+use crate::error::BenchError;
+use crate::event::Event;
 use crate::pin::Pinning;
 use crate::plan::{self, PlannedTrial};
-use crate::run::{BenchError, Event, now};
 use crate::scenario::offered_rate;
 use crate::search::Search;
 use crate::store::Store;
+use crate::timestamp::now;
 use crate::trial;
 
-/// What tells a trial from all others of its run.
+/// A target that is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) launch: &'a Launch,
+    pub(crate) wire: WireFormat,
+}
+
+/// Identifies a trial within its run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     scenario: String,
@@ -38,8 +49,8 @@ impl Key {
     }
 }
 
-/// One trial that is asked for.
-struct Asked<'a> {
+/// One trial to carry out.
+struct Request<'a> {
     scenario: &'a ScenarioRecord,
     target: usize,
     role: Role,
@@ -48,11 +59,10 @@ struct Asked<'a> {
 }
 
 /// The part of a run in which servers are measured.
-pub(crate) struct Session<'a, Observe> {
+pub(crate) struct Runner<'a, Observe> {
     pub(crate) store: &'a Store,
     pub(crate) pinning: &'a Pinning,
-    /// Names, and how to start them.
-    pub(crate) targets: &'a [(&'a str, &'a Launch)],
+    pub(crate) targets: &'a [Measured<'a>],
     pub(crate) observe: Observe,
     /// Trials of this run that an earlier process carried out.
     kept: HashMap<Key, TrialRecord>,
@@ -64,12 +74,12 @@ pub(crate) struct Session<'a, Observe> {
     began: Instant,
 }
 
-impl<'a, Observe: FnMut(&Event<'_>)> Session<'a, Observe> {
-    /// A session that takes over the trials in `kept`.
+impl<'a, Observe: FnMut(&Event<'_>)> Runner<'a, Observe> {
+    /// A runner that takes over the trials in `kept`.
     pub(crate) fn new(
         store: &'a Store,
         pinning: &'a Pinning,
-        targets: &'a [(&'a str, &'a Launch)],
+        targets: &'a [Measured<'a>],
         kept: Vec<TrialRecord>,
         expected: usize,
         observe: Observe,
@@ -95,7 +105,7 @@ impl<'a, Observe: FnMut(&Event<'_>)> Session<'a, Observe> {
     ) -> Result<(), BenchError> {
         for trial in planned {
             let scenario = &scenarios[trial.scenario];
-            self.carry_out(&Asked {
+            self.carry_out(&Request {
                 scenario,
                 target: trial.target,
                 role: trial.role,
@@ -132,7 +142,7 @@ impl<'a, Observe: FnMut(&Event<'_>)> Session<'a, Observe> {
             active.shuffle(&mut random);
             for target in active {
                 let Some(wanted) = searches[target].wanted() else { continue };
-                let trial = self.carry_out(&Asked {
+                let trial = self.carry_out(&Request {
                     scenario,
                     target,
                     role: wanted.role,
@@ -154,19 +164,18 @@ impl<'a, Observe: FnMut(&Event<'_>)> Session<'a, Observe> {
     }
 
     /// Carries out one trial and keeps it, unless it was kept before.
-    fn carry_out(&mut self, asked: &Asked<'_>) -> Result<&TrialRecord, BenchError> {
-        let (target, launch) = self.targets[asked.target];
+    fn carry_out(&mut self, request: &Request<'_>) -> Result<&TrialRecord, BenchError> {
         let key = Key {
-            scenario: asked.scenario.name.clone(),
-            target: target.to_owned(),
-            role: asked.role,
-            block: asked.block,
+            scenario: request.scenario.name.clone(),
+            target: self.targets[request.target].name.to_owned(),
+            role: request.role,
+            block: request.block,
         };
-        let kept = self.kept.remove(&key).filter(|trial| trial.offered_rate == asked.rate);
+        let kept = self.kept.remove(&key).filter(|trial| trial.offered_rate == request.rate);
         let is_kept = kept.is_some();
         let record = match kept {
             Some(trial) => trial,
-            None => self.measure(asked, target, launch)?,
+            None => self.measure(request)?,
         };
         self.trials.push(record);
         self.fresh += usize::from(!is_kept);
@@ -180,18 +189,14 @@ impl<'a, Observe: FnMut(&Event<'_>)> Session<'a, Observe> {
         Ok(trial)
     }
 
-    fn measure(
-        &mut self,
-        asked: &Asked<'_>,
-        target: &str,
-        launch: &Launch,
-    ) -> Result<TrialRecord, BenchError> {
+    fn measure(&mut self, request: &Request<'_>) -> Result<TrialRecord, BenchError> {
         let order = self.trials.len() as u32;
-        let Asked { scenario, role, rate, .. } = *asked;
+        let Measured { name: target, launch, wire } = self.targets[request.target];
+        let Request { scenario, role, rate, .. } = *request;
         (self.observe)(&Event::Started { target, scenario: &scenario.name, role, rate });
         let started = now();
-        let result = trial::run(launch, scenario, rate, self.pinning, order);
-        // After ctrl-C the servers die; that is no failure of theirs.
+        let result = trial::run(launch, wire, scenario, rate, self.pinning, order);
+        // Ctrl-C ends the servers too; that must not count as their failure.
         interrupt::wait_if_pending();
         let record = TrialRecord {
             schema: SCHEMA.to_owned(),
@@ -199,7 +204,7 @@ impl<'a, Observe: FnMut(&Event<'_>)> Session<'a, Observe> {
             target: target.to_owned(),
             role,
             offered_rate: rate,
-            block: asked.block,
+            block: request.block,
             order,
             started,
             result,
