@@ -74,6 +74,18 @@ fn a_server_that_dies_in_mid_trial_is_a_failed_trial_with_its_last_words() {
 }
 
 #[test]
+fn a_wrapper_that_ends_after_its_server_has_closed_its_connections_is_waited_for() {
+    let place = Place::new();
+    let server = Script::new(&format!(
+        "timeout -s KILL 1.5 '{ZILLIONS}' faulty-server \"$@\"; sleep 0.3"
+    ));
+    let result =
+        place.trial(&server, &SMALL.replace("measure_seconds = 0.2", "measure_seconds = 5"));
+    let TrialResult::Failed { reason, .. } = result else { panic!("the trial did not fail") };
+    assert!(reason.starts_with("the server ended in mid-trial"), "{reason}");
+}
+
+#[test]
 fn a_server_that_hangs_is_a_failed_trial_and_is_stopped() {
     let place = Place::new();
     let server =
@@ -95,7 +107,7 @@ fn wrong_input_is_one_line_and_exit_code_64() {
         ended.line().to_owned()
     };
     let unknown = line(&["bench", &name, "--scenario", "small-rom"]);
-    assert!(unknown.contains("no scenario 'small-rom': the scenarios are "), "{unknown}");
+    assert!(unknown.contains("unknown scenario 'small-rom': choose from "), "{unknown}");
 
     let misspelt = place.path("misspelt.toml");
     fs::write(&misspelt, SMALL.replace("clients", "cleints")).unwrap();

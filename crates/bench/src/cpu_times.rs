@@ -1,4 +1,4 @@
-//! How busy processors are, whoever keeps them so.
+//! How busy processors are, with all programs of the machine together.
 
 use procfs::{CurrentSI, KernelStats};
 

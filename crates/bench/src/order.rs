@@ -23,7 +23,7 @@ pub fn judge(sample: &OrderSample) -> OrderRecord {
     let history = history(sample);
     let verdicts = match check(&history).confirmed(&history) {
         Ok(verdicts) => verdicts,
-        // A defect of the checker is not the server's failure.
+        // A bug in the checker must not count as the server's failure.
         Err(error) => panic!("{error}"),
     };
     let violation = verdicts.broken().next().map_or_else(String::new, |found| {
@@ -56,7 +56,7 @@ fn history(sample: &OrderSample) -> History {
     }
     let mut numbers: HashMap<(u16, u32), MessageId> = HashMap::new();
     for (&sender, all) in &sequences {
-        // What was sent before the sample began, or by somebody who is not in it.
+        // What was sent before the sample began, or by a client outside it.
         let known_from = first_sent.get(&sender).copied().unwrap_or(u32::MAX);
         for &sequence in all.range(..known_from) {
             numbers.insert((sender, sequence), history.send(connections[&sender]));
@@ -66,8 +66,8 @@ fn history(sample: &OrderSample) -> History {
         let key = (event.sender, event.sequence);
         let is_wanted = || sequences.get(&key.0).is_some_and(|all| all.contains(&key.1));
         if event.received {
-            // A message that was received before it was sent was made up by the server, which the
-            // ledger tells; here it is left out.
+            // A message that was received before it was sent was invented by the server. The ledger
+            // counts it; here it is left out.
             if let Some(&message) = numbers.get(&key) {
                 let position = StreamPosition { offset: at as u64, time_ns: 0 };
                 history.receive(connections[&event.client], message, position);

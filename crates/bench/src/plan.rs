@@ -13,9 +13,9 @@ use crate::search::CURVE;
 /// What a trial takes beside its load: starting, connecting, sampling, stopping.
 const OVERHEAD: Duration = Duration::from_millis(200);
 
-/// Trials that a search takes until it holds rates, mostly.
+/// Trials that a search usually takes until it holds rates.
 const NARROWING_TRIALS: usize = 12;
-/// Rates that a search holds, mostly.
+/// Rates that a search usually holds.
 const RATES_HELD: usize = 5;
 
 /// One trial that is to be run.
@@ -33,7 +33,8 @@ pub struct PlannedTrial {
     pub role: Role,
 }
 
-/// Which of `targets` targets is measured as two arms: any, the same for the same seed.
+/// Which of `targets` targets is measured as two arms, for an A/A comparison: a random one, the same
+/// for the same seed.
 #[must_use]
 pub fn twin(targets: usize, seed: u64) -> Option<usize> {
     // Another stream of numbers than the one that orders the trials.
@@ -75,7 +76,7 @@ fn blocks_of(scenario: &ScenarioRecord) -> u32 {
     }
 }
 
-/// How many trials a search takes for one target, mostly.
+/// How many trials a search usually takes for one target.
 #[must_use]
 pub fn search_trials(holds_per_rate: u32) -> usize {
     NARROWING_TRIALS + RATES_HELD * holds_per_rate as usize + CURVE.len()
@@ -90,7 +91,7 @@ fn trials_of(scenario: &ScenarioRecord, targets: usize) -> usize {
     }
 }
 
-/// How many trials there are; of searches, how many there should be.
+/// How many trials there are, those of searches estimated.
 #[must_use]
 pub fn number_of_trials(scenarios: &[ScenarioRecord], targets: usize) -> usize {
     scenarios.iter().map(|scenario| trials_of(scenario, targets)).sum()

@@ -1,4 +1,4 @@
-//! What can be told of a program by looking at its files.
+//! What a program's files show: size, dependencies, lines, hash.
 
 use std::fs;
 use std::io::Read;
@@ -22,8 +22,7 @@ pub struct Unreadable {
     pub source: std::io::Error,
 }
 
-/// The texts of `paths`, which are relative to `folder`. What is no UTF-8 is shown as far as it
-/// is.
+/// The texts of `paths`, which are relative to `folder`. Invalid UTF-8 is replaced.
 ///
 /// # Errors
 ///
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_and_an_interpreter_are_no_binaries() {
+    fn scripts_and_interpreters_are_not_binaries() {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("server");
         fs::write(&script, "#!/bin/sh\n").unwrap();

@@ -1,4 +1,4 @@
-//! Scenarios as data: TOML files, the usual ones built in.
+//! Scenarios as data: TOML files, those in `scenarios/` built in. `docs/scenarios.md` has every key.
 
 use std::fs;
 use std::io;
@@ -23,39 +23,12 @@ pub const READY_MAX: Duration = Duration::from_secs(10);
 /// … and this much longer for each client: some servers start two threads for it.
 const READY_MAX_PER_CLIENT: Duration = Duration::from_millis(2);
 
-/// A built-in scenario: its name and its file.
-macro_rules! built_in {
-    ($name:literal) => {
-        ($name, include_str!(concat!("../../../scenarios/", $name, ".toml")))
-    };
-}
-
-const BUILT_IN: [(&str, &str); 10] = [
-    built_in!("small-room"),
-    built_in!("one-to-many"),
-    built_in!("many-to-many"),
-    built_in!("everyone-at-once"),
-    built_in!("burst"),
-    built_in!("tiny-frames"),
-    built_in!("churn"),
-    built_in!("slow-reader"),
-    built_in!("idle-crowd"),
-    built_in!("capacity"),
-];
+// `BUILT_IN`, and `BROKERS` of `zillions bench --peers`: names and texts of the files in
+// `scenarios/`.
+include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
 
 /// Descriptors that a server may need for one client: its socket, and a copy of it.
 const DESCRIPTORS_PER_CLIENT: u64 = 2;
-
-/// Those of `zillions bench --peers`.
-const PEERS: [(&str, &str); 7] = [
-    ("1-to-8", include_str!("../../../scenarios/peers/1-to-8.toml")),
-    ("1-to-64", include_str!("../../../scenarios/peers/1-to-64.toml")),
-    ("8-to-8", include_str!("../../../scenarios/peers/8-to-8.toml")),
-    ("1-to-64-stalled", include_str!("../../../scenarios/peers/1-to-64-stalled.toml")),
-    ("1000-to-64", include_str!("../../../scenarios/peers/1000-to-64.toml")),
-    ("10000-to-64", include_str!("../../../scenarios/peers/10000-to-64.toml")),
-    ("200-to-500", include_str!("../../../scenarios/peers/200-to-500.toml")),
-];
 
 /// A scenario as its file gives it.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +52,7 @@ pub enum ScenarioError {
         /// What the system said.
         source: io::Error,
     },
-    /// It is not what a scenario file has to be.
+    /// It is not TOML, or not a scenario.
     #[error("'{file}', line {line}: {what}")]
     Syntax {
         /// The file.
@@ -89,7 +62,7 @@ pub enum ScenarioError {
         /// What is wrong there.
         what: String,
     },
-    /// Its values do not go together.
+    /// A value is invalid, or does not go with another one.
     #[error("'{file}': {what}")]
     Values {
         /// The file.
@@ -97,8 +70,8 @@ pub enum ScenarioError {
         /// What is wrong with them.
         what: String,
     },
-    /// There is none of this name.
-    #[error("there is no scenario '{name}': the scenarios are {known}; or name a .toml file")]
+    /// No scenario has this name.
+    #[error("unknown scenario '{name}': choose from {known}, or name a .toml file")]
     Unknown {
         /// What was asked for.
         name: String,
@@ -116,9 +89,9 @@ struct File {
     rank_by: RankBy,
     default: bool,
     clients: u32,
-    /// With `clients` as the most, as many as the descriptor limit allows.
+    /// `clients` is an upper bound: as many as the descriptor limit allows.
     #[serde(default)]
-    clients_as_allowed: bool,
+    clients_limited_by_descriptors: bool,
     senders: u32,
     #[serde(default)]
     stalled_clients: u32,
@@ -170,10 +143,10 @@ impl Scenario {
     ///
     /// # Panics
     ///
-    /// If one of them is wrong, which a test rules out.
+    /// If one of them is invalid, which a test rules out.
     #[must_use]
     pub fn built_in() -> Vec<Self> {
-        Self::parse_all("scenarios", &BUILT_IN)
+        Self::parse_all("scenarios", BUILT_IN)
     }
 
     /// The scenarios in which the reference server is measured beside message brokers.
@@ -183,14 +156,14 @@ impl Scenario {
     /// As [`built_in`](Self::built_in).
     #[must_use]
     pub fn peers() -> Vec<Self> {
-        Self::parse_all("scenarios/peers", &PEERS)
+        Self::parse_all("scenarios/peers", BROKERS)
     }
 
     fn parse_all(folder: &str, files: &[(&str, &str)]) -> Vec<Self> {
         files
             .iter()
             .map(|(name, text)| Self::parse(name, &format!("{folder}/{name}.toml"), text))
-            .map(|scenario| scenario.expect("the built-in scenarios are right"))
+            .map(|scenario| scenario.expect("the built-in scenarios are valid"))
             .collect()
     }
 
@@ -216,7 +189,7 @@ impl Scenario {
         }
     }
 
-    /// Parses `text`, which came from `file`.
+    /// Parses `text`, which was read from `file`.
     ///
     /// # Errors
     ///
@@ -225,7 +198,7 @@ impl Scenario {
         let values = |what| ScenarioError::Values { file: file.to_owned(), what };
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
             return Err(values(format!(
-                "'{name}' is no name of a scenario: use letters, digits and dashes"
+                "invalid scenario name '{name}': use letters, digits and dashes"
             )));
         }
         let parsed: File = toml::from_str(text).map_err(|error| ScenarioError::Syntax {
@@ -238,7 +211,7 @@ impl Scenario {
         Ok(Self { name: name.to_owned(), is_default: parsed.default, full, quick })
     }
 
-    /// What is to be carried out: the usual way, or the quick one.
+    /// What to carry out, with or without what `--quick` changes.
     #[must_use]
     pub fn record(&self, quick: bool) -> ScenarioRecord {
         if quick { self.quick.clone() } else { self.full.clone() }
@@ -254,8 +227,8 @@ impl File {
             note: self.note.clone(),
             rank_by: self.rank_by,
             load,
-            clients: if self.clients_as_allowed {
-                self.clients.min(clients_allowed())
+            clients: if self.clients_limited_by_descriptors {
+                self.clients.min(clients_max())
             } else {
                 self.clients
             },
@@ -328,14 +301,14 @@ impl Keys {
 
     fn refuse_rest(&self, load: &str) -> Result<(), String> {
         match self.0.iter().find(|(_, value)| value.is_some()) {
-            Some((key, _)) => Err(format!("load '{load}' has no {key}")),
+            Some((key, _)) => Err(format!("load '{load}' does not use {key}")),
             None => Ok(()),
         }
     }
 }
 
 /// How many clients a server can have before descriptors run out, there or here.
-fn clients_allowed() -> u32 {
+fn clients_max() -> u32 {
     let limit = limits::raise_descriptor_limit().saturating_sub(limits::DESCRIPTORS_RESERVED);
     let most = limit.min(CLIENTS_MAX as u64 * DESCRIPTORS_PER_CLIENT) / DESCRIPTORS_PER_CLIENT;
     u32::try_from(most).unwrap_or(u32::MAX)
@@ -348,24 +321,24 @@ pub fn connections(scenario: &ScenarioRecord) -> u32 {
     scenario.clients.saturating_add(scenario.stalled_clients).saturating_add(churn)
 }
 
-/// Refuses a scenario that could not be carried out; says why.
+/// Refuses a scenario that could not be carried out.
 ///
 /// # Errors
 ///
-/// In one line.
+/// One line that names the key, what it must be, and what it is.
 pub fn check(scenario: &ScenarioRecord) -> Result<(), String> {
     const SECONDS_MAX: f64 = 3_600.0;
-    for (name, seconds) in [
-        ("warm_up_seconds", scenario.warm_up_seconds),
-        ("measure_seconds", scenario.measure_seconds),
-        ("late_after_ms", scenario.late_after_ms / 1e3),
+    for (key, value, max) in [
+        ("warm_up_seconds", scenario.warm_up_seconds, SECONDS_MAX),
+        ("measure_seconds", scenario.measure_seconds, SECONDS_MAX),
+        ("late_after_ms", scenario.late_after_ms, SECONDS_MAX * 1e3),
     ] {
-        if !(0.0..=SECONDS_MAX).contains(&seconds) {
-            return Err(format!("{name} is out of range: give 0 to {SECONDS_MAX} seconds"));
+        if !(0.0..=max).contains(&value) {
+            return Err(format!("{key} must be 0 to {max} (got {value})"));
         }
     }
     if scenario.repeats == 0 {
-        return Err("repeats is 0: give 1 or more".to_owned());
+        return Err("repeats must be at least 1 (got 0)".to_owned());
     }
     let of_kind = |wanted| scenario.rank_by == wanted;
     if let LoadRecord::Search {
@@ -377,16 +350,15 @@ pub fn check(scenario: &ScenarioRecord) -> Result<(), String> {
     {
         if !(0.0 < min && min < max && max <= MESSAGES_PER_SECOND_MAX) {
             return Err(format!(
-                "rates from {min} to {max} cannot be searched: give min_messages_per_second above \
-                 0 and max_messages_per_second above that, at most {MESSAGES_PER_SECOND_MAX}"
+                "min_messages_per_second must be above 0 and below max_messages_per_second, and \
+                 that at most {MESSAGES_PER_SECOND_MAX} (got {min} and {max})"
             ));
         }
-        if !(max_latency_p99_ms > 0.0 && (0.0..1.0).contains(&max_lost_share)) {
-            return Err(
-                "the limits of a search are out of range: give max_latency_p99_ms above 0 \
-                        and max_lost_share from 0 to below 1"
-                    .to_owned(),
-            );
+        if max_latency_p99_ms.is_nan() || max_latency_p99_ms <= 0.0 {
+            return Err(format!("max_latency_p99_ms must be above 0 (got {max_latency_p99_ms})"));
+        }
+        if !(0.0..1.0).contains(&max_lost_share) {
+            return Err(format!("max_lost_share must be 0 to below 1 (got {max_lost_share})"));
         }
         if !of_kind(RankBy::Capacity) {
             return Err("load 'search' needs rank_by 'capacity'".to_owned());
@@ -411,7 +383,7 @@ pub fn offered_rate(scenario: &ScenarioRecord) -> Option<f64> {
     }
 }
 
-/// What the load generator has to do for one trial of `scenario`.
+/// The load of one trial of `scenario`.
 ///
 /// `rate` is the rate of a trial of a search, in messages per second; other loads have their own.
 #[must_use]

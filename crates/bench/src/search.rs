@@ -1,12 +1,12 @@
-//! Searching for the highest rate that a server carries: which rate to try next.
+//! The search for the highest rate that a server carries: which rate to try next.
 //!
-//! Pure: it sees answers and says rates, and the same answers always lead to the same rates. So a
-//! search that was interrupted goes on by telling it again what was found.
+//! Pure: it takes answers and returns rates, and the same answers always lead to the same rates. So
+//! an interrupted search is resumed by repeating the answers.
 //!
 //! Bracket: from the lowest rate upwards in large steps until one is missed. Bisect: halve the
 //! ratio between the highest met and the lowest missed rate until it is [`GRID_RATIO`]. Confirm:
 //! hold rates on a grid around the result, several times each, in shuffled order; where the
-//! grid's lowest rate is missed, or its highest is met, it grows. Single trials lie now and then,
+//! grid's lowest rate is missed, or its highest is met, it grows. Single trials are wrong now and then,
 //! so only the holds decide. Then the curve: single trials at fixed shares of the capacity.
 
 use std::collections::VecDeque;
@@ -19,14 +19,14 @@ use zillions_report::record::Role;
 
 /// From one rate of the bracket to the next.
 const BRACKET_RATIO: f64 = 4.0;
-/// From one rate of the grid to the next: the search tells no finer.
+/// From one rate of the grid to the next: the resolution of the search.
 pub const GRID_RATIO: f64 = 1.15;
-/// The grid at first: so many steps below and above the rate that bisecting found.
+/// The initial grid: this many steps below and above the rate that bisecting found.
 const GRID_STEPS: i32 = 2;
-/// The grid grows so often at most, by one rate each time.
+/// The grid grows at most this many times, by one rate each.
 const GROWTH_MAX: u32 = 8;
-/// A trial that was disturbed is repeated so often at most.
-const AGAIN_MAX: u32 = 2;
+/// A disturbed trial is repeated at most this many times.
+const RERUNS_MAX: u32 = 2;
 /// The rates of the curve, as shares of the capacity.
 pub const CURVE: [f64; 7] = [0.25, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5];
 
@@ -52,8 +52,8 @@ pub struct Search {
     /// The highest rate that was met, and the lowest that was not, while narrowing.
     met: Option<f64>,
     missed: Option<f64>,
-    /// What the trial under way was asked for again because it was disturbed.
-    again: u32,
+    /// How often the current trial was repeated because it was disturbed.
+    reruns: u32,
     grown: u32,
     /// The highest rate that the load generator can be asked for.
     reachable_max: f64,
@@ -82,7 +82,7 @@ impl Search {
             stage: Stage::Narrow,
             met: None,
             missed: None,
-            again: 0,
+            reruns: 0,
             grown: 0,
             reachable_max: rate_max,
             holds: Vec::new(),
@@ -108,12 +108,12 @@ impl Search {
     pub fn answer(&mut self, answer: Answer) {
         let Some(rate) = self.queue.pop_front() else { return };
         self.numbers[self.stage as usize] += 1;
-        if answer == Answer::Disturbed && self.stage != Stage::Curve && self.again < AGAIN_MAX {
-            self.again += 1;
+        if answer == Answer::Disturbed && self.stage != Stage::Curve && self.reruns < RERUNS_MAX {
+            self.reruns += 1;
             self.queue.push_front(rate);
             return;
         }
-        self.again = 0;
+        self.reruns = 0;
         match self.stage {
             Stage::Narrow => self.narrow(rate, answer),
             Stage::Hold => self.hold(rate, answer),

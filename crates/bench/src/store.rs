@@ -126,14 +126,14 @@ impl Store {
         self.write(path, &json)
     }
 
-    /// Writes beside `path` and renames, so that nobody ever sees half a file.
+    /// Writes beside `path` and renames, so that no reader sees half a file.
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let unfinished = path.with_extension("unfinished");
         let result = File::create(&unfinished)
             .and_then(|mut file| file.write_all(bytes))
             .and_then(|()| fs::rename(&unfinished, path));
         result.map_err(|source| {
-            // What is left of it would only be in the way.
+            // A partial file is of no use.
             let _ = fs::remove_file(&unfinished);
             StoreError::Write { path: path.to_owned(), source }
         })

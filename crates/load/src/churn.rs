@@ -1,5 +1,5 @@
 //! Churn: short-lived connections beside the load. What connecting and disconnecting costs the other
-//! clients is the question. Every byte that they receive is checked; what they miss is no loss.
+//! clients is the question. Every byte that they receive is checked; what they miss is not a loss.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};

@@ -55,13 +55,13 @@ pub(crate) struct Connections {
     poll: Poll,
     events: Events,
     timer: OwnedFd,
-    /// When the timer goes off; `None` if it has or was never set.
+    /// When the timer expires; `None` if it has or was never set.
     alarm_ns: Option<u64>,
     connections: Vec<Connection>,
     readable: VecDeque<usize>,
     buffer: Vec<u8>,
     connected: usize,
-    /// How many reads brought something.
+    /// Reads that returned bytes.
     pub(crate) reads: u64,
     /// Open for as long as the trial lasts, and never read.
     stalled: Vec<Socket>,
@@ -111,7 +111,7 @@ impl Connections {
         })
     }
 
-    /// Connects `clients` sockets more within `time_max`, which say `hello` and never read; on
+    /// Connects `clients` further sockets within `time_max`, which send `hello` and never read; on
     /// failure, how many had been connected.
     pub(crate) fn open_stalled(
         &mut self,
@@ -124,7 +124,7 @@ impl Connections {
         for client in 0..clients {
             let stalled = connect_socket(address, deadline, Some(STALLED_BUFFER_BYTES))
                 .and_then(|mut socket| {
-                    // A few bytes find room in any socket.
+                    // A few bytes fit into any socket's buffer.
                     socket.write_all(hello)?;
                     Ok(socket)
                 })
@@ -134,9 +134,9 @@ impl Connections {
         Ok(())
     }
 
-    /// Reads at last what the server has for those that never read, and counts whose streams end.
+    /// Reads what the server has for the stalled clients, and counts those whose streams end.
     ///
-    /// Only reading tells: a server's end of file stands behind what it could not send before.
+    /// Only reading shows that: the end of the stream follows what the server could not send before.
     pub(crate) fn stalled_disconnected(&mut self) -> u64 {
         let deadline = Instant::now() + STALLED_READ_MAX;
         let mut waiting: Vec<Socket> = std::mem::take(&mut self.stalled);
@@ -235,8 +235,8 @@ impl Connections {
         Ok(())
     }
 
-    /// Reads once from the connection that has waited longest, and hands on what came, with the
-    /// time at which it was there. If `take` gives a reason to, the connection is closed.
+    /// Reads once from the connection that has waited longest, and passes the bytes to `take`, with
+    /// the time of their arrival. If `take` returns a reason, the connection is closed.
     pub(crate) fn receive(
         &mut self,
         clock: &Clock,
@@ -303,7 +303,7 @@ fn connect(address: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
     Ok(TcpStream::from_std(socket.into()))
 }
 
-/// A connected socket; the kernel chooses how much it buffers of what comes, if nothing is said.
+/// A connected socket; without `receive_buffer_bytes` the kernel chooses the receive buffer.
 fn connect_socket(
     address: SocketAddr,
     deadline: Instant,
@@ -316,7 +316,7 @@ fn connect_socket(
         socket.set_recv_buffer_size(bytes)?;
     }
     let left = deadline.saturating_duration_since(Instant::now());
-    // A time-out of zero would be refused as a wrong argument instead of as too late.
+    // A timeout of zero would be an invalid argument instead of a timeout.
     socket.connect_timeout(&SockAddr::from(address), left.max(Duration::from_millis(1)))?;
     Ok(socket)
 }

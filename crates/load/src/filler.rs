@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filler_frames_are_framed_and_known_again() {
+    fn filler_frames_are_framed_and_recognised() {
         let filler = Filler { per_message: 2, bytes: 1 };
         assert_eq!(filler.frames(), [1, FILL, 1, FILL]);
         assert!(filler.is(&[FILL]));

@@ -1,15 +1,15 @@
 //! Open-loop load against a chat server, with every delivery verified and timed.
 //!
-//! One thread drives thousands of connections. Senders write on a schedule that waits for nobody
+//! One thread drives thousands of connections. Senders write on a schedule that does not depend on the server
 //! ([`Load::FixedRate`], [`Load::Burst`]), as fast as the sockets take it ([`Load::Saturate`]), or
-//! in rounds that wait for everybody ([`Load::EveryoneAtOnce`], a closed loop). Each body carries
+//! in rounds that wait for every client ([`Load::EveryoneAtOnce`], a closed loop). Each body carries
 //! its sender, its sequence number and the nanosecond at which it was meant to be sent, so latency
 //! counts from the *intended* time: a server that freezes is charged for every message it kept
-//! waiting, not only for the one that was under way.
+//! waiting, not only for the one that was in flight.
 //!
 //! One send is one expected delivery per connected client. Every one of those pairs ends in one
-//! class of [`Pairs`]: delivered, reordered, dropped, cut off, pending or unsent. Drops are thus
-//! failures in the record and never samples that are merely absent.
+//! class of [`Pairs`]: delivered, reordered, dropped, cut off, pending or unsent. So drops are recorded
+//! as failures and are never merely absent samples.
 //!
 //! Servers may also speak the protocol of NATS or of Redis ([`WireFormat`]); the bodies, the ledger
 //! and everything else stay the same.

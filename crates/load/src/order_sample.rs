@@ -1,11 +1,11 @@
-//! A sample of who saw what in which order, for an exact check after the trial.
+//! What a few clients sent and received, in order, for an exact check after the trial.
 
 /// Clients that are sampled, at most.
 pub const SAMPLED_CLIENTS_MAX: usize = 3;
 /// Events that are kept, at most: what comes later is not sampled.
 pub const SAMPLED_EVENTS_MAX: usize = 60_000;
 
-/// One thing that happened at one client.
+/// One message sent or received by a sampled client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SampledEvent {
     /// The index of the client.
@@ -24,7 +24,7 @@ pub struct SampledEvent {
 pub struct OrderSample {
     /// Those clients, in ascending order.
     pub clients: Vec<u16>,
-    /// What happened.
+    /// What they sent and received.
     pub events: Vec<SampledEvent>,
     is_sampled: Vec<bool>,
     is_open: bool,
@@ -45,7 +45,7 @@ impl OrderSample {
         }
     }
 
-    /// From now on events are kept.
+    /// From now on, events are kept.
     pub fn open(&mut self) {
         self.is_open = true;
     }
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_is_bounded_and_small_rooms_have_small_samples() {
+    fn a_sample_is_bounded_and_few_clients_make_a_small_one() {
         let mut sample = OrderSample::new(1);
         assert_eq!(sample.clients, [0]);
         sample.open();

@@ -91,14 +91,14 @@ pub struct Latencies {
 /// What the generator itself used within the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GeneratorUse {
-    /// The time that the figures below are of, in seconds: the window, and what a disturbed
+    /// The time that the figures below cover, in seconds: the window, and by how much a disturbed
     /// generator was late for its end.
     pub sampled_seconds: f64,
     /// CPU time of its one thread, in seconds.
     pub cpu_seconds: f64,
     /// Time that thread was ready to run and did not run, in seconds: others had its core.
     pub ready_wait_seconds: f64,
-    /// Reads that brought something: few deliveries in each mean that it is ahead of the server.
+    /// Reads that returned bytes: few deliveries in each mean that it is ahead of the server.
     pub reads: u64,
 }
 

@@ -179,7 +179,7 @@ impl Load {
     }
 }
 
-// A sender's index has to fit the field of a body that carries it.
+// A sender's index must fit the field of a body that carries it.
 const _: () = assert!(CLIENTS_MAX < PROBE_SENDER as usize);
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ fn delivery(format: WireFormat, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What stands in a stream besides messages, as the servers of these protocols say it.
+/// What a stream has besides messages, as the servers of these protocols send it.
 fn besides(format: WireFormat) -> Vec<(&'static [u8], Said)> {
     match format {
         WireFormat::Zillions => Vec::new(),
@@ -190,7 +190,7 @@ fn lengths_are_written_with_all_their_digits() {
 }
 
 #[test]
-fn errors_of_the_servers_are_told_in_their_words() {
+fn errors_of_the_servers_are_quoted() {
     let nats = said(WireFormat::Nats, [&b"-ERR 'Slow Consumer'\r\n"[..]]);
     assert_eq!(nats, [Said::Error("the server said: -ERR 'Slow Consumer'".to_owned())]);
     let redis = said(WireFormat::Redis, [&b"-NOPROTO unsupported \x1b[0m version\r\n"[..]]);
@@ -215,7 +215,7 @@ fn a_server_of_another_protocol_is_noticed() {
 }
 
 #[test]
-fn a_unit_without_end_is_given_up() {
+fn an_endless_unit_is_an_error() {
     let endless = vec![b'I'; UNIT_BYTES_MAX * 4];
     for format in BROKERS {
         for piece_bytes in [1_000, UNIT_BYTES_MAX * 2] {

@@ -1,11 +1,13 @@
-//! Whole trials against small servers, right ones and ones with a single known fault.
+//! Whole trials against small servers: a correct one, and ones with a single known fault.
 
 mod brokers;
 mod server;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use server::{Fault, Server};
+use server::{FakeServer, Fault};
+use socket2::{Domain, Socket, Type};
 use zillions_load::{Filler, Load, LoadError, Outcome, Phase, Plan, WireFormat, run};
 
 const CLIENTS: usize = 4;
@@ -35,7 +37,7 @@ fn fixed_rate() -> Plan {
 }
 
 fn trial(fault: Fault, plan: &Plan) -> Outcome {
-    let server = Server::start(fault);
+    let server = FakeServer::start(fault);
     run(server.address(), plan, |_| {}).unwrap()
 }
 
@@ -65,7 +67,7 @@ fn a_saturated_server_that_drops_nothing_delivers_everything_that_was_written() 
 
 #[test]
 fn phases_come_once_each_and_in_order() {
-    let server = Server::start(Fault::None);
+    let server = FakeServer::start(Fault::None);
     let mut phases = Vec::new();
     run(server.address(), &fixed_rate(), |phase| phases.push(phase)).unwrap();
     assert_eq!(phases, [Phase::WarmUp, Phase::Measure, Phase::Drain]);
@@ -201,7 +203,7 @@ fn a_lost_connection_is_recorded_and_the_trial_goes_on() {
 
 #[test]
 fn a_server_that_closes_everything_ends_the_trial_with_an_error() {
-    let server = Server::start(Fault::CloseAll);
+    let server = FakeServer::start(Fault::CloseAll);
     // The trial ends with the connections, long before this window does.
     let plan = Plan { measure: Duration::from_secs(60), ..fixed_rate() };
     let error = run(server.address(), &plan, |_| {}).unwrap_err();
@@ -210,7 +212,7 @@ fn a_server_that_closes_everything_ends_the_trial_with_an_error() {
 
 #[test]
 fn a_server_that_accepts_and_does_nothing_is_reported_with_the_number_it_serves() {
-    let server = Server::start(Fault::Silent);
+    let server = FakeServer::start(Fault::Silent);
     let mut plan = fixed_rate();
     plan.ready_max = Duration::from_millis(300);
     let error = run(server.address(), &plan, |_| {}).unwrap_err();
@@ -222,10 +224,10 @@ fn a_server_that_accepts_and_does_nothing_is_reported_with_the_number_it_serves(
 
 #[test]
 fn nobody_listening_is_one_clear_line() {
-    let address = {
-        let server = Server::start(Fault::None);
-        server.address()
-    };
+    // Bound, so that no other process gets the port, but not listening.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
     let error = run(address, &fixed_rate(), |_| {}).unwrap_err().to_string();
     assert!(
         error.starts_with(&format!("connected 0 of 4 clients to {address}, then: ")),

@@ -32,37 +32,37 @@ pub(crate) enum Fault {
 }
 
 /// Closes its listener and every connection when dropped.
-pub(crate) struct Server {
+pub(crate) struct FakeServer {
     address: SocketAddr,
     stopping: Arc<AtomicBool>,
     acceptor: Option<JoinHandle<()>>,
 }
 
-struct Room {
+struct State {
     fault: Fault,
     clients: Vec<TcpStream>,
     /// A frame held back, and its sender.
     held: Option<(u16, Vec<u8>)>,
 }
 
-impl Server {
+impl FakeServer {
     pub(crate) fn start(fault: Fault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
-        let room = Arc::new(Mutex::new(Room { fault, clients: Vec::new(), held: None }));
+        let state = Arc::new(Mutex::new(State { fault, clients: Vec::new(), held: None }));
         let acceptor = thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if stop.load(Ordering::SeqCst) {
                     break;
                 }
                 client.set_nodelay(true).unwrap();
-                room.lock().unwrap().clients.push(client.try_clone().unwrap());
-                let room = Arc::clone(&room);
-                thread::spawn(move || serve(client, &room));
+                state.lock().unwrap().clients.push(client.try_clone().unwrap());
+                let state = Arc::clone(&state);
+                thread::spawn(move || serve(client, &state));
             }
-            for client in &room.lock().unwrap().clients {
+            for client in &state.lock().unwrap().clients {
                 let _ = client.shutdown(std::net::Shutdown::Both);
             }
         });
@@ -74,7 +74,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for FakeServer {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
@@ -84,7 +84,7 @@ impl Drop for Server {
     }
 }
 
-fn serve(mut client: TcpStream, room: &Mutex<Room>) {
+fn serve(mut client: TcpStream, state: &Mutex<State>) {
     let mut header = [0];
     while client.read_exact(&mut header).is_ok() {
         let mut frame = vec![0; 1 + usize::from(header[0])];
@@ -92,11 +92,11 @@ fn serve(mut client: TcpStream, room: &Mutex<Room>) {
         if client.read_exact(&mut frame[1..]).is_err() {
             return;
         }
-        room.lock().unwrap().pass_on(frame);
+        state.lock().unwrap().pass_on(frame);
     }
 }
 
-impl Room {
+impl State {
     fn pass_on(&mut self, mut frame: Vec<u8>) {
         if frame.len() <= body::BODY_BYTES_MIN {
             return self.write(&frame);
@@ -128,7 +128,7 @@ impl Room {
 
     fn write(&self, frame: &[u8]) {
         for mut client in &self.clients {
-            // A client that is gone is no concern of the others.
+            // A client that has closed must not affect the others.
             let _ = client.write_all(frame);
         }
     }
