@@ -76,9 +76,8 @@ fn a_server_that_dies_in_mid_trial_is_a_failed_trial_with_its_last_words() {
 #[test]
 fn a_wrapper_that_ends_after_its_server_has_closed_its_connections_is_waited_for() {
     let place = Place::new();
-    let server = Script::new(&format!(
-        "timeout -s KILL 1.5 '{ZILLIONS}' faulty-server \"$@\"; sleep 0.3"
-    ));
+    let server =
+        Script::new(&format!("timeout -s KILL 1.5 '{ZILLIONS}' faulty-server \"$@\"; sleep 0.3"));
     let result =
         place.trial(&server, &SMALL.replace("measure_seconds = 0.2", "measure_seconds = 5"));
     let TrialResult::Failed { reason, .. } = result else { panic!("the trial did not fail") };
