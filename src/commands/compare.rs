@@ -1,4 +1,4 @@
-//! `zillions compare`: did anything become clearly worse?
+//! `zillions compare`: is anything clearly worse?
 
 use std::path::PathBuf;
 
@@ -12,28 +12,28 @@ use zillions_report::results::Results;
 use crate::failure::{FAIL, Failure, INCONCLUSIVE, Outcome};
 use crate::output::{self, BAD, DOUBTFUL, FAINT, GOOD, HEADING, paint};
 
-/// Compare two recorded runs: did anything become clearly better or worse?
+/// Compare two recorded runs: is anything clearly better or worse?
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     zillions bench --out before && git switch my-change && zillions bench --out after\n  \
     zillions compare before after\n  \
     zillions compare before after --threshold 20 --format markdown >> \"$GITHUB_STEP_SUMMARY\"\n\n\
     Ratios are of the medians over valid trials, new to base, with 95 % intervals. A figure is\n\
-    called worse only if its whole interval lies beyond the threshold.\n\
-    Exit codes: 0 nothing is clearly worse, 1 something is, or works no more, 2 nothing could be\n\
-    compared (too noisy, too few trials), 64 no results, or of different machines.")]
+    worse only if its whole interval is beyond the threshold.\n\
+    Exit codes: 0 nothing is clearly worse, 1 something is worse or broken, 2 nothing could be\n\
+    compared (too noisy, too few trials), 64 no results, or from different machines.")]
 pub struct Arguments {
     /// Folder of the run to compare with.
     base: PathBuf,
-    /// Folder of the run that is judged.
+    /// Folder of the run to judge.
     new: PathBuf,
-    /// How much worse is a regression, in percent.
+    /// Threshold of a regression, in percent.
     #[arg(long, value_name = "PERCENT", default_value = "10", value_parser = percent)]
     threshold: f64,
-    /// The same for lost messages, in percentage points of what was expected.
+    /// Threshold for lost messages, in percentage points.
     #[arg(long, value_name = "POINTS", default_value = "1", value_parser = percent)]
     lost_threshold: f64,
-    /// For people, for a comment on a change, or for programs.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: CompareFormat,
 }
@@ -60,7 +60,7 @@ fn percent(text: &str) -> Result<f64, String> {
 /// Compares the two runs.
 ///
 /// # Errors
-/// When results cannot be read or compared, and when something is clearly worse.
+/// If results cannot be read or compared, or something is clearly worse.
 pub fn run(arguments: &Arguments) -> Outcome {
     let read = |folder: &PathBuf| Results::read(folder).map_err(Failure::usage);
     let (base, new) = (read(&arguments.base)?, read(&arguments.new)?);

@@ -1,4 +1,4 @@
-//! `zillions report`: the report again, from recorded results; of one run or of several.
+//! `zillions report`: writes the report of one or several recorded runs.
 
 use std::path::{Path, PathBuf};
 
@@ -11,24 +11,24 @@ use zillions_report::results::{REPORT_FILE, Results};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
-/// Where the report of several runs goes unless told otherwise.
+/// Default file of the report of several runs.
 const MERGED_FILE: &str = "merged-report.html";
 
-/// Write the report again, from recorded results; of several runs, one for all.
+/// Write the report of recorded results; several runs give one report.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     zillions report results/2026-11-22T03-00-00        its report.html again\n  \
     zillions report monday tuesday --out both.html     one report of two runs\n\n\
     Trials of one program in one scenario are pooled; a program that changed between the runs\n\
-    stays apart, and only what was measured in the same runs is ranked against each other.\n\
-    Runs of different machines are refused.\n\
-    Exit codes: 0 written, 64 no results or not of one machine, 70 it cannot be written.")]
+    counts as another one; only what was measured in the same runs is ranked against each other.\n\
+    Runs of different machines are rejected.\n\
+    Exit codes: 0 written, 64 no results or different machines, 70 the report cannot be written.")]
 pub struct Arguments {
     /// Folders that `zillions bench` wrote.
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
-    /// The report's file [default: report.html in the folder; of several runs
-    /// merged-report.html here].
+    /// File of the report [default: report.html in the folder; merged-report.html here for
+    /// several runs].
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -36,7 +36,7 @@ pub struct Arguments {
 /// Writes one report of all folders.
 ///
 /// # Errors
-/// When results cannot be read or put together, or the report cannot be written.
+/// If results cannot be read or merged, or the report cannot be written.
 pub fn run(arguments: &Arguments) -> Outcome {
     let read = |folder: &PathBuf| Results::read(folder).map_err(Failure::usage);
     let (html, default) = match &arguments.folders[..] {

@@ -13,7 +13,7 @@ use crate::record::{Measurement, RankBy, ScenarioRecord, TargetRecord};
 use crate::statistics::{Estimate, median};
 use crate::trial_figures::{cpu_per_delivery_ns, deliveries_per_second, lost_share};
 
-/// What is known of a column besides its values.
+/// The names, the unit and the meaning of a column.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     /// Its name in JSON, the unit last.
@@ -22,7 +22,7 @@ pub struct Head {
     pub title: &'static str,
     /// The unit of its values.
     pub unit: &'static str,
-    /// What it says, in a sentence or two; also the tooltip of its head.
+    /// Its meaning, in a sentence or two; also the tooltip of its head.
     pub meaning: &'static str,
 }
 
@@ -35,11 +35,11 @@ pub enum Value {
     Number(f64),
     /// A median with its interval.
     Estimate(Estimate),
-    /// So many of so many.
+    /// A part of a whole.
     Part {
-        /// How many.
+        /// The part.
         part: u32,
-        /// Of how many.
+        /// The whole.
         of: u32,
     },
 }

@@ -290,7 +290,7 @@ fn notes(base: &Results, new: &Results) -> Vec<String> {
         if let Some(other) = other.filter(|other| other.toolchain != target.toolchain) {
             let line = |lines: &[String]| lines.join(", ");
             let (base, new) = (line(&other.toolchain), line(&target.toolchain));
-            notes.push(format!("tool chain of {}: {base} → {new}", target.name));
+            notes.push(format!("toolchain of {}: {base} → {new}", target.name));
         }
     }
     notes

@@ -27,8 +27,8 @@ pub fn latency_p999_ns(trial: &Measurement, scenario: &ScenarioRecord) -> f64 {
     trial_latency_ns(trial, scenario, 0.999)
 }
 
-/// The latency of `trial` at `quantile`, in nanoseconds; infinite if so many deliveries never
-/// arrived.
+/// The latency of `trial` at `quantile`, in nanoseconds; infinite if that many deliveries
+/// never arrived.
 #[must_use]
 pub fn trial_latency_ns(trial: &Measurement, scenario: &ScenarioRecord, quantile: f64) -> f64 {
     // Histograms were checked when they were read.

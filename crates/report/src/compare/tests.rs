@@ -205,7 +205,7 @@ fn what_else_may_explain_a_change_is_said() {
     let comparison = compared(&examples::results(), &new);
     assert_eq!(
         comparison.notes,
-        ["kernel: Linux 6.1 → Linux 6.2", "tool chain of fast:  → rustc 1.95"]
+        ["kernel: Linux 6.1 → Linux 6.2", "toolchain of fast:  → rustc 1.95"]
     );
 }
 

@@ -1,4 +1,4 @@
-//! The page of one implementation: what it is, its figures, its costs, its program.
+//! The page of one implementation: its facts, figures, costs and source code.
 
 use crate::analysis::ScenarioAnalysis;
 use crate::columns::{
@@ -17,7 +17,7 @@ pub(super) struct Implementation<'a> {
     pub(super) target: &'a TargetRecord,
     pub(super) id: String,
     pub(super) facts: Vec<(&'static str, String)>,
-    /// Where to read about the library; empty if that is no address of the web.
+    /// Where to read about the library; empty unless it is a web address.
     pub(super) url: &'a str,
     /// Why it was not measured; empty if it was.
     pub(super) unmeasured: String,

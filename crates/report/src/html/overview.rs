@@ -63,7 +63,7 @@ pub(super) struct CardRow<'a> {
     pub(super) whisker: String,
 }
 
-/// One implementation at a glance.
+/// One implementation in the table of all.
 pub(super) struct GlanceRow<'a> {
     pub(super) target: &'a TargetRecord,
     pub(super) id: String,

@@ -9,7 +9,7 @@ use syntect::util::LinesWithEndings;
 
 use super::escape::escaped;
 
-/// Longer texts are shown as they are: nobody reads them in a report, and highlighting takes time.
+/// Longer texts are not highlighted, which takes time.
 const HIGHLIGHTED_BYTES_MAX: usize = 100_000;
 
 static SYNTAXES: LazyLock<SyntaxSet> = LazyLock::new(SyntaxSet::load_defaults_newlines);

@@ -96,7 +96,7 @@ fn an_implementation_has_a_page_with_its_program_its_costs_and_its_style() {
     }
     // What was never measured has its page, too, and says why.
     assert!(part(&page, "implementation-absent").contains("ghc is not installed"));
-    assert!(!page.contains("href=\"javascript:"), "an address of a script is no link");
+    assert!(!page.contains("href=\"javascript:"), "a script address is not a link");
 }
 
 #[test]
