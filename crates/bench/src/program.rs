@@ -75,7 +75,7 @@ pub fn dependencies(folder: &Path) -> Option<u32> {
     read("requirements.txt").map(|text| python_packages(&text))
 }
 
-/// All packages of a `Cargo.lock` that come from somewhere.
+/// All packages of a `Cargo.lock` but the program itself.
 fn cargo_packages(text: &str) -> Option<u32> {
     #[derive(Deserialize)]
     struct Lock {
@@ -157,7 +157,7 @@ pub fn hash_of_file(path: &Path) -> Result<String, Unreadable> {
     Ok(hasher.finalize().to_string())
 }
 
-/// BLAKE3 of some texts, each told from the next, in hexadecimal.
+/// BLAKE3 of some texts, with the boundaries between them, in hexadecimal.
 #[must_use]
 pub fn hash_of_texts(texts: &[&str]) -> String {
     let mut hasher = blake3::Hasher::new();

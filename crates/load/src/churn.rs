@@ -20,7 +20,7 @@ pub const CHURN_CONNECTIONS_MAX: usize = 256;
 /// Taken from a socket at a time.
 const RECEIVE_BYTES_MAX: usize = 64 * 1024;
 
-/// What became of the short-lived connections of a trial.
+/// How many short-lived connections a trial had, and how many failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChurnCounts {
     /// Connections that were begun.

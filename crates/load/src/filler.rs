@@ -30,7 +30,7 @@ impl Filler {
             && body.iter().all(|&byte| byte == FILL)
     }
 
-    /// Whether they can be told from timed messages.
+    /// Whether they differ from timed messages in length.
     pub(crate) fn is_distinguishable(self) -> bool {
         self.per_message == 0 || usize::from(self.bytes) < BODY_BYTES_MIN
     }

@@ -1,8 +1,8 @@
-//! The messages under way of one sender: when each was written and who still waits for it.
+//! The messages under way of one sender: when each was written and how many receivers lack it.
 
 use std::ops::Range;
 
-/// What a sender's messages need to be told apart from by the receiving side.
+/// The latest messages of one sender, and which of its messages count.
 #[derive(Clone, Debug)]
 pub(crate) struct Flight {
     slots: Vec<Slot>,
@@ -20,7 +20,7 @@ struct Slot {
     waiting: u32,
 }
 
-/// What a delivery told about its message.
+/// What a delivery shows about its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arrival {
     pub(crate) written_ns: u64,

@@ -200,14 +200,20 @@ impl<'plan> Generator<'plan> {
                 Load::Saturate => self.saturate(),
             };
             let now_ns = self.clock.now_ns();
-            let churn_ns = self.churn.as_mut().map_or(u64::MAX, |it| it.advance(now_ns));
+            let churn_ns = self.advance_churn(now_ns.min(until_ns - 1));
             let idle_ns = if self.connections.has_readable() { 0 } else { next_ns.min(churn_ns) };
             self.connections.wait(&self.clock, idle_ns.min(until_ns))?;
             self.receive_all(until_ns);
         }
         // A generator that was held up still owes what was due before the end.
         self.send_due(until_ns);
+        self.advance_churn(until_ns - 1);
         Ok(())
+    }
+
+    /// Opens and closes the short-lived connections that are due; when the next one is.
+    fn advance_churn(&mut self, now_ns: u64) -> u64 {
+        self.churn.as_mut().map_or(u64::MAX, |churn| churn.advance(now_ns))
     }
 
     /// Begins a round if the one before is over; until when to wait.

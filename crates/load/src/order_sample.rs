@@ -2,7 +2,7 @@
 
 /// Clients that are sampled, at most.
 pub const SAMPLED_CLIENTS_MAX: usize = 3;
-/// Events that are kept, at most: what comes later is not sampled.
+/// Events that are kept, at most; later ones are not sampled.
 pub const SAMPLED_EVENTS_MAX: usize = 60_000;
 
 /// One message sent or received by a sampled client.

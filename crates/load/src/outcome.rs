@@ -43,7 +43,7 @@ pub struct Anomalies {
     pub duplicated: u64,
     /// Messages of which some byte was wrong (FRAME-2, ORDER-1).
     pub corrupted: u64,
-    /// Messages that nobody had sent (ORDER-1).
+    /// Messages that no client had sent (ORDER-1).
     pub invented: u64,
     /// Messages that arrived after a later one of their sender (ORDER-2).
     pub reordered: u64,
@@ -57,7 +57,7 @@ impl Anomalies {
     }
 }
 
-/// How much went out and came in.
+/// How much was sent and received.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Traffic {
     /// Messages wholly written within the window.
@@ -148,7 +148,7 @@ pub struct Outcome {
     pub pairs: Pairs,
     /// What arrived that should not have.
     pub anomalies: Anomalies,
-    /// How much went out and came in.
+    /// How much was sent and received.
     pub traffic: Traffic,
     /// How long it took.
     pub latencies: Latencies,

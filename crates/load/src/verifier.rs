@@ -77,9 +77,9 @@ pub struct Control {
 /// How a trial ended for one receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It was connected and nothing more came.
+    /// It was connected and nothing more arrived.
     Quiet,
-    /// It was connected and messages were still coming.
+    /// It was connected and messages were still arriving.
     Busy,
     /// It had lost its connection.
     Lost,
@@ -280,7 +280,7 @@ impl Verifier {
                 pairs.unsent += (u64::from(counted.end - end) + flight.refused_in_window) * clients;
             }
             for (receiver, ending) in endings.iter().enumerate() {
-                // Everything from here on has not come, and nothing later of this sender either.
+                // From here on, nothing of this sender has arrived.
                 let next = self.ledger.next(receiver, sender as u16).max(counted.start);
                 let tail = u64::from(end.saturating_sub(next));
                 match ending {

@@ -93,7 +93,7 @@ impl<P: TextProtocol> Decode for Reassembler<P> {
 }
 
 impl<P: TextProtocol> Reassembler<P> {
-    /// [`decode`](Decode::decode) for a unit whose beginning came with an earlier piece.
+    /// [`decode`](Decode::decode) for a unit that began in an earlier piece.
     #[cold]
     fn decode_cut<'lent, 'input: 'lent>(
         &'lent mut self,
@@ -124,7 +124,7 @@ impl<P: TextProtocol> Reassembler<P> {
         self.is_spent = true;
         match P::parse(&self.partial) {
             Parsed::Unit(_, inbound) => Some(inbound),
-            // It was one a moment ago.
+            // The loop above has found a whole unit.
             Parsed::Bytes(_) | Parsed::Line => None,
         }
     }

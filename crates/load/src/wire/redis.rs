@@ -48,7 +48,7 @@ impl TextProtocol for Redis {
 #[cold]
 fn parse_value(input: &[u8]) -> Parsed<'_> {
     let mut at = 0;
-    // Values that are still to come, this one included.
+    // Values that are left to parse, this one included.
     let mut values: usize = 1;
     while values > 0 {
         values -= 1;

@@ -163,7 +163,8 @@ fn short_lived_connections_churn_beside_the_load() {
     plan.churn_per_second = 100.0;
     let outcome = trial(Fault::None, &plan);
     let churn = outcome.extras.churn;
-    assert!((34..=36).contains(&churn.connections) && churn.failed == 0, "{churn:?}");
+    // One every 10 ms in 50 ms of warm-up and 300 ms of window.
+    assert!(churn.connections == 35 && churn.failed == 0, "{churn:?}");
     assert_eq!(outcome.pairs.delivered, 300 * CLIENTS as u64);
     assert!(outcome.anomalies.is_none(), "{:?}", outcome.anomalies);
 }
@@ -187,7 +188,8 @@ fn a_sample_holds_what_was_sent_and_received_from_the_window_on() {
     assert_eq!(sample.clients, [0, 2, 3]);
     let received =
         |client| sample.events.iter().filter(|it| it.received && it.client == client).count();
-    assert!((290..=310).contains(&received(2)), "{}", received(2));
+    // All of the window, and of the 50 ms before it what a busy machine delivered late.
+    assert!((300..=350).contains(&received(2)), "{}", received(2));
     let sent = sample.events.iter().filter(|it| !it.received);
     assert!(sent.clone().count() > 0 && sent.clone().all(|it| it.client == 0 && it.sender == 0));
 }
