@@ -8,7 +8,10 @@ use crate::tree::{Exceptions, File, Offenders, files, files_in, not_text};
 const FILE_LINES_MAX: usize = 500;
 
 /// Files that may be longer, and why.
-const LONG_FILES: &[(&str, &str)] = &[];
+const LONG_FILES: &[(&str, &str)] = &[(
+    "crates/report/src/columns.rs",
+    "one table: a row for each column, with its words, its unit and its value",
+)];
 
 fn is_source(file: &File) -> bool {
     !matches!(file.extension(), "md" | "lock" | "sum")
