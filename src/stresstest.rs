@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use zillions_harness::{Launch, PortLease, Server, StartError, StartOptions, address, limits};
 use zillions_stress::{Parameters, StressError, Summary};
@@ -13,6 +12,7 @@ use zillions_stress::{Parameters, StressError, Summary};
 use crate::cli::{Format, positive_seconds};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, BAD, GOOD, paint};
+use crate::progress;
 
 /// How long the server may take to end when the test is over.
 const GRACE_SECONDS: f64 = 5.0;
@@ -100,7 +100,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     };
     limits::ensure_descriptors(parameters.clients()).map_err(Failure::usage)?;
     let (server, address) = start(arguments)?;
-    let progress = ProgressBar::new(u64::from(parameters.repetitions)).with_style(style());
+    let progress =
+        progress::total(parameters.repetitions as usize, "repetitions, {msg}, {eta} left");
     let result = zillions_stress::run(&parameters, address, &mut |now| {
         progress.set_position(u64::from(now.repetitions));
         progress.set_message(format!("{} delivered, {} dropped", now.delivered, now.dropped));
@@ -175,11 +176,6 @@ fn explain(error: &StressError, server: Option<&Server>) -> Failure {
             ))
         }
     }
-}
-
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{wide_bar} {pos}/{len} repetitions, {msg}, {eta} left")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn human(summary: &Summary) -> String {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The lists and their folders, relative to the workspace.
-const LISTS: [(&str, &str); 2] = [("BUILT_IN", "scenarios"), ("BROKERS", "scenarios/peers")];
+const LISTS: [(&str, &str); 2] = [("BUILT_IN", "scenarios"), ("BROKERS", "scenarios/brokers")];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let workspace = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..");

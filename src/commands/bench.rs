@@ -1,8 +1,9 @@
 //! `zillions bench`: build, check, measure, report.
 
+mod brokers;
 mod display;
 mod gate;
-mod peers;
+mod prepared;
 mod resume;
 mod summary;
 mod target;
@@ -17,13 +18,14 @@ use zillions_bench::store::Store;
 use zillions_bench::{BenchError, Options, Scenario, Target};
 use zillions_harness::interrupt;
 use zillions_report::html;
-use zillions_report::record::{ScenarioRecord, ToolRecord};
+use zillions_report::record::ScenarioRecord;
 use zillions_report::results::RUN_FILE;
 
 use crate::cli::{Format, Global};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use display::Display;
+use prepared::{Prepared, tool};
 use target::Candidate;
 
 /// Where results go unless told otherwise: a folder in here, named after the time.
@@ -38,7 +40,7 @@ const RESULTS_FOLDER: &str = "results";
     zillions bench --quick --format json\n  \
     zillions bench --list\n  \
     zillions bench --all std-mpsc mio\n  \
-    zillions bench --peers                      the reference server beside NATS and Redis\n  \
+    zillions bench --brokers                      the reference server beside NATS and Redis\n  \
     zillions bench --resume results/2026-11-22T08-00-00\n\n\
     Each server is checked quickly first, and measured only if it keeps the spec; a\n\
     program that has passed the same suite before is not checked again. One server,\n\
@@ -87,7 +89,7 @@ pub struct Arguments {
     ])]
     resume: Option<PathBuf>,
     #[command(flatten)]
-    peers: peers::Arguments,
+    brokers: brokers::Arguments,
     /// What the order of the trials is drawn from [default: the time].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -105,12 +107,12 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         return list(arguments);
     }
     let Prepared { candidates, targets, options } = match &arguments.resume {
-        Some(folder) => resume::prepare(folder, &arguments.peers, global)?,
+        Some(folder) => resume::prepare(folder, &arguments.brokers, global)?,
         None => prepare(arguments, global)?,
     };
     let folder = options.folder.clone();
     let kept = folder.clone();
-    interrupt::before_exit(move || eprintln!("{}", farewell(&kept)));
+    interrupt::before_exit(move || eprintln!("{}", interruption_notice(&kept)));
     let checks = gate::Checks::new(arguments.fresh);
     let mut display = Display::new(&targets, &options.scenarios, !arguments.no_progress);
     let results = zillions_bench::run(
@@ -128,14 +130,6 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         Format::Json => output::print_json(&summary)?,
     }
     summary.conclude(!arguments.targets.is_empty())
-}
-
-/// What is needed to run.
-struct Prepared {
-    /// Empty if nothing is to be checked.
-    candidates: Vec<Candidate>,
-    targets: Vec<Target>,
-    options: Options,
 }
 
 /// A run from the beginning.
@@ -166,26 +160,26 @@ fn prepare(arguments: &Arguments, global: &Global) -> Result<Prepared, Failure> 
     Ok(Prepared { candidates, targets, options })
 }
 
-/// What is to be measured: what was named, and the peers if they are wanted.
+/// What is to be measured: what was named, and the brokers if they are wanted.
 fn candidates(arguments: &Arguments, global: &Global) -> Result<Vec<Candidate>, Failure> {
-    if !arguments.peers.peers {
+    if !arguments.brokers.brokers {
         return target::find(&arguments.targets, global);
     }
-    let mut candidates = peers::find(&arguments.peers)?;
-    peers::introduce(&candidates);
+    let mut candidates = brokers::find(&arguments.brokers)?;
+    brokers::introduce(&candidates);
     if !arguments.targets.is_empty() {
         candidates.extend(target::find(&arguments.targets, global)?);
     }
     Ok(candidates)
 }
 
-/// What an interrupted run leaves behind, and how to go on with it.
-fn farewell(folder: &Path) -> String {
+/// What is printed on an interrupt: where the results are, and how to resume.
+fn interruption_notice(folder: &Path) -> String {
     let folder_text = folder.display();
     if folder.join(RUN_FILE).is_file() {
         format!(
             "zillions: interrupted; what was measured is in {folder_text}; \
-             go on with: zillions bench --resume {folder_text}"
+             resume with: zillions bench --resume {folder_text}"
         )
     } else {
         "zillions: interrupted before anything was measured".to_owned()
@@ -204,8 +198,8 @@ fn failure(error: BenchError) -> Failure {
 }
 
 fn scenarios(arguments: &Arguments) -> Result<Vec<ScenarioRecord>, Failure> {
-    let chosen: Vec<Scenario> = if arguments.scenarios.is_empty() && arguments.peers.peers {
-        Scenario::peers()
+    let chosen: Vec<Scenario> = if arguments.scenarios.is_empty() && arguments.brokers.brokers {
+        Scenario::brokers()
     } else if arguments.scenarios.is_empty() {
         let is_wanted = |scenario: &Scenario| arguments.all || scenario.is_default;
         Scenario::built_in().into_iter().filter(is_wanted).collect()
@@ -231,7 +225,7 @@ fn scenarios(arguments: &Arguments) -> Result<Vec<ScenarioRecord>, Failure> {
 fn list(arguments: &Arguments) -> Outcome {
     let mut scenarios = Scenario::built_in();
     let number_of_usual = scenarios.len();
-    scenarios.extend(Scenario::peers());
+    scenarios.extend(Scenario::brokers());
     if arguments.format == Format::Json {
         let rows: Vec<_> = scenarios
             .iter()
@@ -251,7 +245,7 @@ fn list(arguments: &Arguments) -> Outcome {
     for (at, scenario) in scenarios.iter().enumerate() {
         let by_default = match scenario.is_default {
             true => "yes",
-            false if at >= number_of_usual => "with --peers",
+            false if at >= number_of_usual => "with --brokers",
             false => "no",
         };
         let record = scenario.record(arguments.quick);
@@ -274,17 +268,4 @@ fn default_folder() -> PathBuf {
 
 fn seed_of_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_secs())
-}
-
-/// What measures: a build without optimisation says so, for its generator is slow.
-fn tool() -> ToolRecord {
-    let profile = if cfg!(debug_assertions) { " (debug build)" } else { "" };
-    let commit = std::process::Command::new("git")
-        .args(["rev-parse", "HEAD"])
-        .stderr(std::process::Stdio::null())
-        .output()
-        .ok()
-        .filter(|output| output.status.success())
-        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    ToolRecord { version: format!("{}{profile}", env!("CARGO_PKG_VERSION")), git_commit: commit }
 }

@@ -7,23 +7,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use zillions_conformance::render::{human, junit};
 use zillions_conformance::{
-    CheckReport, Expectations, KnownFailure, Observer, Options, SuiteEvent, Target, TargetReport,
-    Verdict, all_cases, case_ids, exit_code, select,
+    CheckReport, Expectations, Options, Target, all_cases, case_ids, exit_code, select,
 };
 use zillions_harness::address;
 use zillions_harness::manifest::Entry;
 
-use super::build::{self, State};
+use crate::building::{self, State};
+use crate::checking::{check, target_of};
 use crate::cli::Global;
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
 use crate::output::{self, BAD, DOUBTFUL, paint};
 use crate::targets::{self, Target as Named};
 
-/// How long the build of an entry may take before it is checked.
-const BUILD_SECONDS_MAX: f64 = 1800.0;
 /// How long a server that runs already may take to be reached.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
@@ -138,14 +135,6 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     conclude(&report, &unchecked)
 }
 
-/// Runs the suite on one target, with its progress on standard error.
-pub(crate) fn check(target: &Target, options: &Options) -> Result<TargetReport, Failure> {
-    let mut display = Display::new(&target.name);
-    let report = zillions_conformance::run(target, options, &mut display);
-    display.bar.finish_and_clear();
-    report.map_err(Failure::usage)
-}
-
 /// The targets that can be checked, built where necessary, and those that cannot.
 fn checkable(
     arguments: &Arguments,
@@ -165,8 +154,7 @@ fn checkable(
         })
         .collect();
     let all_of_them = arguments.targets.is_empty();
-    let mut built =
-        build::build_all(&entries, global, build::default_jobs(), BUILD_SECONDS_MAX)?.into_iter();
+    let mut built = building::build_with_defaults(&entries, &global.impls)?.into_iter();
     let (mut checkable, mut unchecked) = (Vec::new(), Vec::new());
     for target in targets {
         let entry = match target {
@@ -206,16 +194,6 @@ fn somebody_listens(address: SocketAddr) -> Outcome {
             error.kind()
         ))),
     }
-}
-
-/// An entry of the gallery as a target, with its known failures.
-pub(crate) fn target_of(entry: &Entry) -> Result<Target, String> {
-    let launch = entry.launch().map_err(|error| error.to_string())?;
-    let known = entry.manifest.known_failures.iter();
-    let known = known.map(|it| KnownFailure { case: it.case.clone(), reason: it.reason.clone() });
-    let expectations = Expectations::new(known.collect(), &case_ids())
-        .map_err(|error| format!("{}/impl.toml: {error}", entry.directory.display()))?;
-    Ok(Target::launch(&entry.name, launch).expecting(expectations))
 }
 
 fn print(arguments: &Arguments, report: &CheckReport) -> Outcome {
@@ -283,42 +261,4 @@ fn list(arguments: &Arguments) -> Outcome {
         all_cases().len(),
         clauses.len()
     ))
-}
-
-/// One line that says how far a run is; what fails stays on the screen.
-struct Display {
-    bar: ProgressBar,
-    running: Vec<&'static str>,
-}
-
-impl Display {
-    fn new(name: &str) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        let template = "{prefix} {bar:24} {pos}/{len} {elapsed} {wide_msg}";
-        let style = ProgressStyle::with_template(template);
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.set_prefix(name.to_owned());
-        Self { bar, running: Vec::new() }
-    }
-
-    fn show(&self) {
-        self.bar.set_message(self.running.join(", "));
-    }
-}
-
-impl Observer for Display {
-    fn event(&mut self, event: SuiteEvent<'_>) {
-        match event {
-            SuiteEvent::Started { cases, .. } => self.bar.set_length(cases.len() as u64),
-            SuiteEvent::CaseStarted { case } => self.running.push(case.id),
-            SuiteEvent::CaseFinished { report } => {
-                self.running.retain(|id| *id != report.id);
-                self.bar.inc(1);
-                if report.verdict == Verdict::Fail && report.known_failure.is_none() {
-                    self.bar.println(format!("{} {}", paint(BAD, "fail"), report.id));
-                }
-            }
-        }
-        self.show();
-    }
 }

@@ -8,7 +8,7 @@ use zillions_harness::PortLease;
 use zillions_harness::machine::Machine;
 use zillions_harness::toolchain::Toolchain;
 
-use super::list::probe_all;
+use crate::building::probe_all;
 use crate::cli::{Format, Global};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, BAD, DOUBTFUL, FAINT, GOOD, HEADING, paint};

@@ -1,12 +1,11 @@
 //! `zillions list`: the gallery, and what of it this machine can build.
 
-use std::thread;
-
 use clap::Args;
 use serde::Serialize;
 use zillions_harness::manifest::{Entry, Manifest};
 use zillions_harness::toolchain::{self, Toolchain};
 
+use crate::building;
 use crate::cli::{Format, Global};
 use crate::failure::Outcome;
 use crate::output::{self, BAD, FAINT, GOOD, paint};
@@ -55,28 +54,11 @@ enum ToolchainRow {
 /// For an unknown name or a wrong manifest.
 pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let entries = targets::entries(&arguments.names, &global.impls)?;
-    let toolchains = probe_all(&entries);
+    let toolchains = building::probe_all(&entries);
     match arguments.format {
         Format::Human => output::print(&human(&entries, &toolchains)),
         Format::Json => output::print_json(&json(entries, toolchains)),
     }
-}
-
-/// Probes the tool chains of all entries at once: a probe mostly waits.
-pub(crate) fn probe_all(entries: &[Entry]) -> Vec<Toolchain> {
-    thread::scope(|scope| {
-        let probes: Vec<_> =
-            entries.iter().map(|entry| scope.spawn(|| toolchain::probe(entry))).collect();
-        probes
-            .into_iter()
-            .map(|probe| {
-                probe.join().unwrap_or_else(|_| Toolchain::Missing {
-                    reason: "its probe could not be run".to_owned(),
-                    install: None,
-                })
-            })
-            .collect()
-    })
 }
 
 fn human(entries: &[Entry], toolchains: &[Toolchain]) -> String {

@@ -1,5 +1,6 @@
 //! `zillions self-check`: the suite and the benchmark, proven on this machine.
 
+mod known;
 mod lanes;
 mod measuring;
 
@@ -7,15 +8,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use zillions_conformance::{Options, Target, Unobserved, Verdict, run as run_suite};
-use zillions_faulty::{Fault, Oddity, Shows};
+use zillions_faulty::{Fault, Oddity};
 use zillions_harness::Launch;
+
+use known::Known;
 
 use crate::cli::Format;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, BAD, FAINT, GOOD, paint};
+use crate::progress;
 
 /// How long to wait for what a faulty server does not do. A correct one, which is
 /// waited for twice as long, does it in milliseconds.
@@ -75,12 +79,6 @@ struct Proven {
     seconds: f64,
 }
 
-/// A server whose verdict is known beforehand.
-enum Known {
-    Faulty(Fault),
-    Correct(Oddity),
-}
-
 /// Proves the suite and the benchmark.
 ///
 /// # Errors
@@ -91,7 +89,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let executable = std::env::current_exe()
         .map_err(|error| Failure::harness(format!("cannot find this program itself: {error}")))?;
     let Selection { measured, known } = selected(&arguments.names)?;
-    let progress = ProgressBar::new((measured.len() + known.len()) as u64).with_style(style());
+    let progress = progress::total(measured.len() + known.len(), "servers, {elapsed}");
     // Who is timed has the machine alone. Then all others, side by side.
     let mut servers: Vec<Proven> =
         measured.iter().map(|known| measure(known, &executable, &progress)).collect();
@@ -220,11 +218,6 @@ fn prove(server: &Known, executable: &Path) -> Proven {
     let seconds = began.elapsed().as_secs_f64();
     let kind = if breaks.is_some() { Kind::Fault } else { Kind::Correct };
     Proven { name: name.to_owned(), kind, breaks, what: what.to_owned(), proven, detail, seconds }
-}
-
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{wide_bar} {pos}/{len} servers, {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn human(servers: &[Proven], seconds: f64) -> String {

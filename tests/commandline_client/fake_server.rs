@@ -22,8 +22,12 @@ const STUCK_SECONDS: u64 = 120;
 /// A quiet time that no test lives to see the end of.
 pub(crate) const PATIENT: &str = "--linger-seconds=inf";
 
+/// The client, with the default action for the signals that a background job or `nohup` ignores:
+/// what is ignored is inherited.
 pub(crate) fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_commandline-client"))
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,QUIT,HUP", env!("CARGO_BIN_EXE_commandline-client")]);
+    command
 }
 
 pub(crate) struct FakeServer {

@@ -7,13 +7,13 @@ use zillions_report::record::{TargetStatus, TrialResult};
 use zillions_report::results::Results;
 use zillions_report::verdict::{Validity, judge};
 
-use crate::place::{Place, SMALL};
 use crate::support::{Script, ZILLIONS, run};
+use crate::workspace::{SMALL, Workspace};
 
 #[test]
 fn a_run_leaves_results_and_a_report_and_the_report_can_be_made_again() {
-    let (place, server) = (Place::new(), Script::server(""));
-    let ended = place.bench(&server, &["--seed", "5", "--format", "json"]);
+    let (workspace, server) = (Workspace::new(), Script::server(""));
+    let ended = workspace.bench(&server, &["--seed", "5", "--format", "json"]);
     // One trial ranks nothing.
     assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
     let summary: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
@@ -22,22 +22,22 @@ fn a_run_leaves_results_and_a_report_and_the_report_can_be_made_again() {
     assert_eq!(row["target"], server.name());
     assert!(row["figures"]["deliveries_per_second"]["median"].as_f64().is_some_and(|it| it > 0.0));
 
-    let results = Results::read(&place.results()).unwrap();
+    let results = Results::read(&workspace.results()).unwrap();
     // The only target is the one that is measured as two arms.
     assert_eq!((results.run.seed, results.trials.len()), (5, 2));
-    let report = place.results().join("report.html");
+    let report = workspace.results().join("report.html");
     let first = fs::read_to_string(&report).unwrap();
     assert!(first.contains("Does it work?"));
     fs::remove_file(&report).unwrap();
-    let again = run(ZILLIONS, &["report", &place.path("out")]);
+    let again = run(ZILLIONS, &["report", &workspace.path("out")]);
     assert_eq!((again.code, again.stdout.trim_end()), (0, report.to_str().unwrap()));
     assert!(fs::read_to_string(&report).unwrap() == first, "the same report");
 }
 
 #[test]
 fn every_pair_of_a_correct_server_is_accounted_for() {
-    let (place, server) = (Place::new(), Script::server(""));
-    let TrialResult::Measured(figures) = place.trial(&server, SMALL) else {
+    let (workspace, server) = (Workspace::new(), Script::server(""));
+    let TrialResult::Measured(figures) = workspace.trial(&server, SMALL) else {
         panic!("the trial failed")
     };
     assert_eq!(figures.pairs.expected(), 100 * 4);
@@ -49,25 +49,25 @@ fn every_pair_of_a_correct_server_is_accounted_for() {
 
 #[test]
 fn a_server_that_breaks_the_spec_is_shown_and_not_measured() {
-    let (place, server) = (Place::new(), Script::server("--fault double-echo"));
-    let ended = place.bench(&server, &[]);
+    let (workspace, server) = (Workspace::new(), Script::server("--fault double-echo"));
+    let ended = workspace.bench(&server, &[]);
     assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stderr.contains("1 failed the check"), "{}", ended.stderr);
-    let results = Results::read(&place.results()).unwrap();
+    let results = Results::read(&workspace.results()).unwrap();
     assert!(results.trials.is_empty());
     assert!(matches!(results.run.targets[0].status, TargetStatus::FailedCheck { .. }));
-    let report = fs::read_to_string(place.results().join("report.html")).unwrap();
+    let report = fs::read_to_string(workspace.results().join("report.html")).unwrap();
     assert!(report.contains("failed the check"));
 }
 
 #[test]
 fn a_server_that_dies_in_mid_trial_is_a_failed_trial_with_its_last_words() {
-    let place = Place::new();
+    let workspace = Workspace::new();
     let server = Script::new(&format!(
         "echo 'last words' >&2; exec timeout -s KILL 1.5 '{ZILLIONS}' faulty-server \"$@\""
     ));
     let result =
-        place.trial(&server, &SMALL.replace("measure_seconds = 0.2", "measure_seconds = 5"));
+        workspace.trial(&server, &SMALL.replace("measure_seconds = 0.2", "measure_seconds = 5"));
     let TrialResult::Failed { reason, log } = result else { panic!("the trial did not fail") };
     assert!(reason.starts_with("the server ended in mid-trial"), "{reason}");
     assert_eq!(log, ["last words"]);
@@ -75,22 +75,22 @@ fn a_server_that_dies_in_mid_trial_is_a_failed_trial_with_its_last_words() {
 
 #[test]
 fn a_wrapper_that_ends_after_its_server_has_closed_its_connections_is_waited_for() {
-    let place = Place::new();
+    let workspace = Workspace::new();
     let server =
         Script::new(&format!("timeout -s KILL 1.5 '{ZILLIONS}' faulty-server \"$@\"; sleep 0.3"));
     let result =
-        place.trial(&server, &SMALL.replace("measure_seconds = 0.2", "measure_seconds = 5"));
+        workspace.trial(&server, &SMALL.replace("measure_seconds = 0.2", "measure_seconds = 5"));
     let TrialResult::Failed { reason, .. } = result else { panic!("the trial did not fail") };
     assert!(reason.starts_with("the server ended in mid-trial"), "{reason}");
 }
 
 #[test]
 fn a_server_that_hangs_is_a_failed_trial_and_is_stopped() {
-    let place = Place::new();
+    let workspace = Workspace::new();
     let server =
         Script::new(&format!("(sleep 1; kill -STOP $$) & exec '{ZILLIONS}' faulty-server \"$@\""));
     let slow = SMALL.replace("warm_up_seconds = 0.05", "warm_up_seconds = 2");
-    let TrialResult::Failed { reason, .. } = place.trial(&server, &slow) else {
+    let TrialResult::Failed { reason, .. } = workspace.trial(&server, &slow) else {
         panic!("the trial did not fail")
     };
     assert!(reason.contains("hung") || reason.contains("within 10 s"), "{reason}");
@@ -98,7 +98,7 @@ fn a_server_that_hangs_is_a_failed_trial_and_is_stopped() {
 
 #[test]
 fn wrong_input_is_one_line_and_exit_code_64() {
-    let (place, server) = (Place::new(), Script::server(""));
+    let (workspace, server) = (Workspace::new(), Script::server(""));
     let name = server.name();
     let line = |arguments: &[&str]| {
         let ended = run(ZILLIONS, arguments);
@@ -108,7 +108,7 @@ fn wrong_input_is_one_line_and_exit_code_64() {
     let unknown = line(&["bench", &name, "--scenario", "small-rom"]);
     assert!(unknown.contains("unknown scenario 'small-rom': choose from "), "{unknown}");
 
-    let misspelt = place.path("misspelt.toml");
+    let misspelt = workspace.path("misspelt.toml");
     fs::write(&misspelt, SMALL.replace("clients", "cleints")).unwrap();
     let syntax = line(&["bench", &name, "--scenario", &misspelt]);
     assert!(syntax.contains("misspelt.toml', line 5: unknown field `cleints`"), "{syntax}");
@@ -116,13 +116,14 @@ fn wrong_input_is_one_line_and_exit_code_64() {
     let seconds = line(&["bench", &name, "--seconds=-1"]);
     assert!(seconds.contains("seconds"), "{seconds}");
 
-    fs::create_dir(place.results()).unwrap();
-    fs::write(place.results().join("run.json"), "{\"schema\": \"zillions.results/3\",").unwrap();
-    let occupied = line(&["bench", &name, "--out", &place.path("out")]);
+    fs::create_dir(workspace.results()).unwrap();
+    fs::write(workspace.results().join("run.json"), "{\"schema\": \"zillions.results/3\",")
+        .unwrap();
+    let occupied = line(&["bench", &name, "--out", &workspace.path("out")]);
     assert!(occupied.contains("already holds results"), "{occupied}");
-    let truncated = line(&["report", &place.path("out")]);
+    let truncated = line(&["report", &workspace.path("out")]);
     assert!(truncated.contains("run.json', line 1, column "), "{truncated}");
-    let elsewhere = line(&["report", &place.path("nowhere")]);
+    let elsewhere = line(&["report", &workspace.path("nowhere")]);
     assert!(elsewhere.contains("is not a results folder"), "{elsewhere}");
 }
 

@@ -10,12 +10,12 @@ use zillions_report::record::{Measurement, Role, TrialResult};
 use zillions_report::results::Results;
 use zillions_report::verdict::{Validity, judge};
 
-use crate::place::{Place, SMALL};
 use crate::support::{Script, ZILLIONS, processes_mentioning, run};
+use crate::workspace::{SMALL, Workspace};
 
 /// The trials' files, in the order of the trials.
-fn trial_files(place: &Place) -> Vec<PathBuf> {
-    let folder = fs::read_dir(place.results().join("trials")).expect("trials");
+fn trial_files(workspace: &Workspace) -> Vec<PathBuf> {
+    let folder = fs::read_dir(workspace.results().join("trials")).expect("trials");
     let mut paths: Vec<_> = folder.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     paths
@@ -23,9 +23,9 @@ fn trial_files(place: &Place) -> Vec<PathBuf> {
 
 #[test]
 fn a_run_knows_what_a_program_costs_and_what_the_suite_found() {
-    let (place, server) = (Place::new(), Script::server(""));
-    place.bench(&server, &["--quick"]);
-    let run = Results::read(&place.results()).unwrap().run;
+    let (workspace, server) = (Workspace::new(), Script::server(""));
+    workspace.bench(&server, &["--quick"]);
+    let run = Results::read(&workspace.results()).unwrap().run;
     let target = &run.targets[0];
     assert_eq!(run.twin.as_deref(), Some(target.name.as_str()));
     assert_eq!(target.program_hash.len(), 64);
@@ -40,11 +40,11 @@ fn a_run_knows_what_a_program_costs_and_what_the_suite_found() {
 
 #[test]
 fn a_program_that_passed_the_check_is_not_checked_again_unless_asked() {
-    let (place, server) = (Place::new(), Script::server(""));
+    let (workspace, server) = (Workspace::new(), Script::server(""));
     let is_cached = |options: &[&str]| {
-        place.bench(&server, options);
-        let run = Results::read(&place.results()).unwrap().run;
-        fs::remove_dir_all(place.results()).unwrap();
+        workspace.bench(&server, options);
+        let run = Results::read(&workspace.results()).unwrap().run;
+        fs::remove_dir_all(workspace.results()).unwrap();
         run.targets[0].conformance.as_ref().is_some_and(|found| found.cached)
     };
     assert!(!is_cached(&[]));
@@ -58,42 +58,42 @@ fn a_program_that_passed_the_check_is_not_checked_again_unless_asked() {
 
 #[test]
 fn a_run_is_gone_on_with_and_only_what_is_missing_or_damaged_is_measured() {
-    let (place, server) = (Place::new(), Script::server(""));
-    place.bench(&server, &["--repeats", "3", "--seed", "7"]);
-    let files = trial_files(&place);
+    let (workspace, server) = (Workspace::new(), Script::server(""));
+    workspace.bench(&server, &["--repeats", "3", "--seed", "7"]);
+    let files = trial_files(&workspace);
     assert_eq!(files.len(), 6, "three trials in each of two arms");
     let before: Vec<_> = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     fs::remove_file(&files[1]).unwrap();
     fs::write(&files[4], &before[4][..before[4].len() / 2]).unwrap();
 
-    let out = place.path("out");
-    let ended = place.run(&["bench", "--resume", &out, "--format", "json"]);
+    let out = workspace.path("out");
+    let ended = workspace.run(&["bench", "--resume", &out, "--format", "json"]);
     assert!(ended.code == 0 || ended.code == 2, "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stderr.contains("measured again"), "{}", ended.stderr);
     assert!(ended.stderr.contains("6 trials, 4 kept"), "{}", ended.stderr);
-    assert_eq!(trial_files(&place), files);
+    assert_eq!(trial_files(&workspace), files);
     for at in [0, 2, 3, 5] {
         assert!(fs::read_to_string(&files[at]).unwrap() == before[at], "trial {at} was kept");
     }
-    let results = Results::read(&place.results()).unwrap();
+    let results = Results::read(&workspace.results()).unwrap();
     assert_eq!((results.trials.len(), results.run.resumed.len(), results.run.seed), (6, 1, 7));
 
-    let again = place.run(&["bench", "--resume", &out, "--no-progress"]);
+    let again = workspace.run(&["bench", "--resume", &out, "--no-progress"]);
     assert!(again.code == 0 || again.code == 2, "{}", again.stderr);
-    assert_eq!(Results::read(&place.results()).unwrap().trials, results.trials);
+    assert_eq!(Results::read(&workspace.results()).unwrap().trials, results.trials);
 }
 
 #[test]
 fn a_run_is_not_gone_on_with_under_other_circumstances() {
-    let (place, server) = (Place::new(), Script::server(""));
-    place.bench(&server, &[]);
-    let out = place.path("out");
+    let (workspace, server) = (Workspace::new(), Script::server(""));
+    workspace.bench(&server, &[]);
+    let out = workspace.path("out");
     let refusal = || {
-        let ended = place.run(&["bench", "--resume", &out]);
+        let ended = workspace.run(&["bench", "--resume", &out]);
         assert_eq!(ended.code, 64, "{}", ended.stderr);
         ended.line().to_owned()
     };
-    let file = place.results().join("run.json");
+    let file = workspace.results().join("run.json");
     let sound = fs::read_to_string(&file).unwrap();
     let with = |from: &str, to: &str| {
         assert!(sound.contains(from), "{from}");
@@ -114,9 +114,10 @@ fn a_run_is_not_gone_on_with_under_other_circumstances() {
 
 #[test]
 fn an_interrupted_run_keeps_what_it_has_says_how_to_go_on_and_leaves_nothing_running() {
-    let (place, server) = (Place::new(), Script::server(""));
-    let (name, scenario, out) = (server.name(), place.path("small.toml"), place.path("out"));
-    let mut child = place
+    let (workspace, server) = (Workspace::new(), Script::server(""));
+    let (name, scenario, out) =
+        (server.name(), workspace.path("small.toml"), workspace.path("out"));
+    let mut child = workspace
         .command()
         .args(["bench", &name, "--scenario", &scenario, "--out", &out, "--seconds", "60"])
         .stdout(Stdio::null())
@@ -130,17 +131,17 @@ fn an_interrupted_run_keeps_what_it_has_says_how_to_go_on_and_leaves_nothing_run
     kill_process(pid, Signal::INT).expect("it is running");
     let last = lines.map_while(Result::ok).last().unwrap_or_default();
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
-    assert!(last.contains(&format!("go on with: zillions bench --resume {out}")), "{last}");
-    assert!(Results::read(&place.results()).is_ok());
+    assert!(last.contains(&format!("resume with: zillions bench --resume {out}")), "{last}");
+    assert!(Results::read(&workspace.results()).is_ok());
     assert_eq!(processes_mentioning(&server.address()), 0);
     assert_eq!(processes_mentioning(&name), 0);
 }
 
 #[test]
 fn too_few_descriptors_are_told_in_one_line_with_what_to_do() {
-    let (place, server) = (Place::new(), Script::server(""));
-    let scenario = place.scenario("crowd.toml", &SMALL.replace("clients = 4", "clients = 300"));
-    let out = place.path("out");
+    let (workspace, server) = (Workspace::new(), Script::server(""));
+    let scenario = workspace.scenario("crowd.toml", &SMALL.replace("clients = 4", "clients = 300"));
+    let out = workspace.path("out");
     let command = format!("ulimit -n 200; exec '{ZILLIONS}' bench \"$@\"");
     let name = server.name();
     let ended = run("sh", &["-c", &command, "sh", &name, "--scenario", &scenario, "--out", &out]);
@@ -150,23 +151,24 @@ fn too_few_descriptors_are_told_in_one_line_with_what_to_do() {
 
 #[test]
 fn on_one_processor_nothing_is_pinned_and_the_run_says_so() {
-    let (place, server) = (Place::new(), Script::server(""));
+    let (workspace, server) = (Workspace::new(), Script::server(""));
     let allowed = rustix::thread::sched_getaffinity(None).expect("an affinity");
     let cpu = (0..1024).find(|&cpu| allowed.is_set(cpu)).expect("a processor").to_string();
-    let (name, scenario, out) = (server.name(), place.path("small.toml"), place.path("out"));
+    let (name, scenario, out) =
+        (server.name(), workspace.path("small.toml"), workspace.path("out"));
     let ended = run(
         "taskset",
         &["-c", &cpu, ZILLIONS, "bench", &name, "--scenario", &scenario, "--out", &out, "--fresh"],
     );
     assert!(ended.code == 0 || ended.code == 2, "{}", ended.stderr);
     assert!(ended.stderr.contains("servers and load share the processors"), "{}", ended.stderr);
-    let run = Results::read(&place.results()).unwrap().run;
+    let run = Results::read(&workspace.results()).unwrap().run;
     assert_eq!((run.machine.cpus, run.machine.generator_cpu), (1, None));
 }
 
 #[test]
 fn a_capacity_is_searched_held_and_drawn_as_a_curve() {
-    let (place, server) = (Place::new(), Script::server("--slow-microseconds 200"));
+    let (workspace, server) = (Workspace::new(), Script::server("--slow-microseconds 200"));
     let search = SMALL
         .replace("\"latency\"", "\"capacity\"")
         .replace("\"fixed-rate\"", "\"search\"")
@@ -176,13 +178,13 @@ fn a_capacity_is_searched_held_and_drawn_as_a_curve() {
              max_latency_p99_ms = 50\nmax_lost_share = 0.01",
         )
         .replace("measure_seconds = 0.2", "measure_seconds = 0.1");
-    let scenario = place.scenario("search.toml", &search);
-    let (name, out) = (server.name(), place.path("out"));
+    let scenario = workspace.scenario("search.toml", &search);
+    let (name, out) = (server.name(), workspace.path("out"));
     let arguments = ["bench", &name, "--scenario", &scenario, "--out", &out, "--format", "json"];
-    let ended = place.run(&arguments);
+    let ended = workspace.run(&arguments);
     // On a busy machine a trial may fail; the search goes on all the same.
     assert!(ended.code <= 2, "{}{}", ended.stdout, ended.stderr);
-    let results = Results::read(&place.results()).unwrap();
+    let results = Results::read(&workspace.results()).unwrap();
     assert_eq!(results.run.twin, None, "nothing of a search is repeated as two arms");
     let of = |role| results.trials.iter().filter(move |trial| trial.role == role);
     assert!(of(Role::Search).count() >= 2 && of(Role::Hold).count() >= 1);
@@ -203,7 +205,7 @@ fn a_capacity_is_searched_held_and_drawn_as_a_curve() {
 
 /// The figures of one trial of a correct server.
 fn measured(scenario: &str) -> Measurement {
-    match Place::new().trial(&Script::server(""), scenario) {
+    match Workspace::new().trial(&Script::server(""), scenario) {
         TrialResult::Measured(figures) => *figures,
         TrialResult::Failed { reason, .. } => panic!("the trial failed: {reason}"),
     }
@@ -239,14 +241,14 @@ fn every_trial_compares_the_order_of_a_few_receivers() {
 
 #[test]
 fn what_nobody_has_is_told_in_one_line() {
-    let place = Place::new();
-    let unknown = place.run(&["bench", "no-such-entry"]);
+    let workspace = Workspace::new();
+    let unknown = workspace.run(&["bench", "no-such-entry"]);
     assert_eq!(unknown.code, 64);
     assert!(unknown.line().contains("no implementation is called 'no-such-entry'"));
-    let together = place.run(&["bench", "--resume", "somewhere", "--quick"]);
+    let together = workspace.run(&["bench", "--resume", "somewhere", "--quick"]);
     assert_eq!(together.code, 64);
     assert!(together.stderr.contains("cannot be used with"), "{}", together.stderr);
-    let nowhere = place.run(&["bench", "--resume", &place.path("nowhere")]);
+    let nowhere = workspace.run(&["bench", "--resume", &workspace.path("nowhere")]);
     assert_eq!(nowhere.code, 64);
     assert!(nowhere.line().contains("is not a results folder"), "{}", nowhere.line());
 }

@@ -3,12 +3,12 @@
 
 mod bench;
 mod bench_runs;
+mod brokers;
 mod checking;
 mod comparing;
 mod gallery;
-mod peers;
-mod place;
 mod scaffold;
 mod self_check;
 mod stresstest;
 mod support;
+mod workspace;

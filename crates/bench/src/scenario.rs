@@ -23,7 +23,7 @@ pub const READY_MAX: Duration = Duration::from_secs(10);
 /// … and this much longer for each client: some servers start two threads for it.
 const READY_MAX_PER_CLIENT: Duration = Duration::from_millis(2);
 
-// `BUILT_IN`, and `BROKERS` of `zillions bench --peers`: names and texts of the files in
+// `BUILT_IN`, and `BROKERS` of `zillions bench --brokers`: names and texts of the files in
 // `scenarios/`.
 include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
 
@@ -155,8 +155,8 @@ impl Scenario {
     ///
     /// As [`built_in`](Self::built_in).
     #[must_use]
-    pub fn peers() -> Vec<Self> {
-        Self::parse_all("scenarios/peers", BROKERS)
+    pub fn brokers() -> Vec<Self> {
+        Self::parse_all("scenarios/brokers", BROKERS)
     }
 
     fn parse_all(folder: &str, files: &[(&str, &str)]) -> Vec<Self> {
@@ -181,7 +181,7 @@ impl Scenario {
             return Self::parse(&stem, name, &text);
         }
         let mut built_in = Self::built_in();
-        built_in.extend(Self::peers());
+        built_in.extend(Self::brokers());
         let known = built_in.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
         match built_in.iter().position(|scenario| scenario.name == name) {
             Some(at) => Ok(built_in.swap_remove(at)),

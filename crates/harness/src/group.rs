@@ -30,7 +30,7 @@ use rustix::process::{
 pub use rustix::process::Signal;
 
 use crate::address::NO_FORK;
-use crate::interrupt;
+use crate::interrupt::{self, Stop};
 
 /// The environment variable that marks every descendant of a group's leader.
 pub const MARKER: &str = "ZILLIONS_GROUP";
@@ -63,7 +63,7 @@ pub struct Ending {
     pub seconds: f64,
 }
 
-/// What the interrupt handler needs of a group, too.
+/// What the interrupt handler needs of a group, too; see [`Stop`].
 #[derive(Debug)]
 pub(crate) struct Tree {
     leader: Pid,
@@ -162,6 +162,12 @@ impl Drop for Group {
     }
 }
 
+impl Stop for Tree {
+    fn stop(&self, grace_seconds: f64) {
+        self.end(grace_seconds);
+    }
+}
+
 impl Tree {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -228,7 +234,7 @@ impl Tree {
     }
 
     /// See [`Group::end`]; also called by the interrupt handler, so it may run twice.
-    pub(crate) fn end(&self, grace_seconds: f64) -> Ending {
+    fn end(&self, grace_seconds: f64) -> Ending {
         let asked = Instant::now();
         if !self.lock().reaped {
             let _ = kill_process_group(self.leader, Signal::TERM);

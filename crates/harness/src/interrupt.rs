@@ -14,12 +14,17 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::address::NO_FORK;
-use crate::group::Tree;
 
 /// Servers get this long to end by themselves after ctrl-C.
 const GRACE_SECONDS: f64 = 1.0;
 
-static TREES: Mutex<Vec<Weak<Tree>>> = Mutex::new(Vec::new());
+/// What is stopped on an interrupt.
+pub(crate) trait Stop: Send + Sync {
+    /// Asks it to end, and kills it after `grace_seconds`.
+    fn stop(&self, grace_seconds: f64);
+}
+
+static RUNNING: Mutex<Vec<Weak<dyn Stop>>> = Mutex::new(Vec::new());
 static HOOKS: Mutex<Vec<Box<dyn FnOnce() + Send>>> = Mutex::new(Vec::new());
 static PENDING: AtomicBool = AtomicBool::new(false);
 
@@ -52,10 +57,12 @@ pub fn wait_if_pending() {
     }
 }
 
-pub(crate) fn register(tree: &Arc<Tree>) {
-    let mut trees = TREES.lock().unwrap_or_else(PoisonError::into_inner);
-    trees.retain(|tree| tree.strong_count() > 0);
-    trees.push(Arc::downgrade(tree));
+/// Stops `started` on an interrupt, for as long as it exists.
+pub(crate) fn register(started: &Arc<impl Stop + 'static>) {
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    running.retain(|it| it.strong_count() > 0);
+    let weak = Arc::downgrade(started);
+    running.push(weak);
 }
 
 fn start_handler() -> io::Result<()> {
@@ -74,8 +81,8 @@ fn start_handler() -> io::Result<()> {
 }
 
 fn end_politely(signal: i32) -> ! {
-    // For good: whoever is starting a server right now has registered it when this
-    // is ours, and nobody starts one from then on.
+    // For good: a thread that is starting a server has registered it before we get this lock,
+    // and none starts one from then on.
     let _no_fork = NO_FORK.lock().unwrap_or_else(PoisonError::into_inner);
     stop_all(GRACE_SECONDS);
     let hooks = std::mem::take(&mut *HOOKS.lock().unwrap_or_else(PoisonError::into_inner));
@@ -86,13 +93,13 @@ fn end_politely(signal: i32) -> ! {
 }
 
 fn stop_all(grace_seconds: f64) {
-    let trees: Vec<_> = {
-        let trees = TREES.lock().unwrap_or_else(PoisonError::into_inner);
-        trees.iter().filter_map(Weak::upgrade).collect()
+    let running: Vec<_> = {
+        let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        running.iter().filter_map(Weak::upgrade).collect()
     };
     thread::scope(|scope| {
-        for tree in &trees {
-            scope.spawn(|| tree.end(grace_seconds));
+        for started in &running {
+            scope.spawn(|| started.stop(grace_seconds));
         }
     });
 }

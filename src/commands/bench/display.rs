@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar};
 use zillions_bench::{Event, Target};
 use zillions_report::capacity::{Answer, answer};
 use zillions_report::format::{count, time};
@@ -17,6 +17,7 @@ use zillions_report::trial_figures::deliveries_per_second;
 use zillions_report::verdict::{Validity, judge};
 
 use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, paint};
+use crate::progress;
 
 /// The display of one run.
 pub(super) struct Display<'a> {
@@ -184,12 +185,12 @@ impl Live {
         let name_width = names.iter().map(String::len).max().unwrap_or(0);
         let mut rows = HashMap::new();
         for name in names {
-            let row = all.add(ProgressBar::no_length().with_style(style("{wide_msg}")));
+            let row = all.add(ProgressBar::no_length().with_style(progress::style("{wide_msg}")));
             row.set_message(paint(FAINT, format!("{name:name_width$}")));
             rows.insert(name, row);
         }
         let template = "{bar:24} {pos}/{len} {prefix} {wide_msg}";
-        let bar = all.add(ProgressBar::new(0).with_style(style(template)));
+        let bar = all.add(ProgressBar::new(0).with_style(progress::style(template)));
         bar.enable_steady_tick(Duration::from_millis(500));
         Self { all, bar, rows, figures: HashMap::new(), name_width }
     }
@@ -231,10 +232,6 @@ impl Drop for Live {
         // there is no screen any more.
         let _ = self.all.clear();
     }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// A time as people say it.

@@ -8,8 +8,9 @@ use zillions_harness::machine::Machine;
 use zillions_report::record::{RunRecord, TargetRecord, TargetStatus};
 use zillions_report::results::{Results, ResultsError};
 
+use super::prepared::{Prepared, tool};
 use super::target::Candidate;
-use super::{Prepared, peers, target, tool};
+use super::{brokers, target};
 use crate::cli::Global;
 use crate::failure::Failure;
 use crate::output::{DOUBTFUL, paint};
@@ -18,7 +19,7 @@ use crate::output::{DOUBTFUL, paint};
 /// programs: trials under other circumstances could not be compared.
 pub(super) fn prepare(
     folder: &Path,
-    peers: &peers::Arguments,
+    brokers: &brokers::Arguments,
     global: &Global,
 ) -> Result<Prepared, Failure> {
     let (results, damaged) = Results::read_undamaged(folder).map_err(Failure::usage)?;
@@ -31,7 +32,7 @@ pub(super) fn prepare(
     let run = &results.run;
     let pin = run.machine.generator_cpu.is_some();
     same_circumstances(run, &Pinning::choose(pin))?;
-    let targets = targets(&run.targets, peers, global)?;
+    let targets = targets(&run.targets, brokers, global)?;
     let options = Options {
         scenarios: run.scenarios.clone(),
         seed: run.seed,
@@ -68,17 +69,17 @@ fn same_circumstances(run: &RunRecord, pinning: &Pinning) -> Result<(), Failure>
 /// The recorded targets, those that are measured with a way to start them.
 fn targets(
     records: &[TargetRecord],
-    peers: &peers::Arguments,
+    options: &brokers::Arguments,
     global: &Global,
 ) -> Result<Vec<Target>, Failure> {
     let is_measured = |record: &&TargetRecord| record.status == TargetStatus::Measured;
     let names: Vec<String> =
         records.iter().filter(is_measured).map(|record| record.name.clone()).collect();
-    let (brokers, names): (Vec<_>, Vec<_>) =
-        names.into_iter().partition(|name| peers::is_peer(name));
+    let (compared, names): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| brokers::is_broker(name));
     let mut found = if names.is_empty() { Vec::new() } else { target::find(&names, global)? };
-    if !brokers.is_empty() {
-        found.extend(peers::find(peers)?);
+    if !compared.is_empty() {
+        found.extend(brokers::find(options)?);
     }
     records
         .iter()

@@ -13,7 +13,7 @@ use zillions_report::row::Row;
 use zillions_report::statistics::Estimate;
 use zillions_report::verdict::Validity;
 
-use super::peers::claims::{self, Claim};
+use super::brokers::claims::{self, Claim};
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
 use crate::output::{self, FAINT, HEADING, paint};
 
@@ -24,7 +24,7 @@ pub(super) struct Summary<'a> {
     folder: &'a Path,
     report: &'a Path,
     scenarios: Vec<ScenarioSummary<'a>>,
-    /// Of the reference server over its peers, where they were measured.
+    /// Of the reference server over the brokers, where they were measured.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     claims: Vec<Claim>,
     #[serde(skip)]

@@ -9,14 +9,11 @@ use zillions_harness::Launch;
 use zillions_harness::manifest::{Entry, QueueLimit};
 use zillions_report::record::{CostsRecord, SourceRecord, TargetRecord, TargetStatus};
 
+use crate::building::{self, State};
+use crate::checking;
 use crate::cli::Global;
-use crate::commands::build::{self, State};
-use crate::commands::check;
 use crate::failure::Failure;
 use crate::targets::{self, Target as Named};
-
-/// How long the build of an entry may take before it is measured.
-const BUILD_SECONDS_MAX: f64 = 1800.0;
 
 /// Something to measure, and how the conformance suite reaches it.
 pub(super) struct Candidate {
@@ -39,7 +36,7 @@ pub(super) fn find(names: &[String], global: &Global) -> Result<Vec<Candidate>, 
             Named::Executable { .. } => None,
         })
         .collect();
-    let built = build::build_all(&entries, global, build::default_jobs(), BUILD_SECONDS_MAX)?;
+    let built = building::build_with_defaults(&entries, &global.impls)?;
     let mut states = built.into_iter().map(|built| built.state);
     named
         .into_iter()
@@ -147,7 +144,7 @@ pub(super) fn keep_build_logs(
 fn startable(entry: &Entry, state: Option<State>) -> Result<CheckTarget, (String, String)> {
     match state {
         Some(State::Built { .. }) => {
-            check::target_of(entry).map_err(|reason| (reason, String::new()))
+            checking::target_of(entry).map_err(|reason| (reason, String::new()))
         }
         Some(State::Skipped { reason, install }) => Err((reason, install.unwrap_or_default())),
         Some(State::Failed { reason, log, .. }) => {

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::{Known, Shows};
+use zillions_faulty::Shows;
+
+use super::known::Known;
 
 /// Waits side by side.
 const WAITS_AT_ONCE: usize = 20;

@@ -18,8 +18,8 @@ fn error(change: impl Fn(&str) -> String) -> String {
 fn the_built_in_scenarios_are_right_and_two_or_more_run_by_default() {
     let scenarios = Scenario::built_in();
     assert!(scenarios.iter().filter(|scenario| scenario.is_default).count() >= 2);
-    assert!(Scenario::peers().iter().all(|scenario| !scenario.is_default));
-    for scenario in scenarios.iter().chain(&Scenario::peers()) {
+    assert!(Scenario::brokers().iter().all(|scenario| !scenario.is_default));
+    for scenario in scenarios.iter().chain(&Scenario::brokers()) {
         let (full, quick) = (scenario.record(false), scenario.record(true));
         assert!(full.question.ends_with('?'), "{}", full.question);
         let seconds = |it: &ScenarioRecord| it.measure_seconds * f64::from(it.repeats);

@@ -1,4 +1,4 @@
-//! What the reference server claims over its peers: ratios, each with its target.
+//! What the reference server claims over the brokers: ratios, each with its target.
 
 use serde::Serialize;
 use zillions_report::analysis::analyse;

@@ -1,4 +1,4 @@
-//! `bench --peers`: the reference server beside real brokers, and without them.
+//! `bench --brokers`: the reference server beside real brokers, and without them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -29,13 +29,13 @@ repeats = 1
 /// A name for which goals are set.
 const SCENARIO: &str = "1000-to-64.toml";
 
-/// Runs `bench --peers` on the small scenario.
+/// Runs `bench --brokers` on the small scenario.
 fn bench(options: &[&str]) -> (Ended, Results, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     fs::write(path(SCENARIO), SMALL).expect("a scenario");
     let (scenario, out) = (path(SCENARIO), path("out"));
-    let mut arguments = vec!["bench", "--peers", "--scenario", &scenario, "--out", &out];
+    let mut arguments = vec!["bench", "--brokers", "--scenario", &scenario, "--out", &out];
     arguments.extend_from_slice(options);
     let ended = run(ZILLIONS, &arguments);
     let results = Results::read(&folder.path().join("out"))
@@ -68,7 +68,7 @@ fn nats_and_redis_deliver_everything_beside_the_reference_server() {
     for program in ["nats-server", "redis-server"] {
         if !is_installed(program) {
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI without {program}");
-            eprintln!("skipped: {program} is not on PATH; scripts/peers installs it");
+            eprintln!("skipped: {program} is not on PATH; scripts/brokers installs it");
             return;
         }
     }
@@ -112,7 +112,7 @@ fn brokers_that_are_missing_are_skipped_and_a_comparison_can_be_gone_on_with() {
     let mut trials: Vec<_> = trials.map(|entry| entry.expect("an entry").path()).collect();
     trials.sort();
     fs::remove_file(trials.last().expect("a trial")).expect("it is removed");
-    let resume = ["bench", "--resume", out.to_str().expect("text"), "--peers"];
+    let resume = ["bench", "--resume", out.to_str().expect("text"), "--brokers"];
     let ended = run(ZILLIONS, &[&resume[..], &missing].concat());
     assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
     let resumed = Results::read(&out).unwrap();
@@ -139,5 +139,5 @@ fn a_broker_that_does_not_start_is_skipped_with_its_last_words() {
 fn options_of_the_brokers_need_the_comparison() {
     let ended = run(ZILLIONS, &["bench", "--redis", "/usr/bin/redis-server"]);
     assert_eq!(ended.code, 64, "{}", ended.stderr);
-    assert!(ended.stderr.contains("--peers"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--brokers"), "{}", ended.stderr);
 }

@@ -28,11 +28,11 @@ repeats = 1
 "#;
 
 /// A folder with the small scenario in it; results go beside it.
-pub(crate) struct Place {
+pub(crate) struct Workspace {
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl Workspace {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("small.toml"), SMALL).expect("a scenario");

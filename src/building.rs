@@ -1,0 +1,166 @@
+//! Building entries of the gallery: what `build`, `check` and `bench` share.
+
+mod first_build;
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use serde::Serialize;
+use zillions_harness::manifest::Entry;
+use zillions_harness::toolchain::{self, BuildError, Toolchain};
+
+use crate::failure::Failure;
+use crate::{progress, targets};
+
+/// How long a build may take, in seconds, unless the user sets another limit.
+pub(crate) const BUILD_SECONDS_MAX: f64 = 1800.0;
+/// How much of a failed build's log is shown.
+const LOG_LINES_SHOWN: usize = 12;
+
+/// What became of one entry.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Built {
+    /// The entry's name.
+    pub(crate) name: String,
+    /// What became of it.
+    #[serde(flatten)]
+    pub(crate) state: State,
+}
+
+/// What became of a build.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(crate) enum State {
+    /// It can be run.
+    Built {
+        /// How long the build took, in seconds.
+        seconds: f64,
+        /// How long it took when there was no program yet, in seconds, if that is known.
+        first_seconds: Option<f64>,
+        /// Versions of its tool chain.
+        versions: Vec<String>,
+    },
+    /// Its tool chain is missing.
+    Skipped {
+        /// What is missing.
+        reason: String,
+        /// What installs it.
+        install: Option<String>,
+    },
+    /// It cannot be run.
+    Failed {
+        /// Why.
+        reason: String,
+        /// Where its complete output is.
+        log: PathBuf,
+        /// The end of it.
+        log_tail: Vec<String>,
+    },
+}
+
+/// Builds `entries`, one per processor at a time, before they are checked or measured.
+///
+/// # Errors
+/// As [`build_all`].
+pub(crate) fn build_with_defaults(
+    entries: &[Entry],
+    impls: &[PathBuf],
+) -> Result<Vec<Built>, Failure> {
+    build_all(entries, impls, default_jobs(), BUILD_SECONDS_MAX)
+}
+
+/// One build per processor.
+pub(crate) fn default_jobs() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Probes and builds `entries`, `jobs` at a time, with progress on standard
+/// error; the result is in the order of `entries`.
+///
+/// # Errors
+/// When no gallery folder is found, in whose neighbourhood the logs are kept.
+pub(crate) fn build_all(
+    entries: &[Entry],
+    impls: &[PathBuf],
+    jobs: usize,
+    seconds_max: f64,
+) -> Result<Vec<Built>, Failure> {
+    let mut logs = Vec::new();
+    for entry in entries {
+        logs.push(targets::build_log(impls, &entry.name)?);
+    }
+    let queue: Mutex<VecDeque<usize>> = Mutex::new((0..entries.len()).collect());
+    let done: Mutex<Vec<Option<Built>>> = Mutex::new(vec![None; entries.len()]);
+    let progress = progress::Builds::new(entries.len());
+    thread::scope(|scope| {
+        for _ in 0..jobs.min(entries.len()) {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some(index) = next else { break };
+                    let entry = &entries[index];
+                    let running = progress.start(&entry.name);
+                    let built = build_one(entry, &logs[index], seconds_max);
+                    progress.done(&running);
+                    done.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(built);
+                }
+            });
+        }
+    });
+    progress.finish();
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(done.into_iter().flatten().collect())
+}
+
+fn build_one(entry: &Entry, log: &Path, seconds_max: f64) -> Built {
+    let versions = match toolchain::probe(entry) {
+        Toolchain::Present { versions } => versions,
+        Toolchain::Missing { reason, install } => {
+            return Built { name: entry.name.clone(), state: State::Skipped { reason, install } };
+        }
+    };
+    let first = first_build::before(entry, &versions);
+    let build = toolchain::build(entry, log, seconds_max);
+    let state = match build.result {
+        Ok(()) => {
+            let (seconds, first_seconds) = (build.seconds, first.took(build.seconds));
+            State::Built { seconds, first_seconds, versions }
+        }
+        Err(error) => State::Failed {
+            reason: match error {
+                BuildError::TimedOut { .. } => format!("{error}; --timeout gives it longer"),
+                error => error.to_string(),
+            },
+            log: log.to_owned(),
+            log_tail: last_lines(log, LOG_LINES_SHOWN),
+        },
+    };
+    Built { name: entry.name.clone(), state }
+}
+
+fn last_lines(log: &Path, count: usize) -> Vec<String> {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect()
+}
+
+/// Probes the tool chains of all entries at once: a probe mostly waits.
+pub(crate) fn probe_all(entries: &[Entry]) -> Vec<Toolchain> {
+    thread::scope(|scope| {
+        let probes: Vec<_> =
+            entries.iter().map(|entry| scope.spawn(|| toolchain::probe(entry))).collect();
+        probes
+            .into_iter()
+            .map(|probe| {
+                probe.join().unwrap_or_else(|_| Toolchain::Missing {
+                    reason: "its probe could not be run".to_owned(),
+                    install: None,
+                })
+            })
+            .collect()
+    })
+}

@@ -1,0 +1,27 @@
+//! A run that is ready to start, from the beginning or resumed.
+
+use zillions_bench::{Options, Target};
+use zillions_report::record::ToolRecord;
+
+use super::target::Candidate;
+
+/// What is needed to run.
+pub(super) struct Prepared {
+    /// Empty if nothing is to be checked.
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) targets: Vec<Target>,
+    pub(super) options: Options,
+}
+
+/// What measures: a build without optimisation says so, for its generator is slow.
+pub(super) fn tool() -> ToolRecord {
+    let profile = if cfg!(debug_assertions) { " (debug build)" } else { "" };
+    let commit = std::process::Command::new("git")
+        .args(["rev-parse", "HEAD"])
+        .stderr(std::process::Stdio::null())
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    ToolRecord { version: format!("{}{profile}", env!("CARGO_PKG_VERSION")), git_commit: commit }
+}
