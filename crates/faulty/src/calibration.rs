@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::client::Message;
-use crate::correct;
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::server_state::ServerState;
 
 /// How long the frozen server stops.

@@ -1,12 +1,10 @@
-//! What a fault is, and the table of all of them.
+//! What a fault is. The table of all of them is in `faults`.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::Serialize;
 
 use crate::deviation::Deviation;
-use crate::faults;
 
 /// How a fault shows, which decides how long it takes to find.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
@@ -70,17 +68,6 @@ impl Fault {
         self.shows = Shows::Delay;
         self
     }
-
-    /// Every fault, in the order of the spec's groups.
-    pub fn all() -> impl Iterator<Item = Self> {
-        faults::GROUPS.iter().flat_map(|(_, faults)| faults.iter().copied())
-    }
-
-    /// The fault of that name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::all().find(|fault| fault.name == name)
-    }
 }
 
 impl PartialEq for Fault {
@@ -108,11 +95,3 @@ impl fmt::Display for Fault {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no fault is called `{0}`; --list-faults lists them")]
 pub struct UnknownFault(pub String);
-
-impl FromStr for Fault {
-    type Err = UnknownFault;
-
-    fn from_str(name: &str) -> Result<Self, UnknownFault> {
-        Self::named(name).ok_or_else(|| UnknownFault(name.to_owned()))
-    }
-}

@@ -11,10 +11,12 @@ mod shared;
 mod slow;
 mod start;
 
-use crate::fault::Fault;
+use std::str::FromStr;
+
+use crate::fault::{Fault, UnknownFault};
 
 /// All faults, with the group of clauses that those of each list break.
-pub(crate) const GROUPS: &[(&str, &[Fault])] = &[
+const GROUPS: &[(&str, &[Fault])] = &[
     ("START", start::line::FAULTS),
     ("START", start::accepting::FAULTS),
     ("START", start::address::FAULTS),
@@ -35,6 +37,27 @@ pub(crate) const GROUPS: &[(&str, &[Fault])] = &[
     ("END", end::FAULTS),
     ("LIFE", life::FAULTS),
 ];
+
+impl Fault {
+    /// Every fault, in the order of the spec's groups.
+    pub fn all() -> impl Iterator<Item = Self> {
+        GROUPS.iter().flat_map(|(_, faults)| faults.iter().copied())
+    }
+
+    /// The fault of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|fault| fault.name == name)
+    }
+}
+
+impl FromStr for Fault {
+    type Err = UnknownFault;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFault> {
+        Self::named(name).ok_or_else(|| UnknownFault(name.to_owned()))
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,6 @@ mod arguments;
 mod calibration;
 mod chance;
 mod client;
-mod correct;
 mod deviation;
 mod error;
 mod fault;

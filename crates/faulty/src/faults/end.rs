@@ -12,8 +12,7 @@ use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::client::{Client, ClientId, End, State};
-use crate::correct;
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::server_state::{Context, ServerState};

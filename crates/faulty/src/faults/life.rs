@@ -6,12 +6,12 @@ use std::process::{Command, Stdio, exit};
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, ClientId, End, Message, State};
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::server_state::{PAUSE_AFTER_EXHAUSTION, ServerState};
+use crate::start;
 use crate::start::ListenOptions;
-use crate::{correct, start};
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault::rarely("dies-after-5000-messages", "LIFE-1", "dies at its 5000th message", || {

@@ -7,8 +7,7 @@ use std::time::Duration;
 use rustix::event::PollFlags;
 
 use crate::client::{Client, ClientId, End, Message};
-use crate::correct;
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::faults::shared::held::put;

@@ -3,8 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::client::{Client, ClientId, End, Message};
-use crate::correct;
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::fault::Fault;
 use crate::server_state::{Context, ServerState};
 

@@ -5,8 +5,7 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use crate::client::{Client, ClientId, End, Message, State};
-use crate::correct;
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::faults::shared::held::Held;

@@ -5,8 +5,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use crate::client::{BODY_BYTES_MAX, Client, ClientId, End, Message};
-use crate::correct;
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::server_state::{Context, ServerState};

@@ -6,8 +6,7 @@ use std::iter::successors;
 use std::time::{Duration, Instant};
 
 use crate::client::{BODY_BYTES_MAX, Client, ClientId, End};
-use crate::correct;
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::server_state::{Context, ServerState};

@@ -5,8 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, ClientId, End, Message, Outbound};
-use crate::correct;
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::faults::shared::overtaking::overtaking;

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::chance::OneIn;
 use crate::client::{ClientId, Message, State};
-use crate::correct;
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::faults::shared::held::put;

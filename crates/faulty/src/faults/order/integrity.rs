@@ -5,8 +5,7 @@ use std::io;
 
 use crate::chance::OneIn;
 use crate::client::{Client, ClientId, End, Message};
-use crate::correct;
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::fault::Fault;
 use crate::server_state::{Context, ServerState};
 

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use crate::client::{Client, ClientId, End, Message, State};
-use crate::correct;
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::error::Error;
 use crate::faults::shared::held::Held;
 use crate::server_state::{Context, ServerState};

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, ClientId, End, Message};
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, correct};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::server_state::{Context, ServerState};
-use crate::{correct, start};
+use crate::start;
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
