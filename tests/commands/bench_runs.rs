@@ -174,7 +174,7 @@ fn a_capacity_is_searched_held_and_drawn_as_a_curve() {
         .replace("\"fixed-rate\"", "\"search\"")
         .replace(
             "messages_per_second = 500",
-            "min_messages_per_second = 50\nmessages_per_second_max = 50000\n\
+            "min_messages_per_second = 50\nmax_messages_per_second = 50000\n\
              max_latency_p99_ms = 50\nmax_lost_share = 0.01",
         )
         .replace("measure_seconds = 0.2", "measure_seconds = 0.1");
@@ -212,11 +212,11 @@ fn measured(scenario: &str) -> Measurement {
 }
 
 #[test]
-fn visitors_sleepers_and_tiny_messages_come_out_in_the_results() {
+fn churn_stalled_clients_and_untimed_messages_appear_in_the_results() {
     let figures = measured(&SMALL.replace(
         "senders = 2",
         "senders = 2\nstalled_clients = 1\nchurn_per_second = 40\n\
-         untimed_per_message = 3\ntiny_bytes = 1",
+         untimed_per_message = 3\nuntimed_bytes = 1",
     ));
     assert_eq!(figures.pairs.delivered, 100 * 4);
     // 25 messages of warm-up and 100 of the window, three tiny ones before each.
