@@ -173,8 +173,8 @@ pub(crate) mod correct {
     use std::io;
     use std::time::Duration;
 
-    use super::Deviation;
     use crate::client::{BODY_BYTES_MAX, Client, Message, State};
+    use crate::deviation::Deviation;
     use crate::knobs::SlowReader;
     use crate::server_state::{Context, ServerState};
 
