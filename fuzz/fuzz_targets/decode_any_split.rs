@@ -1,4 +1,4 @@
-//! Any stream, cut anywhere, decodes to the messages that it holds as a whole.
+//! Any stream decodes to the same messages however it is cut.
 //!
 //! `cargo +nightly fuzz run decode_any_split -- -max_total_time=60`
 
@@ -10,7 +10,7 @@ use zillions_protocol::{Decoder, encode, whole_frames};
 
 #[derive(Arbitrary, Debug)]
 struct Input {
-    /// The lengths of the pieces, used again and again; 0 is an empty piece.
+    /// The lengths of the pieces, repeated; 0 is an empty piece.
     piece_bytes: Vec<u8>,
     stream: Vec<u8>,
 }

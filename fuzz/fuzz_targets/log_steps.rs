@@ -10,9 +10,9 @@ use zillions_log::{AppendError, Log, Offset, RING_BYTES_MIN};
 
 #[derive(Arbitrary, Debug)]
 enum Step {
-    /// Bytes of any kind; only whole frames may be taken.
+    /// Any bytes; only whole frames may be accepted.
     Append(Vec<u8>),
-    /// So many empty messages, which no fuzzer would write out.
+    /// This many empty messages, which a fuzzer would not write out.
     AppendEmpty(u16),
     PinBehind(u16),
     Jump(u16),
