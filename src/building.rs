@@ -20,17 +20,17 @@ pub(crate) const BUILD_SECONDS_MAX: f64 = 1800.0;
 /// How much of a failed build's log is shown.
 const LOG_LINES_SHOWN: usize = 12;
 
-/// What became of one entry.
+/// The outcome for one entry.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Built {
     /// The entry's name.
     pub(crate) name: String,
-    /// What became of it.
+    /// The outcome.
     #[serde(flatten)]
     pub(crate) state: State,
 }
 
-/// What became of a build.
+/// The outcome of a build.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(crate) enum State {

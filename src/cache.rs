@@ -12,7 +12,7 @@ pub(crate) struct Cache {
     schema: &'static str,
 }
 
-/// What stands in a file.
+/// The content of a file.
 #[derive(Serialize, Deserialize)]
 struct Kept<T> {
     schema: String,
@@ -27,14 +27,14 @@ impl Cache {
         Some(Self { folder, schema })
     }
 
-    /// The value that was kept under `name`; whatever else stands there is as good as nothing.
+    /// The value that was kept under `name`; `None` for any other content.
     pub(crate) fn recall<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let json = fs::read(self.folder.join(name)).ok()?;
         let kept: Kept<T> = serde_json::from_slice(&json).ok()?;
         (kept.schema == self.schema).then_some(kept.value)
     }
 
-    /// Keeps a value. If that fails, the next run finds out again, which is no harm.
+    /// Keeps a value. If that fails, the next run computes it again.
     pub(crate) fn remember<T: Serialize>(&self, name: &str, value: &T) {
         let kept = Kept { schema: self.schema.to_owned(), value };
         let path = self.folder.join(name);

@@ -18,8 +18,8 @@ use crate::failure::{Failure, PASS, USAGE};
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "Examples:\n  \
-        zillions list                     what is in the gallery, and what this machine can build\n  \
-        zillions check std-mpsc ./server  does it keep the spec? (a name, or any executable)\n  \
+        zillions list                     the gallery, and what this machine can build\n  \
+        zillions check std-mpsc ./server  check an entry and any executable against the spec\n  \
         zillions bench                    build, check and measure everything; write a report\n\n\
         Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 the tool itself failed."
 )]
@@ -35,7 +35,7 @@ pub struct Zillions {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Folder of implementations; may be given several times [default: the
+    /// Folder of implementations; may be repeated [default: the
     /// nearest folder called impls here or above].
     #[arg(long, global = true, value_name = "DIR", env = "ZILLIONS_IMPLS", value_delimiter = ':')]
     pub impls: Vec<PathBuf>,
@@ -55,13 +55,13 @@ pub enum Color {
     Never,
 }
 
-/// For people or for programs.
+/// Output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Plain text.
     #[default]
     Human,
-    /// For programs: one JSON document with a schema name.
+    /// One JSON document with a schema name.
     Json,
 }
 
@@ -82,14 +82,14 @@ pub enum Command {
     Doctor(commands::doctor::Arguments),
     #[command(
         name = "faulty-server",
-        about = "Run a correct little server, or one with a known fault"
+        about = "Run a small correct server, or one with a known fault"
     )]
     FaultyServer(zillions_faulty::Arguments),
     Completions(commands::completions::Arguments),
     Man(commands::man::Arguments),
 }
 
-/// Parses a time of more than nothing, and at most a day: longer ones are slips.
+/// Parses a duration above 0 and of at most a day: longer ones are typing errors.
 ///
 /// # Errors
 /// For anything else, with an example.

@@ -5,18 +5,18 @@ use std::process::ExitCode;
 
 use zillions_harness::{interrupt, limits};
 
-/// What was asked for was found to be so.
+/// Passed.
 pub const PASS: u8 = 0;
-/// It was found not to be so.
+/// Failed.
 pub const FAIL: u8 = 1;
 /// Nothing failed, but not everything could be decided.
 pub const INCONCLUSIVE: u8 = 2;
-/// The command line, an address or an input file is wrong, or selects nothing.
+/// User error: an invalid command line, address or input file, or one that selects nothing.
 pub const USAGE: u8 = 64;
-/// The tool itself could not do its work.
+/// The tool itself failed.
 pub const HARNESS: u8 = 70;
 
-/// Why a command could not do what was asked.
+/// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The exit code.
@@ -26,22 +26,22 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The user can mend it: exit code 64.
+    /// User error: exit code 64.
     pub fn usage(message: impl Display) -> Self {
         Self { code: USAGE, message: message.to_string() }
     }
 
-    /// Something around the tool is broken: exit code 70.
+    /// The tool or its environment failed: exit code 70.
     pub fn harness(message: impl Display) -> Self {
         Self { code: HARNESS, message: message.to_string() }
     }
 
-    /// The answer is no: exit code 1.
+    /// The check failed: exit code 1.
     pub fn fail(message: impl Display) -> Self {
         Self { code: FAIL, message: message.to_string() }
     }
 
-    /// An end whose reason has been printed already.
+    /// A failure that has been reported already.
     pub fn silent(code: u8) -> Self {
         Self { code, message: String::new() }
     }

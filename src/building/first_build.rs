@@ -8,7 +8,7 @@ use zillions_harness::manifest::Entry;
 
 use crate::cache::Cache;
 
-/// Where the seconds that first builds took are kept; `None` if there is no such place.
+/// The cache of the times of first builds, in seconds; `None` without a cache folder.
 fn kept() -> Option<Cache> {
     Cache::open("first-builds", "zillions.first-build/2")
 }

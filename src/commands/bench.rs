@@ -28,13 +28,13 @@ use display::Display;
 use prepared::{Prepared, tool};
 use target::Candidate;
 
-/// Where results go unless told otherwise: a folder in here, named after the time.
+/// Where results go by default: a folder in here, named after the time.
 const RESULTS_FOLDER: &str = "results";
 
 /// Build, check and measure servers, and write a report.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    zillions bench                              the whole gallery, all usual scenarios\n  \
+    zillions bench                              the whole gallery, default scenarios\n  \
     zillions bench std-mpsc ./my-server         an entry, and any executable\n  \
     zillions bench --scenario many-to-many --repeats 9\n  \
     zillions bench --quick --format json\n  \
@@ -42,25 +42,24 @@ const RESULTS_FOLDER: &str = "results";
     zillions bench --all std-mpsc mio\n  \
     zillions bench --brokers                      the reference server beside NATS and Redis\n  \
     zillions bench --resume results/2026-11-22T08-00-00\n\n\
-    Each server is checked quickly first, and measured only if it keeps the spec; a\n\
-    program that has passed the same suite before is not checked again. One server,\n\
-    drawn by chance, is measured as if it were two: that gives the noise floor.\n\
+    Each server is checked quickly first, and measured only if it conforms to the\n\
+    spec; passed checks are cached. One server, chosen at random, is measured in two\n\
+    arms (A/A): the difference is the noise floor.\n\
     Exit codes: 0 all measured, 1 some failed, 2 nothing could be ranked, 64 usage,\n\
-    70 the tool itself failed. How to read the report: docs/reading-results.md.")]
+    70 tool failure. How to read the report: docs/reading-results.md.")]
 pub struct Arguments {
     /// Names of entries, or paths of executables [default: all entries].
     targets: Vec<String>,
-    /// A scenario's name, or a .toml file of your own; may be given several
-    /// times [default: see --list].
+    /// A scenario's name, or a .toml file; may be repeated [default: see --list].
     #[arg(short, long = "scenario", value_name = "NAME")]
     scenarios: Vec<String>,
-    /// Every scenario there is: this takes long, and says how long.
+    /// Run every scenario; the estimated time is shown first.
     #[arg(long, conflicts_with = "scenarios")]
     all: bool,
-    /// List the scenarios, and do nothing else.
+    /// List the scenarios, and exit.
     #[arg(long)]
     list: bool,
-    /// Fewer and shorter trials: wide intervals, quick answer.
+    /// Run fewer and shorter trials: quick, with wide intervals.
     #[arg(long)]
     quick: bool,
     /// Trials per server and scenario; fewer than 3 rank nothing.
@@ -69,20 +68,20 @@ pub struct Arguments {
     /// Length of each trial's measured window.
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<f64>,
-    /// Folder for the results; must not hold any [default: results/TIME].
+    /// Folder for the results; must not contain any [default: results/TIME].
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Leave it to the system which processor runs what.
+    /// Do not pin servers and load generator to CPUs.
     #[arg(long)]
     no_pin: bool,
-    /// No live display.
+    /// Do not show progress.
     #[arg(long)]
     no_progress: bool,
-    /// Check again also what has passed the check before.
+    /// Ignore cached checks.
     #[arg(long)]
     fresh: bool,
-    /// Go on with an interrupted run: its scenarios, servers and seed, without
-    /// the trials that it has carried out.
+    /// Resume an interrupted run with its scenarios, servers and seed; completed
+    /// trials are kept.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "targets", "scenarios", "all", "list", "quick", "repeats", "seconds", "out", "no_pin", "seed",
         "fresh",
@@ -90,10 +89,10 @@ pub struct Arguments {
     resume: Option<PathBuf>,
     #[command(flatten)]
     brokers: brokers::Arguments,
-    /// What the order of the trials is drawn from [default: the time].
+    /// Seed of the trial order [default: the time].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// For people or for programs.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
 }
@@ -136,7 +135,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
 fn prepare(arguments: &Arguments, global: &Global) -> Result<Prepared, Failure> {
     let scenarios = scenarios(arguments)?;
     let folder = arguments.out.clone().unwrap_or_else(default_folder);
-    // A folder that cannot be used is told before anything is built.
+    // An unusable folder is reported before anything is built.
     Store::create(&folder).map_err(|error| failure(error.into()))?;
     let candidates = candidates(arguments, global)?;
     target::keep_build_logs(&candidates, &folder, global)?;
@@ -186,7 +185,7 @@ fn interruption_notice(folder: &Path) -> String {
     }
 }
 
-/// What can be mended on the command line is a usage error, the rest the machine's.
+/// What a change of the command line corrects is a user error; the rest is a tool failure.
 fn failure(error: BenchError) -> Failure {
     match error {
         BenchError::NoScenario

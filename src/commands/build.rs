@@ -15,16 +15,16 @@ use crate::targets;
 pub struct Arguments {
     /// Implementations to build [default: all].
     names: Vec<String>,
-    /// Builds at the same time [default: one per processor].
+    /// Run N builds in parallel [default: one per processor].
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// A build that takes longer is stopped.
+    /// Stop a build after this time.
     #[arg(long, value_name = "SECONDS", default_value_t = BUILD_SECONDS_MAX, value_parser = positive_seconds)]
     timeout: f64,
-    /// Count a missing tool chain as a failure, not as a reason to skip.
+    /// Fail if the tool chain of an entry is missing.
     #[arg(long)]
     no_skip: bool,
-    /// For people or for programs.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
 }
@@ -36,7 +36,7 @@ struct Report<'a> {
     entries: &'a [Built],
 }
 
-/// Builds what was asked for.
+/// Builds the selected entries.
 ///
 /// # Errors
 /// When something failed to build.
@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
             output::print_json(&Report { schema: "zillions.build/1", entries: &built })?;
         }
     }
-    // Who names an entry wants just that one, so nothing of it may be skipped.
+    // An entry that was named must not be skipped.
     let skipping_fails = arguments.no_skip || !arguments.names.is_empty();
     let failed = built.iter().filter(|built| match built.state {
         State::Built { .. } => false,

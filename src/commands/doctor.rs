@@ -14,17 +14,17 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{self, BAD, DOUBTFUL, FAINT, GOOD, HEADING, paint};
 use crate::targets;
 
-/// Connections that the largest case of the suite opens, with room to spare.
+/// Connections that the largest case of the suite opens, with a margin.
 const DESCRIPTORS_WANTED: u64 = 2_200;
 /// Above this share of runnable processes per processor, times are noise.
 const LOAD_PER_CPU_MAX: f64 = 0.5;
 
-/// Look at this machine: limits, tool chains, and what would spoil results.
+/// Examine this machine: limits, tool chains, and what would invalidate results.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  zillions doctor\n\n\
-    Exits with 1 if something is broken; advice alone is no failure.")]
+    Exit codes: 0 usable (there may be advice), 1 something is broken.")]
 pub struct Arguments {
-    /// For people or for programs.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
 }
@@ -53,7 +53,7 @@ enum Level {
     Broken,
 }
 
-/// Looks, and says what it found.
+/// Examines the machine and prints the findings.
 ///
 /// # Errors
 /// When something is broken.
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
             output::print_json(&Report { schema: "zillions.doctor/1", machine, findings })?;
         }
     }
-    if broken == 0 { Ok(()) } else { Err(Failure::fail(format!("{broken} findings need mending"))) }
+    if broken == 0 { Ok(()) } else { Err(Failure::fail(format!("{broken} problems"))) }
 }
 
 fn finding(subject: &'static str, good: bool, found: String, remedy: &str) -> Finding {
@@ -106,10 +106,7 @@ fn governor(machine: &Machine) -> Finding {
     finding(
         "CPU speed",
         name.is_none_or(|name| name == "performance"),
-        name.map_or_else(
-            || "not governed, or not told".to_owned(),
-            |name| format!("governor '{name}'"),
-        ),
+        name.map_or_else(|| "no governor reported".to_owned(), |name| format!("governor '{name}'")),
         "the processor changes its speed while measuring: cpupower frequency-set -g performance",
     )
 }

@@ -19,7 +19,7 @@ use crate::targets;
 pub struct Arguments {
     /// Implementations to show [default: all].
     names: Vec<String>,
-    /// For people or for programs.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
 }

@@ -1,4 +1,4 @@
-//! `zillions new`: a complete little server to change into one's own.
+//! `zillions new`: a complete small server, copied from a template.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,17 +19,17 @@ const PLACEHOLDER: &str = "__NAME__";
     zillions new my-server --language rust\n  \
     zillions build my-server && zillions check my-server")]
 pub struct Arguments {
-    /// Its name, which is its folder's: lower-case letters, digits and hyphens.
+    /// Name of the entry and its folder: lower-case letters, digits and hyphens.
     name: String,
-    /// The language to start in.
+    /// Language of the template.
     #[arg(short, long)]
     language: Language,
-    /// The folder to make it in [default: the gallery].
+    /// Parent folder [default: the gallery].
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
 }
 
-/// Languages that there is a template for.
+/// The template to start from: one folder of `templates/` per language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Language {
     /// One thread and poll(2).
@@ -67,10 +67,10 @@ impl Language {
     }
 }
 
-/// Makes the folder.
+/// Copies the template into a new folder.
 ///
 /// # Errors
-/// For a name that cannot be used, or a folder that cannot be written.
+/// For an invalid name, or a folder that cannot be written.
 pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let name = &arguments.name;
     check_name(name)?;
@@ -93,7 +93,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     }
     output::print(&format!(
         "{} is a complete server. Next:\n  \
-         zillions check {name}     it passes; keep it so while you change it\n  \
+         zillions check {name}     it passes, and should while you change it\n  \
          docs/adding-an-implementation.md     what an entry of the gallery needs\n",
         folder.display()
     ))
@@ -106,7 +106,7 @@ fn check_name(name: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "'{name}' cannot be a name: use lower-case letters, digits and hyphens, beginning with a \
+        "invalid name '{name}': use lower-case letters, digits and hyphens, beginning with a \
          letter, for example my-server"
     )))
 }
@@ -117,18 +117,24 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
+    fn names_in(folder: &Path) -> BTreeSet<String> {
+        fs::read_dir(folder)
+            .expect("a folder")
+            .map(|file| file.expect("a file").file_name().to_string_lossy().into_owned())
+            .collect()
+    }
+
     #[test]
-    fn every_file_of_every_template_is_embedded() {
+    fn every_template_has_a_language_and_every_file_of_it_is_embedded() {
         let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+        let languages = Language::value_variants().iter().filter_map(|it| it.to_possible_value());
+        let languages: BTreeSet<String> = languages.map(|it| it.get_name().to_owned()).collect();
+        assert_eq!(names_in(&templates), languages, "one folder of templates/ per language");
         for language in Language::value_variants() {
             let name = language.to_possible_value().expect("no variant is hidden");
             let folder = templates.join(name.get_name());
-            let there: BTreeSet<String> = fs::read_dir(&folder)
-                .expect("the template's folder")
-                .map(|file| file.expect("a file").file_name().to_string_lossy().into_owned())
-                .collect();
             let embedded = language.template().iter().map(|(file, _)| (*file).to_owned()).collect();
-            assert_eq!(there, embedded, "{}", folder.display());
+            assert_eq!(names_in(&folder), embedded, "{}", folder.display());
         }
     }
 }

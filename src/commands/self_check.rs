@@ -26,20 +26,20 @@ use crate::progress;
 const FAULT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Prove the suite and the benchmark on this machine: servers with a known fault
-/// have to be caught, correct ones, however odd, have to pass, and what deviates
-/// by a known amount has to be measured as that.
+/// must be caught, unusual but correct ones must pass, and known deviations must
+/// be measured correctly.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  zillions self-check\n  zillions self-check double-echo queue-of-five\n  \
     zillions self-check measured-frozen measured-losses\n\n\
-    Exit codes: 0 everything is judged and measured as it is, 1 not so, 64 usage."
+    Exit codes: 0 all verdicts and figures as expected, 1 otherwise, 64 usage."
 )]
 pub struct Arguments {
     /// Faults, correct variants and measurements by name [default: all but
-    /// 'batches', 'nagle' and 'slow-start', which take long; for faults see
+    /// 'batches', 'nagle' and 'slow-start', which are slow; faults are listed by
     /// 'zillions faulty-server --list-faults'].
     names: Vec<String>,
-    /// For people or for programs.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
 }
@@ -52,15 +52,15 @@ struct Report {
     servers: Vec<Proven>,
 }
 
-/// What has to come out.
+/// The expected verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Kind {
-    /// The suite has to catch it.
+    /// The suite must catch it.
     Fault,
-    /// The suite has to pass it.
+    /// The suite must pass it.
     Correct,
-    /// The benchmark has to measure it as what it is.
+    /// The benchmark must measure its deviation.
     Measured,
 }
 
@@ -72,7 +72,7 @@ struct Proven {
     /// The clause that it breaks; nothing for a correct server.
     breaks: Option<&'static str>,
     what: String,
-    /// Whether it came out as it has to.
+    /// Whether the verdict is the expected one.
     proven: bool,
     /// The case that caught it, what was measured, or what went wrong.
     detail: String,
@@ -82,15 +82,15 @@ struct Proven {
 /// Proves the suite and the benchmark.
 ///
 /// # Errors
-/// When a fault is not caught, a correct server does not pass, or something is
-/// measured as what it is not.
+/// When a fault is not caught, a correct server does not pass, or a deviation is measured
+/// incorrectly.
 pub fn run(arguments: &Arguments) -> Outcome {
     let began = Instant::now();
     let executable = std::env::current_exe()
         .map_err(|error| Failure::harness(format!("cannot find this program itself: {error}")))?;
     let Selection { measured, known } = selected(&arguments.names)?;
     let progress = progress::total(measured.len() + known.len(), "servers, {elapsed}");
-    // Who is timed has the machine alone. Then all others, side by side.
+    // Servers that are timed run alone; then all others run in parallel.
     let mut servers: Vec<Proven> =
         measured.iter().map(|known| measure(known, &executable, &progress)).collect();
     servers.extend(lanes::run_all(&lanes::of(&known), known.len(), |index| {
@@ -112,7 +112,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     match failed {
         0 => Ok(()),
-        _ => Err(Failure::fail(format!("{failed} servers do not come out as what they are"))),
+        _ => Err(Failure::fail(format!("{failed} servers got an unexpected verdict"))),
     }
 }
 
@@ -132,11 +132,11 @@ fn selected(names: &[String]) -> Result<Selection, Failure> {
             || measured.iter().any(|known| known.name == name);
         if !known {
             let hint = "see 'zillions faulty-server --list-faults'";
-            return Err(Failure::usage(format!("no known server is called '{name}': {hint}")));
+            return Err(Failure::usage(format!("unknown server '{name}': {hint}")));
         }
     }
     if names.is_empty() {
-        // Whoever has the time can name them.
+        // They are slow, and can be named.
         correct.retain(|oddity| !oddity.waits_mostly());
     } else {
         let is_named = |wanted: &str| names.iter().any(|name| name == wanted);
@@ -236,7 +236,7 @@ fn human(servers: &[Proven], seconds: f64) -> String {
         format!("{} of {}", of_kind.clone().filter(|server| server.proven).count(), of_kind.count())
     };
     format!(
-        "{table}\n\n{} faults caught, {} correct servers pass, {} measured as what they are {}\n",
+        "{table}\n\n{} faults caught, {} correct servers pass, {} measured correctly {}\n",
         tally(Kind::Fault),
         tally(Kind::Correct),
         tally(Kind::Measured),

@@ -22,7 +22,7 @@ pub struct Arguments {
     /// History files, such as 'zillions check --save-history' writes.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// For people or for programs.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
 }

@@ -61,7 +61,7 @@ static int listen_on(const char *address) {
         fail(address, "expected HOST:PORT");
     *port++ = '\0';
     if (!isdigit((unsigned char)*port) || port[strspn(port, "0123456789")] || atol(port) > 65535)
-        fail(address, "the port is no number from 0 to 65535");
+        fail(address, "invalid port: write a number from 0 to 65535");
     if (address[0] == '[' ? host[strlen(host) - 1] != ']' : strchr(host, ':') != NULL)
         fail(address, "an IPv6 address is written in brackets: [::1]:8080");
     if (address[0] == '[')

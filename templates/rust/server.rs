@@ -2,7 +2,7 @@
 //!
 //! How a message flows. The client's `read_messages` thread cuts a frame out of
 //! the byte stream, locks the room, and puts the frame into the queue of every
-//! client, the sender's included. Whoever holds the lock is alone, so that is the
+//! client, the sender's included. Only one thread holds the lock, so that is the
 //! order of the messages. Each client's `write_messages` thread empties its queue
 //! into the socket. A queue is bounded; a client whose queue is full misses the
 //! message. Nobody waits for a client while holding the lock.

@@ -251,7 +251,7 @@ fn a_wrong_manifest_is_named_with_file_line_and_remedy() {
         (
             "[\"true\"]",
             "[{ probe = \"true\", at_least = \"new\" }]",
-            ":8: at_least = \"new\" is no version: write numbers, as in \"9.0\"",
+            ":8: at_least = \"new\" is not a version: write numbers, as in \"9.0\"",
         ),
         ("\"A test\"", "\"A test", ":1:"),
     ] {

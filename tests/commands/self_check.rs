@@ -49,5 +49,5 @@ fn a_freeze_is_charged_in_an_open_loop_and_hidden_in_a_closed_one() {
 fn an_unknown_name_is_a_usage_error() {
     let ended = run(ZILLIONS, &["self-check", "measured-nothing"]);
     assert_eq!(ended.code, 64);
-    assert!(ended.line().contains("no known server is called 'measured-nothing'"));
+    assert!(ended.line().contains("unknown server 'measured-nothing'"));
 }

@@ -9,6 +9,7 @@ mod cases;
 mod docs;
 mod files;
 mod gallery;
+mod impl_toml;
 mod invariants;
 mod modules;
 mod rust;

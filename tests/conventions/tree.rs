@@ -1,7 +1,10 @@
 //! The repository's own files, and how offenders among them are reported.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::LazyLock;
 
 use ignore::WalkBuilder;
@@ -81,28 +84,47 @@ pub(crate) fn folders_in(folder: &str) -> Vec<&'static str> {
 
 static TREE: LazyLock<Tree> = LazyLock::new(|| {
     let mut tree = Tree { files: Vec::new(), not_text: Vec::new() };
+    for path in paths() {
+        let relative = path.strip_prefix(root()).expect("below the root");
+        let name = relative.to_str().expect("a path in UTF-8").to_owned();
+        // An editor may have removed the file since the listing.
+        let Ok(bytes) = fs::read(&path) else { continue };
+        match String::from_utf8(bytes) {
+            Ok(text) => tree.files.push(File { path: name, text }),
+            Err(_) => tree.not_text.push(name),
+        }
+    }
+    tree
+});
+
+/// The files, in order: git is asked where there is a repository.
+fn paths() -> Vec<PathBuf> {
+    let listing = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .ok()
+        .filter(|output| root().join(".git").exists() && output.status.success());
+    if let Some(output) = listing {
+        let names = output.stdout.split(|&byte| byte == 0).filter(|name| !name.is_empty());
+        let mut paths: Vec<PathBuf> =
+            names.map(|name| root().join(OsStr::from_bytes(name))).collect();
+        paths.sort();
+        paths.dedup();
+        paths.retain(|path| path.symlink_metadata().is_ok_and(|it| it.is_file()));
+        return paths;
+    }
     let walk = WalkBuilder::new(root())
         .hidden(false)
         .require_git(false)
         .filter_entry(|entry| entry.file_name() != ".git")
         .sort_by_file_path(Path::cmp)
         .build();
-    for entry in walk {
-        let entry = entry.expect("the repository can be read");
-        if !entry.file_type().is_some_and(|it| it.is_file()) {
-            continue;
-        }
-        let relative = entry.path().strip_prefix(root()).expect("walked from the root");
-        let path = relative.to_str().expect("a path in UTF-8").to_owned();
-        // Whoever edits beside the test may have taken the file away meanwhile.
-        let Ok(bytes) = fs::read(entry.path()) else { continue };
-        match String::from_utf8(bytes) {
-            Ok(text) => tree.files.push(File { path, text }),
-            Err(_) => tree.not_text.push(path),
-        }
-    }
-    tree
-});
+    walk.map(|entry| entry.expect("the repository can be read"))
+        .filter(|entry| entry.file_type().is_some_and(|it| it.is_file()))
+        .map(ignore::DirEntry::into_path)
+        .collect()
+}
 
 /// What breaks one rule.
 pub(crate) struct Offenders {

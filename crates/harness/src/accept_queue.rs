@@ -1,5 +1,5 @@
 //! How many more connections the kernel keeps for a server that has not accepted
-//! them yet. What comes beyond it drops, and whoever connects tries again a second
+//! them yet. What comes beyond it drops, and the client retries a second
 //! later, then two, then four. Source: sock_diag(7).
 
 use std::io;

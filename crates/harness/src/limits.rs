@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// standard streams, pipes of servers, logs, epoll instances.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
 
-/// The limit stands below what was asked for.
+/// The limit is lower than what is needed.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{clients} clients need {needed} descriptors, and the limit of this process is {limit} \
@@ -27,7 +27,7 @@ pub struct TooFewDescriptors {
 pub fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        // Refusal is no error here: the current limit is then what counts.
+        // Refusal is not an error: the current limit then applies.
         let _ =
             setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }

@@ -318,7 +318,7 @@ fn check_meaning(
             && at_least.split('.').any(|number| number.parse::<u64>().is_err())
         {
             let message =
-                format!("at_least = \"{at_least}\" is no version: write numbers, as in \"9.0\"");
+                format!("at_least = \"{at_least}\" is not a version: write numbers, as in \"9.0\"");
             return wrong("requires", message);
         }
     }
@@ -388,7 +388,7 @@ reason = "because"
                 "\"\"",
                 "/entry/impl.toml:14: known failure 'life/idle-cpu' has no reason",
             ),
-            ("\"9.0\"", "\"v9\"", "/entry/impl.toml:8: at_least = \"v9\" is no version"),
+            ("\"9.0\"", "\"v9\"", "/entry/impl.toml:8: at_least = \"v9\" is not a version"),
             ("= 64", "= [64]", "/entry/impl.toml:12:15: expected a number of messages"),
             ("summary = \"s\"", "summary = \"s", "/entry/impl.toml:1:"),
         ] {

@@ -42,7 +42,7 @@ struct State {
 pub(crate) enum FirstLine {
     /// Ended by a newline (not included), or cut at the longest length looked at.
     Complete(Vec<u8>),
-    /// Standard output was closed before a newline came.
+    /// Standard output was closed before a newline.
     Closed(Vec<u8>),
     /// Nothing complete yet.
     Pending(Vec<u8>),

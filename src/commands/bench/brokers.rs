@@ -157,7 +157,7 @@ fn candidate(contender: Contender) -> Result<Candidate, Failure> {
     let found = zillions_harness::locate(&program).and_then(|path| Launch::executable(path).ok());
     let Some(mut launch) = found else {
         record.status = TargetStatus::Skipped {
-            reason: format!("there is no executable '{}'", program.display()),
+            reason: format!("no executable '{}'", program.display()),
             remedy: remedy.to_owned(),
         };
         return Ok(Candidate { target: Target { record, launch: None, wire }, check_target: None });
@@ -180,7 +180,7 @@ fn candidate(contender: Contender) -> Result<Candidate, Failure> {
 }
 
 /// Starts it once: an engine that this kernel does not have, or an option that this version does
-/// not know, is told before anything is measured.
+/// not know, is reported before anything is measured.
 fn try_start(launch: &Launch) -> Result<(), String> {
     let lease = PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST)).map_err(|it| it.to_string())?;
     let address = lease.address().to_string();
@@ -236,7 +236,7 @@ mod tests {
             let TargetStatus::Skipped { reason, remedy } = candidate.target.record.status else {
                 panic!("it is not skipped")
             };
-            assert!(reason.starts_with("there is no executable '"), "{reason}");
+            assert!(reason.starts_with("no executable '"), "{reason}");
             assert!(remedy.contains(install), "{remedy}");
             assert!(candidate.target.launch.is_none());
         }

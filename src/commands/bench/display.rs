@@ -228,8 +228,8 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        // An error may end the run in the middle: leave a clean screen. That it fails means that
-        // there is no screen any more.
+        // An error may end the run early: leave a clean screen. Clearing fails only if the
+        // terminal has gone.
         let _ = self.all.clear();
     }
 }

@@ -12,7 +12,7 @@ const SCHEMA: &str = "zillions.checked/2";
 
 /// Asks the conformance suite, unless the same program has passed the same suite before.
 pub(super) struct Checks {
-    /// Where passes are kept; `None` if there is no such place or nothing is to be taken from it.
+    /// Where passes are kept; `None` without a cache folder, or with `--fresh`.
     cache: Option<Cache>,
     /// Of the suite, which is part of this executable.
     suite_hash: String,

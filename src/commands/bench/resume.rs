@@ -58,7 +58,7 @@ fn same_circumstances(run: &RunRecord, pinning: &Pinning) -> Result<(), Failure>
     ] {
         if then != today {
             return Err(Failure::usage(format!(
-                "the run cannot be gone on with: its {what} was '{then}' and is '{today}' now; \
+                "the run cannot be resumed: its {what} was '{then}' and is '{today}' now; \
                  measure anew without --resume"
             )));
         }
@@ -99,7 +99,7 @@ fn targets(
             match unchanged {
                 Some(today) => Ok(Target { record: record.clone(), ..today }),
                 None => Err(Failure::usage(format!(
-                    "the run cannot be gone on with: the program of '{}' has changed since; \
+                    "the run cannot be resumed: the program of '{}' has changed since; \
                      measure anew without --resume",
                     record.name
                 ))),

@@ -1,4 +1,4 @@
-//! What is to be measured: built where it has to be, with what is recorded of it.
+//! The targets of a run: built where necessary, with the record of each.
 
 use std::fs;
 use std::path::Path;

@@ -41,7 +41,7 @@ pub(super) fn of(servers: &[Known]) -> [Lane; 3] {
     let busy = all().filter(|index| shows(index) == Some(Shows::Immediate)).collect();
     let mut waits: Vec<usize> =
         all().filter(|index| shows(index) > Some(Shows::Immediate)).collect();
-    // Who is waited for longest comes first.
+    // The longest wait comes first.
     waits.sort_by_key(|index| std::cmp::Reverse(shows(index)));
     [
         Lane { servers: waits, at_once: WAITS_AT_ONCE },
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_server_stands_in_one_lane_and_the_longest_wait_comes_first() {
+    fn every_server_is_in_one_lane_and_the_longest_wait_comes_first() {
         let correct = Oddity::all().into_iter().map(Known::Correct);
         let servers: Vec<Known> = correct.chain(Fault::all().map(Known::Faulty)).collect();
         let lanes = of(&servers);

@@ -1,4 +1,4 @@
-//! The measuring half of the self-check: servers that deviate by a known amount have to be
+//! The measuring half of the self-check: servers that deviate by a known amount must be
 //! measured as exactly that.
 
 use std::path::Path;

@@ -24,7 +24,7 @@ const STALLED: &str = "1-to-64-stalled";
 /// A figure that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::commands::bench) enum Figure {
+pub(crate) enum Figure {
     DeliveriesPerSecond,
     /// Per second of the server's own processor time: what it could deliver if nothing else, such
     /// as the load generator, were the limit.
@@ -36,14 +36,14 @@ pub(in crate::commands::bench) enum Figure {
 /// How large a ratio is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::commands::bench) enum Goal {
+pub(crate) enum Goal {
     AtLeast(f64),
     AtMost(f64),
 }
 
 /// One ratio: the reference server's figure over another one.
 #[derive(Clone, Debug, Serialize)]
-pub(in crate::commands::bench) struct Claim {
+pub(crate) struct Claim {
     scenario: String,
     figure: Figure,
     /// Which target of the reference server.
@@ -74,7 +74,7 @@ struct Side {
 }
 
 /// Every claim that `results` have figures for.
-pub(in crate::commands::bench) fn claims(results: &Results) -> Vec<Claim> {
+pub(crate) fn claims(results: &Results) -> Vec<Claim> {
     let mut claims = Vec::new();
     for target in OWN {
         let mut claim = |scenario, figure, base, goal| {
@@ -201,7 +201,7 @@ fn ratio(number: f64) -> String {
 }
 
 /// The claims as a Markdown table; nothing if there are none.
-pub(in crate::commands::bench) fn table(claims: &[Claim]) -> String {
+pub(crate) fn table(claims: &[Claim]) -> String {
     if claims.is_empty() {
         return String::new();
     }
