@@ -161,6 +161,62 @@ fn the_code_map_shows_every_crate_and_nothing_that_is_not_there() {
     offenders.assert_none();
 }
 
+#[test]
+fn the_paths_that_guide_a_contributor_exist() {
+    let mut offenders = Offenders::of("who looks for the place of a change finds it there");
+    let path = Regex::new(r"`((?:src|crates|docs|scenarios|impls|templates|tests|\.ci)/[^`\s]*)`")
+        .expect("a pattern");
+    for document_path in ["CONTRIBUTING.md", "ARCHITECTURE.md"] {
+        for (number, line) in document(document_path).lines() {
+            for found in path.captures_iter(line) {
+                offenders.look();
+                // GROUP, NAME and the like are for the reader to fill in.
+                let known: Vec<&str> =
+                    found[1].split('/').take_while(|part| !is_placeholder(part)).collect();
+                if !root().join(known.join("/")).exists() {
+                    offenders.add(document_path, number, format!("no '{}'", &found[1]));
+                }
+            }
+        }
+    }
+    offenders.assert_none();
+}
+
+fn is_placeholder(part: &str) -> bool {
+    let word = part.split('.').next().unwrap_or(part);
+    word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase() || c == '-')
+}
+
+/// The most words that a glossary explains before it is a second manual.
+const GLOSSARY_TERMS_MAX: usize = 40;
+
+#[test]
+fn the_glossary_is_short_and_in_order() {
+    let mut offenders = Offenders::of("a glossary of at most 40 terms, in order, 12 words each");
+    let path = "ARCHITECTURE.md";
+    let rows = document(path).lines().skip_while(|(_, line)| *line != "## Glossary");
+    let rows: Vec<(usize, Vec<&str>)> = rows
+        .filter(|(_, line)| line.starts_with("| "))
+        .map(|(number, line)| (number, line.split('|').map(str::trim).collect()))
+        .skip(2)
+        .collect();
+    for (number, cells) in &rows {
+        offenders.look();
+        if cells[2].split_whitespace().count() > 12 {
+            offenders.add(path, *number, format!("'{}' takes more than 12 words", cells[1]));
+        }
+    }
+    for pair in rows.windows(2) {
+        if pair[0].1[1].to_lowercase() > pair[1].1[1].to_lowercase() {
+            offenders.add(path, pair[1].0, format!("'{}' is out of order", pair[1].1[1]));
+        }
+    }
+    if rows.len() > GLOSSARY_TERMS_MAX {
+        offenders.add(path, 1, format!("{} terms", rows.len()));
+    }
+    offenders.assert_none();
+}
+
 /// One Markdown file.
 struct Page {
     file: &'static File,

@@ -2,16 +2,7 @@
 
 use regex::Regex;
 
-use crate::tree::{Exceptions, File, Offenders, files, files_in, not_text};
-
-/// What a reader takes in at once; beyond it a file holds two things.
-const FILE_LINES_MAX: usize = 500;
-
-/// Files that may be longer, and why.
-const LONG_FILES: &[(&str, &str)] = &[(
-    "crates/report/src/columns.rs",
-    "one table: a row for each column, with its words, its unit and its value",
-)];
+use crate::tree::{File, Offenders, files, not_text};
 
 fn is_source(file: &File) -> bool {
     !matches!(file.extension(), "md" | "lock" | "sum")
@@ -40,26 +31,6 @@ fn nothing_is_left_for_later() {
             }
         }
     }
-    offenders.assert_none();
-}
-
-#[test]
-fn no_file_is_too_long_to_be_read_at_once() {
-    let mut offenders =
-        Offenders::of("files have at most 500 lines: a longer one holds two things");
-    let mut exceptions = Exceptions::new(LONG_FILES);
-    for folder in ["src", "crates", "fuzz", "impls", "templates", "tests", "scripts"] {
-        // A lock file or a schema is written by a program, and read by one.
-        let by_hand = |file: &&File| is_source(file) && file.extension() != "json";
-        for file in files_in(folder).filter(by_hand) {
-            offenders.look();
-            let lines = file.lines().count();
-            if lines > FILE_LINES_MAX && !exceptions.cover(&file.path) {
-                offenders.add(&file.path, lines, format!("{lines} lines"));
-            }
-        }
-    }
-    exceptions.report_unused(&mut offenders);
     offenders.assert_none();
 }
 

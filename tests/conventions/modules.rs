@@ -31,6 +31,28 @@ fn files_use_one_another_in_no_circle() {
     offenders.assert_none();
 }
 
+#[test]
+fn no_command_uses_another() {
+    let mut offenders = Offenders::of(
+        "a command is one file, with what only it needs below it: what two commands share is a \
+         module beside src/commands",
+    );
+    let modules = Modules::read(programs_in("src"), "src");
+    for (user, used) in modules.arrows().0 {
+        let [commands, command, ..] = user.as_slice() else { continue };
+        if commands != "commands" {
+            continue;
+        }
+        offenders.look();
+        for other in used.iter().filter(|it| it.len() > 1 && it[0] == "commands") {
+            if other[1] != *command {
+                offenders.add(modules.file(&user), 1, format!("uses {}", modules.file(other)));
+            }
+        }
+    }
+    offenders.assert_none();
+}
+
 /// Where a module stands in its crate: the names from the root down.
 type ModulePath = Vec<String>;
 

@@ -368,14 +368,14 @@ mod tests {
     #[test]
     fn the_published_schema_is_that_of_the_code() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema/check-2.json");
-        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        if std::env::var_os("ZILLIONS_UPDATE").is_some() {
             fs::create_dir_all(path.parent().expect("a folder")).expect("make the folder");
             fs::write(&path, json_schema()).expect("write the schema");
         }
         assert!(
             fs::read_to_string(&path).unwrap_or_default() == json_schema(),
             "docs/schema/check-2.json is out of date: \
-             run UPDATE_SCHEMA=1 cargo test -p zillions-conformance --lib"
+             run ZILLIONS_UPDATE=1 cargo test -p zillions-conformance --lib"
         );
     }
 }

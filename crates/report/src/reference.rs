@@ -14,7 +14,7 @@ const INTRODUCTION: &str = "\
 # Format of the results
 
 Every key of the files in a results folder and of a comparison. This page is generated from the
-records in `crates/report` (`UPDATE_SCHEMA=1 cargo test -p zillions-report`); their JSON Schemas
+records in `crates/report` (`ZILLIONS_UPDATE=1 cargo test -p zillions-report`); their JSON Schemas
 are in [docs/schema](schema). [reading-results.md](reading-results.md) explains what the figures mean.
 
 Units end the names of keys. A percentile whose name begins with `arrived_` covers the
@@ -182,12 +182,12 @@ mod tests {
     #[test]
     fn the_page_of_the_format_is_that_of_the_code() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/results-format.md");
-        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        if std::env::var_os("ZILLIONS_UPDATE").is_some() {
             fs::write(&path, results_format()).unwrap();
         }
         assert!(
             fs::read_to_string(&path).unwrap_or_default() == results_format(),
-            "docs/results-format.md is out of date: run UPDATE_SCHEMA=1 cargo test -p zillions-report"
+            "docs/results-format.md is out of date: run ZILLIONS_UPDATE=1 cargo test -p zillions-report"
         );
     }
 

@@ -52,14 +52,14 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema");
         for schema in published() {
             let path = folder.join(schema.file);
-            if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            if std::env::var_os("ZILLIONS_UPDATE").is_some() {
                 fs::create_dir_all(&folder).unwrap();
                 fs::write(&path, &schema.text).unwrap();
             }
             let found = fs::read_to_string(&path).unwrap_or_default();
             assert!(
                 found == schema.text,
-                "docs/schema/{} is out of date: run UPDATE_SCHEMA=1 cargo test -p zillions-report",
+                "docs/schema/{} is out of date: run ZILLIONS_UPDATE=1 cargo test -p zillions-report",
                 schema.file
             );
         }
