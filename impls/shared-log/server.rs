@@ -1,4 +1,4 @@
-//! The reference server: one shared log, a cursor per client, sharded over threads.
+//! The reference server: one shared log, an offset per client, sharded over threads.
 //!
 //! All of it is in `crates/log` (the ring) and `crates/server` (the loop, the
 //! engines, the operators' options); this is their front door, so that the

@@ -81,7 +81,7 @@ fn own(name: &str, arguments: &[&'static str]) -> Contender {
             name: name.to_owned(),
             language: "Rust".to_owned(),
             style: "shared log".to_owned(),
-            summary: "The reference server: one mirrored ring, a cursor per client".to_owned(),
+            summary: "The reference server: one mirrored ring, an offset per client".to_owned(),
             slow_reader: "drop-oldest".to_owned(),
             queue_limit: "the ring, 4 MiB for all".to_owned(),
             ..TargetRecord::default()
