@@ -1,12 +1,11 @@
 //! The command line, defined once: help, completions and manual pages come
 //! from here.
 
-use std::path::PathBuf;
-
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands;
 use crate::failure::{Failure, PASS, USAGE};
+use crate::options::Global;
 
 /// One tiny chat-server spec, zillions of ways to write it: prove that a
 /// server is correct, and measure what its style costs.
@@ -32,39 +31,6 @@ pub struct Zillions {
     pub command: Command,
 }
 
-/// Options of every command.
-#[derive(Debug, Clone, Args)]
-pub struct Global {
-    /// Folder of implementations; may be repeated [default: the
-    /// nearest folder called impls here or above].
-    #[arg(long, global = true, value_name = "DIR", env = "ZILLIONS_IMPLS", value_delimiter = ':')]
-    pub impls: Vec<PathBuf>,
-    /// Colours in the output.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub color: Color,
-}
-
-/// When to use colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless NO_COLOR is set.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
-
-/// Output formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
-    /// Plain text.
-    #[default]
-    Human,
-    /// One JSON document with a schema name.
-    Json,
-}
-
 /// The subcommands; each says in its own file what it is.
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "a comment here would replace the help text of the command's file")]
@@ -87,17 +53,6 @@ pub enum Command {
     FaultyServer(zillions_faulty::Arguments),
     Completions(commands::completions::Arguments),
     Man(commands::man::Arguments),
-}
-
-/// Parses a duration above 0 and of at most a day: longer ones are typing errors.
-///
-/// # Errors
-/// For anything else, with an example.
-pub(crate) fn positive_seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
-        _ => Err("write a number of seconds above 0 and up to 86400, for example 0.5".to_owned()),
-    }
 }
 
 /// Parses the process's arguments into `T`.

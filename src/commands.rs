@@ -14,8 +14,9 @@ pub mod report;
 pub mod self_check;
 pub mod verify;
 
-use crate::cli::{Color, Command, Zillions};
+use crate::cli::{self, Command, Zillions};
 use crate::failure::Outcome;
+use crate::options::Color;
 
 /// Carries out what was asked.
 ///
@@ -43,7 +44,7 @@ pub fn dispatch(arguments: Zillions) -> Outcome {
         Command::Doctor(arguments) => doctor::run(&arguments, global),
         // The binary's main has carried it out before it came here.
         Command::FaultyServer(_) => Ok(()),
-        Command::Completions(arguments) => completions::run(&arguments),
-        Command::Man(arguments) => man::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, cli::all_commands()),
+        Command::Man(arguments) => man::run(&arguments, cli::all_commands()),
     }
 }

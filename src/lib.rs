@@ -2,8 +2,8 @@
 //! and print what comes back.
 //!
 //! [`cli`] is the definition that help, completions and manual pages come
-//! from; [`commands`] has one file per subcommand, none of which uses another's; what they share is
-//! in `building`, `checking` and `progress`; [`targets`] turns what a
+//! from; [`commands`] has one file per subcommand, none of which uses another's; what they share
+//! is in [`options`], `building`, `checking` and `progress`; [`targets`] turns what a
 //! user names into something that can be started; [`failure`] is the one way
 //! to say that something went wrong.
 
@@ -13,6 +13,7 @@ mod checking;
 pub mod cli;
 pub mod commands;
 pub mod failure;
+pub mod options;
 pub mod output;
 mod progress;
 pub mod stresstest;

@@ -9,8 +9,8 @@ use serde::Serialize;
 use zillions_harness::{Launch, PortLease, Server, StartError, StartOptions, address, limits};
 use zillions_stress::{Parameters, StressError, Summary};
 
-use crate::cli::{Format, positive_seconds};
 use crate::failure::{Failure, Outcome};
+use crate::options::{Format, positive_seconds};
 use crate::output::{self, BAD, GOOD, paint};
 use crate::progress;
 

@@ -21,8 +21,8 @@ use zillions_report::html;
 use zillions_report::record::ScenarioRecord;
 use zillions_report::results::RUN_FILE;
 
-use crate::cli::{Format, Global};
 use crate::failure::{Failure, Outcome};
+use crate::options::{Format, Global};
 use crate::output;
 use display::Display;
 use prepared::{Prepared, tool};

@@ -4,8 +4,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::building::{BUILD_SECONDS_MAX, Built, State, build_all, default_jobs};
-use crate::cli::{Format, Global, positive_seconds};
 use crate::failure::{Failure, Outcome};
+use crate::options::{Format, Global, positive_seconds};
 use crate::output::{self, BAD, DOUBTFUL, FAINT, GOOD, paint};
 use crate::targets;
 

@@ -16,8 +16,8 @@ use zillions_harness::manifest::Entry;
 
 use crate::building::{self, State};
 use crate::checking::{check, target_of};
-use crate::cli::Global;
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
+use crate::options::Global;
 use crate::output::{self, BAD, DOUBTFUL, paint};
 use crate::targets::{self, Target as Named};
 

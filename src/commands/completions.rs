@@ -3,7 +3,6 @@
 use clap::Args;
 use clap_complete::Shell;
 
-use crate::cli;
 use crate::failure::Outcome;
 use crate::output;
 
@@ -28,9 +27,9 @@ pub(crate) fn binary_names() -> clap::builder::PossibleValuesParser {
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(arguments: &Arguments, binaries: Vec<clap::Command>) -> Outcome {
     let mut text = Vec::new();
-    for mut command in cli::all_commands() {
+    for mut command in binaries {
         let name = command.get_name().to_owned();
         if name == arguments.binary {
             clap_complete::generate(arguments.shell, &mut command, name, &mut text);

@@ -9,8 +9,8 @@ use zillions_harness::machine::Machine;
 use zillions_harness::toolchain::Toolchain;
 
 use crate::building::probe_all;
-use crate::cli::{Format, Global};
 use crate::failure::{Failure, Outcome};
+use crate::options::{Format, Global};
 use crate::output::{self, BAD, DOUBTFUL, FAINT, GOOD, HEADING, paint};
 use crate::targets;
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use zillions_harness::Gallery;
 
-use crate::cli::Global;
 use crate::failure::{Failure, Outcome};
+use crate::options::Global;
 use crate::output;
 use crate::targets;
 

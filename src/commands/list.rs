@@ -6,8 +6,8 @@ use zillions_harness::manifest::{Entry, Manifest};
 use zillions_harness::toolchain::{self, Toolchain};
 
 use crate::building;
-use crate::cli::{Format, Global};
 use crate::failure::Outcome;
+use crate::options::{Format, Global};
 use crate::output::{self, BAD, FAINT, GOOD, paint};
 use crate::targets;
 

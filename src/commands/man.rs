@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -21,12 +20,12 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(arguments: &Arguments, binaries: Vec<clap::Command>) -> Outcome {
     let folder = &arguments.folder;
     let cannot_write =
         |error| Failure::harness(format!("cannot write to '{}': {error}", folder.display()));
     fs::create_dir_all(folder).map_err(cannot_write)?;
-    for command in cli::all_commands() {
+    for command in binaries {
         clap_mangen::generate_to(command, folder).map_err(cannot_write)?;
     }
     output::print(&format!("manual pages are in {}\n", folder.display()))

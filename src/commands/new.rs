@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::Global;
 use crate::failure::{Failure, Outcome};
+use crate::options::Global;
 use crate::output;
 use crate::targets;
 

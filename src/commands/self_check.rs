@@ -16,8 +16,8 @@ use zillions_harness::Launch;
 
 use known::Known;
 
-use crate::cli::Format;
 use crate::failure::{Failure, Outcome};
+use crate::options::Format;
 use crate::output::{self, BAD, FAINT, GOOD, paint};
 use crate::progress;
 

@@ -7,8 +7,8 @@ use clap::Args;
 use serde::Serialize;
 use zillions_ordering::{Counterexample, History, Rule, account, check, load};
 
-use crate::cli::Format;
 use crate::failure::{Failure, Outcome};
+use crate::options::Format;
 use crate::output::{self, BAD, FAINT, GOOD, HEADING, paint};
 
 /// Judge recorded histories: integrity, FIFO, total and causal order.

@@ -126,7 +126,10 @@ impl Modules {
                 ";" => reexport = false,
                 _ => {}
             }
-            let starts = token.kind == Kind::Word && !(before(1) == ":" && before(2) == ":");
+            // Neither the rest of a path nor `pub(in path)`, which only says who sees an item.
+            let starts = token.kind == Kind::Word
+                && !(before(1) == ":" && before(2) == ":")
+                && before(1) != "in";
             if !starts || (wanted == Wanted::Reexports) != reexport {
                 continue;
             }

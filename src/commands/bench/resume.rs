@@ -11,8 +11,8 @@ use zillions_report::results::{Results, ResultsError};
 use super::prepared::{Prepared, tool};
 use super::target::Candidate;
 use super::{brokers, target};
-use crate::cli::Global;
 use crate::failure::Failure;
+use crate::options::Global;
 use crate::output::{DOUBTFUL, paint};
 
 /// The run in `folder`, if the same tool can go on with it on the same machine with the same

@@ -11,8 +11,8 @@ use zillions_report::record::{CostsRecord, SourceRecord, TargetRecord, TargetSta
 
 use crate::building::{self, State};
 use crate::checking;
-use crate::cli::Global;
 use crate::failure::Failure;
+use crate::options::Global;
 use crate::targets::{self, Target as Named};
 
 /// Something to measure, and how the conformance suite reaches it.
