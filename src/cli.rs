@@ -3,7 +3,10 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands;
+use crate::commands::{
+    bench, build, check, compare, completions, doctor, gallery_docs, list, man, new, report,
+    self_check, verify,
+};
 use crate::failure::{Failure, PASS, USAGE};
 use crate::options::Global;
 
@@ -35,24 +38,24 @@ pub struct Zillions {
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "a comment here would replace the help text of the command's file")]
 pub enum Command {
-    List(commands::list::Arguments),
-    Build(commands::build::Arguments),
-    Check(commands::check::Arguments),
-    Verify(commands::verify::Arguments),
-    SelfCheck(commands::self_check::Arguments),
-    New(commands::new::Arguments),
-    GalleryDocs(commands::gallery_docs::Arguments),
-    Bench(commands::bench::Arguments),
-    Report(commands::report::Arguments),
-    Compare(commands::compare::Arguments),
-    Doctor(commands::doctor::Arguments),
+    List(list::Arguments),
+    Build(build::Arguments),
+    Check(check::Arguments),
+    Verify(verify::Arguments),
+    SelfCheck(self_check::Arguments),
+    New(new::Arguments),
+    GalleryDocs(gallery_docs::Arguments),
+    Bench(bench::Arguments),
+    Report(report::Arguments),
+    Compare(compare::Arguments),
+    Doctor(doctor::Arguments),
     #[command(
         name = "faulty-server",
         about = "Run a small correct server, or one with a known fault"
     )]
     FaultyServer(zillions_faulty::Arguments),
-    Completions(commands::completions::Arguments),
-    Man(commands::man::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// Parses the process's arguments into `T`.
