@@ -1,7 +1,7 @@
 //! The engines that `--engine` can name, and the choice between them.
 //!
 //! A new engine is a file that implements [`SocketEngine`], and a row in [`ENGINES`]: options,
-//! help, `zillions bench --brokers` and the tests derive from the table.
+//! help and the tests of serving derive from the table.
 
 use std::io;
 
