@@ -34,7 +34,7 @@ use amy::{Event, Notification, Poller, Receiver};
 const BACKLOG_BYTES_MAX: usize = 64 * 1024;
 /// What is read from one client before the others have their turn.
 const READ_BYTES_MAX: usize = 16 * 1024;
-/// Mails that wait for one actor. Whoever sends the next one waits.
+/// Mails that wait for one actor; the sender of one more waits.
 const MAILBOX_LIMIT: usize = 16;
 /// Connections that wait to be accepted; the standard library's 128 are few for a rush.
 const LISTEN_BACKLOG: i32 = 1024;

@@ -14,7 +14,7 @@
 //!
 //! Shortcuts: a client whose outbox is full misses new messages until it has read some.
 //! Two stacks per client are four memory mappings, of which Linux allows a process 65,530
-//! unless told otherwise (vm.max_map_count): whoever gets no stack is turned away.
+//! unless told otherwise (vm.max_map_count): a client without a stack is rejected.
 
 use fringe::OsStack;
 use fringe::generator::{Generator, Yielder};

@@ -42,7 +42,7 @@ enum {
 };
 
 struct message {
-    int holders; // queues that it is in, and whoever works on it
+    int holders; // queues that it is in, and coroutines that use it
     size_t length;
     unsigned char frame[]; // the length byte and the body
 };

@@ -46,7 +46,7 @@ struct Server {
     acceptable: bool,
     accept_failing: bool,
     clients: BTreeMap<Token, Client>,
-    /// Tokens are not used again, so that a late event cannot hit a newcomer.
+    /// Tokens are not used again, so that a late event cannot hit a new client.
     token_last: Token,
 }
 

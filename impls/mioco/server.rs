@@ -29,7 +29,7 @@ const OUTBOX_BYTES_MAX: usize = 64 * 1024;
 const INBOX_BYTES: usize = 16 * 1024;
 /// How long accepting rests after it failed, as it does when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Further clients are turned away: a stack is two memory mappings, and Linux allows a
+/// Further clients are rejected: a stack is two memory mappings, and Linux allows a
 /// process 65,530 unless told otherwise (vm.max_map_count).
 const CLIENTS_MAX: usize = 32_000;
 

@@ -32,7 +32,7 @@ const QUEUE_LIMIT: usize = 64;
 const INBOX_LIMIT: usize = 4;
 /// Enough for these small threads; the default would reserve 2 MiB for each.
 const STACK_BYTES: usize = 64 * 1024;
-/// One more is turned away. A thread takes four memory mappings, and one that gets none
+/// One more is rejected. A thread takes four memory mappings, and one that gets none
 /// ends the whole program; Linux grants 65,530, enough for two threads each of 8,191.
 const CLIENTS_MAX: usize = 8_000;
 /// Connections that wait to be accepted.

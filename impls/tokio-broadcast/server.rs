@@ -7,8 +7,8 @@
 //! `write_messages` receives what is new in the room, gathers what is there into
 //! a buffer, and writes it.
 //!
-//! The ring is the only queue. It overwrites the oldest message, whoever has
-//! received it or not; a client that reads too slowly is told how many it has
+//! The ring is the only queue. It overwrites the oldest message, whether or not
+//! all have received it; a client that reads too slowly is told how many it has
 //! missed and goes on with what is left.
 //!
 //! Shortcuts: a sender is not slowed down by slow receivers, only by its turns on

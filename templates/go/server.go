@@ -2,8 +2,8 @@
 //
 // How a message flows. The client's readFrames goroutine cuts a frame out of the
 // byte stream and calls broadcast, which locks the room and puts the frame into
-// the queue of every client, the sender's included. Whoever holds the lock is
-// alone, so that is the order of the messages. Each client's writeFrames
+// the queue of every client, the sender's included. Only one goroutine holds
+// the lock at a time, so that is the order of the messages. Each client's writeFrames
 // goroutine empties its queue into the connection. A queue is bounded; a client
 // whose queue is full misses the message. Nobody waits for a client while
 // holding the lock.

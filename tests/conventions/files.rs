@@ -81,7 +81,11 @@ fn everything_comes_from_where_everybody_can_get_it() {
         for (number, line) in file.lines() {
             for found in address.captures_iter(line) {
                 if !is_public(&found[1]) {
-                    offenders.add(&file.path, number, format!("'{}' is no public host", &found[1]));
+                    offenders.add(
+                        &file.path,
+                        number,
+                        format!("'{}' is not a public host", &found[1]),
+                    );
                 }
             }
             if configured.is_match(line) {

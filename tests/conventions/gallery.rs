@@ -218,7 +218,7 @@ fn known_failures_are_of_should_cases_that_exist() {
             match all_cases().iter().find(|case| case.id == known.case) {
                 None => offenders.add(&path, line, format!("there is no case '{}'", known.case)),
                 Some(case) if case.level != Level::Should => {
-                    offenders.add(&path, line, format!("'{}' is no SHOULD case", known.case));
+                    offenders.add(&path, line, format!("'{}' is not a SHOULD case", known.case));
                 }
                 Some(_) => {}
             }

@@ -7,6 +7,7 @@
 
 mod cases;
 mod docs;
+mod english;
 mod files;
 mod gallery;
 mod impl_toml;

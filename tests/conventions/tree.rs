@@ -134,7 +134,7 @@ pub(crate) struct Offenders {
 }
 
 impl Offenders {
-    /// Nobody yet. `rule` says what holds and why, for whoever breaks it.
+    /// Nobody yet. `rule` says what holds and why, for those who break it.
     pub(crate) fn of(rule: &'static str) -> Self {
         Self { rule, looked_at: 0, found: Vec::new() }
     }

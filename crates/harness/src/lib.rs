@@ -5,7 +5,7 @@
 //! the tool dies ([`group`]), and is stopped when its handle is dropped, when
 //! the tool is interrupted ([`interrupt`]), and when the tool panics.
 //!
-//! Rooms: [`launch`] says what to start ([`broker`]: what is not written for the spec), [`port`] where it listens,
+//! Modules: [`launch`] says what to start ([`broker`]: what is not written for the spec), [`port`] where it listens,
 //! [`server`] is the running server, [`sample`] measures its process tree,
 //! [`manifest`] reads the gallery's `impl.toml` files, [`toolchain`] probes
 //! and builds its entries, [`limits`] and [`machine`] tell what this machine

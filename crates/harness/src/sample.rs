@@ -1,4 +1,4 @@
-//! What a server's whole process tree uses: processor time, memory, threads,
+//! What a server's whole process tree uses: CPU time, memory, threads,
 //! descriptors, context switches. Source: `/proc` (see proc(5)).
 
 use procfs::process::Process;
@@ -6,7 +6,7 @@ use procfs::process::Process;
 /// One measurement of a process tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Sample {
-    /// Processor time in user mode since the start, in seconds, including
+    /// CPU time in user mode since the start, in seconds, including
     /// children that have ended and were waited for. Resolution: 10 ms.
     pub user_seconds: f64,
     /// The same in kernel mode.

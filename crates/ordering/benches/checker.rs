@@ -1,7 +1,8 @@
 //! Deliveries recorded, checked, saved and loaded per second.
 //!
 //! `cargo bench -p zillions-ordering`; `-- 10m` picks the largest history. The
-//! first lines give the processor time of a check, which other programs disturb less than the time on the clock.
+//! first lines give the CPU time of a check, which other programs disturb less than
+//! the wall time.
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -108,10 +109,10 @@ fn main() {
         let history = load.history();
         let deliveries = history.deliveries() as f64;
         let best = (0..CHECKS).map(|_| {
-            let start_ns = processor_ns();
+            let start_ns = cpu_ns();
             let is_broken = !check(black_box(&history)).all_kept();
             assert_eq!(is_broken, load.broken, "{load}: the history is not what it should be");
-            processor_ns() - start_ns
+            cpu_ns() - start_ns
         });
         let check_ns = best.min().unwrap_or_default() as f64 / deliveries;
         println!("{load}: {deliveries} deliveries, checked in {check_ns:.1} ns each",);
@@ -122,11 +123,11 @@ fn main() {
 /// Checks of which the fastest counts.
 const CHECKS: u32 = 3;
 
-/// Processor time of this thread so far.
-fn processor_ns() -> u64 {
+/// CPU time of this thread so far.
+fn cpu_ns() -> u64 {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells it");
     let first = times.split(' ').next().and_then(|ns| ns.parse().ok());
-    first.expect("the first number is the processor time")
+    first.expect("the first number is the CPU time")
 }
 
 fn deliveries(history: &History) -> ItemsCount {

@@ -98,7 +98,7 @@ impl Results {
     }
 
     /// Reads the results in `folder` without the trials whose files are damaged, and what is wrong
-    /// with those: a run that is gone on with measures them again.
+    /// with those: a run that is resumed measures them again.
     ///
     /// # Errors
     ///

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! At the upper end of a stack lie two words more: the context's function, and below it
-//! the *link*, the frame of whoever switched to this stack last. The link is for the
+//! the *link*, the frame that switched to this stack last. The link is for the
 //! unwinder alone: a panic that leaves the function goes on where the link points.
 
 use core::arch::{asm, naked_asm};

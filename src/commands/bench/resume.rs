@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::options::Global;
 use crate::output::{DOUBTFUL, paint};
 
-/// The run in `folder`, if the same tool can go on with it on the same machine with the same
+/// The run in `folder`, if the same tool can resume it on the same machine with the same
 /// programs: trials under other circumstances could not be compared.
 pub(super) fn prepare(
     folder: &Path,

@@ -193,7 +193,7 @@ mod tests {
         FailureReport {
             clause: "LIFE-4".to_owned(),
             clause_text: "Idle costs nothing.".to_owned(),
-            expected: "next to no processor time".to_owned(),
+            expected: "next to no CPU time".to_owned(),
             actual: "all of it,\nall the time".to_owned(),
             connection: Some("#1".to_owned()),
             bytes: Some(BytesReport { offset: 16, hex: "0568656c6c6f".to_owned() }),
@@ -234,7 +234,7 @@ spin
 
 fail life/idle-cpu
   LIFE-4: Idle costs nothing.
-  expected    next to no processor time
+  expected    next to no CPU time
   actual      all of it,
               all the time
   connection  #1

@@ -43,7 +43,7 @@ pub(crate) fn a_reset_in_mid_frame_ends_one_client(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut other = server.connect()?;
     let mut resetting = server.connect()?;
-    // Whoever was heard is read from, so that the reset finds nothing unread.
+    // A client that was heard is read from, so that the reset finds nothing unread.
     resetting.round_trip(b"hello")?;
     other.expect(b"hello")?;
     resetting.write(b"\x05half")?;

@@ -46,7 +46,7 @@ pub(crate) fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
 pub(crate) fn frames_may_arrive_in_pieces(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut clients = [server.connect()?, server.connect()?, server.connect()?];
-    // Whoever was heard is read from: from then on each piece is read by itself.
+    // A client that was heard is read from: from then on each piece is read by itself.
     for speaker in 0..clients.len() {
         clients[speaker].send(b"hello")?;
         for client in &mut clients {

@@ -114,7 +114,7 @@ fn short_messages_are_dropped_at_least_when_fences_leave_too_few() {
     let fenced = format!("{lines}recv b a3 @10\n");
     assert_eq!(account(&text(&fenced)).shorts(), short(1, 1));
     assert_eq!(account(&text(&fenced)).totals(), tally(2, 0, 2, 0), "ids only");
-    // Whoever comes later misses the later one only.
+    // A client that comes later misses the later one only.
     let late = "connect a\nshort a 0 \"\"\nshort a 1 \"\"\nconnect b\nshort a 2 \"\"\nsend a 3\n\
                 recv b a3 @0\n";
     assert_eq!(account(&text(late)).shorts(), short(0, 1));

@@ -124,7 +124,7 @@ impl Model {
         }
     }
 
-    /// FIFO to the letter: some assignment keeps every sender's order.
+    /// FIFO by its definition: some assignment keeps every sender's order.
     pub(crate) fn fifo_exact(&self) -> bool {
         self.received.iter().all(|chain| !self.assignments(chain, &|_, _| true).is_empty())
     }
@@ -256,7 +256,7 @@ impl Model {
         extend(self, &mut Vec::new(), &mut [0; 8], fits)
     }
 
-    /// TOTAL, or CAUSAL, to the letter: one order exists in which every chain
+    /// TOTAL, or CAUSAL, by its definition: one order exists in which every chain
     /// can be found.
     pub(crate) fn total_exact(&self, causal: bool) -> bool {
         // Per receipt its event and, bit by bit, the messages that it can be.

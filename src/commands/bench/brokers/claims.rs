@@ -26,7 +26,7 @@ const STALLED: &str = "1-to-64-stalled";
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Figure {
     DeliveriesPerSecond,
-    /// Per second of the server's own processor time: what it could deliver if nothing else, such
+    /// Per second of the server's own CPU time: what it could deliver if nothing else, such
     /// as the load generator, were the limit.
     DeliveriesPerCpuSecond,
     CpuPerDelivery,
