@@ -5,6 +5,7 @@
 //! server has the same processors. What each is started with is recorded and shown.
 
 pub(super) mod claims;
+pub(super) mod names;
 
 use std::env;
 use std::net::{IpAddr, Ipv4Addr};
@@ -54,31 +55,18 @@ const STOP_SECONDS_MAX: f64 = 2.0;
 /// default. Redis' own default, 32 MB, would disconnect at half of that.
 const QUEUE_LIMIT: &str = "64 MiB";
 
-/// What the servers are called, in that order.
-const NAMES: [&str; 4] =
-    ["zillions-server-epoll", "zillions-server-io-uring", "nats-server", "redis-server"];
-
-/// Whether `name` is one of the servers that are compared.
-pub(super) fn is_broker(name: &str) -> bool {
-    NAMES.contains(&name)
-}
-
-/// The reference server with both engines, and the brokers.
+/// The reference server with each engine, and the brokers.
 pub(super) fn find(arguments: &Arguments) -> Result<Vec<Candidate>, Failure> {
-    let brokers = [
-        own(NAMES[0], &["--engine", "epoll", "--shards", "1"]),
-        own(NAMES[1], &["--engine", "io-uring", "--shards", "1"]),
-        nats(&arguments.nats),
-        redis(&arguments.redis),
-    ];
-    brokers.into_iter().map(candidate).collect()
+    let own = names::own().map(|(engine, name)| own(name, engine));
+    let brokers = [nats(&arguments.nats), redis(&arguments.redis)];
+    own.chain(brokers).map(candidate).collect()
 }
 
-fn own(name: &str, arguments: &[&'static str]) -> Contender {
+fn own(name: String, engine: &'static str) -> Contender {
     let beside = env::current_exe().ok().and_then(|it| Some(it.parent()?.join("zillions-server")));
     Contender {
         record: TargetRecord {
-            name: name.to_owned(),
+            name,
             language: "Rust".to_owned(),
             style: "shared log".to_owned(),
             summary: "The reference server: one mirrored ring, an offset per client".to_owned(),
@@ -87,7 +75,7 @@ fn own(name: &str, arguments: &[&'static str]) -> Contender {
             ..TargetRecord::default()
         },
         program: beside.unwrap_or_else(|| PathBuf::from("zillions-server")),
-        arguments: arguments.to_vec(),
+        arguments: vec!["--engine", engine, "--shards", "1"],
         broker: None,
         wire: WireFormat::Zillions,
         remedy: "cargo build --release",
@@ -97,7 +85,7 @@ fn own(name: &str, arguments: &[&'static str]) -> Contender {
 fn nats(program: &Path) -> Contender {
     Contender {
         record: TargetRecord {
-            name: NAMES[2].to_owned(),
+            name: names::NATS.to_owned(),
             language: "Go".to_owned(),
             library: "NATS core".to_owned(),
             url: "https://docs.nats.io/".to_owned(),
@@ -123,7 +111,7 @@ fn nats(program: &Path) -> Contender {
 fn redis(program: &Path) -> Contender {
     Contender {
         record: TargetRecord {
-            name: NAMES[3].to_owned(),
+            name: names::REDIS.to_owned(),
             language: "C".to_owned(),
             library: "Redis pub/sub".to_owned(),
             url: "https://redis.io/docs/latest/develop/interact/pubsub/".to_owned(),

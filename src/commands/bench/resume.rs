@@ -76,7 +76,7 @@ fn targets(
     let names: Vec<String> =
         records.iter().filter(is_measured).map(|record| record.name.clone()).collect();
     let (compared, names): (Vec<_>, Vec<_>) =
-        names.into_iter().partition(|name| brokers::is_broker(name));
+        names.into_iter().partition(|name| brokers::names::is_compared(name));
     let mut found = if names.is_empty() { Vec::new() } else { target::find(&names, global)? };
     if !compared.is_empty() {
         found.extend(brokers::find(options)?);

@@ -11,10 +11,7 @@ use zillions_report::statistics::{Estimate, estimate_ratio, median};
 use zillions_report::trial_figures::{cpu_per_delivery_ns, deliveries_per_second};
 use zillions_report::verdict::Validity;
 
-/// How the reference server's targets are called: one for each engine.
-const OWN: [&str; 2] = ["zillions-server-epoll", "zillions-server-io-uring"];
-const NATS: &str = "nats-server";
-const REDIS: &str = "redis-server";
+use super::names::{self, NATS, OWN_PREFIX, REDIS};
 
 const SATURATED: [&str; 3] = ["1-to-8", "1-to-64", "8-to-8"];
 const FIXED_RATE: [&str; 3] = ["1000-to-64", "10000-to-64", "200-to-500"];
@@ -47,7 +44,7 @@ pub(crate) struct Claim {
     scenario: String,
     figure: Figure,
     /// Which target of the reference server.
-    target: &'static str,
+    target: String,
     /// What it is compared with.
     base: String,
     /// Its own figure, the median over trials: per second, µs or ns.
@@ -76,7 +73,8 @@ struct Side {
 /// Every claim that `results` have figures for.
 pub(crate) fn claims(results: &Results) -> Vec<Claim> {
     let mut claims = Vec::new();
-    for target in OWN {
+    for (_, own) in names::own() {
+        let target = own.as_str();
         let mut claim = |scenario, figure, base, goal| {
             claims.extend(compare(results, scenario, figure, target, base, goal));
         };
@@ -104,7 +102,7 @@ fn compare(
     results: &Results,
     scenario: &str,
     figure: Figure,
-    target: &'static str,
+    target: &str,
     (base_scenario, base): (&str, &str),
     goal: Goal,
 ) -> Option<Claim> {
@@ -120,7 +118,7 @@ fn compare(
     Some(Claim {
         scenario: scenario.to_owned(),
         figure,
-        target,
+        target: target.to_owned(),
         base,
         own: median(&own.samples),
         other: median(&other.samples),
@@ -220,7 +218,7 @@ pub(crate) fn table(claims: &[Claim]) -> String {
             "| {} | {} | {} | {} | {} | {} | {} [{} – {}] | {} | {met}{doubt} |\n",
             claim.scenario,
             claim.figure.name(),
-            claim.target.trim_start_matches("zillions-server-"),
+            claim.target.trim_start_matches(OWN_PREFIX),
             claim.figure.text(claim.own),
             claim.base,
             claim.figure.text(claim.other),
@@ -242,7 +240,7 @@ mod tests {
         Claim {
             scenario: "1-to-8".to_owned(),
             figure: Figure::DeliveriesPerSecond,
-            target: OWN[0],
+            target: format!("{OWN_PREFIX}epoll"),
             base: NATS.to_owned(),
             own: 2e6,
             other: 1e6,
