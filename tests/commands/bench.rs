@@ -10,8 +10,7 @@ use zillions_report::verdict::{Validity, judge};
 use crate::support::{Script, ZILLIONS, run};
 use crate::workspace::{SMALL, Workspace};
 
-#[test]
-fn a_run_leaves_results_and_a_report_and_the_report_can_be_made_again() {
+pub(crate) fn a_run_leaves_results_and_a_report_and_the_report_can_be_made_again() {
     let (workspace, server) = (Workspace::new(), Script::server(""));
     let ended = workspace.bench(&server, &["--seed", "5", "--format", "json"]);
     // One trial ranks nothing.
@@ -34,8 +33,7 @@ fn a_run_leaves_results_and_a_report_and_the_report_can_be_made_again() {
     assert!(fs::read_to_string(&report).unwrap() == first, "the same report");
 }
 
-#[test]
-fn every_pair_of_a_correct_server_is_accounted_for() {
+pub(crate) fn every_pair_of_a_correct_server_is_accounted_for() {
     let (workspace, server) = (Workspace::new(), Script::server(""));
     let TrialResult::Measured(figures) = workspace.trial(&server, SMALL) else {
         panic!("the trial failed")
@@ -47,8 +45,7 @@ fn every_pair_of_a_correct_server_is_accounted_for() {
     assert_ne!(judge(&figures).validity, Validity::Incorrect);
 }
 
-#[test]
-fn a_server_that_breaks_the_spec_is_shown_and_not_measured() {
+pub(crate) fn a_server_that_breaks_the_spec_is_shown_and_not_measured() {
     let (workspace, server) = (Workspace::new(), Script::server("--fault double-echo"));
     let ended = workspace.bench(&server, &[]);
     assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);
@@ -60,8 +57,7 @@ fn a_server_that_breaks_the_spec_is_shown_and_not_measured() {
     assert!(report.contains("failed the check"));
 }
 
-#[test]
-fn a_server_that_dies_in_mid_trial_is_a_failed_trial_with_its_last_words() {
+pub(crate) fn a_server_that_dies_in_mid_trial_is_a_failed_trial_with_its_last_words() {
     let workspace = Workspace::new();
     let server = Script::new(&format!(
         "echo 'last words' >&2; exec timeout -s KILL 1.5 '{ZILLIONS}' faulty-server \"$@\""
@@ -73,8 +69,7 @@ fn a_server_that_dies_in_mid_trial_is_a_failed_trial_with_its_last_words() {
     assert_eq!(log, ["last words"]);
 }
 
-#[test]
-fn a_wrapper_that_ends_after_its_server_has_closed_its_connections_is_waited_for() {
+pub(crate) fn a_wrapper_that_ends_after_its_server_has_closed_its_connections_is_waited_for() {
     let workspace = Workspace::new();
     let server =
         Script::new(&format!("timeout -s KILL 1.5 '{ZILLIONS}' faulty-server \"$@\"; sleep 0.3"));
@@ -84,8 +79,7 @@ fn a_wrapper_that_ends_after_its_server_has_closed_its_connections_is_waited_for
     assert!(reason.starts_with("the server ended in mid-trial"), "{reason}");
 }
 
-#[test]
-fn a_server_that_hangs_is_a_failed_trial_and_is_stopped() {
+pub(crate) fn a_server_that_hangs_is_a_failed_trial_and_is_stopped() {
     let workspace = Workspace::new();
     let server =
         Script::new(&format!("(sleep 1; kill -STOP $$) & exec '{ZILLIONS}' faulty-server \"$@\""));
@@ -96,8 +90,7 @@ fn a_server_that_hangs_is_a_failed_trial_and_is_stopped() {
     assert!(reason.contains("hung") || reason.contains("within 10 s"), "{reason}");
 }
 
-#[test]
-fn wrong_input_is_one_line_and_exit_code_64() {
+pub(crate) fn wrong_input_is_one_line_and_exit_code_64() {
     let (workspace, server) = (Workspace::new(), Script::server(""));
     let name = server.name();
     let line = |arguments: &[&str]| {
@@ -127,16 +120,14 @@ fn wrong_input_is_one_line_and_exit_code_64() {
     assert!(elsewhere.contains("is not a results folder"), "{elsewhere}");
 }
 
-#[test]
-fn a_folder_that_cannot_be_written_is_told_before_anything_runs() {
+pub(crate) fn a_folder_that_cannot_be_written_is_told_before_anything_runs() {
     let server = Script::server("");
     let ended = run(ZILLIONS, &["bench", &server.name(), "--out", "/dev/null/results"]);
     assert_eq!(ended.code, 70, "{}", ended.stderr);
     assert!(ended.line().contains("cannot write '/dev/null/results/trials'"), "{}", ended.line());
 }
 
-#[test]
-fn the_scenarios_are_listed() {
+pub(crate) fn the_scenarios_are_listed() {
     let ended = run(ZILLIONS, &["bench", "--list"]);
     assert_eq!(ended.code, 0);
     let files = fs::read_dir("scenarios").expect("scenarios");

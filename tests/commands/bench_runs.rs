@@ -21,8 +21,7 @@ fn trial_files(workspace: &Workspace) -> Vec<PathBuf> {
     paths
 }
 
-#[test]
-fn a_run_knows_what_a_program_costs_and_what_the_suite_found() {
+pub(crate) fn a_run_knows_what_a_program_costs_and_what_the_suite_found() {
     let (workspace, server) = (Workspace::new(), Script::server(""));
     workspace.bench(&server, &["--quick"]);
     let run = Results::read(&workspace.results()).unwrap().run;
@@ -38,8 +37,7 @@ fn a_run_knows_what_a_program_costs_and_what_the_suite_found() {
     assert!(found.quick && !found.cached && found.passed > 10, "{found:?}");
 }
 
-#[test]
-fn a_program_that_passed_the_check_is_not_checked_again_unless_asked() {
+pub(crate) fn a_program_that_passed_the_check_is_not_checked_again_unless_asked() {
     let (workspace, server) = (Workspace::new(), Script::server(""));
     let is_cached = |options: &[&str]| {
         workspace.bench(&server, options);
@@ -56,8 +54,7 @@ fn a_program_that_passed_the_check_is_not_checked_again_unless_asked() {
     assert!(!is_cached(&[]));
 }
 
-#[test]
-fn a_run_is_gone_on_with_and_only_what_is_missing_or_damaged_is_measured() {
+pub(crate) fn a_run_is_gone_on_with_and_only_what_is_missing_or_damaged_is_measured() {
     let (workspace, server) = (Workspace::new(), Script::server(""));
     workspace.bench(&server, &["--repeats", "3", "--seed", "7"]);
     let files = trial_files(&workspace);
@@ -83,8 +80,7 @@ fn a_run_is_gone_on_with_and_only_what_is_missing_or_damaged_is_measured() {
     assert_eq!(Results::read(&workspace.results()).unwrap().trials, results.trials);
 }
 
-#[test]
-fn a_run_is_not_gone_on_with_under_other_circumstances() {
+pub(crate) fn a_run_is_not_gone_on_with_under_other_circumstances() {
     let (workspace, server) = (Workspace::new(), Script::server(""));
     workspace.bench(&server, &[]);
     let out = workspace.path("out");
@@ -112,8 +108,7 @@ fn a_run_is_not_gone_on_with_under_other_circumstances() {
     assert!(program.contains(&format!("the program of '{}' has changed", server.name())));
 }
 
-#[test]
-fn an_interrupted_run_keeps_what_it_has_says_how_to_go_on_and_leaves_nothing_running() {
+pub(crate) fn an_interrupted_run_keeps_what_it_has_says_how_to_go_on_and_leaves_nothing_running() {
     let (workspace, server) = (Workspace::new(), Script::server(""));
     let (name, scenario, out) =
         (server.name(), workspace.path("small.toml"), workspace.path("out"));
@@ -137,8 +132,7 @@ fn an_interrupted_run_keeps_what_it_has_says_how_to_go_on_and_leaves_nothing_run
     assert_eq!(processes_mentioning(&name), 0);
 }
 
-#[test]
-fn too_few_descriptors_are_told_in_one_line_with_what_to_do() {
+pub(crate) fn too_few_descriptors_are_told_in_one_line_with_what_to_do() {
     let (workspace, server) = (Workspace::new(), Script::server(""));
     let scenario = workspace.scenario("crowd.toml", &SMALL.replace("clients = 4", "clients = 300"));
     let out = workspace.path("out");
@@ -149,8 +143,7 @@ fn too_few_descriptors_are_told_in_one_line_with_what_to_do() {
     assert!(ended.line().contains("raise it with 'ulimit -n 364'"), "{}", ended.line());
 }
 
-#[test]
-fn on_one_processor_nothing_is_pinned_and_the_run_says_so() {
+pub(crate) fn on_one_processor_nothing_is_pinned_and_the_run_says_so() {
     let (workspace, server) = (Workspace::new(), Script::server(""));
     let allowed = rustix::thread::sched_getaffinity(None).expect("an affinity");
     let cpu = (0..1024).find(|&cpu| allowed.is_set(cpu)).expect("a processor").to_string();
@@ -166,8 +159,7 @@ fn on_one_processor_nothing_is_pinned_and_the_run_says_so() {
     assert_eq!((run.machine.cpus, run.machine.generator_cpu), (1, None));
 }
 
-#[test]
-fn a_capacity_is_searched_held_and_drawn_as_a_curve() {
+pub(crate) fn a_capacity_is_searched_held_and_drawn_as_a_curve() {
     let (workspace, server) = (Workspace::new(), Script::server("--slow-microseconds 200"));
     let search = SMALL
         .replace("\"latency\"", "\"capacity\"")
@@ -211,8 +203,7 @@ fn measured(scenario: &str) -> Measurement {
     }
 }
 
-#[test]
-fn churn_stalled_clients_and_untimed_messages_appear_in_the_results() {
+pub(crate) fn churn_stalled_clients_and_untimed_messages_appear_in_the_results() {
     let figures = measured(&SMALL.replace(
         "senders = 2",
         "senders = 2\nstalled_clients = 1\nchurn_per_second = 40\n\
@@ -227,8 +218,7 @@ fn churn_stalled_clients_and_untimed_messages_appear_in_the_results() {
     assert_ne!(judge(&figures).validity, Validity::Incorrect);
 }
 
-#[test]
-fn every_trial_compares_the_order_of_a_few_receivers() {
+pub(crate) fn every_trial_compares_the_order_of_a_few_receivers() {
     let figures = measured(
         &SMALL
             .replace("\"fixed-rate\"", "\"everyone-at-once\"")
@@ -239,8 +229,7 @@ fn every_trial_compares_the_order_of_a_few_receivers() {
     assert!(figures.order.deliveries > 10, "{:?}", figures.order);
 }
 
-#[test]
-fn what_nobody_has_is_told_in_one_line() {
+pub(crate) fn what_nobody_has_is_told_in_one_line() {
     let workspace = Workspace::new();
     let unknown = workspace.run(&["bench", "no-such-entry"]);
     assert_eq!(unknown.code, 64);

@@ -63,8 +63,7 @@ fn is_installed(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|it| it.status.success())
 }
 
-#[test]
-fn nats_and_redis_deliver_everything_beside_the_reference_server() {
+pub(crate) fn nats_and_redis_deliver_everything_beside_the_reference_server() {
     for program in ["nats-server", "redis-server"] {
         if !is_installed(program) {
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI without {program}");
@@ -94,8 +93,7 @@ fn nats_and_redis_deliver_everything_beside_the_reference_server() {
     assert!(redis.command.join(" ").contains("--save  --appendonly no"), "{:?}", redis.command);
 }
 
-#[test]
-fn brokers_that_are_missing_are_skipped_and_a_comparison_can_be_gone_on_with() {
+pub(crate) fn brokers_that_are_missing_are_skipped_and_a_comparison_can_be_gone_on_with() {
     let missing = ["--nats", "/no/nats-server", "--redis", "no-redis-server"];
     let (ended, results, folder) = bench(&missing);
     assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
@@ -120,8 +118,7 @@ fn brokers_that_are_missing_are_skipped_and_a_comparison_can_be_gone_on_with() {
     assert_all_delivered(&resumed);
 }
 
-#[test]
-fn a_broker_that_does_not_start_is_skipped_with_its_last_words() {
+pub(crate) fn a_broker_that_does_not_start_is_skipped_with_its_last_words() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("nats-server");
     fs::write(&script, "#!/bin/sh\necho 'no such option' >&2\nexit 3\n").expect("a script");
@@ -135,8 +132,7 @@ fn a_broker_that_does_not_start_is_skipped_with_its_last_words() {
     assert_eq!(ended.code, 2, "{}", ended.stderr);
 }
 
-#[test]
-fn options_of_the_brokers_need_the_comparison() {
+pub(crate) fn options_of_the_brokers_need_the_comparison() {
     let ended = run(ZILLIONS, &["bench", "--redis", "/usr/bin/redis-server"]);
     assert_eq!(ended.code, 64, "{}", ended.stderr);
     assert!(ended.stderr.contains("--brokers"), "{}", ended.stderr);

@@ -11,18 +11,16 @@ fn check(script: &Script, options: &[&str]) -> Ended {
     ended
 }
 
-#[test]
-fn a_correct_server_passes() {
+pub(crate) fn a_correct_server_passes() {
     let script = Script::server("");
     let ended = check(&script, &["--quick", "--strict"]);
     assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stdout.contains(": pass ("), "{}", ended.stdout);
 }
 
-#[test]
-fn json_has_the_published_form() {
+pub(crate) fn json_has_the_published_form() {
     let script = Script::server("");
-    let ended = check(&script, &["--case", "frame/*", "--format", "json"]);
+    let ended = check(&script, &["--quick", "--case", "frame/*", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
     assert_eq!(report["schema"], "zillions.check/2");
     let target = &report["targets"][0];
@@ -35,8 +33,7 @@ fn json_has_the_published_form() {
     }
 }
 
-#[test]
-fn a_broken_clause_is_quoted_and_exits_with_1() {
+pub(crate) fn a_broken_clause_is_quoted_and_exits_with_1() {
     let script = Script::server("--fault zero-skipped");
     let ended = check(&script, &["--case", "FRAME-3"]);
     assert_eq!(ended.code, 1, "{}", ended.stderr);
@@ -50,16 +47,14 @@ fn a_broken_clause_is_quoted_and_exits_with_1() {
     assert!(ended.stdout.contains("zillions check "), "how to run it again: {}", ended.stdout);
 }
 
-#[test]
-fn a_should_that_is_not_met_fails_only_when_strict() {
+pub(crate) fn a_should_that_is_not_met_fails_only_when_strict() {
     let script = Script::server("--fault ipv4-only");
     let options = ["--case", "START-8"];
     assert_eq!(check(&script, &options).code, 0);
     assert_eq!(check(&script, &[&options[..], &["--strict"]].concat()).code, 1);
 }
 
-#[test]
-fn a_known_failure_does_not_count_and_one_that_passes_is_an_error() {
+pub(crate) fn a_known_failure_does_not_count_and_one_that_passes_is_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("expect.toml");
     let list = run(ZILLIONS, &["check", "--list", "--case", "FRAME-3", "--format", "json"]);
@@ -80,16 +75,14 @@ fn a_known_failure_does_not_count_and_one_that_passes_is_an_error() {
     assert!(correct.stdout.contains("remove the entry"), "{}", correct.stdout);
 }
 
-#[test]
-fn a_server_that_does_not_start_fails_and_is_quoted() {
+pub(crate) fn a_server_that_does_not_start_fails_and_is_quoted() {
     let script = Script::new("echo 'out of luck' >&2; exit 9");
     let ended = check(&script, &["--quick"]);
     assert_eq!(ended.code, 1, "{}", ended.stderr);
     assert!(ended.stdout.contains("out of luck"), "{}", ended.stdout);
 }
 
-#[test]
-fn wrong_input_is_a_usage_error_with_one_line() {
+pub(crate) fn wrong_input_is_a_usage_error_with_one_line() {
     let script = Script::server("");
     let folder = tempfile::tempdir().expect("a folder");
     let broken = folder.path().join("expect.toml");
@@ -114,8 +107,7 @@ fn wrong_input_is_a_usage_error_with_one_line() {
     }
 }
 
-#[test]
-fn a_running_server_that_does_not_run_is_told_in_one_line() {
+pub(crate) fn a_running_server_that_does_not_run_is_told_in_one_line() {
     let script = Script::server("");
     let address = script.address();
     let ended = run(ZILLIONS, &["check", "--connect", &address]);
@@ -126,8 +118,7 @@ fn a_running_server_that_does_not_run_is_told_in_one_line() {
     assert_eq!(ended.line(), expected);
 }
 
-#[test]
-fn labelled_histories_are_judged_as_labelled() {
+pub(crate) fn labelled_histories_are_judged_as_labelled() {
     let folder = format!("{}/crates/ordering/tests/histories", env!("CARGO_MANIFEST_DIR"));
     let mut judged = 0;
     for kind in fs::read_dir(&folder).expect("labelled histories") {

@@ -45,16 +45,14 @@ fn changed(change: impl Fn(&mut Measurement)) -> Results {
     results
 }
 
-#[test]
-fn equal_runs_compare_as_equal_and_exit_with_0() {
+pub(crate) fn equal_runs_compare_as_equal_and_exit_with_0() {
     let runs = Runs::new(&examples::results(), &examples::results());
     let ended = runs.compare(&[]);
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{}", ended.stdout);
     assert!(ended.stdout.contains("0 figures worse, 0 better, "), "{}", ended.stdout);
 }
 
-#[test]
-fn a_clear_regression_exits_with_1_in_every_format() {
+pub(crate) fn a_clear_regression_exits_with_1_in_every_format() {
     let runs =
         Runs::new(&examples::results(), &changed(|figures| figures.server.cpu_seconds *= 1.5));
     let human = runs.compare(&[]);
@@ -74,16 +72,14 @@ fn a_clear_regression_exits_with_1_in_every_format() {
     assert_eq!(runs.compare(&["--threshold", "60"]).code, 0);
 }
 
-#[test]
-fn a_noisy_run_exits_with_2_because_nothing_was_compared() {
+pub(crate) fn a_noisy_run_exits_with_2_because_nothing_was_compared() {
     let noisy = changed(|figures| figures.others_cpu_share = Some(0.5));
     let ended = Runs::new(&examples::results(), &noisy).compare(&[]);
     assert_eq!(ended.code, 2, "{}", ended.stdout);
     assert!(ended.line().contains("nothing could be compared"), "{}", ended.line());
 }
 
-#[test]
-fn another_machine_is_refused_in_one_line() {
+pub(crate) fn another_machine_is_refused_in_one_line() {
     let mut other = examples::results();
     other.run.machine.cpus = 64;
     let ended = Runs::new(&examples::results(), &other).compare(&[]);
@@ -91,8 +87,7 @@ fn another_machine_is_refused_in_one_line() {
     assert!(ended.line().contains("2 processors → 64 processors"), "{}", ended.line());
 }
 
-#[test]
-fn another_version_a_truncated_file_and_no_results_are_one_line_and_exit_code_64() {
+pub(crate) fn another_version_a_truncated_file_and_no_results_are_one_line_and_exit_code_64() {
     let runs = Runs::new(&examples::results(), &examples::results());
     let file = runs.folder.path().join("new/run.json");
     let whole = fs::read_to_string(&file).expect("run.json");
@@ -120,8 +115,7 @@ fn another_version_a_truncated_file_and_no_results_are_one_line_and_exit_code_64
     assert!(missing.line().contains("is not a results folder"), "{}", missing.line());
 }
 
-#[test]
-fn a_threshold_that_is_no_percentage_is_refused_with_an_example() {
+pub(crate) fn a_threshold_that_is_no_percentage_is_refused_with_an_example() {
     let runs = Runs::new(&examples::results(), &examples::results());
     for threshold in ["-1", "a lot", "NaN", "2000"] {
         let option = format!("--threshold={threshold}");
@@ -131,8 +125,7 @@ fn a_threshold_that_is_no_percentage_is_refused_with_an_example() {
     }
 }
 
-#[test]
-fn several_runs_make_one_report_that_names_them() {
+pub(crate) fn several_runs_make_one_report_that_names_them() {
     let mut second = examples::results();
     second.run.started = "2026-11-23T12:00:00Z".to_owned();
     let runs = Runs::new(&examples::results(), &second);
@@ -147,8 +140,7 @@ fn several_runs_make_one_report_that_names_them() {
     assert_eq!((one.code, one.stdout.trim_end()), (0, format!("{base}/report.html").as_str()));
 }
 
-#[test]
-fn runs_of_other_machines_and_one_run_twice_make_no_report() {
+pub(crate) fn runs_of_other_machines_and_one_run_twice_make_no_report() {
     let mut other = examples::results();
     other.run.machine.cpu_model = "Another processor".to_owned();
     let runs = Runs::new(&examples::results(), &other);

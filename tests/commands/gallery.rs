@@ -75,8 +75,7 @@ impl Gallery {
     }
 }
 
-#[test]
-fn the_list_shows_what_is_missing_and_what_installs_it() {
+pub(crate) fn the_list_shows_what_is_missing_and_what_installs_it() {
     let gallery = Gallery::new();
     gallery.add("here", "true", "true");
     gallery.edit("here", "no-such-package", "not-needed");
@@ -102,8 +101,7 @@ fn the_list_shows_what_is_missing_and_what_installs_it() {
     assert_eq!(complete["install"], serde_json::Value::Null);
 }
 
-#[test]
-fn versions_are_shown_and_one_that_is_too_old_is_as_good_as_none() {
+pub(crate) fn versions_are_shown_and_one_that_is_too_old_is_as_good_as_none() {
     let gallery = Gallery::new();
     let probe = "{ probe = \"echo tool 1.9\", at_least = \"LEAST\" }";
     gallery.add_requiring("new", "chmod +x server", &probe.replace("LEAST", "1.9.0"));
@@ -124,8 +122,7 @@ fn versions_are_shown_and_one_that_is_too_old_is_as_good_as_none() {
     assert!(human.stdout.contains(expected), "{}", human.stdout);
 }
 
-#[test]
-fn a_build_that_fails_shows_the_end_of_its_log_and_the_others_go_on() {
+pub(crate) fn a_build_that_fails_shows_the_end_of_its_log_and_the_others_go_on() {
     let gallery = Gallery::new();
     gallery.add("bad", "echo one; echo two >&2; false", "true");
     gallery.add("good", "chmod +x server", "true");
@@ -154,8 +151,7 @@ fn a_build_that_fails_shows_the_end_of_its_log_and_the_others_go_on() {
     assert_eq!(processes_mentioning(&mark), 0, "what hangs is stopped with all its parts");
 }
 
-#[test]
-fn of_a_long_log_only_the_end_is_shown_whatever_bytes_are_in_it() {
+pub(crate) fn of_a_long_log_only_the_end_is_shown_whatever_bytes_are_in_it() {
     let gallery = Gallery::new();
     gallery.add("bad", "seq 1000; printf '\\\\377end\\\\n'; exit 3", "true");
     let ended = gallery.run(&["build"]);
@@ -167,8 +163,7 @@ fn of_a_long_log_only_the_end_is_shown_whatever_bytes_are_in_it() {
     assert!(fs::read(log).expect("the log").starts_with(b"1\n2\n"));
 }
 
-#[test]
-fn the_time_of_the_first_build_is_kept_since_a_second_does_nothing() {
+pub(crate) fn the_time_of_the_first_build_is_kept_since_a_second_does_nothing() {
     let gallery = Gallery::new();
     gallery.add("made", "chmod +x server", "true");
     gallery.add("elsewhere", "true", "true");
@@ -192,8 +187,7 @@ fn the_time_of_the_first_build_is_kept_since_a_second_does_nothing() {
     assert_eq!(first_seconds(&gallery.json(&["build"]), "made").0, None);
 }
 
-#[test]
-fn a_time_limit_that_is_none_is_refused() {
+pub(crate) fn a_time_limit_that_is_none_is_refused() {
     let gallery = Gallery::new();
     gallery.add("here", "chmod +x server", "true");
     for wrong in ["0", "-1", "nan", "inf", "1e300", "soon"] {
@@ -203,8 +197,7 @@ fn a_time_limit_that_is_none_is_refused() {
     }
 }
 
-#[test]
-fn what_is_asked_for_by_name_may_not_be_skipped() {
+pub(crate) fn what_is_asked_for_by_name_may_not_be_skipped() {
     let gallery = Gallery::new();
     gallery.add("away", "true", "no-such-tool");
     assert_eq!(gallery.run(&["build"]).code, 0);
@@ -212,8 +205,7 @@ fn what_is_asked_for_by_name_may_not_be_skipped() {
     assert_eq!(gallery.run(&["build", "--no-skip"]).code, 1);
 }
 
-#[test]
-fn unknown_names_and_empty_galleries_are_usage_errors() {
+pub(crate) fn unknown_names_and_empty_galleries_are_usage_errors() {
     let gallery = Gallery::new();
     let empty = gallery.run(&["list"]);
     assert_eq!(empty.code, 64);
@@ -237,8 +229,7 @@ fn unknown_names_and_empty_galleries_are_usage_errors() {
     );
 }
 
-#[test]
-fn a_wrong_manifest_is_named_with_file_line_and_remedy() {
+pub(crate) fn a_wrong_manifest_is_named_with_file_line_and_remedy() {
     for (from, to, expected) in [
         ("library", "libary", ":4:1: unknown field `libary`, expected one of `summary`,"),
         ("summary", "# summary", ":1:1: missing field `summary`"),
@@ -269,8 +260,7 @@ fn a_wrong_manifest_is_named_with_file_line_and_remedy() {
     }
 }
 
-#[test]
-fn two_entries_with_one_name_are_named_with_both_folders() {
+pub(crate) fn two_entries_with_one_name_are_named_with_both_folders() {
     let (first, second) = (Gallery::new(), Gallery::new());
     first.add("twin", "true", "true");
     second.add("twin", "true", "true");
@@ -286,8 +276,7 @@ fn two_entries_with_one_name_are_named_with_both_folders() {
     );
 }
 
-#[test]
-fn the_script_that_installs_tool_chains_follows_the_manifests() {
+pub(crate) fn the_script_that_installs_tool_chains_follows_the_manifests() {
     let gallery = Gallery::new();
     gallery.add("here", "true", "true");
     let root = gallery.folder.path();
@@ -310,8 +299,7 @@ fn the_script_that_installs_tool_chains_follows_the_manifests() {
     assert_eq!(syntax.code, 0, "{}", syntax.stderr);
 }
 
-#[test]
-fn a_listing_ends_quietly_when_its_reader_goes_away() {
+pub(crate) fn a_listing_ends_quietly_when_its_reader_goes_away() {
     let gallery = Gallery::new();
     gallery.add("here", "true", "true");
     let impls = gallery.folder.path().join("impls").display().to_string();
@@ -320,8 +308,7 @@ fn a_listing_ends_quietly_when_its_reader_goes_away() {
     assert_eq!(ended.line(), "0");
 }
 
-#[test]
-fn the_doctor_knows_this_machine() {
+pub(crate) fn the_doctor_knows_this_machine() {
     let gallery = Gallery::new();
     gallery.add("away", "true", "no-such-tool");
     let ended = gallery.run(&["doctor", "--format", "json"]);
@@ -334,8 +321,7 @@ fn the_doctor_knows_this_machine() {
     assert_eq!(toolchains["found"], "missing for away");
 }
 
-#[test]
-fn completions_and_manual_pages_cover_every_binary() {
+pub(crate) fn completions_and_manual_pages_cover_every_binary() {
     for binary in ["zillions", "stresstest", "commandline-client"] {
         for shell in ["bash", "zsh", "fish"] {
             let ended = run(ZILLIONS, &["completions", shell, "--binary", binary]);

@@ -26,15 +26,13 @@ fn details(names: &[&str]) -> Vec<(bool, String)> {
     servers.iter().map(detail).collect()
 }
 
-#[test]
-fn known_losses_repeats_swaps_and_disagreements_are_measured_as_exactly_that() {
+pub(crate) fn known_losses_repeats_swaps_and_disagreements_are_measured_as_exactly_that() {
     for (proven, detail) in details(&EXACT) {
         assert!(proven, "{detail}");
     }
 }
 
-#[test]
-fn a_freeze_is_charged_in_an_open_loop_and_hidden_in_a_closed_one() {
+pub(crate) fn a_freeze_is_charged_in_an_open_loop_and_hidden_in_a_closed_one() {
     let found = details(&TIMED);
     let p99_ms = |detail: &str| -> f64 {
         let rest = detail.split("p99 ").nth(1).expect("a percentile");
@@ -45,8 +43,7 @@ fn a_freeze_is_charged_in_an_open_loop_and_hidden_in_a_closed_one() {
     assert!(found[1].0 || found[1].1.contains("max"), "{}", found[1].1);
 }
 
-#[test]
-fn an_unknown_name_is_a_usage_error() {
+pub(crate) fn an_unknown_name_is_a_usage_error() {
     let ended = run(ZILLIONS, &["self-check", "measured-nothing"]);
     assert_eq!(ended.code, 64);
     assert!(ended.line().contains("unknown server 'measured-nothing'"));

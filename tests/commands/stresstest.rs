@@ -24,8 +24,7 @@ fn line(script: &Script, ended: &Ended) -> String {
     ended.line().replace(&script.address(), "ADDR").replace(&script.name(), "SERVER")
 }
 
-#[test]
-fn a_correct_server_passes_and_nothing_is_dropped() {
+pub(crate) fn a_correct_server_passes_and_nothing_is_dropped() {
     let script = Script::server("");
     let ended = stress(&script, &SMALL);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
@@ -38,16 +37,14 @@ fn a_correct_server_passes_and_nothing_is_dropped() {
     assert!(ended.stdout.contains("p99.9"), "{}", ended.stdout);
 }
 
-#[test]
-fn with_port_0_a_free_one_is_found() {
+pub(crate) fn with_port_0_a_free_one_is_found() {
     let script = Script::server("");
     let ended = run(STRESSTEST, &["-a", "127.0.0.1:0", "-r", "1", "-m", "20", &script.name()]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(ended.stdout.starts_with("drop rate: 0.0000 %"), "{}", ended.stdout);
 }
 
-#[test]
-fn json_has_its_schema_and_every_figure() {
+pub(crate) fn json_has_its_schema_and_every_figure() {
     let script = Script::server("");
     let ended = stress(&script, &["-r", "1", "-m", "20", "-p", "3", "-s", "2", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
@@ -58,15 +55,13 @@ fn json_has_its_schema_and_every_figure() {
     assert!(report["latency"]["arrived_p99_us"].as_f64().is_some_and(|p99| p99 > 0.0));
 }
 
-#[test]
-fn more_publishers_than_a_byte_can_count_are_told_apart() {
+pub(crate) fn more_publishers_than_a_byte_can_count_are_told_apart() {
     let script = Script::server("");
     let ended = stress(&script, &["-p", "260", "-s", "0", "-m", "2", "-r", "1", "-t", "60"]);
     assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
 }
 
-#[test]
-fn a_violation_is_explained_and_exits_with_1() {
+pub(crate) fn a_violation_is_explained_and_exits_with_1() {
     for (fault, clause) in [("double-echo", "ORDER-1"), ("self-echo-before-sequencing", "ORDER-3")]
     {
         let script = Script::server(&format!("--fault {fault}"));
@@ -77,8 +72,7 @@ fn a_violation_is_explained_and_exits_with_1() {
     }
 }
 
-#[test]
-fn lost_messages_are_counted_and_are_no_error() {
+pub(crate) fn lost_messages_are_counted_and_are_no_error() {
     let script = Script::server("--fault loss-at-low-load");
     let ended = stress(&script, &["-r", "5", "-m", "200", "-t", "0.2"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
@@ -86,8 +80,7 @@ fn lost_messages_are_counted_and_are_no_error() {
     assert!(ended.stdout.contains("time-outs: "), "{}", ended.stdout);
 }
 
-#[test]
-fn a_server_that_runs_already_can_be_tested() {
+pub(crate) fn a_server_that_runs_already_can_be_tested() {
     let script = Script::server("");
     let mut server = Command::new(&script.path)
         .arg(script.address())
@@ -103,8 +96,7 @@ fn a_server_that_runs_already_can_be_tested() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
 }
 
-#[test]
-fn a_missing_executable_is_named() {
+pub(crate) fn a_missing_executable_is_named() {
     let ended = run(STRESSTEST, &["./no/such/server"]);
     assert_eq!(ended.code, 64);
     assert_eq!(
@@ -113,8 +105,7 @@ fn a_missing_executable_is_named() {
     );
 }
 
-#[test]
-fn a_file_that_is_not_executable_is_named() {
+pub(crate) fn a_file_that_is_not_executable_is_named() {
     let ended = run(STRESSTEST, &["./Cargo.toml"]);
     assert_eq!(ended.code, 64);
     assert!(
@@ -124,8 +115,7 @@ fn a_file_that_is_not_executable_is_named() {
     );
 }
 
-#[test]
-fn a_server_that_exits_at_once_is_reported_with_its_log() {
+pub(crate) fn a_server_that_exits_at_once_is_reported_with_its_log() {
     let script = Script::new("echo 'no config' >&2; exit 7");
     let ended = stress(&script, &SMALL);
     assert_eq!(ended.code, 70);
@@ -136,8 +126,7 @@ fn a_server_that_exits_at_once_is_reported_with_its_log() {
     );
 }
 
-#[test]
-fn a_server_that_never_prints_its_line_is_given_up() {
+pub(crate) fn a_server_that_never_prints_its_line_is_given_up() {
     let script = Script::new("echo 'still loading' >&2; exec sleep 600");
     let ended = stress(&script, &["--ready-timeout", "0.5"]);
     assert_eq!(ended.code, 70);
@@ -148,8 +137,7 @@ fn a_server_that_never_prints_its_line_is_given_up() {
     );
 }
 
-#[test]
-fn a_server_that_prints_another_line_is_quoted() {
+pub(crate) fn a_server_that_prints_another_line_is_quoted() {
     let script = Script::server("--fault wrong-text");
     let ended = stress(&script, &SMALL);
     assert_eq!(ended.code, 70);
@@ -161,8 +149,7 @@ fn a_server_that_prints_another_line_is_quoted() {
     );
 }
 
-#[test]
-fn a_server_that_prints_its_line_and_refuses_connections_is_reported() {
+pub(crate) fn a_server_that_prints_its_line_and_refuses_connections_is_reported() {
     let script = Script::new("echo \"listening on $1\"; exec sleep 600");
     let ended = stress(&script, &SMALL);
     assert_eq!(ended.code, 70);
@@ -175,8 +162,7 @@ fn a_server_that_prints_its_line_and_refuses_connections_is_reported() {
     );
 }
 
-#[test]
-fn a_server_that_dies_in_mid_run_is_reported_with_its_status() {
+pub(crate) fn a_server_that_dies_in_mid_run_is_reported_with_its_status() {
     let script = Script::server("--fault dies-after-5000-messages");
     let ended = stress(&script, &[]);
     assert_eq!(ended.code, 70);
@@ -185,8 +171,7 @@ fn a_server_that_dies_in_mid_run_is_reported_with_its_status() {
     assert!(line.contains("during the test: "), "{line}");
 }
 
-#[test]
-fn an_address_in_use_is_reported() {
+pub(crate) fn an_address_in_use_is_reported() {
     let script = Script::server("");
     let _taken = TcpListener::bind(script.address()).expect("the port");
     let ended = stress(&script, &SMALL);
@@ -197,8 +182,7 @@ fn an_address_in_use_is_reported() {
     );
 }
 
-#[test]
-fn an_address_that_cannot_be_used_is_reported_with_what_to_write() {
+pub(crate) fn an_address_that_cannot_be_used_is_reported_with_what_to_write() {
     let script = Script::server("");
     for (address, expected) in [
         ("8080", "invalid address '8080': write HOST:PORT with an IP address, for example"),
@@ -210,8 +194,7 @@ fn an_address_that_cannot_be_used_is_reported_with_what_to_write() {
     }
 }
 
-#[test]
-fn too_few_descriptors_are_reported_with_the_limit_and_the_remedy() {
+pub(crate) fn too_few_descriptors_are_reported_with_the_limit_and_the_remedy() {
     let script = Script::server("");
     let command = format!("ulimit -n 100; exec '{STRESSTEST}' -p 10 -s 9 '{}'", script.name());
     let ended = run("sh", &["-c", &command]);
@@ -223,8 +206,7 @@ fn too_few_descriptors_are_reported_with_the_limit_and_the_remedy() {
     );
 }
 
-#[test]
-fn nonsense_on_the_command_line_is_a_usage_error() {
+pub(crate) fn nonsense_on_the_command_line_is_a_usage_error() {
     for arguments in [
         &["--frobnicate"][..],
         &[],
@@ -238,8 +220,7 @@ fn nonsense_on_the_command_line_is_a_usage_error() {
     }
 }
 
-#[test]
-fn ctrl_c_stops_the_server_and_exits_with_130() {
+pub(crate) fn ctrl_c_stops_the_server_and_exits_with_130() {
     let script = Script::server("");
     let mut test = Command::new(STRESSTEST)
         .args(["-a", &script.address(), "-r", "1000000", &script.name()])

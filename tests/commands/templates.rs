@@ -3,8 +3,7 @@
 
 use crate::support::{ZILLIONS, run};
 
-#[test]
-fn a_new_entry_in_every_language_builds_and_passes() {
+pub(crate) fn a_new_entry_in_every_language_builds_and_passes() {
     let folder = tempfile::tempdir().expect("a folder");
     let impls = folder.path().join("impls").display().to_string();
     let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
@@ -28,8 +27,7 @@ fn a_new_entry_in_every_language_builds_and_passes() {
     }
 }
 
-#[test]
-fn a_name_that_cannot_be_used_is_refused() {
+pub(crate) fn a_name_that_cannot_be_used_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let into = folder.path().display().to_string();
     for name in ["", "Big", "a b", "../up", "-x", "x-", "9lives"] {
@@ -44,8 +42,7 @@ fn a_name_that_cannot_be_used_is_refused() {
     assert!(second.line().ends_with("exists already: choose another name"), "{}", second.line());
 }
 
-#[test]
-fn the_readmes_table_and_the_tool_chain_script_are_up_to_date() {
+pub(crate) fn the_readmes_table_and_the_tool_chain_script_are_up_to_date() {
     let ended = run(ZILLIONS, &["gallery-docs", "--check"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
 }
