@@ -1,23 +1,23 @@
-//! Actors: three threads, each of which owns what it works on and shares nothing.
-//! What one wants of another goes into that one's mailbox.
+//! Actors: three threads, each of which owns its state and shares nothing. They
+//! communicate through mailboxes.
 //!
 //! The idea: amy's channels report to the poller that also watches sockets, so an
-//! actor waits for its sockets and for its mail in one place. And any thread may
-//! register a socket with any poller, even one socket with two.
+//! actor waits for its sockets and its mail in one place. Any thread may register a
+//! socket with any poller, even one socket with two.
 //!
-//! How a message flows. The main thread accepts a client and makes it known to two
-//! actors. The `Ear` owns what clients have sent: it reads those who have sent
-//! something, once each in a round, and mails their whole frames to the `Mouth`
-//! (`read_once`). The `Mouth` owns what clients are to be sent: it takes one mail
-//! after the other out of its mailbox, which gives the messages their order, puts
-//! the frames behind the backlog of every client (`take_mail`), and writes.
+//! How a message flows. The main thread accepts a client and announces it to both
+//! actors. The `Ear` owns what clients have sent: in each round it reads once from
+//! each readable client and mails the complete frames to the `Mouth` (`read_once`).
+//! The `Mouth` owns what clients have yet to receive: it takes one mail at a time
+//! from its mailbox, which is the sequencing point, appends the frames to every
+//! client's backlog (`take_mail`), and writes.
 //!
-//! Mail goes one way, from the main thread and the `Ear` to the `Mouth`, so no two
-//! actors can wait for each other. The `Mouth` waits for nobody. When its mailbox is
-//! full, the `Ear` waits, and TCP slows the senders down. When a client's backlog is
+//! Mail flows in one direction, from the main thread and the `Ear` to the `Mouth`, so
+//! no two actors can wait for each other. The `Mouth` never blocks. When its mailbox is
+//! full, the `Ear` blocks, and TCP slows the senders down. When a client's backlog is
 //! full, that client misses the frames.
 //!
-//! Shortcuts: a round looks at every client; frames read together are dropped together.
+//! Shortcuts: a round visits every client; frames read together are dropped together.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -30,25 +30,25 @@ use std::{env, thread};
 
 use amy::{Event, Notification, Poller, Receiver};
 
-/// Bytes that wait for one client. Frames that do not fit are dropped for it.
+/// Bytes queued for one client. Frames that do not fit are dropped for it.
 const BACKLOG_BYTES_MAX: usize = 64 * 1024;
-/// What is read from one client before the others have their turn.
+/// Bytes read from one client before the next one has its turn.
 const READ_BYTES_MAX: usize = 16 * 1024;
-/// Mails that wait for one actor; the sender of one more waits.
+/// Mails queued for one actor; a sender blocks while the mailbox is full.
 const MAILBOX_LIMIT: usize = 16;
-/// Connections that wait to be accepted; the standard library's 128 are few for a rush.
+/// Listen backlog; the standard library's 128 is too small for a burst of connections.
 const LISTEN_BACKLOG: i32 = 1024;
-/// How long to leave the listener alone when descriptors have run out.
+/// How long to pause accepting when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A time-out that `Poller::wait` passes to epoll as -1.
+/// A timeout that `Poller::wait` passes to epoll as -1.
 const FOREVER: usize = usize::MAX;
 
-/// A client's id with the poller of the `Mouth`; it is not used again.
+/// A client's id with the poller of the `Mouth`; ids are never reused.
 type ClientId = usize;
 /// Puts mail into an actor's mailbox. (amy does not name its bounded sender's type.)
 type Address<T> = Arc<dyn Fn(T) + Send + Sync>;
 
-/// What the `Mouth` is told.
+/// What the `Mouth` receives.
 #[derive(Debug)]
 enum Mail {
     Joined(ClientId, Arc<TcpStream>),
@@ -78,7 +78,7 @@ fn serve() -> Result<Infallible, String> {
     accept_clients(&listener, welcome)
 }
 
-/// Returns what makes a new client known to both actors.
+/// Returns a function that announces a new client to both actors.
 fn start_actors() -> io::Result<impl Fn(TcpStream) -> io::Result<()>> {
     let (ear_poller, mouth_poller) = (Poller::new()?, Poller::new()?);
     let (mut ears, mut mouths) = (ear_poller.get_registrar(), mouth_poller.get_registrar());
@@ -99,7 +99,7 @@ fn start_actors() -> io::Result<impl Fn(TcpStream) -> io::Result<()>> {
         let stream = Arc::new(stream);
         let id = mouths.register(&*stream, Event::Write)?;
         let ear_id = ears.register(&*stream, Event::Read)?;
-        // The mouth comes first: who has been heard is to be sent the echo.
+        // The mouth comes first: it must know a client before that client is heard.
         mouth(Mail::Joined(id, Arc::clone(&stream)));
         ear.send((ear_id, Heard { id, stream, readable: true, received: Vec::new() }))
             .expect("no actor ends");
@@ -111,8 +111,8 @@ fn accept_clients(listener: &TcpListener, welcome: impl Fn(TcpStream) -> io::Res
     let mut failing = false;
     loop {
         let accepted = listener.accept().and_then(|(stream, _)| welcome(stream));
-        // Most likely descriptors have run out. The actors serve those who are here
-        // meanwhile; say it once, and try again when some may be free.
+        // Descriptors have probably run out. The actors keep serving the connected
+        // clients; report it once, and try again when some may be free.
         if let Err(error) = &accepted {
             if !failing {
                 let _ = writeln!(io::stderr(), "server: cannot accept a client: {error}");
@@ -123,7 +123,7 @@ fn accept_clients(listener: &TcpListener, welcome: impl Fn(TcpStream) -> io::Res
     }
 }
 
-/// What has happened since the last call, or within `timeout_ms`.
+/// The events since the last call; waits at most `timeout_ms` for one.
 fn wait(poller: &mut Poller, timeout_ms: usize) -> Vec<Notification> {
     match poller.wait(timeout_ms) {
         Ok(notifications) => notifications,
@@ -139,7 +139,7 @@ struct Ear {
     poller: Poller,
     mailbox: Receiver<(usize, Heard)>,
     mouth: Address<Mail>,
-    /// By their ids with the poller of the `Ear`.
+    /// By id with the poller of the `Ear`.
     clients: HashMap<usize, Heard>,
 }
 
@@ -147,9 +147,9 @@ struct Ear {
 struct Heard {
     id: ClientId,
     stream: Arc<TcpStream>,
-    /// The poller reports changes only: this holds until there is nothing to read.
+    /// The poller is edge-triggered: this stays set until a read would block.
     readable: bool,
-    /// The front of a frame whose end has not come yet.
+    /// The start of an incomplete frame.
     received: Vec<u8>,
 }
 
@@ -174,7 +174,7 @@ impl Ear {
 }
 
 impl Heard {
-    /// False: there will be nothing more to read.
+    /// Returns false when there will be nothing more to read.
     fn read_once(&mut self, buffer: &mut [u8], mouth: &dyn Fn(Mail)) -> bool {
         match (&*self.stream).read(buffer) {
             Ok(length) if length > 0 => {
@@ -197,7 +197,7 @@ impl Heard {
     }
 }
 
-/// The length of all whole frames at the front of `bytes`.
+/// The length of the complete frames at the start of `bytes`.
 fn whole_frames(bytes: &[u8]) -> usize {
     let mut end = 0;
     while let Some(&body) = bytes.get(end)
@@ -218,9 +218,9 @@ struct Mouth {
 struct Told {
     stream: Arc<TcpStream>,
     writable: bool,
-    /// Whole frames, of which the first may have been written in part.
+    /// Complete frames; the first may be partly written.
     backlog: Vec<u8>,
-    /// Sends no more, and is sent no more than its backlog.
+    /// It sends no more, and only its backlog is still sent to it.
     leaving: bool,
 }
 
@@ -244,7 +244,7 @@ impl Mouth {
         }
     }
 
-    /// The one sequencing point. Takes no more than a full mailbox, then writes.
+    /// The sequencing point. Takes at most one full mailbox before the next write.
     fn take_mail(&mut self) {
         for _ in 0..MAILBOX_LIMIT {
             match self.mailbox.try_recv() {
@@ -283,7 +283,7 @@ impl Told {
                 Err(_) => {
                     self.leaving = true;
                     self.backlog.clear();
-                    let _ = self.stream.shutdown(Shutdown::Both); // Now the ear knows, too.
+                    let _ = self.stream.shutdown(Shutdown::Both); // Wakes the ear, too.
                 }
             }
         }

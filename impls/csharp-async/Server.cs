@@ -1,22 +1,22 @@
-// async/await on sockets: methods that read as if they waited, and threads that do not.
+// async/await on sockets: methods that read as if they blocked, on threads that do not.
 //
-// Every client is one Attend: it reads, and has a second method under way that writes.
-// Where they await, the thread goes back to the pool and serves somebody else.
+// Every client is one Attend: it reads, and runs a second method that writes. Where they
+// await, the thread returns to the pool and serves another client.
 //
 //     Read -- one lock --> queue of each client --> Write
 //
-// Read cuts the stream into whole frames and passes each to the room. The room copies
-// it into every client's queue under one lock: who holds it comes next, for all
-// receivers alike. Nothing is awaited there, since a full queue just misses the
-// frame. Write awaits a filled queue, swaps it for an empty one, and sends it in one go.
+// Read splits the stream into complete frames and passes each to the room. The room
+// copies it into every client's queue under one lock: this is the sequencing point.
+// Nothing is awaited there, since a client with a full queue just misses the frame.
+// Write awaits a filled queue, swaps it for an empty one, and sends it in one call.
 //
 // When a stream ends, its client leaves the room, which ends its queue. Attend awaits
-// that the rest is sent and closes the socket. When a client is gone, reading and
-// writing both fail, and the same happens.
+// the sending of the rest and closes the socket. After a reset, reading and writing both
+// fail, and the same happens.
 //
-// Shortcuts: a queue is bounded in bytes, so it holds more of the short frames. Its two
-// buffers stay with the client, however little it is sent; in return a message makes
-// no garbage.
+// Shortcuts: a queue is bounded in bytes, so it holds more short frames than long ones.
+// Each client keeps its two buffers even when idle; in return, queueing a message
+// allocates nothing.
 using System;
 using System.Collections.Generic;
 using System.Globalization;
@@ -28,8 +28,8 @@ using System.Threading.Tasks;
 
 static class Server
 {
-    const int Backlog = 1024; // connections that the kernel holds for us
-    const int ChunkBytes = 4 * 1024; // read at once
+    const int Backlog = 1024; // connections queued in the kernel
+    const int ChunkBytes = 4 * 1024; // per read
     const int AcceptRetryMilliseconds = 50; // pause after a failed accept
 
     static int Main(string[] args)
@@ -57,11 +57,11 @@ static class Server
             {
                 var client = new Client(await listener.AcceptSocketAsync());
                 room.Enter(client);
-                _ = Attend(client, room); // goes on by itself
+                _ = Attend(client, room); // runs on its own
             }
             catch (SocketException problem)
             {
-                // Out of descriptors, most likely; some will be given back.
+                // Descriptors have probably run out; some will be freed.
                 Console.Error.WriteLine("server: " + problem.Message);
                 await Task.Delay(AcceptRetryMilliseconds);
             }
@@ -98,7 +98,7 @@ static class Server
             while (start < held && start + 1 + buffer[start] <= held)
             {
                 if (start > 0)
-                    await Task.Yield(); // to the writers, so that a flood does not outrun them
+                    await Task.Yield(); // lets the writers run, so that a flood does not outrun them
                 var frame = new ArraySegment<byte>(buffer, start, 1 + buffer[start]);
                 room.Send(frame); // its length byte and its body
                 start += frame.Count;
@@ -118,7 +118,7 @@ static class Server
         }
         catch (IOException)
         {
-            // The client is gone; reading fails for the same reason.
+            // The client has disconnected; reading fails, too.
         }
     }
 
@@ -169,12 +169,12 @@ sealed class Room
 
 sealed class Client
 {
-    const int QueueBytes = 16 * 1024; // held for a client that reads slowly
+    const int QueueBytes = 16 * 1024; // queued for a client that reads slowly
 
     public readonly Socket Socket;
     readonly SemaphoreSlim changed = new SemaphoreSlim(0);
-    byte[] queue = new byte[QueueBytes]; // whole frames
-    byte[] taken = new byte[QueueBytes]; // what Write sends meanwhile
+    byte[] queue = new byte[QueueBytes]; // complete frames
+    byte[] taken = new byte[QueueBytes]; // the buffer that Write is sending
     int queued; // bytes
     bool ended;
 
@@ -210,7 +210,7 @@ sealed class Client
             changed.Release();
     }
 
-    // Awaits frames and takes all of them; nothing when none will follow.
+    // Awaits frames and takes all of them; empty when no more will follow.
     public async Task<ArraySegment<byte>> Take()
     {
         while (true)

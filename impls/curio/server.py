@@ -4,20 +4,20 @@ Each client has a task that reads and a task that writes.
 
     reader -- order lock --> queue of each client --> writer
 
-A reader cuts its bytes into whole frames, takes the lock, and puts them into every
-client's queue: who holds the lock decides what comes next, for everybody alike. It
-never waits for a client meanwhile; who has a full queue misses the frame. A writer
-sends all that its queue holds at once.
+A reader splits its bytes into complete frames, takes the lock, and puts them into
+every client's queue. The holder of the lock comes next for all receivers: this is the
+sequencing point. It never waits for a client while holding the lock; a client with a
+full queue misses the frame. A writer sends everything in its queue at once.
 
-Curio switches tasks only where a task has to wait, and putting into a queue with
-room is no reason to. So a reader with many frames takes turns: after a few of them
-it steps aside, and the writers empty the queues before there are too many.
+Curio switches tasks only where a task has to wait, and a put into a queue with room
+does not wait. So a reader with many frames takes turns: after a few of them it yields,
+and the writers drain the queues before they overflow.
 
-When a stream ends, its reader takes the client out and puts END into its queue. The
-writer sends what stands before it and closes the connection; nobody else ever does.
+When a stream ends, its reader removes the client and puts END into its queue. The
+writer sends everything before END and closes the connection; no other task closes it.
 
-Shortcut: a writer whose client is gone goes on emptying its queue until its reader,
-which has been woken by the same reset, has put END there.
+Shortcut: after a reset the writer keeps draining its queue until the reader, which the
+same reset has woken, has put END there.
 """
 
 import multiprocessing.connection
@@ -26,17 +26,17 @@ import ssl
 import sys
 from itertools import islice
 
-# Curio 1.6, the last release, is from 2022. Python 3.12 took away four names that it
-# looks up when it is imported, for parts that are not used here.
+# Curio 1.6, the last release, is from 2022. On import it looks up four names that
+# Python 3.12 has removed, for features that this program does not use.
 for name in "CHALLENGE", "FAILURE", "WELCOME":
     vars(multiprocessing.connection).setdefault(name, b"")
 vars(ssl).setdefault("wrap_socket", ssl.SSLContext.wrap_socket)
 
 import curio
 
-QUEUE_FRAMES = 64  # held for a client that reads slowly
-CHUNK_BYTES = 16 * 1024  # read at once
-BACKLOG = 1024  # connections that the kernel holds for us
+QUEUE_FRAMES = 64  # queued for a client that reads slowly
+CHUNK_BYTES = 16 * 1024  # per read
+BACKLOG = 1024  # connections queued in the kernel
 ACCEPT_RETRY_SECONDS = 0.05  # pause after a failed accept
 END = b""  # nothing follows in this queue (a frame has at least its length byte)
 
@@ -94,7 +94,7 @@ class Room:
                     await client.queue.put(frame)
 
     def turn_frames(self):
-        """So many from each reader, and all of them together overflow no queue."""
+        """As many from each reader as fit into a queue all together."""
         return max(1, QUEUE_FRAMES // len(self.clients))
 
 
@@ -103,7 +103,7 @@ async def serve(listener):
     while True:
         try:
             connection, _ = await listener.accept()
-        except OSError as error:  # out of descriptors, most likely
+        except OSError as error:  # descriptors have probably run out
             print(f"server: {error}", file=sys.stderr)
             await curio.sleep(ACCEPT_RETRY_SECONDS)
             continue
@@ -129,7 +129,7 @@ async def read(client, room):
 
 
 def split(received):
-    """Returns the whole frames, each with its length byte, and the rest."""
+    """Returns the complete frames, each with its length byte, and the rest."""
     frames = []
     start = 0
     while start < len(received):

@@ -1,26 +1,25 @@
 %% Processes that share nothing: actors whose mailboxes the runtime schedules,
 %% preemptively, on all cores.
 %%
-%% How a message flows. A client's reader process takes what its socket has, cuts
-%% the whole frames off it, and asks the hub to pass them on; it waits for the
-%% hub's answer. The hub is one process, and so its mailbox is where the messages
-%% get their order. It mails the frames to every client's writer process, and the
-%% writer sends what has gathered in its mailbox.
+%% How a message flows. A client's reader process receives what its socket has, splits
+%% off the complete frames, and asks the hub to broadcast them; it waits for the hub's
+%% reply. The hub is one process, so its mailbox is the sequencing point. It sends the
+%% frames to every client's writer process, and the writer sends everything that has
+%% gathered in its mailbox.
 %%
 %%   reader -- call --> hub -- mail --> writer of each client
 %%
-%% A mailbox has no bound of its own. The hub's holds at most one request per
-%% reader, because a reader waits for the answer. A writer's is bounded by a count
-%% of the bytes in it, which hub and writer share; when it is full the client
-%% misses the frames.
+%% Mailboxes are unbounded. The hub's holds at most one request per reader, because a
+%% reader waits for the reply. A writer's is bounded by a counter of the bytes in it,
+%% which hub and writer share; when it is full the client misses the frames.
 %%
-%% Shortcuts: what one read brought is passed on, or dropped, as a whole.
+%% Shortcuts: the frames of one read are delivered, or dropped, together.
 -module(server).
 -export([main/0, main/1]).
 
--define(QUEUE_BYTES, 64 * 1024).  % that wait for one client's writer
--define(READ_BYTES, 4 * 1024).    % taken from a socket at once
--define(BACKLOG, 1024).           % connections that wait to be accepted
+-define(QUEUE_BYTES, 64 * 1024).  % queued for one client's writer
+-define(READ_BYTES, 4 * 1024).    % per read
+-define(BACKLOG, 1024).           % connections queued in the kernel
 -define(ACCEPT_PAUSE_MS, 100).    % when descriptors have run out
 
 main() -> main([]).
@@ -30,10 +29,10 @@ main([Argument]) ->
         {ok, Listener} ->
             {ok, Address} = inet:sockname(Listener),
             Hub = spawn_link(fun() -> hub(#{}) end),
-            %% Modules are loaded at their first call. When descriptors have run out this
-            %% one could not be.
+            %% Modules are loaded at their first call. Once descriptors have run out, this
+            %% one could not be loaded.
             {module, _} = code:ensure_loaded(erl_posix_msg),
-            os:set_signal(sigterm, default), % ends it at once, and prints nothing
+            os:set_signal(sigterm, default), % ends the VM at once, without output
             io:format("listening on ~s~n", [show(Address)]),
             accept_clients(Listener, Hub);
         {error, Reason} ->
@@ -79,7 +78,7 @@ accept_clients(Listener, Hub) ->
     case gen_tcp:accept(Listener) of
         {ok, Socket} ->
             Reader = spawn(fun() -> receive start -> join(Socket, Hub) end end),
-            %% A socket is closed when its owner ends, if nobody has closed it before.
+            %% A socket is closed when its owner exits, if it is still open.
             ok = gen_tcp:controlling_process(Socket, Reader),
             Reader ! start;
         {error, Reason} ->
@@ -88,7 +87,7 @@ accept_clients(Listener, Hub) ->
     end,
     accept_clients(Listener, Hub).
 
-%% The hub: who is connected. Each writer comes with the count of bytes in its mailbox.
+%% The hub owns the set of clients: each writer, with the counter of bytes in its mailbox.
 hub(Writers) ->
     receive
         {join, Reader, Writer, Queued} ->
@@ -122,7 +121,7 @@ join(Socket, Hub) ->
     Hub ! {leave, Writer},
     receive {'DOWN', Monitor, process, _, _} -> gen_tcp:close(Socket) end.
 
-%% Until the stream ends or breaks; an incomplete frame at its end is dropped here.
+%% Reads until the end of the stream or an error; an incomplete last frame is dropped.
 read(Socket, Hub, Rest) ->
     case gen_tcp:recv(Socket, 0) of
         {ok, Bytes} ->
@@ -134,7 +133,7 @@ read(Socket, Hub, Rest) ->
             ok
     end.
 
-%% How many bytes of the stream are whole frames.
+%% The length of the complete frames at the start of the stream.
 whole_frames(Stream, At) ->
     case Stream of
         <<_:At/binary, Length, _:Length/binary, _/binary>> ->
@@ -149,7 +148,7 @@ say(Hub, Frames) ->
     Hub ! {say, self(), Frames},
     receive said -> ok end.
 
-%% A send that fails means that the client is gone; shutting down wakes its reader.
+%% A failed send means that the client has disconnected; the shutdown wakes its reader.
 write(Socket, Queued) ->
     receive
         {frames, Frames} ->
@@ -163,7 +162,7 @@ write(Socket, Queued) ->
             gen_tcp:shutdown(Socket, write)
     end.
 
-%% What else is in the mailbox, so that it goes out with one system call.
+%% Everything else in the mailbox, to be sent with the same system call.
 gathered() ->
     receive
         {frames, Frames} -> [Frames | gathered()]

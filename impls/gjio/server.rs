@@ -1,14 +1,14 @@
 //! A chat server made of promises on an event loop.
 //!
-//! Idea: every step that has to wait (a read, a write, an accept, "something is
-//! queued") is a promise, and `then` names what happens after it. A loop is a
-//! function that returns a promise ending in a call of itself. gj is the promises,
-//! gjio the sockets; both are Rust versions of KJ, the base of Cap'n Proto in C++.
+//! Idea: every operation that has to wait (a read, a write, an accept, "something is
+//! queued") is a promise, and `then` says what happens next. A loop is a function that
+//! returns a promise ending in a call to itself. gj provides the promises, gjio the
+//! sockets; both are Rust ports of KJ, the foundation of Cap'n Proto in C++.
 //!
-//! Flow of a message: `hear` reads whole frames from its client and hands them to
-//! `Room::post`, which appends them to the outbox of every client: one thread, one
-//! place, hence one order for all. Each client's `speak` waits until its outbox
-//! holds something and writes all of it at once.
+//! Flow of a message: `hear` reads complete frames from its client and passes them to
+//! `Room::post`, which appends them to every client's outbox. There is one thread, so
+//! this is the sequencing point. Each client's `speak` waits until its outbox holds
+//! something and writes all of it at once.
 //!
 //! Shortcuts: a client whose outbox is full misses new messages until it has read
 //! some. One thread does everything, so one core is the limit.
@@ -23,13 +23,13 @@ use std::rc::Rc;
 use std::time::Duration;
 use std::{env, mem, process};
 
-/// What is queued for one client; as much again may be on its way to the socket.
+/// Bytes queued for one client; as many again may be in the write in progress.
 const OUTBOX_BYTES_MAX: usize = 64 * 1024;
-/// Read from one client in one go.
+/// Bytes per read.
 const INBOX_BYTES: usize = 16 * 1024;
-/// Steps before the loop looks for news from the kernel, see [`Room::turn`].
+/// Turns before the loop must poll the kernel, see [`Room::turn`].
 const TURNS_MAX: u32 = 256;
-/// How long accepting rests after it failed, as it does when descriptors run out.
+/// How long to pause after a failed accept, as when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 type IoPromise<T> = Promise<T, io::Error>;
@@ -58,7 +58,7 @@ fn serve(address: &str, scope: &WaitScope) -> io::Result<()> {
     welcome(listener, TaskSet::new(Box::new(Reaper)), room, 0).wait(scope, &mut port)
 }
 
-/// Accepts clients for good; each becomes a task of its own.
+/// Accepts clients forever; each becomes its own task.
 fn welcome(
     listener: SocketListener,
     mut tasks: TaskSet<(), io::Error>,
@@ -80,8 +80,8 @@ fn welcome(
     })
 }
 
-/// One client, from its arrival until all is sent that was queued for it. An error
-/// of either half cancels the other.
+/// One client, from its connection until its queue has been sent. An error in either
+/// half cancels the other.
 fn attend(stream: SocketStream, room: Room, id: u64) -> IoPromise<()> {
     let outbox = Rc::new(RefCell::new(Outbox::default()));
     room.outboxes.borrow_mut().insert(id, outbox.clone());
@@ -117,7 +117,7 @@ fn hear(mut stream: SocketStream, inbox: Inbox, room: Room) -> IoPromise<()> {
     })
 }
 
-/// Writes whatever the outbox holds, until it is closed and empty.
+/// Writes the contents of the outbox until it is closed and empty.
 fn speak(mut stream: SocketStream, outbox: Rc<RefCell<Outbox>>) -> IoPromise<()> {
     let due = outbox.borrow_mut().due();
     due.then(move |()| {
@@ -129,7 +129,7 @@ fn speak(mut stream: SocketStream, outbox: Rc<RefCell<Outbox>>) -> IoPromise<()>
     })
 }
 
-/// The length of the whole frames that `bytes` begins with.
+/// The length of the complete frames at the start of `bytes`.
 fn whole_frames(bytes: &[u8]) -> usize {
     let mut end = 0;
     while let Some(&body) = bytes.get(end)
@@ -140,7 +140,7 @@ fn whole_frames(bytes: &[u8]) -> usize {
     end
 }
 
-/// What every client's promises share.
+/// The state that all clients' promises share.
 #[derive(Clone)]
 struct Room {
     outboxes: Rc<RefCell<BTreeMap<u64, Rc<RefCell<Outbox>>>>>,
@@ -155,9 +155,9 @@ impl Room {
         }
     }
 
-    /// gj looks for news from the kernel only when no promise is ready to go on, and
-    /// clients that send without pause could keep it from that for ever. So after a
-    /// number of turns the next ones wait for the timer, which only [`Port::wait`] runs.
+    /// gj polls the kernel only when no promise is ready, and clients that send without
+    /// pause could prevent that forever. So after [`TURNS_MAX`] turns the next ones wait
+    /// for the timer, which only [`Port::wait`] runs.
     fn turn(&self) -> IoPromise<()> {
         self.turns.set(self.turns.get() + 1);
         if self.turns.get() <= TURNS_MAX {
@@ -168,7 +168,7 @@ impl Room {
     }
 }
 
-/// What waits to be sent to one client: whole frames.
+/// Complete frames queued for one client.
 #[derive(Default)]
 struct Outbox {
     frames: Vec<u8>,
@@ -177,7 +177,7 @@ struct Outbox {
 }
 
 impl Outbox {
-    /// Takes as many of the frames as it has room for.
+    /// Appends as many of the frames as fit.
     fn push(&mut self, frames: &[u8]) {
         let free = OUTBOX_BYTES_MAX - self.frames.len();
         let taken = if frames.len() <= free { frames.len() } else { whole_frames(&frames[..free]) };
@@ -198,7 +198,7 @@ impl Outbox {
         }
     }
 
-    /// Resolves once there is something to send, or nothing more will come.
+    /// Resolves when there is something to send, or the outbox is closed.
     fn due(&mut self) -> IoPromise<()> {
         if self.closed || !self.frames.is_empty() {
             return Promise::ok(());
@@ -209,7 +209,7 @@ impl Outbox {
     }
 }
 
-/// What was read from one client and is no whole frame yet.
+/// The read buffer of one client, which begins with an incomplete frame.
 struct Inbox {
     bytes: Vec<u8>,
     filled: usize,
@@ -221,7 +221,7 @@ impl AsMut<[u8]> for Inbox {
     }
 }
 
-/// gjio's event port, which also counts the turns anew each time it is asked.
+/// gjio's event port, which also resets the count of turns at each poll.
 struct Port {
     inner: EventPort,
     turns: Rc<Cell<u32>>,
@@ -234,7 +234,7 @@ impl gj::EventPort<io::Error> for Port {
     }
 }
 
-/// Nothing is left to do when a client's task ends.
+/// Ignores the end of a client's task: there is nothing to clean up.
 struct Reaper;
 
 impl TaskReaper<(), io::Error> for Reaper {
