@@ -6,19 +6,19 @@
 //
 //	reader -- frames --> hub -- queue of each client --> writer
 //
-// A reader takes whole frames off its connection and hands each to the hub. The
-// hub takes one frame at a time, and so puts all of them into one order, and
-// offers it to every client's queue. When a queue is full the writers get a turn;
-// if it still is, that client misses the frame, and nobody waits for it. A writer
-// sends what its queue holds.
+// A reader takes complete frames off its connection and hands each to the hub. The
+// hub takes one frame at a time (it is the sequencing point) and offers it to every
+// client's queue. When a queue is full, the hub yields to the writers once; if the
+// queue is still full, that client misses the frame. The hub never blocks on a
+// client. A writer sends everything in its queue.
 //
-// The channels into the hub hold nothing. A reader waits until the hub has taken
-// its frame, so a sender that floods is slowed down by its own TCP connection,
-// and a client's leave cannot overtake its last frame.
+// The channels into the hub are unbuffered. A reader blocks until the hub has taken
+// its frame, so TCP slows a flooding sender down, and a client's leave cannot
+// overtake its last frame.
 //
 // Shortcuts: the hub copies nothing, so all clients share one slice per message,
-// which the garbage collector frees. A client that reads slowly is not told that
-// it missed something.
+// which the garbage collector frees. A client that reads slowly gets no notice of
+// the frames it has missed.
 package main
 
 import (
@@ -34,7 +34,7 @@ import (
 )
 
 const (
-	queueFrames = 64                    // held for a client that reads slowly
+	queueFrames = 64                    // queued for a client that reads slowly
 	frameBytes  = 1 + 255               // the longest frame: a length and a body
 	acceptRetry = 50 * time.Millisecond // pause after a failed accept
 )
@@ -64,7 +64,7 @@ func main() {
 	go hub()
 	for {
 		conn, err := listener.Accept()
-		if err != nil { // out of descriptors, most likely: some will be freed
+		if err != nil { // descriptors have probably run out: some will be freed
 			fmt.Fprintln(os.Stderr, "server:", err)
 			time.Sleep(acceptRetry)
 			continue
@@ -76,8 +76,8 @@ func main() {
 	}
 }
 
-// listen binds the one address of the command line, on its own IP version only:
-// a plain "tcp" would make 0.0.0.0 listen on IPv6 too.
+// listen binds the address given on the command line, for its own IP version only:
+// a plain "tcp" would make 0.0.0.0 listen on IPv6, too.
 func listen(args []string) (net.Listener, error) {
 	if len(args) != 1 {
 		return nil, errors.New("usage: server HOST:PORT")
@@ -100,10 +100,10 @@ func listen(args []string) (net.Listener, error) {
 	return net.ListenTCP(network, addr)
 }
 
-// hub is the sequencing point. It never waits for a client.
+// hub is the sequencing point. It never blocks on a client.
 func hub() {
 	clients := make(map[*client]struct{})
-	var full []*client // those whose queue refused the frame at first
+	var full []*client // clients whose queue was full at the first offer
 	for {
 		select {
 		case c := <-joins:
@@ -119,7 +119,7 @@ func hub() {
 				}
 			}
 			if len(full) > 0 {
-				runtime.Gosched() // the writers' turn, or a flood would starve them
+				runtime.Gosched() // lets the writers run, or a flood would starve them
 			}
 			for _, c := range full {
 				c.offer(f) // still full: this client misses the frame
@@ -138,8 +138,8 @@ func (c *client) offer(f frame) bool {
 	}
 }
 
-// read hands the client's frames to the hub until the stream ends or breaks; an
-// incomplete frame at its end is dropped here.
+// read passes the client's frames to the hub until the end of the stream or an error;
+// it drops an incomplete last frame.
 func (c *client) read() {
 	in := bufio.NewReader(c.conn)
 	for {
@@ -157,8 +157,8 @@ func (c *client) read() {
 	leaves <- c
 }
 
-// write sends the queue, and closes the connection when the hub has closed the
-// queue and all of it is sent. When the client is gone it closes at once, which
+// write sends the queue, and closes the connection once the hub has closed the queue
+// and everything is sent. If the client has disconnected, it closes at once, which
 // wakes the reader, which leaves.
 func (c *client) write() {
 	defer c.conn.Close()
@@ -166,7 +166,7 @@ func (c *client) write() {
 	for f := range c.queue {
 		out.Write(f) // an error stays in the writer until Flush reports it
 		if len(c.queue) > 0 {
-			continue // the more frames go in one system call, the better
+			continue // gathers more frames for one system call
 		}
 		if out.Flush() != nil {
 			return

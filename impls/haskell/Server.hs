@@ -1,23 +1,23 @@
 -- | Green threads and software transactional memory.
 --
--- Every client has a green thread that reads and one that writes: code that waits
--- where it has to, as if it were alone. What they share are transactional
--- variables: the room, and a bounded queue for each client.
+-- Every client has a green thread that reads and one that writes; each blocks where it
+-- must, as if it were alone. They share only transactional variables: the room, and a
+-- bounded queue for each client.
 --
 -- > reader -- one transaction per message --> all queues --> writers
 --
--- A reader takes whole frames off its socket. For each of them it runs ONE
--- transaction that puts the frame into the queue of everybody in the room, except
--- where a queue is full: that client misses it. Transactions happen one after the
--- other, so all queues agree on the order; there is no lock and no hub. A writer
--- takes all that its queue holds and sends it with one system call.
+-- A reader takes complete frames off its socket. For each of them it runs ONE
+-- transaction that puts the frame into the queue of every client in the room, except
+-- where a queue is full: that client misses it. Transactions are serialised, so all
+-- queues agree on the order; there is no lock and no hub. A writer takes everything in
+-- its queue and sends it with one system call.
 --
--- When a stream ends, its reader leaves the room and declares the queue ended, in one
--- transaction too. The writer sends the rest, and then the socket is closed.
+-- When a stream ends, its reader leaves the room and marks the queue as ended, in one
+-- transaction, too. The writer sends the rest, and then the socket is closed.
 --
--- Shortcuts: a frame is a slice of what was received with it, at most 4 KiB, which
--- stays in memory until all of its frames are sent. A transaction visits every
--- client, so it is as long as the room is big.
+-- Shortcuts: a frame is a slice of a received chunk of at most 4 KiB, which stays in
+-- memory until all of its frames are sent. A transaction visits every client, so its
+-- length grows with the room.
 module Main (main) where
 
 import Control.Concurrent
@@ -39,15 +39,15 @@ import System.Exit (die)
 import System.IO
 import Text.Read (readMaybe)
 
--- | Frames held for a client that reads slowly.
+-- | Frames queued for a client that reads slowly.
 queueFrames :: Num n => n
 queueFrames = 64
 
--- | Received at once.
+-- | Bytes per read.
 chunkBytes :: Int
 chunkBytes = 4096
 
--- | Connections that the kernel holds for us.
+-- | Connections queued in the kernel.
 backlog :: Int
 backlog = 1024
 
@@ -83,7 +83,7 @@ serve listener = do
     accepted <- try (accept listener)
     case accepted of
       Left problem -> do
-        -- Out of descriptors, most likely; some will be given back.
+        -- Descriptors have probably run out; some will be freed.
         hPutStrLn stderr ("server: " ++ ioe_description problem)
         threadDelay acceptRetryMicroseconds
       Right (peer, _) -> do
@@ -91,8 +91,8 @@ serve listener = do
         atomically (modifyTVar' room (Map.insert (name client) client))
         void (forkFinally (attend room client) (\_ -> close peer))
 
--- | The life of a client. Its writer is a thread of its own and ends by itself: when
--- the queue has ended, or when the client is gone, which the reader notices as well.
+-- | Runs for the lifetime of a client. The writer thread ends by itself: when the queue
+-- has ended, or when the client has disconnected, which the reader notices as well.
 attend :: Room -> Client -> IO ()
 attend room client = do
   setSocketOption (connection client) NoDelay 1
@@ -112,7 +112,7 @@ reader room client = go B.empty
         let (frames, rest') = split (rest <> chunk)
         forM_ frames $ \frame -> do
           atomically (broadcast room frame)
-          yield -- to the writers, so that a flood does not outrun them
+          yield -- lets the writers run, so that a flood does not outrun them
         go rest'
 
 -- | The sequencing point.
@@ -135,14 +135,14 @@ writer client = do
     sendMany (connection client) frames
     writer client
 
--- | Waits until there is something to send; nothing means that it has ended.
+-- | Waits until there is something to send; an empty list means that the queue has ended.
 pending :: Client -> STM [ByteString]
 pending client = do
   frames <- flushTBQueue (queue client)
   when (null frames) (readTVar (ended client) >>= check)
   pure frames
 
--- | The whole frames, each with its length byte, and the rest.
+-- | The complete frames, each with its length byte, and the rest.
 split :: ByteString -> ([ByteString], ByteString)
 split bytes = case B.uncons bytes of
   Just (size, body)
@@ -151,7 +151,7 @@ split bytes = case B.uncons bytes of
        in first (frame :) (split rest)
   _ -> ([], bytes)
 
--- | Cuts HOST:PORT, where an IPv6 host stands in brackets.
+-- | Splits HOST:PORT, where an IPv6 host is in brackets.
 parseAddress :: String -> Maybe (HostName, ServiceName)
 parseAddress address = do
   let (reversedPort, reversedHost) = break (== ':') (reverse address)

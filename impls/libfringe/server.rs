@@ -1,20 +1,20 @@
 //! A chat server of generators: tasks that read and write as if they could block.
 //!
-//! Idea: a libfringe generator is a function on a stack of its own, which can be suspended
-//! anywhere, also deep inside a library. Here `suspend` is the tasks' system call: it hands
+//! Idea: a libfringe generator is a function with its own stack, and can be suspended
+//! anywhere, even deep inside a library. Here `suspend` is the tasks' system call: it hands
 //! a request, an [`Ask`], to the loop and returns with the answer. [`Patient`] is a socket
 //! that suspends instead of blocking; std's `BufReader`, `read_exact` and `write_all` work
-//! on it unchanged. libfringe has no I/O of its own, so the loop around it is of
-//! our own making, on poll(2).
+//! on it unchanged. libfringe has no I/O of its own, so this program contains the event
+//! loop, on poll(2).
 //!
 //! Flow of a message: its sender's [`hear`] reads it and asks the loop to post it. The loop
-//! appends what one task posts to every client's outbox before it turns to the next task:
-//! one thread, hence one order for all. Each client's [`speak`] asks for what its outbox
-//! holds and writes all of it.
+//! appends what one task posts to every client's outbox before it resumes the next task:
+//! this is the sequencing point. Each client's [`speak`] asks for the contents of its outbox
+//! and writes all of it.
 //!
 //! Shortcuts: a client whose outbox is full misses new messages until it has read some.
-//! Two stacks per client are four memory mappings, of which Linux allows a process 65,530
-//! unless told otherwise (vm.max_map_count): a client without a stack is rejected.
+//! Two stacks per client are four memory mappings, and by default Linux allows a process
+//! 65,530 (vm.max_map_count): a client that gets no stack is rejected.
 
 use fringe::OsStack;
 use fringe::generator::{Generator, Yielder};
@@ -26,15 +26,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, mem, process};
 
-/// What is queued for one client; as much again may be on its way to the socket.
+/// Bytes queued for one client; as many again may be in the write in progress.
 const OUTBOX_BYTES_MAX: usize = 64 * 1024;
-/// Read from one client in one go.
+/// Bytes per read.
 const INBOX_BYTES: usize = 16 * 1024;
-/// A task's stack; only the pages that it touches cost memory.
+/// Size of a task's stack; only touched pages use memory.
 const STACK_BYTES: usize = 32 * 1024;
-/// Connections that may wait to be accepted.
+/// Listen backlog.
 const BACKLOG: i32 = 1024;
-/// How long accepting rests after it failed, as it does when descriptors run out.
+/// How long to pause after a failed accept, as when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 fn main() {
@@ -49,7 +49,7 @@ fn main() {
     }
 }
 
-/// The loop that the tasks ask.
+/// The event loop, which serves the tasks' requests.
 fn serve(address: &str) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
@@ -73,7 +73,7 @@ fn serve(address: &str) -> io::Result<()> {
     }
 }
 
-/// Waits until the listener, unless it has to rest, or a client is ready.
+/// Waits until a client is ready, or the listener unless accepting is paused.
 fn wait(
     listener: &TcpListener,
     rest: Duration,
@@ -98,13 +98,13 @@ fn accept(listener: &TcpListener, clients: &mut Vec<Client>) -> io::Result<()> {
     }
 }
 
-/// What a task may ask of the loop.
+/// A task's request to the loop.
 enum Ask {
     Readable,
     Writable,
-    /// Takes these bytes, one frame, to all clients.
+    /// Delivers this frame to all clients.
     Post(Vec<u8>),
-    /// Answered with frames to send, or with nothing when there will be no more.
+    /// Answered with frames to send; empty when there will be no more.
     Frames,
 }
 
@@ -140,8 +140,8 @@ struct Patient<'a> {
 }
 
 impl Read for Patient<'_> {
-    /// Waits first: one read for each time that the socket is ready, so that a client
-    /// who sends without pause has no more than its turn.
+    /// Waits first: one read per readiness event, so that a client that sends without
+    /// pause cannot starve the others.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             self.asking.suspend(Ask::Readable);
@@ -170,15 +170,15 @@ impl Write for Patient<'_> {
     }
 }
 
-/// A generator and what it waits for: `None` once it has returned. A generator that is
-/// dropped before that leaks whatever lives on its stack, so each is run to its end.
+/// A generator and its pending request: `None` once it has returned. Dropping a generator
+/// before that leaks everything on its stack, so each runs to its end.
 struct Task {
     generator: Generator<Vec<u8>, Ask, OsStack>,
     ask: Option<Ask>,
 }
 
 impl Task {
-    /// Runs `body` up to the first thing it asks.
+    /// Runs `body` up to its first request.
     fn start(stack: OsStack, body: impl FnOnce(&Asking) + Send + 'static) -> Task {
         let mut generator = Generator::new(stack, move |asking, _| body(asking));
         let ask = generator.resume(Vec::new());
@@ -190,8 +190,8 @@ impl Task {
     }
 }
 
-/// One connection. Once `hear` has ended, nothing more is queued; once `speak` has
-/// sent what is queued, it ends too.
+/// One connection. Once `hear` has ended, nothing more is queued; `speak` ends once it
+/// has sent the queue.
 struct Client {
     socket: Arc<TcpStream>,
     hear: Task,
@@ -225,10 +225,10 @@ impl Client {
         PollFd::new(&self.socket, flags)
     }
 
-    /// Lets the tasks go on that wait for what there is. Returns what was posted.
+    /// Resumes the tasks that wait for these events. Returns the frames they post.
     fn go_on(&mut self, mut ready: PollFlags) -> Vec<u8> {
         if ready.intersects(PollFlags::HUP | PollFlags::ERR) {
-            ready |= PollFlags::IN | PollFlags::OUT; // to find out by trying
+            ready |= PollFlags::IN | PollFlags::OUT; // the next read or write returns the error
         }
         if ready.contains(PollFlags::OUT) && matches!(self.speak.ask, Some(Ask::Writable)) {
             self.speak.resume(Vec::new());

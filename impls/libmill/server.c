@@ -1,25 +1,25 @@
 // Communicating sequential processes in C: coroutines and channels of libmill.
 //
-// One thread runs all coroutines. Each of them is plain sequential code that holds
-// on where it has to wait, and they talk over channels, as in Go. The hub is the only
-// one that knows who is connected; each client has a reader and a writer.
+// One thread runs all coroutines. Each of them is plain sequential code that blocks
+// where it has to wait, and they communicate over channels, as in Go. Only the hub
+// knows which clients are connected; each client has a reader and a writer.
 //
 //     reader -- frames --> hub -- queue of each client --> writer
 //
-// A reader receives whole messages and hands each to the hub. The hub takes one at a
-// time, which puts all of them into one order, and offers it to every client's queue;
-// `otherwise`, when a queue is full, that client misses it. A writer takes messages
-// until there is none left and then flushes them to its client.
+// A reader receives complete messages and hands each to the hub. The hub takes one at a
+// time (it is the sequencing point) and offers it to every client's queue; `otherwise`,
+// when a queue is full, that client misses it. A writer takes messages until its queue
+// is empty and then flushes them to its client.
 //
-// The channels into the hub hold nothing: a reader goes on when the hub has taken its
-// message, so a flood waits in the sender's TCP connection, and a client's leave
-// cannot overtake its last message. On a leave the hub ends the queue with NULL. The
-// writer gets what is left in it, then NULL, and closes. Nobody else closes a client,
-// so nobody waits for a descriptor that is gone.
+// The channels into the hub are unbuffered: a reader blocks until the hub has taken its
+// message, so a flood waits in the sender's TCP connection, and a client's leave cannot
+// overtake its last message. On a leave the hub ends the queue with NULL. The writer
+// receives the rest, then NULL, and closes. No other coroutine closes a client, so none
+// waits for a closed descriptor.
 //
-// Shortcuts: a message is one block of memory that all queues share and count. A writer
-// whose client is gone goes on emptying its queue until the hub has heard of it, from
-// the reader, which the same reset has woken.
+// Shortcuts: a message is one reference-counted block of memory that all queues share.
+// After a reset a writer keeps draining its queue until the hub has learnt of the
+// disconnect from the reader, which the same reset has woken.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -35,14 +35,14 @@
 #include <libmill.h>
 
 enum {
-    QUEUE_MESSAGES = 64,  // held for a client that reads slowly
-    BACKLOG = 1024,       // connections that the kernel holds for us
+    QUEUE_MESSAGES = 64,  // queued for a client that reads slowly
+    BACKLOG = 1024,       // connections queued in the kernel
     ACCEPT_RETRY_MS = 50, // pause after a failed accept
     NEVER = -1,           // as a deadline
 };
 
 struct message {
-    int holders; // queues that it is in, and coroutines that use it
+    int holders; // references: queues it is in, and coroutines that use it
     size_t length;
     unsigned char frame[]; // the length byte and the body
 };
@@ -105,7 +105,7 @@ static void release(struct message *m)
 
 static void offer(struct client *c, struct message *m)
 {
-    m->holders++; // at once: the writer may be done with it before we go on here
+    m->holders++; // first: the writer may release it before this coroutine resumes
     choose {
     out(c->queue, struct message *, m):
     otherwise:
@@ -146,7 +146,7 @@ static struct message *receive(tcpsock s)
     m->length = 1 + (size_t)length;
     m->frame[0] = length;
     tcprecv(s, m->frame + 1, length, NEVER);
-    if (errno) { // the stream ends inside of it
+    if (errno) { // the stream ends inside the message
         free(m);
         return NULL;
     }
@@ -163,7 +163,7 @@ static coroutine void reader(struct client *c)
 
 static coroutine void writer(struct client *c)
 {
-    int failed = 0; // the errno that says that the client is gone
+    int failed = 0; // errno of the failed send: the client has disconnected
     struct message *m = chr(c->queue, struct message *);
     while (m) {
         if (!failed) {
@@ -190,7 +190,7 @@ static coroutine void writer(struct client *c)
     free(c);
 }
 
-// Cuts HOST:PORT, where HOST is an IPv4 address or an IPv6 address in brackets.
+// Splits HOST:PORT, where HOST is an IPv4 address or an IPv6 address in brackets.
 static int parse(const char *argument, ipaddr *address)
 {
     struct in6_addr ignored;
@@ -214,8 +214,8 @@ static int parse(const char *argument, ipaddr *address)
     return errno == 0;
 }
 
-// libmill leaves Nagle's algorithm on and does not tell a socket's descriptor. But a new
-// socket gets the lowest free one, and what it accepts inherits its options.
+// libmill leaves Nagle's algorithm on and does not expose a socket's descriptor. But a new
+// socket gets the lowest free descriptor, and accepted sockets inherit the listener's options.
 static tcpsock listen_at(ipaddr address)
 {
     int fd = dup(STDERR_FILENO);
@@ -245,7 +245,7 @@ static void serve(tcpsock listener)
         if (socket) {
             failures = 0;
             admit(socket);
-        } else { // out of descriptors, most likely; some will be given back
+        } else { // descriptors have probably run out; some will be freed
             if (failures++ == 0)
                 perror("server: accept");
             msleep(now() + ACCEPT_RETRY_MS);

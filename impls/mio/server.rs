@@ -1,22 +1,21 @@
 //! A readiness loop: one thread, which waits in one place only.
 //!
-//! The idea: `Poll::poll` says which sockets have become readable or writable,
-//! and the program then does what can be done at once, never waiting for any
-//! one client. It says so once per change (mio is edge-triggered), so a client
-//! remembers what its socket is ready for until an attempt ends in `WouldBlock`.
+//! The idea: `Poll::poll` reports which sockets have become readable or writable, and
+//! the program then does what it can without blocking. mio is edge-triggered, so the
+//! program keeps a socket's readiness until an operation returns `WouldBlock`.
 //!
-//! How a message flows. In each round, each readable client is read once. Whole
-//! frames are taken off the front of what it has sent (`first_frame`) and put
-//! behind the backlog of every client, the sender's included; the order in
-//! which that happens is the order of the messages. Then each writable client is
-//! written its backlog, many messages with one system call (`write_backlog`).
+//! How a message flows. In each round the loop reads once from each readable client.
+//! It splits complete frames off the start of the bytes (`first_frame`) and appends
+//! each to every client's backlog, including the sender's; the order of these appends
+//! is the order of the messages. Then it writes each writable client's backlog, many
+//! messages with one system call (`write_backlog`).
 //!
-//! One read per client and round, so a client that floods the server waits for
-//! its next turn like everybody else. A backlog is bounded: a client that reads
-//! too slowly misses the messages that do not fit.
+//! There is one read per client and round, so a client that floods the server cannot
+//! starve the others. A backlog is bounded: a client that reads too slowly misses the
+//! messages that do not fit.
 //!
-//! Shortcut: a round looks at every client, even if few are ready. In a chat
-//! most rounds write to every client anyway.
+//! Shortcut: a round visits every client, even if few are ready. In a chat most rounds
+//! write to every client anyway.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -30,13 +29,13 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
 
-/// Bytes that wait for one client. A message that does not fit is dropped for it.
+/// Bytes queued for one client. A message that does not fit is dropped for it.
 const BACKLOG_BYTES_MAX: usize = 64 * 1024;
-/// What is read from one client before the others have their turn.
+/// Bytes read from one client before the next one has its turn.
 const READ_BYTES_MAX: usize = 16 * 1024;
-/// Connections that wait to be accepted; mio's own 128 are few for a rush.
+/// Listen backlog; mio's own 128 is too small for a burst of connections.
 const LISTEN_BACKLOG: i32 = 1024;
-/// How long to leave the listener alone when descriptors have run out.
+/// How long to pause accepting when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const LISTENER: Token = Token(0);
@@ -46,7 +45,7 @@ struct Server {
     acceptable: bool,
     accept_failing: bool,
     clients: BTreeMap<Token, Client>,
-    /// Tokens are not used again, so that a late event cannot hit a new client.
+    /// Tokens are never reused, so that a late event cannot reach a new client.
     token_last: Token,
 }
 
@@ -54,11 +53,11 @@ struct Client {
     stream: TcpStream,
     readable: bool,
     writable: bool,
-    /// The front of a frame whose end has not come yet.
+    /// The start of an incomplete frame.
     received: Vec<u8>,
-    /// Whole frames, of which the first may have been written in part.
+    /// Complete frames; the first may be partly written.
     backlog: Vec<u8>,
-    /// Sends no more, and is sent no more than its backlog.
+    /// It sends no more, and only its backlog is still sent to it.
     leaving: bool,
 }
 
@@ -111,7 +110,7 @@ fn listen(address: &str, registry: &Registry) -> io::Result<(TcpListener, Socket
 }
 
 impl Server {
-    /// No time at all if something can be done now, else until the next event.
+    /// Zero if a client is still readable, otherwise until the next event.
     fn wait_at_most(&self) -> Option<Duration> {
         if self.clients.values().any(|client| client.readable) {
             return Some(Duration::ZERO);
@@ -136,8 +135,8 @@ impl Server {
                     (self.acceptable, self.accept_failing) = (false, false);
                 }
                 Err(error) => {
-                    // Most likely descriptors have run out. Serve those who are
-                    // here; the listener stays acceptable and is tried again.
+                    // Descriptors have probably run out. Keep serving the connected
+                    // clients; the listener stays acceptable and is tried again.
                     if !mem::replace(&mut self.accept_failing, true) {
                         let _ = writeln!(io::stderr(), "server: cannot accept a client: {error}");
                     }
@@ -184,7 +183,7 @@ impl Client {
         Client { stream, readable: true, writable: true, received, backlog, leaving: false }
     }
 
-    /// What has come since the last whole frame.
+    /// Returns the bytes received since the last complete frame.
     fn read_once(&mut self, buffer: &mut [u8]) -> Vec<u8> {
         let mut received = mem::take(&mut self.received);
         match self.stream.read(buffer) {
@@ -215,14 +214,14 @@ impl Client {
         }
     }
 
-    /// The connection is broken: nothing that waits for it is of use.
+    /// The connection is broken: discards everything queued for it.
     fn forsake(&mut self) {
         (self.readable, self.writable, self.leaving) = (false, false, true);
         self.backlog.clear();
     }
 }
 
-/// The first frame of `bytes`, header included, if it is whole.
+/// The first frame of `bytes`, header included, if it is complete.
 fn first_frame(bytes: &[u8]) -> Option<&[u8]> {
     let body = usize::from(*bytes.first()?);
     bytes.get(..1 + body)

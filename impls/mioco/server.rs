@@ -1,17 +1,16 @@
-//! A chat server of coroutines: threads as one knows them, without the threads.
+//! A chat server of coroutines: the familiar code of threads, without the threads.
 //!
-//! Idea: mioco looks like std. `spawn` starts a coroutine, `accept`, `write_all` and
-//! `sleep` wait; but where a thread would block, the coroutine's stack is put aside, and
-//! the event loop underneath (mio) goes on with another one. `select!` waits for several
-//! things at once, as in Go.
+//! Idea: mioco looks like std. `spawn` starts a coroutine, and `accept`, `write_all` and
+//! `sleep` wait. But where a thread would block, the event loop underneath (mio) switches
+//! to another coroutine's stack. `select!` waits for several things at once, as in Go.
 //!
-//! Flow of a message: the coroutine of its sender reads it and posts it to the [`Room`],
-//! which appends it to the outbox of every client, under one lock, hence in one order for
-//! all. An outbox that was empty tells its client's coroutine so through a channel, and
-//! that coroutine writes all that the outbox holds.
+//! Flow of a message: its sender's coroutine reads it and posts it to the [`Room`], which
+//! appends it to every client's outbox under one lock: this is the sequencing point. When
+//! an outbox becomes non-empty, a channel notifies the client's coroutine, which writes
+//! the whole outbox.
 //!
 //! Shortcuts: a client whose outbox is full misses new messages until it has read some.
-//! One thread runs all coroutines; more of them would meet at the room's lock.
+//! One thread runs all coroutines; several would contend for the room's lock.
 
 use mioco::select;
 use mioco::sync::mpsc::{Receiver, Sender, channel};
@@ -23,14 +22,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{env, mem, process};
 
-/// What is queued for one client; as much again may be on its way to the socket.
+/// Bytes queued for one client; as many again may be in the write in progress.
 const OUTBOX_BYTES_MAX: usize = 64 * 1024;
-/// Read from one client in one go.
+/// Bytes per read.
 const INBOX_BYTES: usize = 16 * 1024;
-/// How long accepting rests after it failed, as it does when descriptors run out.
+/// How long to pause after a failed accept, as when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Further clients are rejected: a stack is two memory mappings, and Linux allows a
-/// process 65,530 unless told otherwise (vm.max_map_count).
+/// Further clients are rejected: a stack is two memory mappings, and by default Linux
+/// allows a process 65,530 (vm.max_map_count).
 const CLIENTS_MAX: usize = 32_000;
 
 fn main() {
@@ -59,7 +58,7 @@ fn serve(address: &str) -> io::Result<()> {
     ended.map_err(|_| io::Error::other("the accepting coroutine has failed"))
 }
 
-/// Accepts clients for good; each gets a coroutine.
+/// Accepts clients forever; each gets a coroutine.
 fn welcome(listener: &TcpListener) {
     let room = Arc::new(Room::default());
     for id in 0.. {
@@ -75,19 +74,19 @@ fn welcome(listener: &TcpListener) {
     }
 }
 
-/// One client, from its arrival until all is sent that was queued for it.
+/// One client, from its connection until its queue has been sent.
 fn attend(mut stream: TcpStream, room: &Room, id: u64, filled: &Receiver<()>) {
     let mut unsent = Vec::new();
     let ended = talk(&mut stream, room, id, filled, &mut unsent);
     unsent.append(&mut room.leave(id));
     if ended.is_ok() {
-        let _ = stream.write_all(&unsent); // there is nothing else left to wait for
+        let _ = stream.write_all(&unsent); // only the write side is left to wait for
     }
 }
 
 /// Reads and writes whatever is possible, until the end of the client's stream. It waits
-/// before each read: mioco itself suspends only when a read finds nothing, so a client who
-/// sends without pause would never let another coroutine run.
+/// before each read: mioco itself suspends only when a read would block, so a client that
+/// sends without pause would starve all other coroutines.
 fn talk(
     stream: &mut TcpStream,
     room: &Room,
@@ -126,7 +125,7 @@ fn talk(
     }
 }
 
-/// The length of the whole frames that `bytes` begins with.
+/// The length of the complete frames at the start of `bytes`.
 fn whole_frames(bytes: &[u8]) -> usize {
     let mut end = 0;
     while let Some(&body) = bytes.get(end)
@@ -137,10 +136,10 @@ fn whole_frames(bytes: &[u8]) -> usize {
     end
 }
 
-/// What waits to be sent to one client: whole frames.
+/// Complete frames queued for one client.
 struct Outbox {
     frames: Vec<u8>,
-    /// Tells the client's coroutine that the outbox is no longer empty.
+    /// Notifies the client's coroutine that the outbox is no longer empty.
     filled: Sender<()>,
 }
 
@@ -158,7 +157,7 @@ impl Room {
         })
     }
 
-    /// Gives each client as many of the frames as its outbox has room for.
+    /// Appends to each client's outbox as many of the frames as fit.
     fn post(&self, frames: &[u8]) {
         for outbox in self.outboxes().values_mut() {
             let free = OUTBOX_BYTES_MAX - outbox.frames.len();
