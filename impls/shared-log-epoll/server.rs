@@ -1,20 +1,20 @@
 //! One log, many cursors: a message is stored once, however many clients there are.
 //!
-//! The idea: every client is sent the same bytes, so keep them once. `Log`
-//! holds framed bytes; a client is a position in it, its cursor. To deliver is
-//! to send what lies between the cursor and the head, many messages with one
-//! system call. There is no queue per client and no copy per client.
+//! The idea: every client receives the same bytes, so the server stores them once.
+//! `Log` holds framed bytes; a client is a position in it, its cursor. Delivery sends
+//! everything between the cursor and the head, many messages with one system call.
+//! There is no queue per client and no copy per client.
 //!
-//! How a message flows: `read` puts a client's whole frames behind the head
-//! (that order is the order of the messages), and `write` moves the cursors up.
-//! epoll (edge-triggered) tells once when a socket has become readable or
-//! writable; the fields of that name remember it until a call would block.
+//! How a message flows: `read` appends a client's complete frames to the log (that is
+//! the order of the messages), and `write` advances the cursors. epoll is used
+//! edge-triggered: the fields `readable` and `writable` keep a socket's readiness until
+//! a call would block.
 //!
-//! A slow reader costs nobody anything: when its cursor is overrun it goes on at
-//! a later frame (drop-oldest). A frame sent in part is finished from `stash`.
+//! A slow reader delays nobody: when its cursor is overrun, it continues at a later
+//! frame (drop-oldest). A partly sent frame is completed from `stash`.
 //!
-//! Shortcuts: a full log copies its newer half to the front, where the real server
-//! (`../shared-log`) has a ring; a round looks at every client.
+//! Shortcuts: a full log copies its newer half to the front, where the full server
+//! (`../shared-log`) uses a ring; a round visits every client.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -27,16 +27,16 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, listen, recv, send, sockopt::set_tcp_nodelay};
 
-/// The log's memory: all that all clients together may be behind.
+/// The log's memory, shared by all clients: it bounds how far any may lag.
 const LOG_BYTES_MAX: usize = 4 << 20;
-/// What is read from one client at a time.
+/// Bytes read from one client at a time.
 const READ_BYTES_MAX: usize = 16 << 10;
-/// How long the listener is left alone when descriptors have run out.
+/// How long to pause accepting when descriptors have run out.
 const ACCEPT_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 const LISTENER: u64 = 0;
 
-/// Everything from stream position `start` on; both ends are frame boundaries.
+/// The bytes from stream position `start` on; both ends are frame boundaries.
 struct Log {
     start: u64,
     bytes: Vec<u8>,
@@ -46,13 +46,13 @@ struct Client {
     stream: TcpStream,
     readable: bool,
     writable: bool,
-    /// The front of a frame whose end has not come yet.
+    /// The start of an incomplete frame.
     partial: Vec<u8>,
-    /// The end of a frame whose front has been sent.
+    /// The unsent rest of a partly sent frame.
     stash: Vec<u8>,
-    /// Where in the log its next frame begins.
+    /// The position of its next frame in the log.
     cursor: u64,
-    /// It has closed its sending side: it is sent what is before this, then let go.
+    /// It has closed its sending side: it is removed once it has been sent everything up to here.
     until: Option<u64>,
 }
 
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
 fn serve(address: &str) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
-    listen(&listener, 1024)?; // std's own backlog of 128 is few for a rush.
+    listen(&listener, 1024)?; // std's own 128 is too small for a burst.
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
     epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTENER), edges)?;
@@ -104,7 +104,7 @@ fn serve(address: &str) -> io::Result<()> {
                 }
                 Err(error) => {
                     acceptable = error.kind() != io::ErrorKind::WouldBlock;
-                    break; // If descriptors have run out it is tried again after a pause.
+                    break; // If descriptors have run out, retried after a pause.
                 }
             }
         }
@@ -120,12 +120,12 @@ impl Log {
         self.start + self.bytes.len() as u64
     }
 
-    /// The bytes from a position that is still there.
+    /// The bytes from `position` on, which the log must still hold.
     fn from(&self, position: u64) -> &[u8] {
         &self.bytes[(position - self.start) as usize..]
     }
 
-    /// Forgets the older half when there might be no room for another round of reads.
+    /// Discards the older half when there might be no room for another round of reads.
     fn trim(&mut self) {
         if self.bytes.len() > LOG_BYTES_MAX / 2 {
             let half = whole_frames(&self.bytes[..self.bytes.len() / 2]);
@@ -143,7 +143,7 @@ impl Client {
         Ok(Self { stream, readable: true, writable: true, partial, stash, cursor, until })
     }
 
-    /// Reads once; whole frames go to the log.
+    /// Reads once; complete frames go to the log.
     fn read(&mut self, log: &mut Log, buffer: &mut [u8]) {
         match recv(&self.stream, &mut *buffer, RecvFlags::empty()) {
             Ok((_, 0)) => (self.readable, self.until) = (false, Some(log.head())),
@@ -158,10 +158,10 @@ impl Client {
         }
     }
 
-    /// Sends what is new, as far as the socket takes it. Returns whether the client stays.
+    /// Sends what is new, as far as the socket accepts it. Returns whether to keep the client.
     fn write(&mut self, log: &Log) -> bool {
         if self.cursor < log.start {
-            self.cursor = log.start; // Overrun: what was between is dropped.
+            self.cursor = log.start; // Overrun: the frames in between are dropped.
         }
         while self.writable && (!self.stash.is_empty() || self.cursor < log.head()) {
             let from_stash = !self.stash.is_empty();
@@ -169,7 +169,7 @@ impl Client {
             match send(&self.stream, bytes, SendFlags::NOSIGNAL) {
                 Ok(sent) if from_stash => drop(self.stash.drain(..sent)),
                 Ok(sent) => {
-                    // The end of the frame that the socket cut is kept aside.
+                    // The unsent rest of a split frame goes to the stash.
                     let done = whole_frames(&bytes[..sent]);
                     let next = if done < sent { done + 1 + usize::from(bytes[done]) } else { done };
                     self.stash = bytes[sent..next].to_vec();
@@ -183,14 +183,14 @@ impl Client {
         self.until.is_none_or(|until| self.cursor < until || !self.stash.is_empty())
     }
 
-    /// The connection is broken: nothing that waits for it is of use.
+    /// The connection is broken: discards everything queued for it.
     fn break_off(&mut self) {
         (self.readable, self.writable, self.until) = (false, false, Some(0));
         self.stash.clear();
     }
 }
 
-/// How many bytes at the beginning are whole frames.
+/// The length of the complete frames at the start of `bytes`.
 fn whole_frames(bytes: &[u8]) -> usize {
     let mut whole = 0;
     while bytes.get(whole).is_some_and(|&length| whole + usize::from(length) < bytes.len()) {

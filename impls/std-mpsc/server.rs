@@ -1,16 +1,16 @@
-//! Threads and channels: every blocking call has a thread of its own, and no
-//! two threads share anything but channels.
+//! Threads and channels: every blocking call has its own thread, and threads share
+//! nothing but channels.
 //!
-//! How a message flows. The client's `read_messages` thread cuts one frame out
-//! of the byte stream and puts it into the hub's inbox. The one `run_hub`
-//! thread takes frames out of the inbox, and that is where they get their
-//! order: it puts each into the queue of every client, the sender's included.
-//! Each client's `write_messages` thread empties its queue into the socket.
+//! How a message flows. The client's `read_messages` thread reads one frame from the
+//! byte stream and sends it to the hub's inbox. The single `run_hub` thread, which is
+//! the sequencing point, takes frames from the inbox and puts each into every client's
+//! queue, including the sender's. Each client's `write_messages` thread writes its
+//! queue to the socket.
 //!
-//! Both kinds of channel are bounded, and each does something else when it is
-//! full. A full inbox blocks the readers, so TCP slows the senders down. A full
-//! queue belongs to a client that reads too slowly: the hub must not wait for
-//! it, so that client misses the message.
+//! Both kinds of channel are bounded, but they behave differently when full. A full
+//! inbox blocks the readers, so TCP slows the senders down. A full queue belongs to a
+//! client that reads too slowly: the hub must not wait for it, so that client misses
+//! the message.
 //!
 //! Shortcuts: two threads per client, and one allocation per message.
 
@@ -25,24 +25,24 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use std::{env, thread};
 
-/// Messages that wait for one client. The next one is dropped for that client.
+/// Messages queued for one client. The next one is dropped for that client.
 const QUEUE_LIMIT: usize = 64;
-/// Events that wait for the hub. The next one makes its reader wait. Few, so that a
-/// flood does not run far ahead of the writers, and less of it is dropped.
+/// Events queued for the hub. The next one blocks its reader. A small limit keeps a flood
+/// from running far ahead of the writers, so less of it is dropped.
 const INBOX_LIMIT: usize = 4;
-/// Enough for these small threads; the default would reserve 2 MiB for each.
+/// Enough for these threads; the default would reserve 2 MiB for each.
 const STACK_BYTES: usize = 64 * 1024;
-/// One more is rejected. A thread takes four memory mappings, and one that gets none
-/// ends the whole program; Linux grants 65,530, enough for two threads each of 8,191.
+/// Further clients are rejected. A thread needs four memory mappings, and a thread that
+/// gets none aborts the program; Linux allows 65,530, enough for 8,191 clients.
 const CLIENTS_MAX: usize = 8_000;
-/// Connections that wait to be accepted.
+/// Connections queued in the kernel.
 const LISTEN_BACKLOG: i32 = 1024;
-/// How long to leave the listener alone when descriptors or threads run out.
+/// How long to pause accepting when descriptors or threads have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 unsafe extern "C" {
-    /// The C library's. Called once more it changes the backlog, which the standard
-    /// library fixes at 128: in a rush the kernel would turn many clients away.
+    /// The C library's. A second call changes the backlog, which the standard library
+    /// fixes at 128: in a burst of connections the kernel would drop many.
     safe fn listen(socket: RawFd, backlog: i32) -> i32;
 }
 
@@ -83,13 +83,13 @@ fn serve() -> Result<Infallible, String> {
 }
 
 fn accept_clients(listener: &TcpListener, hub: &SyncSender<Event>) -> ! {
-    // Every client's socket holds a copy, so the copies are the clients.
+    // Every client holds a reference, so the reference count is the number of clients.
     let seat = Arc::new(());
     let mut failing = false;
     for id in 0.. {
         let admitted = listener.accept().and_then(|(stream, _)| admit(id, stream, hub, &seat));
-        // Most likely descriptors or seats have run out. Those in use are
-        // served meanwhile; say it once, and try again when some may be free.
+        // Descriptors or seats have probably run out. Connected clients are still
+        // served; report it once, and try again when some may be free.
         if let Err(error) = &admitted {
             if !failing {
                 let _ = writeln!(io::stderr(), "server: cannot accept a client: {error}");
@@ -111,7 +111,7 @@ fn admit(
         return Err(io::Error::other("there are enough of them"));
     }
     let _ = stream.set_nodelay(true);
-    // Reader and writer share one descriptor; `try_clone` would take a second.
+    // Reader and writer share one descriptor; `try_clone` would need a second.
     // When both have ended, the seat is free.
     let client = Arc::new((stream, Arc::clone(seat)));
     let (queue, outgoing) = sync_channel(QUEUE_LIMIT);
@@ -123,7 +123,7 @@ fn admit(
     spawn("reader", {
         let hub = hub.clone();
         move || {
-            // End of file and a reset are the same here: nothing more to read.
+            // End of file and a reset are equivalent here: nothing more to read.
             let _ = read_messages(&client.0, &hub);
             tell(&hub, Event::Left(id));
         }
@@ -142,21 +142,21 @@ fn read_messages(stream: &TcpStream, hub: &SyncSender<Event>) -> io::Result<()> 
     }
 }
 
-/// Owns the clients and gives the messages their order: there is one hub, and
-/// it puts one message into all queues before it looks at the next.
+/// Owns the clients and is the sequencing point: the single hub puts one message into
+/// all queues before it takes the next.
 fn run_hub(inbox: Receiver<Event>) {
     let mut clients = HashMap::new();
     for event in inbox {
         match event {
             Event::Joined(id, queue) => drop(clients.insert(id, queue)),
             Event::Said(frame) => clients.retain(|_, queue| enqueue(queue, &frame)),
-            // Without its sender the queue ends, but not before it is empty.
+            // Dropping the sender ends the queue, once it is empty.
             Event::Left(id) => drop(clients.remove(&id)),
         }
     }
 }
 
-/// Drops the message when the queue is full. False: the writer is gone.
+/// Drops the message when the queue is full. Returns false if the writer has ended.
 fn enqueue(queue: &SyncSender<Frame>, frame: &Frame) -> bool {
     !matches!(queue.try_send(Arc::clone(frame)), Err(TrySendError::Disconnected(_)))
 }
@@ -166,13 +166,13 @@ fn write_messages(stream: &TcpStream, outgoing: &Receiver<Frame>) {
     let mut write_queued = || -> io::Result<()> {
         while let Ok(first) = outgoing.recv() {
             output.write_all(&first)?;
-            // Whatever else is waiting goes out with the same system call.
+            // Everything else in the queue goes out with the same system call.
             outgoing.try_iter().try_for_each(|frame| output.write_all(&frame))?;
             output.flush()?;
         }
         Ok(())
     };
-    // An error means that the client is gone, and its reader finds out, too.
+    // An error means that the client has disconnected; its reader notices it, too.
     let _ = write_queued();
     let _ = stream.shutdown(Shutdown::Both);
 }

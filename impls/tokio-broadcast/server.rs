@@ -1,18 +1,17 @@
 //! Async/await over one broadcast channel: a message is stored once, and every
 //! client is a position in the same ring.
 //!
-//! How a message flows. A client is one task, `serve`, which waits for its socket
-//! and for the room at once. `read_messages` cuts frames out of the byte stream
-//! and sends each into the room: that is where the messages get their order.
-//! `write_messages` receives what is new in the room, gathers what is there into
-//! a buffer, and writes it.
+//! How a message flows. A client is one task, `serve`, which waits for its socket and
+//! the room at once. `read_messages` splits frames off the byte stream and sends each to
+//! the room: this is the sequencing point. `write_messages` receives new messages from
+//! the room, gathers them into a buffer, and writes it.
 //!
-//! The ring is the only queue. It overwrites the oldest message, whether or not
-//! all have received it; a client that reads too slowly is told how many it has
-//! missed and goes on with what is left.
+//! The ring is the only queue. It overwrites the oldest message, whether or not every
+//! client has received it; the receiver of a client that reads too slowly reports how
+//! many it has missed and continues with the remaining ones.
 //!
-//! Shortcuts: a sender is not slowed down by slow receivers, only by its turns on
-//! the runtime.
+//! Shortcuts: slow receivers do not slow a sender down, only the runtime's scheduling
+//! does.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -29,14 +28,14 @@ use tokio::task::coop;
 
 /// Messages in the ring. A client that is this far behind misses the oldest.
 const ROOM_MESSAGES: usize = 4096;
-/// What is read at once.
+/// Bytes per read.
 const READ_BYTES: usize = 4 * 1024;
-/// No more than this and one message is gathered for one write.
+/// At most this plus one message is gathered for one write.
 const WRITE_BYTES: usize = 16 * 1024;
-/// How long to leave the listener alone when descriptors run out.
+/// How long to pause accepting when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Header byte and body, as they were read: a slice of the buffer they came in.
+/// Header byte and body, as they were read: a slice of the read buffer.
 type Frame = Bytes;
 
 #[tokio::main]
@@ -70,7 +69,7 @@ async fn accept_clients(listener: &TcpListener) -> ! {
                 tokio::spawn(serve(stream, room.clone(), queue));
                 failing = false;
             }
-            // Most likely descriptors have run out. Say it once, and try again when
+            // Descriptors have probably run out. Report it once, and try again when
             // some may be free.
             Err(error) => {
                 if !failing {
@@ -83,8 +82,8 @@ async fn accept_clients(listener: &TcpListener) -> ! {
     }
 }
 
-/// One client, until its stream ends or breaks. An error means that it is gone, and
-/// there is nobody to tell.
+/// One client, until the end of its stream or an error. An error means that it has
+/// disconnected, so it is not reported.
 async fn serve(
     mut stream: TcpStream,
     room: Sender<Frame>,
@@ -97,8 +96,8 @@ async fn serve(
         end = read_messages(&mut input, &room) => end?,
         error = write_messages(&mut output, &mut queue, &mut outgoing) => error?,
     }
-    // The client has closed its sending side. It is still sent what is in the room
-    // now, its own last messages included.
+    // The client has closed its sending side. It still receives everything in the room
+    // now, including its own last messages.
     gather(&mut queue, &mut outgoing, usize::MAX);
     output.write_all_buf(&mut outgoing).await?;
     output.shutdown().await
@@ -113,7 +112,7 @@ async fn read_messages(input: &mut ReadHalf<'_>, room: &Sender<Frame>) -> io::Re
         }
         while let Some(frame) = next_frame(&mut incoming) {
             room.send(frame).expect("this client receives, too");
-            // So that a flood leaves the writers their turns before the ring is full.
+            // Lets the writers run before a flood overruns the ring.
             coop::consume_budget().await;
         }
     }
@@ -124,7 +123,7 @@ fn next_frame(incoming: &mut BytesMut) -> Option<Frame> {
     (incoming.len() >= end).then(|| incoming.split_to(end).freeze())
 }
 
-/// May be dropped at any await: `outgoing` holds what is not written.
+/// Cancel-safe: `outgoing` holds everything not yet written.
 async fn write_messages(
     output: &mut WriteHalf<'_>,
     queue: &mut Receiver<Frame>,
@@ -143,7 +142,7 @@ async fn write_messages(
     }
 }
 
-/// Takes what is in the room now, so that it goes out with one system call.
+/// Takes everything in the room now, to be sent with one system call.
 fn gather(queue: &mut Receiver<Frame>, outgoing: &mut BytesMut, bytes_max: usize) {
     for _ in 0..queue.len() {
         if outgoing.len() >= bytes_max {

@@ -1,23 +1,23 @@
-//! Futures, as they were before `async` and `await`: values that describe what
-//! is to happen, put together from smaller ones by `map`, `join` and `for_each`.
+//! Futures, before `async` and `await`: values that describe work to be done, built
+//! from smaller ones with `map`, `join` and `for_each`.
 //!
-//! The idea: a client is one future, made of two. One reads frames until the
-//! client sends no more and gives each to the room; the other sends the client
-//! what is in its queue until the queue ends. `join` makes one of the two, and
-//! the reactor polls it whenever its socket or its queue has something new. No
-//! line blocks, and nothing runs that nobody polls.
+//! The idea: a client is one future that joins two. One reads frames until the end of
+//! the client's stream and passes each to the room; the other sends the client its
+//! queue until the queue ends. `join` combines them, and the reactor polls the result
+//! whenever its socket or its queue has something new. No line blocks, and nothing runs
+//! unless it is polled.
 //!
-//! How a message flows. `Frames` decodes it from the sender's bytes, `for_each`
-//! hands it to `broadcast`, which puts it into every client's queue, the
-//! sender's included. One thread polls all futures, so one broadcast ends before
-//! the next begins: that is the order of the messages. `send_all` takes it from
-//! the queue and encodes it into the receiver's bytes.
+//! How a message flows. `Frames` decodes it from the sender's bytes, and `for_each`
+//! passes it to `broadcast`, which puts it into every client's queue, including the
+//! sender's. One thread polls all futures, so one broadcast ends before the next
+//! begins: this is the sequencing point. `send_all` takes the message from the queue
+//! and encodes it into the receiver's write buffer.
 //!
-//! Queues are bounded. A broadcast waits for nobody: a client whose queue is
-//! full misses the message. Nothing waits between reading and broadcasting; after
-//! a few frames in a row `Turns` lets the others go first.
+//! Queues are bounded. A broadcast never waits: a client whose queue is full misses the
+//! message. Nothing waits between reading and broadcasting; after a few frames in a row
+//! `Turns` yields to the other clients.
 //!
-//! Shortcut: one allocation per message.
+//! Shortcut: one allocation per message, and a queue node per delivery.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -36,11 +36,11 @@ use tokio_codec::{Decoder, Encoder, Framed};
 use tokio_core::net::{TcpListener, TcpStream};
 use tokio_core::reactor::{Core, Handle, Timeout};
 
-/// Messages that wait for one client. The next one is dropped for that client.
+/// Messages queued for one client. The next one is dropped for that client.
 const QUEUE_LIMIT: usize = 64;
 /// Frames taken from one client, or clients from the listener, in one turn.
 const TURN_LIMIT: usize = 16;
-/// How long to leave the listener alone when descriptors have run out.
+/// How long to pause accepting when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
@@ -81,7 +81,7 @@ fn accept_clients(
     let room = Room::default();
     let mut ids = 0..;
     let mut failing = false;
-    // `then(Ok)` makes items of the errors: an error would end the stream.
+    // `then(Ok)` turns errors into items: an error would end the stream.
     Turns::new(listener.incoming().then(Ok)).for_each(move |accepted| {
         let failed_before = mem::replace(&mut failing, accepted.is_err());
         match accepted {
@@ -91,7 +91,7 @@ fn accept_clients(
                 handle.spawn(serve_client(stream, member, queue));
                 Either::A(future::ok(()))
             }
-            // Most likely descriptors have run out. Those in use are served
+            // Descriptors have probably run out. Connected clients are still served
             // while this future waits; then the listener is polled again.
             Err(error) => {
                 if !failed_before {
@@ -103,7 +103,7 @@ fn accept_clients(
     })
 }
 
-/// All that happens to one client, from its arrival to its end.
+/// One client, from its connection to its disconnect.
 fn serve_client(
     stream: TcpStream,
     member: Member,
@@ -116,9 +116,9 @@ fn serve_client(
         Ok(())
     });
     let writes = output.send_all(queue.map_err(|()| io::Error::from(io::ErrorKind::BrokenPipe)));
-    // `join` ends when both have, or one fails: a reset ends both. If the client
-    // sends no more, `reads` ends first; with it goes `member`, so the queue has
-    // an end, and `writes` still sends what is in it.
+    // `join` ends when both have ended, or when one fails: a reset ends both. At the
+    // end of the client's stream `reads` ends first and drops `member`. That ends the
+    // queue, and `writes` still sends the rest of it.
     reads.join(writes).then(|_| Ok(()))
 }
 
@@ -126,11 +126,11 @@ type ClientId = u64;
 /// Header byte and body; all queues share one copy.
 type Frame = Rc<[u8]>;
 
-/// The queue of every client that is here.
+/// The queues of all connected clients.
 #[derive(Clone, Default)]
 struct Room(Rc<RefCell<HashMap<ClientId, Sender<Frame>>>>);
 
-/// Its client is in the room for as long as this lives.
+/// Its client is in the room until this is dropped.
 struct Member(ClientId, Room);
 
 impl Room {
@@ -171,7 +171,7 @@ impl Decoder for Frames {
         }
     }
 
-    /// By default an incomplete frame at the end is an error; here it is nothing.
+    /// By default an incomplete last frame is an error; here it is ignored.
     fn decode_eof(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Frame>> {
         self.decode(bytes)
     }
@@ -187,8 +187,8 @@ impl Encoder for Frames {
     }
 }
 
-/// Yields a few items in a row at most. Without it `for_each` would go on for as
-/// long as its stream has something, and everybody else would wait.
+/// Returns at most `TURN_LIMIT` items in a row. Without it `for_each` would continue for as
+/// long as its stream is ready, and starve all other futures.
 struct Turns<S> {
     stream: S,
     left: usize,

@@ -1,11 +1,11 @@
 /* __NAME__: one thread and poll(2).
  *
- * How a message flows. main() asks poll which sockets are ready. What a client
- * has sent is read once, and its whole frames are put behind the backlog of every
- * client, the sender's included (read_client); the order in which that happens is
- * the order of the messages. Then the backlogs are written as far as the sockets
- * take them (write_backlog). A backlog is bounded: a client that reads too slowly
- * misses the frames that do not fit. */
+ * How a message flows. main() asks poll which sockets are ready. read_client reads
+ * once from a readable client and appends the complete frames to every client's
+ * backlog, including the sender's; the order of these appends is the order of the
+ * messages. Then write_backlog writes as much of each backlog as the socket accepts.
+ * A backlog is bounded: a client that reads too slowly misses the frames that do not
+ * fit. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <errno.h>
@@ -21,17 +21,17 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG_BYTES_MAX = 64 * 1024, /* held for one client */
-    READ_BYTES_MAX = 16 * 1024,    /* read from one client before the others have their turn */
+    BACKLOG_BYTES_MAX = 64 * 1024, /* queued for one client */
+    READ_BYTES_MAX = 16 * 1024,    /* per read of one client, then the next has its turn */
     ACCEPT_PAUSE_MS = 100,         /* when descriptors have run out */
 };
 
 struct client {
     int fd;
-    bool leaving; /* sends no more, and gets no more than its backlog */
+    bool leaving; /* it sends no more, and only its backlog is still sent */
     size_t received, backlog;
-    unsigned char in[READ_BYTES_MAX];     /* after reading: less than a frame */
-    unsigned char out[BACKLOG_BYTES_MAX]; /* whole frames; the first may be sent in part */
+    unsigned char in[READ_BYTES_MAX];     /* between reads: less than a frame */
+    unsigned char out[BACKLOG_BYTES_MAX]; /* complete frames; the first may be partly sent */
 };
 
 static struct client **clients;
@@ -84,7 +84,7 @@ static int listen_on(const char *address) {
     return fd;
 }
 
-/* False if there is no descriptor or memory for a client that waits. */
+/* Returns false if there is no descriptor or memory for a pending connection. */
 static bool accept_clients(int listener) {
     for (;;) {
         int yes = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -120,7 +120,7 @@ static void read_client(struct client *client) {
         return;
     }
     client->received += (size_t)n;
-    size_t end = 0; /* of the last whole frame */
+    size_t end = 0; /* of the last complete frame */
     while (end < client->received && end + client->in[end] < client->received)
         end += 1u + client->in[end];
     for (size_t i = 0; i < count; i++) {
@@ -152,7 +152,7 @@ int main(int argc, char **argv) {
     bool accepting = true;
     grow();
     for (;;) {
-        /* A negative descriptor is left out: no more accepting until the pause is over. */
+        /* poll ignores a negative descriptor: no accepting until the pause is over. */
         polled[0] = (struct pollfd){.fd = accepting ? listener : -1, .events = POLLIN};
         for (size_t i = 0; i < count; i++)
             polled[i + 1] = (struct pollfd){

@@ -1,12 +1,11 @@
 // __NAME__: two goroutines per client and one lock.
 //
-// How a message flows. The client's readFrames goroutine cuts a frame out of the
+// How a message flows. The client's readFrames goroutine reads a frame from the
 // byte stream and calls broadcast, which locks the room and puts the frame into
-// the queue of every client, the sender's included. Only one goroutine holds
-// the lock at a time, so that is the order of the messages. Each client's writeFrames
-// goroutine empties its queue into the connection. A queue is bounded; a client
-// whose queue is full misses the message. Nobody waits for a client while
-// holding the lock.
+// every client's queue, including the sender's. Only one goroutine holds the lock
+// at a time: this is the sequencing point. Each client's writeFrames goroutine
+// writes its queue to the connection. A queue is bounded; a client whose queue is
+// full misses the message. No goroutine waits for a client while holding the lock.
 package main
 
 import (
@@ -23,7 +22,7 @@ import (
 )
 
 const (
-	queueLimit  = 64                     // messages that wait for one client
+	queueLimit  = 64                     // messages queued for one client
 	acceptPause = 100 * time.Millisecond // when descriptors have run out
 )
 
@@ -43,7 +42,7 @@ func main() {
 	r := &room{queues: make(map[net.Conn]chan []byte)}
 	for {
 		conn, err := listener.Accept()
-		if err != nil { // most likely descriptors: some will be free again
+		if err != nil { // descriptors have probably run out: some will be freed
 			fmt.Fprintln(os.Stderr, "server: cannot accept a client:", err)
 			time.Sleep(acceptPause)
 			continue
@@ -93,10 +92,10 @@ func (r *room) readFrames(conn net.Conn) {
 			break
 		}
 		r.broadcast(frame)
-		runtime.Gosched() // to the writers, or a flood runs far ahead of them
+		runtime.Gosched() // lets the writers run, or a flood runs far ahead of them
 	}
 	r.Lock()
-	close(r.queues[conn]) // writeFrames still sends what is in it
+	close(r.queues[conn]) // writeFrames still sends the rest of it
 	delete(r.queues, conn)
 	r.Unlock()
 }
@@ -113,7 +112,7 @@ func (r *room) broadcast(frame []byte) {
 }
 
 func writeFrames(conn net.Conn, queue chan []byte) {
-	defer conn.Close() // and readFrames, if it has not ended, ends
+	defer conn.Close() // ends readFrames, too, if it is still running
 	output := bufio.NewWriter(conn)
 	for frame := range queue {
 		output.Write(frame) // Flush reports the error

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """__NAME__: one thread and a selector.
 
-How a message flows. `serve` asks the selector which sockets are ready. What a
-client has sent is read once (`read_once`), and its whole frames are put behind
-the backlog of every client, the sender's included; the order in which that
-happens is the order of the messages. Then the backlogs are written as far as the
-sockets take them (`write_backlog`). A backlog is bounded: a client that reads too
-slowly misses the frames that do not fit.
+How a message flows. `serve` asks the selector which sockets are ready. It reads
+once from each readable client (`read_once`) and appends the complete frames to
+every client's backlog, including the sender's; the order of these appends is the
+order of the messages. Then `write_backlog` writes as much of each backlog as the
+socket accepts. A backlog is bounded: a client that reads too slowly misses the
+frames that do not fit.
 """
 
 import selectors
@@ -14,8 +14,8 @@ import signal
 import socket
 import sys
 
-BACKLOG_BYTES_MAX = 64 * 1024  # held for one client
-READ_BYTES_MAX = 16 * 1024  # read from one client before the others have their turn
+BACKLOG_BYTES_MAX = 64 * 1024  # queued for one client
+READ_BYTES_MAX = 16 * 1024  # per read of one client, then the next has its turn
 ACCEPT_PAUSE_SECONDS = 0.1  # when descriptors have run out
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -23,13 +23,13 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 class Client:
     def __init__(self, stream):
         self.stream = stream
-        self.received = bytearray()  # the front of a frame whose end has not come yet
-        self.backlog = bytearray()  # whole frames; the first may be written in part
-        self.leaving = False  # sends no more, and gets no more than its backlog
+        self.received = bytearray()  # the start of an incomplete frame
+        self.backlog = bytearray()  # complete frames; the first may be partly written
+        self.leaving = False  # it sends no more, and only its backlog is still sent
         self.interest = READ
 
     def read_once(self):
-        """Returns the frames that are complete now, in one piece."""
+        """Returns the complete frames, concatenated."""
         try:
             data = self.stream.recv(READ_BYTES_MAX)
         except BlockingIOError:
@@ -58,7 +58,7 @@ class Client:
 
 
 def accept_all(listener, selector, clients):
-    """Returns False if there is no descriptor for a client that waits."""
+    """Returns False if there is no descriptor for a pending connection."""
     while True:
         try:
             stream, _ = listener.accept()
@@ -81,7 +81,7 @@ def serve(listener):
     accepting = True
     while True:
         events = selector.select(None if accepting else ACCEPT_PAUSE_SECONDS)
-        if not accepting:  # After the pause the listener has another try.
+        if not accepting:  # After the pause, try to accept again.
             selector.register(listener, READ)
             accepting = True
         for key, _ in events:

@@ -1,11 +1,11 @@
 //! __NAME__: two threads per client and one lock.
 //!
-//! How a message flows. The client's `read_messages` thread cuts a frame out of
-//! the byte stream, locks the room, and puts the frame into the queue of every
-//! client, the sender's included. Only one thread holds the lock, so that is the
-//! order of the messages. Each client's `write_messages` thread empties its queue
-//! into the socket. A queue is bounded; a client whose queue is full misses the
-//! message. Nobody waits for a client while holding the lock.
+//! How a message flows. The client's `read_messages` thread reads a frame from the
+//! byte stream, locks the room, and puts the frame into every client's queue,
+//! including the sender's. Only one thread holds the lock at a time: this is the
+//! sequencing point. Each client's `write_messages` thread writes its queue to the
+//! socket. A queue is bounded; a client whose queue is full misses the message. No
+//! thread waits for a client while holding the lock.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,21 +18,21 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use std::{env, thread};
 
-/// Messages that wait for one client. The next one is dropped for that client.
+/// Messages queued for one client. The next one is dropped for that client.
 const QUEUE_LIMIT: usize = 64;
-/// Connections that wait to be accepted.
+/// Connections queued in the kernel.
 const LISTEN_BACKLOG: i32 = 1024;
-/// How long to leave the listener alone when descriptors or threads run out.
+/// How long to pause accepting when descriptors or threads have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 unsafe extern "C" {
-    /// The C library's. The standard library fixes the backlog at 128, too few for a rush.
+    /// The C library's. The standard library fixes the backlog at 128, too small for a burst.
     safe fn listen(socket: RawFd, backlog: i32) -> i32;
 }
 
 /// Header byte and body; all queues share one copy.
 type Frame = Arc<[u8]>;
-/// The queue of every client, by a number that is not used again.
+/// The queue of every client, by a number that is never reused.
 type Queues = HashMap<u64, SyncSender<Frame>>;
 
 #[derive(Clone, Default)]
@@ -71,7 +71,7 @@ fn serve() -> Result<Infallible, String> {
         let accepted = listener
             .accept()
             .and_then(|(stream, _)| admit(ids.next().expect("2^64 clients"), stream, &room));
-        // Most likely descriptors or threads have run out: some will be free again.
+        // Descriptors or threads have probably run out: some will be freed.
         if let Err(error) = accepted {
             let _ = writeln!(io::stderr(), "server: cannot accept a client: {error}");
             thread::sleep(ACCEPT_PAUSE);
@@ -95,7 +95,7 @@ fn admit(id: u64, stream: TcpStream, room: &Room) -> io::Result<()> {
         let room = room.clone();
         move || {
             let _ = read_messages(&stream, &room);
-            room.queues().remove(&id); // The queue ends, but not before it is empty.
+            room.queues().remove(&id); // Ends the queue, once it is empty.
         }
     });
     reader.inspect_err(|_| drop(room.queues().remove(&id)))
@@ -110,10 +110,10 @@ fn read_messages(stream: &TcpStream, room: &Room) -> io::Result<()> {
         input.read_exact(&mut frame[1..end])?;
         let frame = Frame::from(&frame[..end]);
         for queue in room.queues().values() {
-            // Fails if the queue is full, or its client is about to leave.
+            // Fails if the queue is full, or its client is disconnecting.
             let _ = queue.try_send(Arc::clone(&frame));
         }
-        thread::yield_now(); // To the writers, or a flood runs far ahead of them.
+        thread::yield_now(); // Lets the writers run, or a flood runs far ahead of them.
     }
 }
 
