@@ -1,22 +1,22 @@
-//! The context switch: the part of fringe that is written anew, in the inline assembly
-//! of today's stable Rust. Its three items have fringe's names and meanings.
+//! The context switch: the part of fringe that is rewritten, in the inline assembly of
+//! stable Rust. Its three items have fringe's names and semantics.
 //!
-//! A suspended context is a *frame* on its own stack, and is named by the frame's address:
+//! A suspended context is a *frame* on its own stack, identified by the frame's address:
 //!
 //! ```text
-//!   +56  return address         what `switch` jumps to when the context goes on
+//!   +56  return address         where `switch` jumps to resume the context
 //!   +48  rbp
 //!   +40  rbx
-//!   +32  r12                    what a function must give back unchanged
-//!   +24  r13                    by the System V ABI
+//!   +32  r12                    the callee-saved registers
+//!   +24  r13                    of the System V ABI
 //!   +16  r14
 //!    +8  r15
 //!    +0  mxcsr, x87 control word
 //! ```
 //!
-//! At the upper end of a stack lie two words more: the context's function, and below it
-//! the *link*, the frame that switched to this stack last. The link is for the
-//! unwinder alone: a panic that leaves the function goes on where the link points.
+//! At the top of a stack are two more words: the context's function, and below it the
+//! *link*, the frame that last switched to this stack. Only the unwinder uses the link: a
+//! panic that leaves the function continues at the linked frame.
 
 use core::arch::{asm, naked_asm};
 use stack::Stack;
@@ -34,7 +34,7 @@ pub struct StackPointer(*mut usize);
 
 const FRAME_WORDS: usize = 8;
 
-/// What a switch delivers: a value, and the context that it came from.
+/// The result of a switch: a value, and the context that it came from.
 #[repr(C)]
 struct Delivery {
     value: usize,
@@ -62,8 +62,8 @@ pub unsafe fn init(
     StackPointer(frame)
 }
 
-/// Suspends the running context and goes on with `new_sp`, which receives `arg`.
-/// Returns what the switch back delivers. With `new_stack`, a panic that leaves the
+/// Suspends the running context and resumes `new_sp`, which receives `arg`. Returns the
+/// result of the switch back. With `new_stack`, a panic that leaves the
 /// other context's function unwinds into the caller.
 #[inline(always)]
 pub unsafe fn swap(
@@ -80,7 +80,7 @@ pub unsafe fn swap(
     (value, from)
 }
 
-/// The place of a stack's link. A base that is not aligned, as a slice's may be, is rounded.
+/// The address of a stack's link. An unaligned base, such as a slice's, is rounded.
 #[inline(always)]
 fn link(stack: &dyn Stack) -> *mut usize {
     let base = stack.base();
@@ -88,8 +88,8 @@ fn link(stack: &dyn Stack) -> *mut usize {
     base.wrapping_sub(excess).cast::<usize>().wrapping_sub(2)
 }
 
-/// Makes a frame, writes its address to `link`, and goes on with the frame `to`. An
-/// ordinary call to the compiler, and one that may unwind, which inline assembly may not.
+/// Makes a frame, writes its address to `link`, and resumes the frame `to`. To the compiler
+/// it is an ordinary call that may unwind, which inline assembly may not.
 #[unsafe(naked)]
 unsafe extern "C-unwind" fn switch(arg: usize, to: StackPointer, link: *mut usize) -> Delivery {
     naked_asm!(
@@ -146,7 +146,7 @@ unsafe extern "C-unwind" fn switch(arg: usize, to: StackPointer, link: *mut usiz
         "pop rbp",
         ".cfi_adjust_cfa_offset -8",
         ".cfi_restore rbp",
-        // Not `ret`: the processor would predict a return to this context's own caller.
+        // Not `ret`: the CPU would predict a return to this context's own caller.
         "pop rcx",
         ".cfi_adjust_cfa_offset -8",
         ".cfi_register rip, rcx",
@@ -156,7 +156,7 @@ unsafe extern "C-unwind" fn switch(arg: usize, to: StackPointer, link: *mut usiz
 }
 
 /// Where a new context starts: calls its function with what `switch` left in rdi and
-/// rsi. rbp holds the address of the link, and whatever is called gives it back.
+/// rsi. rbp holds the address of the link; callees preserve it.
 ///
 /// To the unwinder this is the linked frame: `.cfi_escape` says that the canonical frame
 /// address is what rbp points to plus the size of a frame (DW_CFA_def_cfa_expression:

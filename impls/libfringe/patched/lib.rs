@@ -1,7 +1,7 @@
-//! fringe 1.2.1 from the registry with `fringe.patch` applied, on a context switch of
-//! our own: `arch.rs` takes the place of fringe's `src/arch/`.
+//! fringe 1.2.1 from the registry with `fringe.patch` applied, on our own context
+//! switch: `arch.rs` replaces fringe's `src/arch/`.
 #![no_std]
-#![allow(warnings, clippy::all)] // 2016's idioms; nothing in it is ours to tidy
+#![allow(warnings, clippy::all)] // 2016's idioms, not our code
 
 mod arch;
 

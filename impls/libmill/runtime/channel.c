@@ -1,4 +1,4 @@
-// Channels, and choose. chs and chr are a choose with one clause.
+// Channels and choose. chs and chr are a choose with one clause.
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@ TAILQ_HEAD(clause_list, clause);
 struct mill_chan {
     size_t value_bytes;
     size_t items_max, items, first; // a ring
-    int done; // after chdone: the value behind the ring comes for ever
+    int done; // after chdone: the value behind the ring is received forever
     struct clause_list senders, receivers;
     char ring[];
 };
@@ -41,7 +41,7 @@ void mill_chclose(chan channel)
     free(channel);
 }
 
-// The clause has happened: ends its choose.
+// Completes the clause, which ends its choose.
 static void fire(struct clause *clause)
 {
     struct coroutine *owner = clause->owner;
@@ -147,7 +147,7 @@ int mill_choose_otherwise(void)
     return 0;
 }
 
-// One of the clauses that can happen now, any with the same chance.
+// Picks one of the clauses that can proceed now, uniformly at random.
 static struct clause *pick(void)
 {
     struct clause *picked = NULL;

@@ -1,4 +1,4 @@
-// Coroutines: their stacks, the switch between them, and the order they run in.
+// Coroutines: stacks, the context switch, and the scheduling order.
 
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -8,8 +8,8 @@
 #include "internal.h"
 
 #define STACK_BYTES (64 * 1024)
-#define GUARD_BYTES (16 * 1024) // at least a page, below the stack, without access
-#define SPARE_STACKS_MAX 64     // kept for coroutines to come
+#define GUARD_BYTES (16 * 1024) // at least a page, inaccessible, below the stack
+#define SPARE_STACKS_MAX 64     // kept for new coroutines
 #define SWITCHES_PER_POLL 100   // busy coroutines must not starve the descriptors
 
 static struct coroutine main_coroutine = {.deadline = -1, .fd = -1};
@@ -21,13 +21,12 @@ static int spare_count;
 
 volatile size_t mill_go_frame = 16;
 
-// mill_switch(&from, to) saves the registers that a function has to preserve on the
-// stack, saves its stack pointer, and goes on with another stack, saved in the same way
-// here or in mill_go.
+// mill_switch(&from, to) pushes the callee-saved registers, saves the stack pointer, and
+// resumes another stack that was saved in the same way, here or in mill_go.
 //
-// mill_go does it the other way round: it saves the caller's stack for a switch that
-// returns 0 from here later, and then returns 1 to the same place, at once, with all
-// registers as they are but on a new stack.
+// mill_go works the other way round: it saves the caller's stack, so that a later switch
+// returns 0 from here. It then returns 1 to the same place at once, with all registers
+// unchanged but on a new stack.
 void mill_switch(void **from, void *to);
 
 #if defined __x86_64__
@@ -51,7 +50,7 @@ __asm__(".text\n"
         "    mov %rsp, %rdi\n"
         "    sub $8, %rsp\n" // the ABI's alignment
         "    call mill_spawn\n"
-        "    mov 56(%rsp), %rdx\n" // where to return to
+        "    mov 56(%rsp), %rdx\n" // return address
         "    mov %rax, %rsp\n"
         "    mov $1, %eax\n"
         "    jmp *%rdx\n"
@@ -88,7 +87,7 @@ __asm__(".text\n"
         "    mill_save\n"
         "    mov x0, sp\n"
         "    bl mill_spawn\n"
-        "    ldr x30, [sp, #88]\n" // where to return to
+        "    ldr x30, [sp, #88]\n" // return address
         "    mov sp, x0\n"
         "    mov w0, #1\n"
         "    ret\n"
@@ -109,7 +108,7 @@ static void *mapping(struct coroutine *c)
     return (char *)(c + 1) - STACK_BYTES - GUARD_BYTES;
 }
 
-// The stack grows down from the coroutine's own record.
+// The stack grows down from the coroutine's struct.
 static struct coroutine *create(void)
 {
     struct coroutine *c = SLIST_FIRST(&spares);
@@ -128,7 +127,7 @@ static struct coroutine *create(void)
     return c;
 }
 
-// Called by mill_go; returns where the new stack begins.
+// Called by mill_go; returns the top of the new stack.
 __attribute__((used)) void *mill_spawn(void *parent_stack_pointer)
 {
     running->stack_pointer = parent_stack_pointer;
@@ -139,7 +138,7 @@ __attribute__((used)) void *mill_spawn(void *parent_stack_pointer)
 
 void mill_finish(void)
 {
-    // Its stack is in use until the switch, so if there are enough, another one goes.
+    // Its stack is in use until the switch, so if there are enough spares, free another one.
     struct coroutine *other = SLIST_FIRST(&spares);
     if (spare_count == SPARE_STACKS_MAX) {
         SLIST_REMOVE_HEAD(&spares, spare);

@@ -1,4 +1,4 @@
-// What the parts of the runtime know of each other.
+// The interfaces between the parts of the runtime.
 #ifndef INTERNAL_H_INCLUDED
 #define INTERNAL_H_INCLUDED
 
@@ -7,7 +7,7 @@
 
 #include "libmill.h"
 
-// The header's short names are for programs.
+// The header's short names are for programs only.
 #undef coroutine
 #undef in
 #undef out
@@ -15,48 +15,48 @@
 
 #define CLAUSES_MAX 4
 
-// One clause of a choose, also while it stands in a channel's list of those that wait.
+// One clause of a choose; while it waits, it is in a channel's wait list.
 struct clause {
     struct coroutine *owner;
     chan channel;
-    int number; // counted from 1, as in the text of the choose
+    int number; // from 1, in source order
     int sends;
     int available;
     TAILQ_ENTRY(clause) waiting;
-    _Alignas(16) char value[MILL_VALUE_BYTES_MAX]; // what it sends
+    _Alignas(16) char value[MILL_VALUE_BYTES_MAX]; // the value it sends
 };
 
 struct coroutine {
-    void *stack_pointer;                // while it does not run
-    STAILQ_ENTRY(coroutine) ready;      // while it is about to run
+    void *stack_pointer;                // while it is suspended
+    STAILQ_ENTRY(coroutine) ready;      // while it is in the ready queue
     LIST_ENTRY(coroutine) timer;        // while it has a deadline
-    SLIST_ENTRY(coroutine) spare;       // when it has finished
-    int result;                         // of what it waited for
+    SLIST_ENTRY(coroutine) spare;       // after it has finished
+    int result;                         // of its last wait
     int64_t deadline;                   // -1: none
     int fd;                             // -1: none
     struct clause clauses[CLAUSES_MAX]; // of its choose
     int clause_count;                   // registered, `otherwise` included
     int otherwise_number;               // 0: none
-    int waits;                          // its clauses stand in their channels' lists
-    _Alignas(16) char value[MILL_VALUE_BYTES_MAX]; // received last
+    int waits;                          // its clauses are in their channels' wait lists
+    _Alignas(16) char value[MILL_VALUE_BYTES_MAX]; // the last value received
 };
 
 extern struct coroutine *running;
 
-// Makes it run when its turn comes; what it waited for then returns the result.
+// Puts the coroutine into the ready queue; its pending wait returns the result.
 void ready(struct coroutine *c, int result);
-// Lets others run until somebody makes the running one ready.
+// Suspends the running coroutine until ready() is called for it; returns the result.
 int suspend(void);
-// Prints one line and aborts: the program is wrong.
+// Prints one line and aborts: the program has a bug.
 void panic(const char *what) __attribute__((noreturn));
 
-// Makes those ready whose descriptor or time has come; waits for one of them if asked.
+// Readies the coroutines whose descriptor or deadline is due; waits for one if `wait`.
 void poll_events(int wait);
 
 enum { FD_READABLE = 1, FD_WRITABLE = 2, FD_FAILED = 4 };
-// Waits for the descriptor: returns some of the above, 0 when the deadline is over.
+// Waits for the descriptor: returns some of the above, or 0 once the deadline has passed.
 int wait_for_fd(int fd, int events, int64_t deadline);
-// To be called before a descriptor is closed.
+// Must be called before a descriptor is closed.
 void forget_fd(int fd);
 
 #endif

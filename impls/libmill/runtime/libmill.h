@@ -1,10 +1,10 @@
 // The part of libmill's interface (http://libmill.org, version 1.18) that server.c
-// uses, with the same meaning, for machines without the library. The runtime behind
-// it is libmill.c here; nothing of it comes from libmill itself.
+// uses, with the same semantics, for machines without the library. The files beside it
+// implement it; none of the code comes from libmill itself.
 //
-// What libmill promises and this keeps: coroutines share one thread and switch only
-// where one of them waits, chooses or finishes; go() runs the new coroutine at once;
-// deadlines are in milliseconds of now(), -1 is never; errno is 0 after success.
+// It keeps libmill's guarantees: coroutines share one thread and switch only where one
+// of them waits, chooses or finishes; go() runs the new coroutine at once; deadlines are
+// in milliseconds of now(), and -1 means never; errno is 0 after success.
 #ifndef LIBMILL_H_INCLUDED
 #define LIBMILL_H_INCLUDED
 
@@ -16,9 +16,9 @@
 
 #define coroutine __attribute__((noinline))
 
-// Evaluates the call, its arguments too, on a stack of its own. The array, whose size
-// the compiler cannot know, makes it address the caller's variables by the frame
-// pointer, which is the same on both stacks.
+// Evaluates the call, including its arguments, on a new stack. The array's size is
+// unknown to the compiler, which forces it to address the caller's variables through the
+// frame pointer; that pointer is the same on both stacks.
 #define go(call)                                    \
     do {                                            \
         char mill_frame[mill_go_frame];             \

@@ -1,4 +1,4 @@
-// Waiting for descriptors and for time, on epoll.
+// Waiting for descriptors and deadlines, on epoll.
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,17 +9,17 @@
 
 #define EVENTS_PER_POLL 128
 
-// epoll stays told of an interest after the wait is over, since the next wait is mostly
-// for the same. It is withdrawn when an event comes that nobody waits for.
+// An interest stays registered with epoll after the wait, since the next wait is usually
+// for the same event. It is removed when an event arrives that no coroutine waits for.
 struct descriptor {
-    struct coroutine *reader, *writer; // those who wait
-    uint32_t told;                     // to epoll: EPOLLIN, EPOLLOUT, or 0 for not at all
+    struct coroutine *reader, *writer; // the waiting coroutines
+    uint32_t told;                     // registered with epoll: EPOLLIN, EPOLLOUT, or 0 for none
 };
 
 static int epoll_fd = -1;
 static struct descriptor *descriptors;
 static int descriptor_count;
-static LIST_HEAD(, coroutine) timers = LIST_HEAD_INITIALIZER(timers); // the next first
+static LIST_HEAD(, coroutine) timers = LIST_HEAD_INITIALIZER(timers); // the earliest first
 
 int64_t mill_now(void)
 {
@@ -74,7 +74,7 @@ static void start_timer(struct coroutine *c)
         LIST_INSERT_HEAD(&timers, c, timer);
 }
 
-// The wait of a coroutine is over, with these events or none.
+// Ends the wait of a coroutine, with these events or none.
 static void wake(struct coroutine *c, int events)
 {
     if (c->deadline >= 0)

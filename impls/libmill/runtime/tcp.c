@@ -14,8 +14,8 @@
 
 struct mill_tcpsock {
     int fd;
-    size_t in_first, in_length; // received, not yet asked for
-    size_t out_length;          // sent, not yet flushed
+    size_t in_first, in_length; // received, not yet read
+    size_t out_length;          // written, not yet flushed
     char in[BUFFER_BYTES], out[BUFFER_BYTES];
 };
 
@@ -88,7 +88,7 @@ tcpsock mill_tcpaccept(tcpsock listener, int64_t deadline)
     return wrap(fd);
 }
 
-// Returns how many bytes went out; errno says why not all of them.
+// Returns the number of bytes sent; errno is the reason if not all were.
 static size_t send_all(int fd, const char *bytes, size_t length, int64_t deadline)
 {
     size_t sent = 0;

@@ -1,4 +1,4 @@
-//! What a user of the context switch relies on, beyond fringe's own tests.
+//! Properties of the context switch that users rely on, beyond fringe's own tests.
 
 extern crate fringe;
 
@@ -243,7 +243,7 @@ fn the_stack_is_aligned_for_vector_instructions() {
     let mut generator = Generator::new(stack(), |yielder, ()| loop {
         let local = Aligned([0; 16]);
         let address = local.0.as_ptr();
-        // Faults when its operand is not aligned.
+        // Faults on an unaligned operand.
         unsafe { asm!("movaps xmm0, [{}]", in(reg) address, out("xmm0") _) };
         yielder.suspend(address as usize % 16);
     });
