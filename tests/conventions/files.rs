@@ -2,7 +2,17 @@
 
 use regex::Regex;
 
-use crate::tree::{File, Offenders, files, not_text};
+use crate::tree::{Exceptions, File, Offenders, files, files_in, not_text};
+
+/// What a reader keeps in mind at once.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// Functions that may be longer, and why.
+const LONG_FUNCTIONS: &[(&str, &str)] = &[
+    ("src/commands/self_check/measuring.rs: all", "one table: a server a row"),
+    ("crates/faulty/src/knobs.rs: all", "one table: a setting a row"),
+    ("crates/report/src/examples.rs: results", "one record, with each of its fields"),
+];
 
 fn is_source(file: &File) -> bool {
     !matches!(file.extension(), "md" | "lock" | "sum")
@@ -31,6 +41,34 @@ fn nothing_is_left_for_later() {
             }
         }
     }
+    offenders.assert_none();
+}
+
+#[test]
+fn functions_are_short() {
+    let mut offenders =
+        Offenders::of("functions have at most 70 lines: a longer one does two things");
+    let mut exceptions = Exceptions::new(LONG_FUNCTIONS);
+    let head = Regex::new(r"^(\s*)(?:pub(?:\([^)]*\))? )?(?:const |async |unsafe )*fn (\w+)")
+        .expect("a pattern");
+    let ours = ["src", "crates", "impls", "templates", "tests", "fuzz"];
+    for file in ours.into_iter().flat_map(files_in).filter(|file| file.extension() == "rs") {
+        let lines: Vec<(usize, &str)> = file.lines().collect();
+        for (index, (number, line)) in lines.iter().enumerate() {
+            let Some(found) = head.captures(line).filter(|_| !line.ends_with(['}', ';'])) else {
+                continue;
+            };
+            offenders.look();
+            // Formatted as it is, a function ends with a brace below its first letter.
+            let end = format!("{}}}", &found[1]);
+            let length = lines[index..].iter().position(|(_, line)| *line == end).unwrap_or(0) + 1;
+            let name = format!("{}: {}", file.path, &found[2]);
+            if length > FUNCTION_LINES_MAX && !exceptions.cover(&name) {
+                offenders.add(&file.path, *number, format!("{} has {length} lines", &found[2]));
+            }
+        }
+    }
+    exceptions.report_unused(&mut offenders);
     offenders.assert_none();
 }
 

@@ -32,60 +32,32 @@ pub(super) fn rate_drawings(
     trials: &[TrialRecord],
 ) -> Vec<Drawing> {
     let name = &analysis.scenario.name;
-    let targets: Vec<(String, Pen, Vec<Point>)> = shown(analysis)
+    let curves: Vec<Curve> = shown(analysis)
         .iter()
-        .map(|it| (it.name(), it.pen, points(analysis, trials, &it.row.target.name)))
-        .filter(|(_, _, points)| points.len() > 1)
+        .map(|it| Curve {
+            name: it.name(),
+            pen: it.pen,
+            points: points(analysis, trials, &it.row.target.name),
+        })
+        .filter(|curve| curve.points.len() > 1)
         .collect();
-    if targets.is_empty() {
+    if curves.is_empty() {
         return Vec::new();
     }
     let x = Scale::new("messages per second, offered", true, ".3~s");
-    let series = |of: &dyn Fn(&Point) -> f64| -> Vec<Series> {
-        targets
-            .iter()
-            .map(|(name, pen, points)| Series {
-                name: name.clone(),
-                pen: *pen,
-                points: points
-                    .iter()
-                    .map(|point| (point.messages_per_second, of(point)))
-                    .filter(|(_, value)| value.is_finite())
-                    .collect(),
-                errors: Vec::new(),
-            })
-            .collect()
-    };
-    let rows = || -> Vec<DrawnRow> {
-        let row = |name: &String, point: &Point| DrawnRow {
-            name: name.clone(),
-            cells: vec![
-                Cell::new(point.messages_per_second, count(point.messages_per_second)),
-                Cell::new(point.latency_p99_ns, (P99.format)(point.latency_p99_ns)),
-                Cell::new(point.lost_share, (LOST.format)(point.lost_share)),
-                Cell::new(point.trials as f64, point.trials.to_string()),
-            ],
-        };
-        let all =
-            targets.iter().flat_map(|(name, _, points)| points.iter().map(move |it| (name, it)));
-        all.map(|(name, point)| row(name, point)).collect()
-    };
-    let heads = ["Offered, messages/s", P99.head.title, LOST.head.title, "Trials"]
-        .map(str::to_owned)
-        .to_vec();
-    let method = "Each point is one offered rate: the median over the valid trials at it. The \
-                  load is open-loop, so the latency of a message counts from the time at which it \
-                  was due.";
     let latency = plots::lines(
-        &series(&|point| point.latency_p99_ns / 1e6),
+        &series(&curves, |point| point.latency_p99_ns / 1e6),
         &x,
         &Scale::new("99th percentile, milliseconds", true, ".3~g"),
     );
     let lost = plots::lines(
-        &series(&|point| point.lost_share * 100.0),
+        &series(&curves, |point| point.lost_share * 100.0),
         &x,
         &Scale::new("percent lost", false, ".3~g"),
     );
+    let heads = ["Offered, messages/s", P99.head.title, LOST.head.title, "Trials"]
+        .map(str::to_owned)
+        .to_vec();
     vec![
         Drawing {
             id: format!("{name}-latency-by-rate"),
@@ -93,21 +65,66 @@ pub(super) fn rate_drawings(
             description: format!(
                 "Line plot of the 99th percentile of latency of {name} against the offered rate."
             ),
-            method: method.to_owned(),
+            method: METHOD.to_owned(),
             spec: json_in_html(&latency),
             heads: heads.clone(),
-            rows: rows(),
+            rows: rows(&curves),
         },
         Drawing {
             id: format!("{name}-lost-by-rate"),
             title: "Lost messages against offered rate".to_owned(),
             description: format!("Line plot of the lost share of {name} against the offered rate."),
-            method: method.to_owned(),
+            method: METHOD.to_owned(),
             spec: json_in_html(&lost),
             heads,
-            rows: rows(),
+            rows: rows(&curves),
         },
     ]
+}
+
+/// The points of one target.
+struct Curve {
+    name: String,
+    pen: Pen,
+    points: Vec<Point>,
+}
+
+const METHOD: &str = "Each point is one offered rate: the median over the valid trials at it. The \
+                      load is open-loop, so the latency of a message counts from the time at \
+                      which it was due.";
+
+/// The curves with what `value` makes of each point, where that is finite.
+fn series(curves: &[Curve], value: impl Fn(&Point) -> f64) -> Vec<Series> {
+    curves
+        .iter()
+        .map(|curve| Series {
+            name: curve.name.clone(),
+            pen: curve.pen,
+            points: curve
+                .points
+                .iter()
+                .map(|point| (point.messages_per_second, value(point)))
+                .filter(|(_, value)| value.is_finite())
+                .collect(),
+            errors: Vec::new(),
+        })
+        .collect()
+}
+
+/// The table below the plots.
+fn rows(curves: &[Curve]) -> Vec<DrawnRow> {
+    let row = |name: &String, point: &Point| DrawnRow {
+        name: name.clone(),
+        cells: vec![
+            Cell::new(point.messages_per_second, count(point.messages_per_second)),
+            Cell::new(point.latency_p99_ns, (P99.format)(point.latency_p99_ns)),
+            Cell::new(point.lost_share, (LOST.format)(point.lost_share)),
+            Cell::new(point.trials as f64, point.trials.to_string()),
+        ],
+    };
+    let all =
+        curves.iter().flat_map(|curve| curve.points.iter().map(move |point| (&curve.name, point)));
+    all.map(|(name, point)| row(name, point)).collect()
 }
 
 /// The rates at which `target` was validly measured, in their order.
