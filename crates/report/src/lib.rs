@@ -4,7 +4,7 @@
 //! clock, and the same results always give the same report.
 //!
 //! Modules: [`record`] is the schema of the files, [`results`] reads a folder of them, [`schema`]
-//! publishes it and [`reference`] explains its keys. [`verdict`] judges one trial; [`percentile`] computes every p99, [`trial_figures`]
+//! publishes it and [`mod@reference`] explains its keys. [`verdict`] judges one trial; [`percentile`] computes every p99, [`trial_figures`]
 //! the other figures of one trial, [`mod@figures`] those of a target over its trials. [`analysis`]
 //! ranks the targets of each scenario in [`row`]s, [`noise`] is the A/A test, [`capacity`] what a
 //! search found, [`statistics`] the arithmetic. [`columns`] defines every column of every table,

@@ -1,9 +1,9 @@
 //! The slow-reader policy: what `--slow-reader`, `--max-client-lag-bytes` and
 //! `--eviction-timeout-seconds` mean, and every decision that depends on them.
 //!
-//! Shards ask here and act: before a send ([`SlowReaderPolicy::exceeds`],
-//! [`SlowReaderPolicy::on_overrun`]), in the lag check ([`SlowReaderPolicy::judge`]), and before
-//! reading ([`Backpressure::blocks_publishers`]). The options themselves are declared in
+//! Shards ask here and act: before a send (`SlowReaderPolicy::exceeds`,
+//! `SlowReaderPolicy::on_overrun`), in the lag check (`SlowReaderPolicy::judge`), and before
+//! reading (`Backpressure::blocks_publishers`). The options themselves are declared in
 //! `options.rs`.
 
 use std::num::NonZeroU64;
