@@ -108,7 +108,7 @@ fn admit(
     seat: &Arc<()>,
 ) -> io::Result<()> {
     if Arc::strong_count(seat) > CLIENTS_MAX {
-        return Err(io::Error::other("there are enough of them"));
+        return Err(io::Error::other("the client limit is reached"));
     }
     let _ = stream.set_nodelay(true);
     // Reader and writer share one descriptor; `try_clone` would need a second.

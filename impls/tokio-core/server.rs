@@ -62,7 +62,7 @@ fn serve() -> Result<(), String> {
     let listener = listen(&address, &core.handle())
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let clients = accept_clients(listener, core.handle());
-    core.run(clients).map_err(|error| format!("cannot go on: {error}"))
+    core.run(clients).map_err(|error| format!("cannot run the event loop: {error}"))
 }
 
 fn listen(address: &str, handle: &Handle) -> io::Result<TcpListener> {

@@ -13,7 +13,7 @@
 // for the same event. It is removed when an event arrives that no coroutine waits for.
 struct descriptor {
     struct coroutine *reader, *writer; // the waiting coroutines
-    uint32_t told;                     // registered with epoll: EPOLLIN, EPOLLOUT, or 0 for none
+    uint32_t registered;                     // registered with epoll: EPOLLIN, EPOLLOUT, or 0 for none
 };
 
 static int epoll_fd = -1;
@@ -53,11 +53,11 @@ static void open_epoll(void)
 static void tell(int fd, uint32_t events)
 {
     struct descriptor *d = descriptor(fd);
-    int operation = !events ? EPOLL_CTL_DEL : d->told ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    int operation = !events ? EPOLL_CTL_DEL : d->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     struct epoll_event event = {.events = events, .data.fd = fd};
-    if (events != d->told && epoll_ctl(epoll_fd, operation, fd, &event) != 0)
+    if (events != d->registered && epoll_ctl(epoll_fd, operation, fd, &event) != 0)
         panic("a descriptor cannot be waited for");
-    d->told = events;
+    d->registered = events;
 }
 
 static void start_timer(struct coroutine *c)
@@ -104,7 +104,7 @@ int wait_for_fd(int fd, int events, int64_t deadline)
             d->reader = running;
         if (events & FD_WRITABLE)
             d->writer = running;
-        tell(fd, d->told | (d->reader ? EPOLLIN : 0) | (d->writer ? EPOLLOUT : 0));
+        tell(fd, d->registered | (d->reader ? EPOLLIN : 0) | (d->writer ? EPOLLOUT : 0));
     }
     if (deadline >= 0)
         start_timer(running);
@@ -143,8 +143,8 @@ static void handle(const struct epoll_event *event)
     uint32_t unwanted = (reader ? 0 : event->events & EPOLLIN) |
                         (writer ? 0 : event->events & EPOLLOUT);
     if (failed && !reader && !writer)
-        unwanted = d->told;
-    tell(event->data.fd, d->told & ~unwanted);
+        unwanted = d->registered;
+    tell(event->data.fd, d->registered & ~unwanted);
 }
 
 static int timeout_ms(void)
