@@ -13,7 +13,7 @@
 // for the same event. It is removed when an event arrives that no coroutine waits for.
 struct descriptor {
     struct coroutine *reader, *writer; // the waiting coroutines
-    uint32_t registered;                     // registered with epoll: EPOLLIN, EPOLLOUT, or 0 for none
+    uint32_t registered;               // with epoll: EPOLLIN, EPOLLOUT, or 0 for none
 };
 
 static int epoll_fd = -1;
