@@ -158,6 +158,20 @@ impl Drop for Server {
     }
 }
 
+/// Whether the server soon holds no more than `allowed` descriptors. It closes a connection when
+/// it next looks at it, which may be after it has read what `client` sends meanwhile.
+pub(crate) fn gives_back(server: &Server, client: &mut Client, allowed: usize) -> Seen {
+    /// Messages that go back and forth meanwhile.
+    const ROUND_TRIPS: usize = 100;
+    for _ in 0..ROUND_TRIPS {
+        if server.descriptors() <= allowed {
+            return Ok(());
+        }
+        client.round_trip(b"is it gone?")?;
+    }
+    Err(format!("{} descriptors, and {allowed} at most before", server.descriptors()))
+}
+
 /// Waits for a process's end.
 pub(crate) fn wait(child: &mut Child, patience: Duration) -> Result<ExitStatus, String> {
     let until = Instant::now() + patience;
