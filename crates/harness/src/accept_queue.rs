@@ -4,22 +4,14 @@
 
 use std::io;
 
-use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
-use netlink_packet_sock_diag::SockDiagMessage;
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, StateFlags};
 
-/// Room for one answer of the kernel, which cuts longer ones into several, in bytes.
-const ANSWER_BYTES_MAX: usize = 32 * 1024;
+use crate::socket_diag::SocketDiag;
 
 /// Asks the kernel for the queues of listening sockets.
 #[derive(Debug)]
 pub struct AcceptQueues {
-    socket: Socket,
-    answer: Vec<u8>,
+    diag: SocketDiag,
 }
 
 impl AcceptQueues {
@@ -28,10 +20,7 @@ impl AcceptQueues {
     /// # Errors
     /// When the kernel offers none.
     pub fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Self { socket, answer: vec![0; ANSWER_BYTES_MAX] })
+        SocketDiag::open().map(|diag| Self { diag })
     }
 
     /// How many more connections fit into the queue of the socket that listens at this
@@ -41,54 +30,12 @@ impl AcceptQueues {
     /// # Errors
     /// When the kernel refuses the question, or its answer cannot be understood.
     pub fn places(&mut self, port: u16) -> io::Result<Option<u32>> {
-        let ipv4 = self.places_of(AF_INET, SocketId::new_v4(), port)?;
-        let ipv6 = self.places_of(AF_INET6, SocketId::new_v6(), port)?;
-        Ok(ipv4.into_iter().chain(ipv6).min())
-    }
-
-    fn places_of(&mut self, family: u8, id: SocketId, port: u16) -> io::Result<Option<u32>> {
-        let question = InetRequest {
-            family,
-            protocol: IPPROTO_TCP,
-            extensions: ExtensionFlags::empty(),
-            states: StateFlags::LISTEN,
-            socket_id: SocketId { source_port: port, ..id },
-        };
-        self.ask(question)?;
-        let mut fewest = None;
-        loop {
-            let length = self.socket.recv(&mut &mut self.answer[..], 0)?;
-            let mut rest = &self.answer[..length];
-            while !rest.is_empty() {
-                let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest)
-                    .map_err(io::Error::other)?;
-                match message.payload {
-                    NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                        let header = &response.header;
-                        if header.socket_id.source_port == port {
-                            let places = places_left(header.recv_queue, header.send_queue);
-                            fewest = Some(fewest.map_or(places, |fewest: u32| fewest.min(places)));
-                        }
-                    }
-                    NetlinkPayload::Error(error) => return Err(error.to_io()),
-                    _ => return Ok(fewest),
-                }
-                // Messages begin at multiples of four bytes.
-                let padded = (message.header.length as usize).next_multiple_of(4);
-                rest = rest.get(padded..).unwrap_or_default();
-            }
-        }
-    }
-
-    fn ask(&self, question: InetRequest) -> io::Result<()> {
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-        let mut message =
-            NetlinkMessage::new(header, SockDiagMessage::InetRequest(question).into());
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        self.socket.send(&bytes, 0).map(|_| ())
+        let mut fewest: Option<u32> = None;
+        self.diag.each(port, StateFlags::LISTEN, ExtensionFlags::empty(), |socket| {
+            let places = places_left(socket.header.recv_queue, socket.header.send_queue);
+            fewest = Some(fewest.map_or(places, |fewest| fewest.min(places)));
+        })?;
+        Ok(fewest)
     }
 }
 

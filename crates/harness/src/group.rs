@@ -30,6 +30,7 @@ use rustix::process::{
 pub use rustix::process::Signal;
 
 use crate::address::NO_FORK;
+use crate::granted::GrantedTime;
 use crate::interrupt::{self, Stop};
 
 /// The environment variable that marks every descendant of a group's leader.
@@ -41,6 +42,11 @@ const AFTERLIFE_SECONDS_MAX: f64 = 1.0;
 /// How often and how long a program that is "busy" is waited for.
 const BUSY_RETRIES_MAX: usize = 50;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
+/// How long to wait, as a multiple of the time that a group may take, for a machine to
+/// grant it that time.
+pub(crate) const STARVED_FACTOR: f64 = 12.0;
+/// How often to look what a busy machine grants a group.
+pub(crate) const GRANTED_INTERVAL: Duration = Duration::from_millis(500);
 /// Rounds of killing before giving up on a tree that forks faster.
 const KILL_ROUNDS_MAX: usize = 100;
 
@@ -61,6 +67,17 @@ pub struct Ending {
     pub left_behind: usize,
     /// From the request to the leader's end, in seconds.
     pub seconds: f64,
+}
+
+/// What came of waiting for a group's end.
+#[derive(Debug, Clone, Copy)]
+pub enum Waited {
+    /// Its leader has ended so.
+    Ended(ExitStatus),
+    /// It had all the time, and is still running.
+    Running,
+    /// It is still running, but a busy machine has not granted it that time.
+    Starved,
 }
 
 /// What the interrupt handler needs of a group, too; see [`Stop`].
@@ -131,6 +148,36 @@ impl Group {
             interrupt::wait_if_pending();
         }
         exit
+    }
+
+    /// Counts the time that is granted to the group from now on.
+    pub fn granted_time(&self) -> GrantedTime {
+        GrantedTime::of(&self.tree)
+    }
+
+    /// The same, from its start on, which was just now.
+    pub(crate) fn granted_time_since_start(&self) -> GrantedTime {
+        GrantedTime::of_new(&self.tree)
+    }
+
+    /// Waits for the leader's end, until the group was granted `seconds` of time.
+    pub fn wait_granted(&self, seconds: f64) -> Waited {
+        let began = Instant::now();
+        let mut time = self.granted_time();
+        let mut granted = 0.0;
+        loop {
+            let left = Duration::from_secs_f64((seconds - granted).max(0.0));
+            if let Some(status) = self.wait(left.min(GRANTED_INTERVAL).as_secs_f64()) {
+                return Waited::Ended(status);
+            }
+            granted = time.look().as_secs_f64();
+            if granted >= seconds {
+                return Waited::Running;
+            }
+            if began.elapsed().as_secs_f64() > seconds * STARVED_FACTOR {
+                return Waited::Starved;
+            }
+        }
     }
 
     /// Sends `signal` to the leader.
@@ -208,7 +255,7 @@ impl Tree {
     }
 
     /// Live processes that descend from the leader, by group, parent or marker.
-    fn members(&self) -> Vec<Process> {
+    pub(crate) fn members(&self) -> Vec<Process> {
         let Ok(processes) = procfs::process::all_processes() else { return Vec::new() };
         let leader = self.leader.as_raw_nonzero().get();
         let mut members: Vec<Process> = Vec::new();
@@ -334,7 +381,22 @@ fn start_registered(command: &mut Command, marker: &str) -> io::Result<(Arc<Tree
 
 fn new_marker() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("{}{}", marker_prefix(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What the markers of all groups of this process begin with.
+fn marker_prefix() -> String {
+    format!("{}-", std::process::id())
+}
+
+/// Whether a process belongs to a group of this process.
+pub(crate) fn is_ours(process: &Process) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let prefix = marker_prefix();
+    process.environ().is_ok_and(|environ| {
+        let marker = environ.get(std::ffi::OsStr::new(MARKER));
+        marker.is_some_and(|marker| marker.as_bytes().starts_with(prefix.as_bytes()))
+    })
 }
 
 /// Waits until process `pid` is gone, at most `time`.

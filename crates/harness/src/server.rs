@@ -11,7 +11,8 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::address;
 use crate::broker::{Broker, Greeting, RETRY_SECONDS};
-use crate::group::{Group, Signal};
+use crate::granted::GrantedTime;
+use crate::group::{GRANTED_INTERVAL, Group, STARVED_FACTOR, Signal, Waited};
 use crate::interrupt;
 use crate::launch::Launch;
 use crate::output::{FirstLine, Output};
@@ -29,7 +30,8 @@ const CONNECT_SECONDS_MAX: u64 = 5;
 /// How a server is started.
 #[derive(Debug, Clone)]
 pub struct StartOptions {
-    /// How long the server may take to print its line.
+    /// How long the server may take to print its line, in seconds that it was granted (see
+    /// [`GrantedTime`]).
     pub ready_seconds_max: f64,
     /// Whether to connect once after the line, to find a server that prints it
     /// without accepting.
@@ -142,6 +144,21 @@ impl Server {
         status
     }
 
+    /// Waits for its end, until its process tree was granted `seconds` of time (see
+    /// [`GrantedTime`]), and then a second at most until all that it wrote was read.
+    pub fn wait_granted(&self, seconds: f64) -> Waited {
+        let waited = self.group.wait_granted(seconds);
+        if let Waited::Ended(_) = waited {
+            self.output.wait_closed(Duration::from_secs(1));
+        }
+        waited
+    }
+
+    /// Counts the time that is granted to its process tree from now on.
+    pub fn granted_time(&self) -> GrantedTime {
+        self.group.granted_time()
+    }
+
     /// Sends a signal to the executable itself.
     pub fn signal(&self, signal: Signal) {
         self.group.signal_leader(signal);
@@ -188,25 +205,37 @@ impl Server {
         }
     }
 
+    /// Waits for the line, until the server was granted the time for it.
     fn wait_ready(&self, options: &StartOptions) -> Result<String, StartError> {
-        let deadline = Instant::now() + Duration::from_secs_f64(options.ready_seconds_max);
+        let seconds_max = options.ready_seconds_max;
+        let began = Instant::now();
+        let mut time = self.group.granted_time_since_start();
+        let (mut granted, mut looked) = (Duration::ZERO, began);
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.output.wait_first_line(left.min(ALIVE_CHECK)) {
+            match self.output.wait_first_line(ALIVE_CHECK) {
                 FirstLine::Complete(line) => return self.judge_line(&line),
                 FirstLine::Closed(_) => {
                     // Usually the end of the process: give it a moment to be one.
-                    if self.group.wait(left.as_secs_f64()).is_some() {
+                    let left = (seconds_max - granted.as_secs_f64()).max(0.0);
+                    if let Waited::Ended(_) = self.group.wait_granted(left) {
                         return Err(self.exited_early());
                     }
+                    return Err(self.silent(seconds_max));
                 }
                 FirstLine::Pending(_) if self.group.exited().is_some() => {
                     return Err(self.exited_early());
                 }
                 FirstLine::Pending(_) => {}
             }
-            if Instant::now() >= deadline {
-                return Err(self.silent(options.ready_seconds_max));
+            if looked.elapsed() > GRANTED_INTERVAL {
+                granted = time.look();
+                looked = Instant::now();
+            }
+            if granted.as_secs_f64() >= seconds_max {
+                return Err(self.silent(seconds_max));
+            }
+            if began.elapsed().as_secs_f64() > seconds_max * STARVED_FACTOR {
+                return Err(self.starved(granted));
             }
         }
     }
@@ -275,6 +304,14 @@ impl Server {
             seconds,
             printed: Printed(printed),
             log: self.last_words(),
+        }
+    }
+
+    fn starved(&self, granted: Duration) -> StartError {
+        StartError::Starved {
+            program: self.program.clone(),
+            address: self.address,
+            granted_seconds: granted.as_secs_f64(),
         }
     }
 

@@ -89,6 +89,19 @@ pub enum StartError {
         /// Its last log lines.
         log: LogTail,
     },
+    /// It says nothing, and a busy machine gave it hardly a processor.
+    #[error(
+        "{program} has not printed 'listening on {address}', but this machine is so busy that it \
+         had a processor for {granted_seconds:.1} s only: run it when the machine is less busy"
+    )]
+    Starved {
+        /// The executable.
+        program: String,
+        /// The address it was given.
+        address: SocketAddr,
+        /// How much time it was granted, in seconds.
+        granted_seconds: f64,
+    },
     /// Its first line is another one.
     #[error("{program} printed {line:?} where 'listening on {address}' was due{log}")]
     WrongLine {

@@ -4,8 +4,13 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use zillions_harness::{Broker, Launch, LaunchError, PortLease, Server, StartError, StartOptions};
+use zillions_harness::group::Group;
+use zillions_harness::{
+    Broker, Launch, LaunchError, PortLease, Server, StartError, StartOptions, Waited,
+};
 
 /// A script in a folder of its own, and an address for it.
 struct Script {
@@ -238,4 +243,27 @@ fn what_cannot_be_executed_is_told_apart() {
     assert!(matches!(no_bit, LaunchError::NotExecutable { .. }), "{no_bit}");
     let a_folder = Launch::executable(folder.path()).unwrap_err();
     assert!(matches!(a_folder, LaunchError::NotAFile { .. }), "{a_folder}");
+}
+
+/// How a program is waited for that is granted `seconds`.
+fn waited(script: &str, seconds: f64) -> Waited {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    let (group, _child) = Group::spawn(command).expect("a shell");
+    group.wait_granted(seconds)
+}
+
+#[test]
+fn one_that_ends_is_not_waited_for_any_longer() {
+    let began = Instant::now();
+    let Waited::Ended(status) = waited("exit 3", 600.0) else { panic!("it has ended") };
+    assert_eq!(status.code(), Some(3));
+    assert!(began.elapsed() < Duration::from_secs(300));
+}
+
+#[test]
+fn one_that_sleeps_and_one_that_spins_are_granted_their_time_and_are_still_running() {
+    for script in ["sleep 600", "while :; do :; done"] {
+        assert!(matches!(waited(script, 0.3), Waited::Running), "{script}");
+    }
 }
