@@ -274,17 +274,18 @@ pub(crate) mod correct {
             };
             let Some(written) = client.write_or_block(bytes_max)? else { return Ok(()) };
             let finished = client.outbound.advance(written.taken);
-            pause_for(finished, context);
+            work_for(finished, written.taken, context);
         }
         client.outbound.blocked = false;
         Ok(())
     }
 
-    /// The pause that a slow server makes after finishing `messages`.
-    fn pause_for(messages: usize, context: &Context) {
-        let each = Duration::from_micros(context.knobs.slow_microseconds);
-        if !each.is_zero() {
-            context.pause(each.saturating_mul(messages as u32));
-        }
+    /// What writing so many bytes and finishing so many messages costs a slow server.
+    fn work_for(messages: usize, bytes: usize, context: &Context) {
+        let per_message = Duration::from_micros(context.knobs.slow_microseconds);
+        let per_byte = Duration::from_nanos(context.knobs.byte_nanoseconds);
+        context.work(
+            per_message.saturating_mul(messages as u32) + per_byte.saturating_mul(bytes as u32),
+        );
     }
 }

@@ -41,6 +41,30 @@ pub struct Knobs {
           value_parser = clap::value_parser!(u64).range(..=10_000))]
     pub slow_microseconds: u64,
 
+    /// Pause after each message received, in microseconds
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u64).range(..=100_000))]
+    pub message_microseconds: u64,
+
+    /// Pause after each connection accepted, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u64).range(..=100))]
+    pub connection_milliseconds: u64,
+
+    /// Pause after each byte read or written, in nanoseconds
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u64).range(..=100_000))]
+    pub byte_nanoseconds: u64,
+
+    /// Pause each second, as a garbage collector does, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u64).range(..=1_000))]
+    pub collector_milliseconds: u64,
+
+    /// Keep a processor busy in these pauses
+    #[arg(long)]
+    pub busy: bool,
+
     /// Write at most this many bytes at a time (0: no limit)
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub write_bytes_max: usize,
@@ -98,6 +122,11 @@ impl Default for Knobs {
         Self {
             queue_messages: 1024,
             slow_microseconds: 0,
+            message_microseconds: 0,
+            connection_milliseconds: 0,
+            byte_nanoseconds: 0,
+            collector_milliseconds: 0,
+            busy: false,
             write_bytes_max: 0,
             read_bytes_max: 16_384,
             slow_reader: SlowReader::default(),
@@ -121,12 +150,20 @@ impl Knobs {
         let name = |value: Option<clap::builder::PossibleValue>| {
             value.map(|value| value.get_name().to_owned()).unwrap_or_default()
         };
-        let flags =
-            [(self.nagle, "--nagle"), (self.sender_last, "--sender-last"), (self.log, "--log")];
+        let flags = [
+            (self.busy, "--busy"),
+            (self.nagle, "--nagle"),
+            (self.sender_last, "--sender-last"),
+            (self.log, "--log"),
+        ];
         let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.into());
         let values = [
             format!("--queue-messages={}", self.queue_messages),
             format!("--slow-microseconds={}", self.slow_microseconds),
+            format!("--message-microseconds={}", self.message_microseconds),
+            format!("--connection-milliseconds={}", self.connection_milliseconds),
+            format!("--byte-nanoseconds={}", self.byte_nanoseconds),
+            format!("--collector-milliseconds={}", self.collector_milliseconds),
             format!("--write-bytes-max={}", self.write_bytes_max),
             format!("--read-bytes-max={}", self.read_bytes_max),
             format!("--slow-reader={}", name(self.slow_reader.to_possible_value())),
@@ -157,6 +194,67 @@ impl Oddity {
     #[must_use]
     pub fn waits_mostly(&self) -> bool {
         self.knobs.batch_milliseconds > 0 || self.knobs.start_milliseconds > 0 || self.knobs.nagle
+    }
+
+    /// Servers that are correct and slow, each in another way. The suite must never call one
+    /// of them wrong, however busy the machine is.
+    #[must_use]
+    pub fn slow() -> Vec<Self> {
+        let base = Knobs::default;
+        let slow = |name, what, knobs| Self { name, what, knobs };
+        vec![
+            slow(
+                "slow-deliveries",
+                "takes 300 microseconds per delivery",
+                Knobs { slow_microseconds: 300, ..base() },
+            ),
+            slow(
+                "slow-messages",
+                "takes 2 milliseconds per message, however many receive it",
+                Knobs { message_microseconds: 2_000, ..base() },
+            ),
+            slow(
+                "slow-connections",
+                "takes 5 milliseconds per connection and 100 microseconds per delivery",
+                Knobs { connection_milliseconds: 5, slow_microseconds: 100, ..base() },
+            ),
+            slow(
+                "slow-bytes",
+                "takes 2 microseconds per byte that it reads or writes",
+                Knobs { byte_nanoseconds: 2_000, ..base() },
+            ),
+            slow(
+                "large-chunks",
+                "works off 64 KiB of one client before it looks at any other, 100 microseconds per delivery",
+                Knobs { read_bytes_max: 65_536, slow_microseconds: 100, ..base() },
+            ),
+            slow(
+                "small-pieces",
+                "reads one byte at a time, writes eight, and holds five messages per client",
+                Knobs {
+                    read_bytes_max: 1,
+                    write_bytes_max: 8,
+                    queue_messages: 5,
+                    byte_nanoseconds: 500,
+                    ..base()
+                },
+            ),
+            slow(
+                "collector",
+                "stops for 300 milliseconds each second, and takes 30 microseconds per delivery",
+                Knobs { collector_milliseconds: 300, slow_microseconds: 30, ..base() },
+            ),
+            slow(
+                "slow-log",
+                "writes a line for each message and takes 100 microseconds per delivery",
+                Knobs { log: true, slow_microseconds: 100, ..base() },
+            ),
+            slow(
+                "busy-deliveries",
+                "keeps a processor busy for 100 microseconds per delivery",
+                Knobs { slow_microseconds: 100, busy: true, ..base() },
+            ),
+        ]
     }
 
     /// Every unusual but correct server, the baseline first.

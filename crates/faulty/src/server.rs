@@ -53,6 +53,7 @@ impl Server {
             if !batching.is_zero() && !events.is_empty() {
                 self.state.context.pause(batching);
             }
+            self.state.context.collect();
             self.deviation.turn(&mut self.state)?;
             // Accept first: clients that connected before a message was sent must receive it.
             if events.iter().any(|event| event.id == LISTENER) && self.deviation.may_accept(&events)
@@ -81,6 +82,8 @@ impl Server {
             };
             match accepted {
                 Ok(id) => {
+                    let cost = self.state.context.knobs.connection_milliseconds;
+                    self.state.context.work(Duration::from_millis(cost));
                     self.state.context.log(|| format!("client {id} joined"));
                     self.deviation.joined(&mut self.state, id);
                 }
@@ -117,6 +120,8 @@ impl Server {
         match self.deviation.read(client, &mut self.buffer, &self.state.context) {
             Ok(0) => self.end(id, End::Finished),
             Ok(count) => {
+                let per_byte = Duration::from_nanos(self.state.context.knobs.byte_nanoseconds);
+                self.state.context.work(per_byte.saturating_mul(count as u32));
                 client.inbound.extend_from_slice(&self.buffer[..count]);
                 let bodies = self.deviation.decode(client);
                 self.batch_bodies(id, bodies)
@@ -136,6 +141,8 @@ impl Server {
             let Some(client) = self.state.clients.get_mut(&id) else {
                 return Ok(());
             };
+            let cost = Duration::from_micros(self.state.context.knobs.message_microseconds);
+            self.state.context.work(cost);
             if let Some(body) = self.deviation.received(client, body) {
                 self.batch.push(Message::new(id, self.state.sequenced, &body));
                 self.state.sequenced += 1;

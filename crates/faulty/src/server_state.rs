@@ -1,5 +1,6 @@
 //! The clients, the listener, and the epoll instance that waits for them.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -29,6 +30,11 @@ const EVENTS_PER_TURN_MAX: usize = 1024;
 /// How long accepting pauses after descriptors have run out.
 pub(crate) const PAUSE_AFTER_EXHAUSTION: Duration = Duration::from_millis(100);
 
+/// The shortest pause that is worth making.
+const PAUSE_MIN: Duration = Duration::from_micros(500);
+/// How often a garbage collector stops everything.
+const COLLECT_EVERY: Duration = Duration::from_secs(1);
+
 /// The longest uninterruptible piece of a pause.
 const PAUSE_PIECE: Duration = Duration::from_millis(20);
 
@@ -37,6 +43,9 @@ pub(crate) struct Context {
     pub(crate) knobs: Knobs,
     signals: UnixStream,
     stop_requested: Arc<AtomicBool>,
+    /// Time that work costs and that has not passed yet: short pauses are made together.
+    owed: Cell<Duration>,
+    collected: Cell<Instant>,
 }
 
 impl Context {
@@ -49,7 +58,8 @@ impl Context {
             signal_hook::flag::register(signal, stop_requested.clone())?;
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
         }
-        Ok(Self { knobs, signals, stop_requested })
+        let (owed, collected) = (Cell::new(Duration::ZERO), Cell::new(Instant::now()));
+        Ok(Self { knobs, signals, stop_requested, owed, collected })
     }
 
     /// Writes a line to standard error, if it is to be logged.
@@ -69,6 +79,33 @@ impl Context {
         match self.knobs.write_bytes_max {
             0 => usize::MAX,
             bytes => bytes,
+        }
+    }
+
+    /// Lets the time pass that some work costs.
+    pub(crate) fn work(&self, cost: Duration) {
+        self.collect();
+        let owed = self.owed.get() + cost;
+        if owed < PAUSE_MIN {
+            self.owed.set(owed);
+            return;
+        }
+        self.owed.set(Duration::ZERO);
+        if !self.knobs.busy {
+            return self.pause(owed);
+        }
+        let until = Instant::now() + owed;
+        while Instant::now() < until && !self.stop_requested() {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Pauses as a garbage collector does, if it is time for it.
+    pub(crate) fn collect(&self) {
+        let pause = Duration::from_millis(self.knobs.collector_milliseconds);
+        if !pause.is_zero() && self.collected.get().elapsed() > COLLECT_EVERY {
+            self.pause(pause);
+            self.collected.set(Instant::now());
         }
     }
 

@@ -94,7 +94,8 @@ probes! {
 
     frame::bodies_arrive_unchanged_and_once shows [
         "signed-length", "255-truncated", "text-mode-header", "newline-stripped", "nul-terminated",
-        "telnet-escape", "text-only", "zero-is-eof", "zero-skipped", "no-echo", "double-echo",
+        "telnet-escape", "text-only", "hangs-at-an-empty-message",
+        "spins-at-an-empty-message", "zero-is-eof", "zero-skipped", "no-echo", "double-echo",
         "echo-only", "one-message-per-connection", "deduplicates", "registered-after-first-send",
         "message-lost-for-joiner", "greeting", "silent-newcomer-blocks-accept",
         "cached-by-length-and-ends", "slash-commands", "bom-stripped", "first-message-is-a-name",

@@ -82,6 +82,20 @@ pub(crate) const FAULTS: &[Fault] = &[
         "answers `GET ` at the beginning of a stream with 400 Bad Request and disconnects the client",
         || Box::new(AnswersHttp::default()),
     ),
+    Fault::always(
+        "hangs-at-an-empty-message",
+        "FRAME-3",
+        "waits for ever once it has got an empty message",
+        || Box::new(AtAnEmptyMessage(std::thread::park)),
+    )
+    .by_timeout(),
+    Fault::always(
+        "spins-at-an-empty-message",
+        "FRAME-3",
+        "loops for ever, without a rest, once it has got an empty message",
+        || Box::new(AtAnEmptyMessage(std::hint::spin_loop)),
+    )
+    .by_timeout(),
     Fault::always("zero-is-eof", "FRAME-3", "closes the connection at an empty message", || {
         Box::new(ZeroIsEof)
     }),
@@ -189,6 +203,18 @@ impl Deviation for TextModeHeader {
         } else {
             correct::enqueue(self, client, message, context);
         }
+    }
+}
+
+/// Does this again and again.
+struct AtAnEmptyMessage(fn());
+
+impl Deviation for AtAnEmptyMessage {
+    fn received(&mut self, _client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
+        while body.is_empty() {
+            self.0();
+        }
+        Some(body)
     }
 }
 
