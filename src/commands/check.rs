@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use zillions_conformance::options::TIME_LIMIT_DEFAULT;
 use zillions_conformance::render::{human, junit};
 use zillions_conformance::{
     CheckReport, Expectations, Options, Target, all_cases, case_ids, exit_code, select,
@@ -17,7 +18,7 @@ use zillions_harness::manifest::Entry;
 use crate::building::{self, State};
 use crate::checking::{check, target_of};
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
-use crate::options::Global;
+use crate::options::{Global, positive_seconds};
 use crate::output::{self, BAD, DOUBTFUL, paint};
 use crate::targets::{self, Target as Named};
 
@@ -63,6 +64,10 @@ pub struct Arguments {
     /// Save the histories of the ordering cases in this folder, for 'zillions verify'.
     #[arg(long, value_name = "DIR")]
     save_history: Option<PathBuf>,
+    /// Time for one target, in seconds; what others take of the processors is added to it. The
+    /// cases that it does not suffice for are inconclusive.
+    #[arg(long, value_name = "SECONDS", default_value_t = TIME_LIMIT_DEFAULT.as_secs_f64(), value_parser = positive_seconds)]
+    time_limit: f64,
     /// Run N cases in parallel.
     #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
@@ -110,6 +115,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         quick: arguments.quick,
         case_globs: arguments.cases.clone(),
         strict: arguments.strict,
+        time_limit: Duration::from_secs_f64(arguments.time_limit),
         jobs: usize::from(arguments.jobs),
         history_folder: arguments.save_history.clone(),
         ..Options::default()

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 
-use zillions_harness::Launch;
 use zillions_harness::group::Group;
+use zillions_harness::{Launch, Waited};
 
 use crate::verdict::{Stop, harness};
 
@@ -24,10 +24,11 @@ pub(crate) struct Attempt {
     pub(crate) stderr: String,
 }
 
-/// Runs `launch` with `arguments` in place of the address, at most `seconds`.
+/// Runs `launch` with `arguments` in place of the address, until it was granted `seconds`.
 ///
 /// # Errors
-/// A harness error when it cannot be executed at all.
+/// A harness error when it cannot be executed at all; inconclusive when the machine is so busy
+/// that it hardly runs.
 pub(crate) fn attempt(launch: &Launch, arguments: &[&str], seconds: f64) -> Result<Attempt, Stop> {
     let mut command = Command::new(&launch.program);
     command
@@ -43,9 +44,14 @@ pub(crate) fn attempt(launch: &Launch, arguments: &[&str], seconds: f64) -> Resu
     let (group, mut child) = Group::spawn(command).map_err(harness(&what))?;
     let stdout = child.stdout.take().map(read_in_background);
     let stderr = child.stderr.take().map(read_in_background);
-    let status = group.wait(seconds);
+    let waited = group.wait_granted(seconds);
     // Ends what is left, so that the pipes close.
     drop(group);
+    let status = match waited {
+        Waited::Ended(status) => Some(status),
+        Waited::Running => None,
+        Waited::Starved => return Err(Stop::starved("it was still running")),
+    };
     Ok(Attempt { status, stdout: text(stdout)?, stderr: text(stderr)? })
 }
 

@@ -34,6 +34,37 @@ pub struct Traits {
     pub idles: bool,
     /// Part of the quick selection.
     pub quick: bool,
+    /// What it may have under way that nobody waits for.
+    pub bound: Bound,
+}
+
+/// How much a case may send before it waits for what comes of it, so that a slow server is not
+/// left with the work of minutes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Bound {
+    /// A few messages.
+    #[default]
+    Few,
+    /// So many bytes.
+    Bytes(u64),
+    /// What the server has shown, again and again, that it works off in about a second.
+    Pace,
+    /// What the kernel's buffers take. Nobody waits for what comes of it: the server is ended.
+    Buffers,
+}
+
+impl Bound {
+    /// A few messages, in bytes.
+    const FEW_BYTES: u64 = 16 << 10;
+
+    /// The most, in bytes, where it is the same for all servers.
+    pub(crate) fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Few => Some(Self::FEW_BYTES),
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Pace | Self::Buffers => None,
+        }
+    }
 }
 
 /// The function of a case.
@@ -45,6 +76,11 @@ pub enum Run {
     WithContext(fn(&mut CaseContext) -> Outcome),
 }
 
+impl Traits {
+    const NONE: Self =
+        Self { launches: false, alone: false, idles: false, quick: false, bound: Bound::Few };
+}
+
 impl Case {
     /// A MUST case that runs beside others in a fixture of its own.
     pub(crate) const fn must(
@@ -53,7 +89,7 @@ impl Case {
         summary: &'static str,
         run: fn(&mut Fixture) -> Outcome,
     ) -> Self {
-        let traits = Traits { launches: false, alone: false, idles: false, quick: false };
+        let traits = Traits::NONE;
         Self { id, clause, level: Level::Must, summary, traits, run: Run::WithFixture(run) }
     }
 
@@ -64,7 +100,7 @@ impl Case {
         summary: &'static str,
         run: fn(&mut CaseContext) -> Outcome,
     ) -> Self {
-        let traits = Traits { launches: true, alone: false, idles: false, quick: false };
+        let traits = Traits { launches: true, ..Traits::NONE };
         Self { id, clause, level: Level::Must, summary, traits, run: Run::WithContext(run) }
     }
 
@@ -95,6 +131,24 @@ impl Case {
     /// The same, for servers that the suite starts itself.
     pub(crate) const fn launching(mut self) -> Self {
         self.traits.launches = true;
+        self
+    }
+
+    /// The same, sending as much as the server works off in about a second.
+    pub(crate) const fn at_its_pace(mut self) -> Self {
+        self.traits.bound = Bound::Pace;
+        self
+    }
+
+    /// The same, sending as much as the kernel's buffers take.
+    pub(crate) const fn filling_buffers(mut self) -> Self {
+        self.traits.bound = Bound::Buffers;
+        self
+    }
+
+    /// The same, sending so many bytes at once.
+    pub(crate) const fn sending(mut self, bytes: u64) -> Self {
+        self.traits.bound = Bound::Bytes(bytes);
         self
     }
 

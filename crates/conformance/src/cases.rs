@@ -120,6 +120,7 @@ fn hint(pattern: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::case::Bound;
     use crate::spec::{self, Obligation};
     use crate::verdict::Level;
     use std::collections::HashSet;
@@ -206,5 +207,88 @@ mod tests {
         let error = select(&["is".to_owned()], false).unwrap_err();
         assert!(all().iter().any(|case| case.id.contains("is")));
         assert_eq!(error.to_string(), "no case matches 'is'");
+    }
+
+    /// The cases that send at the server's pace: what it works off in about a second.
+    const AT_ITS_PACE: [&str; 40] = [
+        "drops/end-for-each-of-many",
+        "drops/end-with-their-cause",
+        "drops/none-after-recovery",
+        "drops/whole-messages-only",
+        "end/backlog-after-end",
+        "end/close-after-backlog",
+        "end/descriptors-given-back",
+        "end/reset-while-written-to",
+        "fanout/joiners-in-a-flood",
+        "fanout/joiners-mid-stream",
+        "fanout/leavers-in-a-flood",
+        "fanout/no-legacy",
+        "frame/empties-at-once",
+        "frame/pipelined-64k",
+        "frame/short-writes",
+        "frame/whole-and-uninterrupted",
+        "life/idle-cpu-of-odd-clients",
+        "life/leaves-no-process",
+        "life/stops-on-sigterm",
+        "life/survives-everything",
+        "order/integrity",
+        "order/integrity-with-drops",
+        "order/large-room",
+        "order/many-receivers-agree",
+        "order/many-senders",
+        "order/one-sender",
+        "order/one-sender-with-drops",
+        "order/own-echo",
+        "order/replies-under-load",
+        "order/two-receivers-agree",
+        "order/with-churn",
+        "order/with-drops",
+        "scale/let-in-amid-a-flood",
+        "slow/drip-reader",
+        "slow/many-stalled",
+        "slow/reads-on-after-seconds",
+        "slow/reads-on-later",
+        "slow/sender-never-reads",
+        "slow/stalled-reader",
+        "start/stdout-stays-quiet",
+    ];
+
+    /// Those that fill the kernel's buffers, and wait for nothing that comes of it.
+    const FILLING_BUFFERS: [&str; 5] = [
+        "memory/flood",
+        "memory/flood-of-empty-messages",
+        "memory/many-stalled",
+        "memory/sender-never-reads",
+        "memory/stalled-reader",
+    ];
+
+    /// Those that send more than a few messages at once, in bytes.
+    const SENDING: [(&str, u64); 2] =
+        [("frame/filled-buffers", 256 << 10), ("memory/past-clients", 512 << 10)];
+
+    #[test]
+    fn every_case_that_may_flood_is_known_with_its_bound() {
+        let bounded = |wanted: fn(Bound) -> bool| -> Vec<&str> {
+            let cases = all().iter().filter(|case| wanted(case.traits.bound));
+            let mut ids: Vec<&str> = cases.map(|case| case.id).collect();
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(bounded(|bound| bound == Bound::Pace), AT_ITS_PACE);
+        assert_eq!(bounded(|bound| bound == Bound::Buffers), FILLING_BUFFERS);
+        assert_eq!(bounded(|bound| matches!(bound, Bound::Bytes(_))), SENDING.map(|(id, _)| id));
+        for case in all() {
+            if let Some(&(_, bytes)) = SENDING.iter().find(|(id, _)| *id == case.id) {
+                assert_eq!(case.traits.bound, Bound::Bytes(bytes), "{}", case.id);
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_is_ended_afterwards_fills_all_buffers() {
+        // Their servers are theirs alone, and nothing else is measured on them.
+        for case in all().iter().filter(|case| case.traits.bound == Bound::Buffers) {
+            assert!(case.traits.launches && case.group() == "memory", "{}", case.id);
+        }
     }
 }

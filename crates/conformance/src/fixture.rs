@@ -3,14 +3,18 @@
 //!
 //! Clients are numbered from 0 in the order in which they connect. Nothing
 //! here waits without a bound: [`Fixture::await_each`] is the only way to wait
-//! for something, and it fails the case when that does not come.
+//! for something. It fails the case when that does not come and the server has done nothing
+//! for as long as patience lasts; of one that is still at work at the end of its time nothing
+//! is known.
 
 mod accept_backlog;
 mod bursts;
 mod connecting;
 mod flood;
 mod messages;
+mod pace;
 mod recorder;
+mod silence;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -21,20 +25,23 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::{buffer::spare_capacity, event::Timespec};
-use zillions_harness::{Sample, Server};
+use zillions_harness::{GrantedTime, Sample, Server, TrafficProbe};
 use zillions_protocol::Decoder;
 
 pub use bursts::Bursts;
-pub use flood::{Flood, Flooded, OverloadResponse};
+pub use flood::{Flood, FloodPace, Flooded, OverloadResponse};
 pub use messages::{FENCE_BYTES, IN_FLIGHT_MAX};
 pub use recorder::{Recorder, Tally, Violation, show_body};
 pub(crate) use {bursts::QUIET, messages::frame};
 
+use crate::case::{Bound, Case};
 use crate::client::{Client, End};
 use crate::limits::RunLimits;
 use crate::verdict::{Failure, Level, Outcome, Stop, harness};
 
 use accept_backlog::AcceptBacklog;
+use pace::Pace;
+use silence::Silence;
 
 /// Read at once from one client, in bytes.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -44,9 +51,8 @@ const READS_IN_A_ROW_MAX: usize = 4;
 const EVENTS_MAX: usize = 256;
 /// How often a waiting fixture looks whether its server is still there.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How much longer than its patience a case waits while something still
-/// arrives: a slow server that works through a backlog is not a silent one.
-const PROGRESS_FACTOR: u32 = 6;
+/// How often a waiting fixture looks what time its server was granted.
+const GRANTED_INTERVAL: Duration = Duration::from_millis(100);
 /// Log lines shown with a failure.
 const LOG_LINES_MAX: usize = 12;
 
@@ -70,16 +76,26 @@ pub struct Fixture {
     pub recorder: Recorder,
     /// Chance, from the case's seed.
     pub rng: ChaCha8Rng,
-    /// How much the case weighs.
-    level: Level,
+    case: &'static Case,
     server: Option<Server>,
     address: SocketAddr,
     accept_backlog: AcceptBacklog,
+    /// `None` where the kernel does not tell.
+    traffic: Option<TrafficProbe>,
+    pace: Pace,
     clients: Vec<ClientEntry>,
+    /// Bytes and frames that have arrived at all clients together.
+    bytes_received: u64,
+    frames_received: u64,
+    /// What clients were given to send since the case last waited, in bytes; and the most of it.
+    unawaited_bytes: u64,
+    unawaited_bytes_max: u64,
     epoll: OwnedFd,
     events: Vec<Event>,
     buffer: Box<[u8]>,
     opened: Instant,
+    /// How much of its time the run had used by then.
+    opened_at: Duration,
 }
 
 impl Fixture {
@@ -88,7 +104,7 @@ impl Fixture {
     pub(crate) fn open(
         limits: Arc<RunLimits>,
         seed: u64,
-        level: Level,
+        case: &'static Case,
         server: Option<Server>,
         address: SocketAddr,
     ) -> Result<Self, Stop> {
@@ -97,14 +113,21 @@ impl Fixture {
         let epoll = epoll::create(CreateFlags::CLOEXEC)
             .map_err(|errno| Stop::Error(format!("cannot create an event queue: {errno}")))?;
         Ok(Self {
+            opened_at: limits.used(),
             limits,
             recorder: Recorder::new(salt),
             rng,
-            level,
+            case,
             server,
             address,
             accept_backlog: AcceptBacklog::at(address.port()),
+            traffic: TrafficProbe::open().ok(),
+            pace: Pace::new(),
             clients: Vec::new(),
+            bytes_received: 0,
+            frames_received: 0,
+            unawaited_bytes: 0,
+            unawaited_bytes_max: 0,
             epoll,
             events: Vec::with_capacity(EVENTS_MAX),
             buffer: vec![0; READ_BYTES_MAX].into_boxed_slice(),
@@ -180,6 +203,8 @@ impl Fixture {
 
     /// Queues raw bytes for a client to send; [`flush`](Self::flush) sends them.
     pub fn queue_bytes(&mut self, index: ClientIndex, bytes: &[u8]) {
+        self.unawaited_bytes += bytes.len() as u64;
+        self.unawaited_bytes_max = self.unawaited_bytes_max.max(self.unawaited_bytes);
         self.clients[index].client.queue(bytes);
     }
 
@@ -252,7 +277,9 @@ impl Fixture {
             let offset = entry.decoder.position();
             let Some(body) = entry.decoder.decode(&mut input) else { break };
             self.recorder.receive(index, body, offset, time_ns);
+            self.frames_received += 1;
         }
+        self.bytes_received += count as u64;
         count
     }
 
@@ -286,44 +313,72 @@ impl Fixture {
         Ok(())
     }
 
-    /// Pumps until `done` holds for each of `clients`.
+    /// Pumps until `done` holds for each of `clients`, which it is asked in turn.
     ///
     /// # Errors
     /// A failure that says `expected` and what happened, when a client's
-    /// connection ends, the server ends, or patience does.
+    /// connection ends, the server ends, or nothing has moved for as long as patience lasts;
+    /// inconclusive when the server is still at work at the end of its time.
     pub fn await_each(
         &mut self,
         clients: &[ClientIndex],
         expected: &str,
+        done: impl FnMut(&Self, ClientIndex) -> bool,
+    ) -> Result<(), Stop> {
+        self.await_each_while(clients, expected, done, |fixture| fixture.pump(POLL_INTERVAL))
+    }
+
+    /// [`await_each`](Self::await_each) while `act` does something meanwhile: it pumps, and
+    /// says how many sockets had something to do.
+    ///
+    /// # Errors
+    /// As there, and those of `act`.
+    pub fn await_each_while(
+        &mut self,
+        clients: &[ClientIndex],
+        expected: &str,
         mut done: impl FnMut(&Self, ClientIndex) -> bool,
+        mut act: impl FnMut(&mut Self) -> Result<usize, Stop>,
     ) -> Result<(), Stop> {
         let started = Instant::now();
         let patience = self.limits.patience();
         let mut pending = clients.to_vec();
-        let mut progress = ((0, pending.len()), started);
+        let mut silence = Silence::begin(self, pending.len(), patience);
         loop {
             pending.retain(|&index| !done(self, index));
             if pending.is_empty() {
+                self.unawaited_bytes = 0;
                 return Ok(());
             }
             if let Some(&index) = pending.iter().find(|&&index| self.client(index).end().is_some())
             {
                 return Err(self.failure(index, expected, self.describe_end(index)));
             }
-            self.limits.check_time(self.opened.elapsed())?;
-            // A client gets something, or one more has got what it waits for.
-            let arrived: u64 = pending.iter().map(|&i| self.client(i).bytes_received()).sum();
-            if (arrived, pending.len()) != progress.0 {
-                progress = ((arrived, pending.len()), Instant::now());
-            }
-            if progress.1.elapsed() > patience || started.elapsed() > patience * PROGRESS_FACTOR {
+            self.check_time()?;
+            if silence.look(self, pending.len()) > patience {
                 self.limits.timeout_hit(started.elapsed());
                 return Err(self.in_vain(&pending, clients.len(), started.elapsed(), expected));
             }
-            if self.pump(POLL_INTERVAL)? == 0 && self.server_ended() {
+            if started.elapsed() > patience {
+                // What must not have come is reason enough.
+                self.check_violations()?;
+            }
+            if act(self)? == 0 && self.server_ended() {
                 return Err(self.failure(pending[0], expected, "the server ended"));
             }
         }
+    }
+
+    /// Whether there is time left for the case.
+    ///
+    /// # Errors
+    /// Inconclusive, with what was seen, once it is used up.
+    pub fn check_time(&self) -> Result<(), Stop> {
+        self.limits.check_time(self.opened_at).map_err(|out_of_time| {
+            let seconds = self.opened.elapsed().as_secs_f64();
+            let rate = self.frames_received as f64 / seconds;
+            out_of_time.stop(&format!("{rate:.0} deliveries a second in {seconds:.0} s"))
+        })
     }
 
     fn in_vain(
@@ -338,8 +393,63 @@ impl Fixture {
         } else {
             String::new()
         };
-        let actual = format!("did not arrive within {:.0} s{others}", waited.as_secs_f64());
+        let actual = format!(
+            "did not arrive within {:.0} s{others}, and the server did nothing any more",
+            waited.as_secs_f64()
+        );
         self.failure(pending[0], expected, actual)
+    }
+
+    /// Counts the time that is granted to the server from now on; all time where the suite did
+    /// not start it.
+    pub fn granted_time(&self) -> GrantedTime {
+        self.server.as_ref().map_or_else(GrantedTime::that_goes_by, Server::granted_time)
+    }
+
+    /// Pumps until `done` holds, or nothing has moved for `time`: no byte in or out of the
+    /// server's sockets, in time that it was granted. Says whether it does.
+    ///
+    /// # Errors
+    /// A harness error when the event queue fails; inconclusive when the case is out of time.
+    pub fn pump_until_silent(
+        &mut self,
+        time: Duration,
+        mut done: impl FnMut(&Self) -> bool,
+    ) -> Result<bool, Stop> {
+        let mut silence = Silence::begin(self, 0, time);
+        loop {
+            if self.pump_until(silence.interval(), &mut done)? {
+                self.unawaited_bytes = 0;
+                return Ok(true);
+            }
+            if silence.look(self, 0) >= time {
+                self.unawaited_bytes = 0;
+                return Ok(done(self));
+            }
+            self.check_time()?;
+        }
+    }
+
+    /// Pumps until `done` holds, or the server was granted `time` (see [`GrantedTime`]): for
+    /// what it must do in that time. Says whether it does.
+    ///
+    /// # Errors
+    /// A harness error when the event queue fails; inconclusive when the case is out of time.
+    pub fn pump_while_granted(
+        &mut self,
+        time: Duration,
+        mut done: impl FnMut(&Self) -> bool,
+    ) -> Result<bool, Stop> {
+        let mut granted = self.granted_time();
+        loop {
+            if self.pump_until(GRANTED_INTERVAL.min(time), &mut done)? {
+                return Ok(true);
+            }
+            if granted.look() >= time {
+                return Ok(done(self));
+            }
+            self.check_time()?;
+        }
     }
 
     /// Pumps until `done` holds, at most `time`; says whether it does.
@@ -428,18 +538,25 @@ impl Fixture {
             "only frames that were sent, each unchanged, once, and in its sender's order";
         let failure = self.failure(*receiver, expected, what.clone());
         // That weighs as a MUST, whatever the case itself is about.
-        let is_must = self.level == Level::Must;
+        let is_must = self.case.level == Level::Must;
         Err(if is_must { failure } else { failure.breaking("ORDER-1") })
     }
 
     /// What every case ends with: nothing arrived that must not have, and the
     /// server is alive. Adds the server's log to a failure.
     pub(crate) fn conclude(&mut self, outcome: Outcome) -> Outcome {
-        let outcome = outcome.and_then(|note| {
-            self.check_violations()?;
-            self.check_alive()?;
-            Ok(note)
-        });
+        let outcome = match outcome {
+            Ok(note) => self
+                .check_violations()
+                .and_then(|()| self.check_alive())
+                .and_then(|()| self.check_bound())
+                .map(|()| note),
+            // What must not have come decides, however the case ended.
+            Err(Stop::Inconclusive(reason)) => {
+                self.check_violations().and(Err(Stop::Inconclusive(reason)))
+            }
+            Err(stop) => Err(stop),
+        };
         outcome.map_err(|stop| match stop {
             Stop::Fail(mut failure) => {
                 if let Some(server) = &self.server {
@@ -452,6 +569,27 @@ impl Fixture {
             }
             other => other,
         })
+    }
+
+    /// Only a case that says so may send much without waiting for it.
+    fn check_bound(&self) -> Result<(), Stop> {
+        match self.case.traits.bound.bytes() {
+            Some(most) if self.unawaited_bytes_max > most => Err(Stop::Error(format!(
+                "the case sent {} bytes without waiting, and may send {most}",
+                self.unawaited_bytes_max
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// A harness error for a case that does not say that it sends so much.
+    fn ensure_bound(&self, bound: Bound) -> Result<(), Stop> {
+        match self.case.traits.bound {
+            Bound::Buffers => Ok(()),
+            declared if declared == bound => Ok(()),
+            _ => Err(Stop::Error("the case does not say that it floods".to_owned())),
+        }
     }
 
     fn check_alive(&self) -> Result<(), Stop> {

@@ -25,7 +25,6 @@ pub mod case;
 mod cases;
 pub mod client;
 pub mod context;
-mod cpu_demand;
 pub mod expectations;
 pub mod fixture;
 pub mod limits;

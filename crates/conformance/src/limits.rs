@@ -2,13 +2,23 @@
 //! no case and no server.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::options::{
-    CASE_SECONDS_MAX, Options, SUITE_SECONDS_MAX, SUITE_SECONDS_MAX_FLAWLESS,
-    SUITE_SECONDS_MAX_WAITING,
-};
+use zillions_harness::MachineTime;
+
+use crate::options::Options;
 use crate::verdict::Stop;
+
+/// Time for one target after which nothing new is begun once a case has failed: a server
+/// that is wrong in many places makes the suite wait in each.
+const TIME_LIMIT_FAILED: Duration = Duration::from_secs(110);
+/// Time for one target after which cases that wait are aborted once one has failed.
+const TIME_LIMIT_FAILED_WAITING: Duration = Duration::from_secs(160);
+/// One case may take this fraction of the time for a target, as its denominator.
+const CASE_PART: u32 = 4;
+/// How often to look at the machine.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sum of the time-outs that were hit, counted in patiences, after which patience is
 /// reduced: the run has failed by then, and the rest should not take all afternoon.
@@ -32,11 +42,33 @@ pub struct Volume {
 #[derive(Debug)]
 pub struct RunLimits {
     options: Options,
-    began: Instant,
+    clock: Mutex<Clock>,
     timeouts_hit_ms: AtomicU64,
     starts: AtomicU32,
     starts_failed: AtomicU32,
     a_case_failed: AtomicBool,
+}
+
+/// The time that a run has used: less than went by, where others took processors.
+#[derive(Debug)]
+struct Clock {
+    machine: MachineTime,
+    looked: Instant,
+    used: Duration,
+}
+
+impl Clock {
+    fn begin() -> Self {
+        Self { machine: MachineTime::begin(), looked: Instant::now(), used: Duration::ZERO }
+    }
+
+    fn look(&mut self) -> Duration {
+        if self.looked.elapsed() > LOOK_INTERVAL {
+            self.used = self.used.max(self.machine.look());
+            self.looked = Instant::now();
+        }
+        self.used
+    }
 }
 
 impl RunLimits {
@@ -44,7 +76,7 @@ impl RunLimits {
     pub(crate) fn new(options: Options) -> Self {
         Self {
             options,
-            began: Instant::now(),
+            clock: Mutex::new(Clock::begin()),
             timeouts_hit_ms: AtomicU64::new(0),
             starts: AtomicU32::new(0),
             starts_failed: AtomicU32::new(0),
@@ -99,24 +131,27 @@ impl RunLimits {
         self.a_case_failed.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a case that has taken `time` so far may go on waiting.
+    /// How much of its time the run has used.
+    pub(crate) fn used(&self) -> Duration {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).look()
+    }
+
+    /// Whether a case may go on waiting that began when the run had used `since`.
     ///
     /// # Errors
     /// Why it may not.
-    pub(crate) fn check_time(&self, time: Duration) -> Result<(), Stop> {
-        let case_max = CASE_SECONDS_MAX * u64::from(self.options.rounds.max(1));
+    pub(crate) fn check_time(&self, since: Duration) -> Result<(), OutOfTime> {
+        let used = self.used();
         let failed = self.a_case_failed.load(Ordering::Relaxed);
-        let reason = if time > Duration::from_secs(case_max) {
-            format!("aborted after {case_max} s: the server answers, but too slowly")
-        } else if failed && self.began.elapsed() > Duration::from_secs(SUITE_SECONDS_MAX_WAITING) {
-            format!(
-                "aborted: the {SUITE_SECONDS_MAX_WAITING} s for one target were used up; \
-                 run it alone with --case"
-            )
-        } else {
-            return Ok(());
-        };
-        Err(Stop::Inconclusive(reason))
+        let case_max = self.options.time_limit / CASE_PART * self.options.rounds.max(1);
+        if used.saturating_sub(since) > case_max {
+            return Err(OutOfTime::Case(case_max));
+        }
+        let limit_waiting = self.options.time_limit.min(TIME_LIMIT_FAILED_WAITING);
+        if failed && used > limit_waiting {
+            return Err(OutOfTime::Target(limit_waiting));
+        }
+        Ok(())
     }
 
     /// Why no further case should begin, if that is so.
@@ -129,20 +164,46 @@ impl RunLimits {
         if self.options.fail_fast && a_case_failed {
             return Some(Stop::Skip("another case has failed".to_owned()));
         }
-        let seconds_max =
-            if a_case_failed { SUITE_SECONDS_MAX } else { SUITE_SECONDS_MAX_FLAWLESS };
-        (self.began.elapsed() > Duration::from_secs(seconds_max)).then(|| {
+        let limit = self.options.time_limit;
+        let limit = if a_case_failed { limit.min(TIME_LIMIT_FAILED) } else { limit };
+        (self.used() > limit).then(|| {
             Stop::Inconclusive(format!(
-                "not run: the {seconds_max} s for one target were used up by other cases; \
-                 run it alone with --case"
+                "not run: the {} s for one target were used up by other cases; raise them with \
+                 --time-limit, or run this case alone with --case",
+                limit.as_secs()
             ))
         })
+    }
+}
+
+/// What has come to its end while a case waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutOfTime {
+    /// The time for one case.
+    Case(Duration),
+    /// The time for the target.
+    Target(Duration),
+}
+
+impl OutOfTime {
+    /// The case is inconclusive: the server did `done` until then.
+    pub(crate) fn stop(self, done: &str) -> Stop {
+        let (time, what) = match self {
+            Self::Case(time) => (time, "one case"),
+            Self::Target(time) => (time, "one target"),
+        };
+        Stop::Inconclusive(format!(
+            "stopped after the {} s for {what}, while the server was still at work ({done}): give \
+             it more with --time-limit",
+            time.as_secs()
+        ))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::TIME_LIMIT_DEFAULT;
 
     fn limits(options: Options) -> RunLimits {
         RunLimits::new(options)
@@ -150,8 +211,8 @@ mod tests {
 
     /// The limits of a run that began so many seconds ago.
     fn begun(seconds: u64, a_case_failed: bool) -> RunLimits {
-        let began = Instant::now().checked_sub(Duration::from_secs(seconds)).expect("a time");
-        let limits = RunLimits { began, ..limits(Options::default()) };
+        let clock = Clock { used: Duration::from_secs(seconds), ..Clock::begin() };
+        let limits = RunLimits { clock: Mutex::new(clock), ..limits(Options::default()) };
         limits.a_case_failed.store(a_case_failed, Ordering::Relaxed);
         limits
     }
@@ -179,7 +240,8 @@ mod tests {
 
     #[test]
     fn nothing_is_begun_once_the_time_for_a_target_is_over() {
-        let (failed, flawless) = (SUITE_SECONDS_MAX, SUITE_SECONDS_MAX_FLAWLESS);
+        let failed = TIME_LIMIT_FAILED.as_secs();
+        let flawless = TIME_LIMIT_DEFAULT.as_secs();
         assert!(begun(failed - 5, true).over().is_none());
         assert!(matches!(begun(failed + 1, true).over(), Some(Stop::Inconclusive(_))));
         assert!(begun(failed + 1, false).over().is_none());
@@ -203,18 +265,42 @@ mod tests {
     }
 
     #[test]
-    fn a_case_that_waits_for_minutes_is_aborted() {
-        let all_time = Duration::from_secs(CASE_SECONDS_MAX);
-        let longer = all_time + Duration::from_millis(1);
-        let usual = limits(Options::default());
-        assert!(usual.check_time(all_time).is_ok());
-        assert!(matches!(usual.check_time(longer), Err(Stop::Inconclusive(_))));
-        let longer_rounds = limits(Options { rounds: 2, ..Options::default() });
-        assert!(longer_rounds.check_time(longer).is_ok());
-        assert!(longer_rounds.check_time(longer * 2).is_err());
-        let waiting = |seconds, failed| begun(seconds, failed).check_time(Duration::from_secs(1));
-        assert!(waiting(SUITE_SECONDS_MAX_WAITING + 1, false).is_ok());
-        assert!(waiting(SUITE_SECONDS_MAX_WAITING - 5, true).is_ok());
-        assert!(waiting(SUITE_SECONDS_MAX_WAITING + 1, true).is_err());
+    fn a_case_that_waits_for_minutes_is_out_of_time() {
+        let case = TIME_LIMIT_DEFAULT / CASE_PART;
+        let checked = |options: Options, used: Duration| {
+            let clock = Clock { used, ..Clock::begin() };
+            RunLimits { clock: Mutex::new(clock), ..limits(options) }.check_time(Duration::ZERO)
+        };
+        let longer = case + Duration::from_millis(1);
+        assert_eq!(checked(Options::default(), case), Ok(()));
+        assert_eq!(checked(Options::default(), longer), Err(OutOfTime::Case(case)));
+        let twice = Options { rounds: 2, ..Options::default() };
+        assert_eq!(checked(twice.clone(), longer), Ok(()));
+        assert_eq!(checked(twice, longer * 2), Err(OutOfTime::Case(case * 2)));
+        let short = Options { time_limit: Duration::from_secs(40), ..Options::default() };
+        assert!(checked(short, Duration::from_secs(11)).is_err());
+    }
+
+    #[test]
+    fn one_that_waits_once_another_has_failed_is_out_of_time_sooner() {
+        let seconds = TIME_LIMIT_FAILED_WAITING.as_secs();
+        let checked =
+            |used, failed| begun(used, failed).check_time(Duration::from_secs(used - 1)).is_ok();
+        assert!(checked(seconds + 1, false) && checked(seconds - 5, true));
+        assert!(!checked(seconds + 1, true));
+    }
+
+    #[test]
+    fn the_reason_says_what_was_done_and_how_to_give_more_time() {
+        let Stop::Inconclusive(reason) =
+            OutOfTime::Case(Duration::from_secs(150)).stop("40 deliveries a second")
+        else {
+            panic!("it is inconclusive");
+        };
+        assert_eq!(
+            reason,
+            "stopped after the 150 s for one case, while the server was still at work (40 \
+             deliveries a second): give it more with --time-limit"
+        );
     }
 }

@@ -9,20 +9,9 @@ pub const JOBS_DEFAULT: usize = 4;
 /// How long to wait, unless asked otherwise, for what a working server does in
 /// milliseconds: a loaded machine and an interpreter may need a few seconds.
 pub const PATIENCE_DEFAULT: Duration = Duration::from_secs(10);
-/// Time for one target, in seconds, after which nothing new is begun once a
-/// case has failed: a server that is wrong in many places makes the suite wait
-/// in each.
-pub const SUITE_SECONDS_MAX: u64 = 110;
-/// The same while none has failed: only a very slow server on a very busy
-/// machine comes near it.
-pub const SUITE_SECONDS_MAX_FLAWLESS: u64 = 600;
-
-/// Time for one target, in seconds, after which cases that wait are aborted
-/// once one has failed.
-pub const SUITE_SECONDS_MAX_WAITING: u64 = 160;
-/// Time for one case, in seconds, after which it is aborted: it is over in a
-/// few, and a slow server makes it wait a minute.
-pub const CASE_SECONDS_MAX: u64 = 150;
+/// Time for one target unless asked otherwise, less what others took of the processors. A
+/// correct server takes a fraction of it; one of some thousand deliveries a second some minutes.
+pub const TIME_LIMIT_DEFAULT: Duration = Duration::from_secs(600);
 
 /// The options of a run of the suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +26,12 @@ pub struct Options {
     pub case_globs: Vec<String>,
     /// Whether a SHOULD that is not met fails the target.
     pub strict: bool,
-    /// How long to wait for what must arrive, and for a server to get ready.
-    /// Only what fails waits so long.
+    /// How long a server may do nothing at all while something must arrive, and how long
+    /// it may take to get ready. Time in which it waits for a processor is not counted, and
+    /// only what fails waits so long.
     pub patience: Duration,
+    /// Time for one target; what others take of the processors meanwhile is added to it.
+    pub time_limit: Duration,
     /// Cases that run side by side.
     pub jobs: usize,
     /// Whether to skip what is left once a case has failed.
@@ -58,6 +50,7 @@ impl Default for Options {
             case_globs: Vec::new(),
             strict: false,
             patience: PATIENCE_DEFAULT,
+            time_limit: TIME_LIMIT_DEFAULT,
             jobs: JOBS_DEFAULT,
             fail_fast: false,
             history_folder: None,

@@ -13,7 +13,7 @@ use crate::context::{CaseContext, Shared};
 use crate::options::Options;
 use crate::report::{CaseReport, TargetReport, case_report, target_verdict};
 use crate::target::{Access, Target};
-use crate::verdict::{Outcome, Stop};
+use crate::verdict::{Level, Outcome, Stop};
 
 /// Something that happened during a run.
 #[derive(Debug)]
@@ -64,7 +64,8 @@ const JOBS_FACTOR_WAITING: usize = 4;
 ///
 /// The first case runs alone, so that a server that does not start at all is
 /// found out at once; those that measure time or memory run at the end, with none beside
-/// them but those that wait.
+/// them but those that wait. Otherwise those that decide most come first: what a slow server
+/// has no time for is then the least.
 ///
 /// # Errors
 /// When the patterns for cases choose nothing.
@@ -79,7 +80,7 @@ pub fn run(
     let shared = Arc::new(Shared::new(target.clone(), options.clone()));
     let mut reports: Vec<Option<CaseReport>> = vec![None; cases.len()];
 
-    let indices: Vec<usize> = (0..cases.len()).collect();
+    let indices = in_running_order(&cases);
     let (first, rest) = indices.split_at(1);
     let (alone, together): (Vec<usize>, Vec<usize>) =
         rest.iter().partition(|&&index| cases[index].traits.alone);
@@ -113,6 +114,17 @@ pub fn run(
         seconds: began.elapsed().as_secs_f64(),
         cases: reports,
     })
+}
+
+/// The cases by index: the very first, then those of the quick selection, which show most of
+/// what goes wrong, and then by how much they weigh.
+fn in_running_order(cases: &[&'static Case]) -> Vec<usize> {
+    let mut indices: Vec<usize> = (0..cases.len()).collect();
+    indices[1..].sort_by_key(|&index| {
+        let case = cases[index];
+        (!case.traits.quick, case.level != Level::Must)
+    });
+    indices
 }
 
 /// Cases, by index: those that mostly wait, all at once, beside one batch after the other.
@@ -193,7 +205,7 @@ fn run_case(shared: &Arc<Shared>, case: &'static Case) -> CaseReport {
     let began = Instant::now();
     let outcome = match obstacle(shared, case) {
         Some(stop) => Err(stop),
-        None => run_guarded(CaseContext::new(Arc::clone(shared), case.id, case.level), case),
+        None => run_guarded(CaseContext::new(Arc::clone(shared), case), case),
     };
     let options = &shared.options;
     let rounds =
@@ -253,9 +265,25 @@ mod tests {
     fn each_case_has_a_seed_of_its_own() {
         let address = "127.0.0.1:1".parse().expect("an address");
         let shared = Arc::new(Shared::new(Target::connect(address), Options::default()));
-        let context = |case: &Case| CaseContext::new(Arc::clone(&shared), case.id, case.level);
+        let context = |case: &'static Case| CaseContext::new(Arc::clone(&shared), case);
         let seeds: HashSet<u64> = cases::all().iter().map(|case| context(case).seed()).collect();
         assert_eq!(seeds.len(), cases::all().len());
+    }
+
+    #[test]
+    fn what_decides_most_runs_first() {
+        let cases: Vec<&'static Case> = cases::all().iter().collect();
+        let order = in_running_order(&cases);
+        assert_eq!(order[0], 0, "the one that finds out whether the server starts");
+        let place = |holds: &dyn Fn(&Case) -> bool| {
+            let places: Vec<usize> =
+                (1..order.len()).filter(|&place| holds(cases[order[place]])).collect();
+            (places[0], places[places.len() - 1])
+        };
+        let quick = place(&|case| case.traits.quick);
+        let must = place(&|case| !case.traits.quick && case.level == Level::Must);
+        let should = place(&|case| !case.traits.quick && case.level != Level::Must);
+        assert!(quick.1 < must.0 && must.1 < should.0, "{quick:?} {must:?} {should:?}");
     }
 
     #[test]

@@ -117,6 +117,15 @@ impl Stop {
         }))
     }
 
+    /// Inconclusive, because a busy machine gave the server no processor for long; `state` is
+    /// how it was left.
+    pub fn starved(state: &str) -> Self {
+        Self::Inconclusive(format!(
+            "{state}, but this machine is so busy that it had hardly a processor: run it when the \
+             machine is less busy"
+        ))
+    }
+
     /// The same failure, counted against another clause than the case's.
     pub(crate) fn breaking(mut self, clause: &'static str) -> Self {
         if let Self::Fail(failure) = &mut self {

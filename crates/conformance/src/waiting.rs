@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cpu_demand::CpuDemand;
+use zillions_harness::CpuDemand;
 
 /// What takes less than this is not slow.
 const SLOW: Duration = Duration::from_millis(100);

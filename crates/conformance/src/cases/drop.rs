@@ -6,7 +6,9 @@ use rand::RngExt;
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::fixture::{ClientIndex, FENCE_BYTES, Fixture, Flood, IN_FLIGHT_MAX, OverloadResponse};
+use crate::fixture::{
+    ClientIndex, FENCE_BYTES, Fixture, Flood, FloodPace, IN_FLIGHT_MAX, OverloadResponse,
+};
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
 
@@ -45,13 +47,15 @@ pub(super) const CASES: &[Case] = &[
         "a client that has not read for long finds whole messages, in order, with whole ones missing",
         whole_messages_only,
     )
+    .at_its_pace()
     .quick(),
     Case::must(
         "slow/drip-reader",
         "DROP-2",
         "a client that reads a few bytes at a time gets whole messages",
         drip_reader,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "drops/none-alone",
         "DROP-3",
@@ -77,19 +81,22 @@ pub(super) const CASES: &[Case] = &[
         "DROP-3",
         "the first message after a client has caught up reaches it",
         none_after_recovery,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "drops/end-with-their-cause",
         "DROP-4",
         "a client that has lost messages and drains again gets all new ones, again and again",
         end_with_their_cause,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "drops/end-for-each-of-many",
         "DROP-4",
         "sixty clients that did not read and drain again get new messages again, each of them",
         end_for_each_of_many,
-    ),
+    )
+    .at_its_pace(),
 ];
 
 fn whole_messages_only(fixture: &mut Fixture) -> Outcome {
@@ -136,7 +143,7 @@ fn drip_reader(fixture: &mut Fixture) -> Outcome {
     fixture.set_reading(drip, false)?;
     for turn in 0..400 {
         // At the server's pace: what piles up would have to be delivered later.
-        for _ in 0..fixture.send_budget(clients[0]).min(40) {
+        for _ in 0..fixture.send_budget(clients[0], 1).min(40) {
             fixture.send(clients[0], 11 + turn % 245);
         }
         fixture.pump(Duration::from_millis(1))?;
@@ -247,10 +254,10 @@ fn first_after_recovery(
     for &client in stalled {
         fixture.set_reading(client, true)?;
     }
-    until_quiet(fixture, stalled)?;
+    until_quiet(fixture)?;
     let first = fixture.send(sender, FENCE_BYTES);
     fixture.flush()?;
-    until_quiet(fixture, stalled)?;
+    until_quiet(fixture)?;
     let without = |&client: &ClientIndex| {
         fixture.client(client).end().is_none() && !fixture.recorder.tally(client, sender).has(first)
     };
@@ -267,22 +274,18 @@ fn flood_past(
     for &client in stalled {
         fixture.set_reading(client, false)?;
     }
-    let flood =
-        Flood { senders: vec![sender], steady: true, bytes: BACKLOG_BYTES, lengths: [length; 2] };
+    let flood = Flood {
+        senders: vec![sender],
+        pace: FloodPace::Echoes,
+        bytes: BACKLOG_BYTES,
+        lengths: [length; 2],
+    };
     fixture.flood(&flood, BACKLOG_TIME).map(|_| ())
 }
 
-/// Waits until nothing arrives any more.
-fn until_quiet(fixture: &mut Fixture, clients: &[ClientIndex]) -> Result<(), Stop> {
-    let received = |fixture: &Fixture| -> u64 {
-        clients.iter().map(|&client| fixture.client(client).bytes_received()).sum()
-    };
-    loop {
-        let before = received(fixture);
-        if !fixture.pump_until(RECOVERED_AFTER, |fixture| received(fixture) > before)? {
-            return Ok(());
-        }
-    }
+/// Waits until the server does nothing any more.
+fn until_quiet(fixture: &mut Fixture) -> Result<(), Stop> {
+    fixture.pump_until_silent(RECOVERED_AFTER, |_| false).map(|_| ())
 }
 
 fn end_for_each_of_many(fixture: &mut Fixture) -> Outcome {

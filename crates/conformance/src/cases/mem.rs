@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::case::Case;
 use crate::cases::common::memory::{PART_TIME, until_steady};
 use crate::client::ConnectOptions;
-use crate::fixture::{ClientIndex, Fixture, Flood};
+use crate::fixture::{ClientIndex, Fixture, Flood, FloodPace};
 use crate::verdict::{Outcome, Stop};
 
 /// What each part of a load sends, in bytes.
@@ -27,6 +27,7 @@ pub(super) const CASES: &[Case] = &[
         "memory stops growing while one client does not read what others send",
         stalled_reader,
     )
+    .filling_buffers()
     .launching()
     .alone(),
     Case::must(
@@ -35,6 +36,7 @@ pub(super) const CASES: &[Case] = &[
         "memory stops growing while twenty clients do not read what others send",
         many_stalled,
     )
+    .filling_buffers()
     .launching()
     .alone(),
     Case::must(
@@ -43,6 +45,7 @@ pub(super) const CASES: &[Case] = &[
         "memory stops growing while a client sends and reads nothing, not even its own messages",
         sender_never_reads,
     )
+    .filling_buffers()
     .launching()
     .alone(),
     Case::must(
@@ -51,6 +54,7 @@ pub(super) const CASES: &[Case] = &[
         "memory stops growing while messages arrive faster than they can be delivered",
         flood,
     )
+    .filling_buffers()
     .launching()
     .alone(),
     Case::must(
@@ -59,6 +63,7 @@ pub(super) const CASES: &[Case] = &[
         "memory stops growing while empty messages, a byte each, arrive faster than they can be delivered",
         flood_of_empty_messages,
     )
+    .filling_buffers()
     .launching()
     .alone(),
     Case::must(
@@ -72,8 +77,12 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn flood_part(fixture: &mut Fixture, senders: &[ClientIndex]) -> Result<u64, Stop> {
-    let flood =
-        Flood { senders: senders.to_vec(), steady: false, bytes: PART_BYTES, lengths: [200; 2] };
+    let flood = Flood {
+        senders: senders.to_vec(),
+        pace: FloodPace::Unbounded,
+        bytes: PART_BYTES,
+        lengths: [200; 2],
+    };
     Ok(fixture.flood(&flood, PART_TIME)?.bytes)
 }
 

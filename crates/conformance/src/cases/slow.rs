@@ -1,10 +1,10 @@
 //! SLOW: clients that do not read.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::fixture::{ClientIndex, Fixture, Flood};
+use crate::fixture::{ClientIndex, Fixture, Flood, FloodPace};
 use crate::verdict::{Outcome, Stop};
 
 /// How much is sent past clients that do not read, in bytes: more than the
@@ -28,19 +28,22 @@ pub(super) const CASES: &[Case] = &[
         "while one client does not read, the others send and receive",
         stalled_reader,
     )
+    .at_its_pace()
     .quick(),
     Case::must(
         "slow/many-stalled",
         "SLOW-1",
         "while sixty of sixty-two clients do not read, the others send and receive, new ones too",
         many_stalled,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "slow/sender-never-reads",
         "SLOW-2",
         "while a client sends all it can and never reads, the others send and receive",
         sender_never_reads,
-    ),
+    )
+    .at_its_pace(),
 ];
 
 fn stalled_reader(fixture: &mut Fixture) -> Outcome {
@@ -68,8 +71,12 @@ fn beside_stalled(fixture: &mut Fixture, count: usize) -> Outcome {
     }
     let received = |fixture: &Fixture| fixture.recorder.tally(clients[1], clients[0]).received;
     let before = received(fixture);
-    let flood =
-        Flood { senders: vec![clients[0]], steady: true, bytes: FLOOD_BYTES, lengths: [200; 2] };
+    let flood = Flood {
+        senders: vec![clients[0]],
+        pace: FloodPace::Echoes,
+        bytes: FLOOD_BYTES,
+        lengths: [200; 2],
+    };
     let flooded = fixture.flood(&flood, FLOOD_TIME)?;
     if flooded.blocked {
         // Blocked for good? Then what follows fails; here nothing is decided.
@@ -86,15 +93,15 @@ fn beside_stalled(fixture: &mut Fixture, count: usize) -> Outcome {
 }
 
 /// Both directions, several times; messages may be lost under load, so they
-/// are repeated until one comes. Returns how long it took, which is at most
-/// `time` and the patience with one message.
+/// are repeated until one comes. Returns how much of the time that the server was granted it took,
+/// which is at most `time` and what one message takes.
 fn talk(
     fixture: &mut Fixture,
     clients: &[ClientIndex],
     when: &str,
     time: Duration,
 ) -> Result<Duration, Stop> {
-    let started = Instant::now();
+    let mut granted = fixture.granted_time();
     for round in 0..TALK_ROUNDS {
         for &client in clients {
             fixture.send_until_delivered(
@@ -103,17 +110,15 @@ fn talk(
                 &format!("a message of client #{client} {when}"),
             )?;
         }
-        if started.elapsed() > time {
+        let needed = granted.look();
+        if needed > time {
             let expected = format!("messages {when} in about the time that they took before");
-            let actual = format!(
-                "{} of {TALK_ROUNDS} rounds in {:.0} s",
-                round + 1,
-                started.elapsed().as_secs_f64()
-            );
+            let actual =
+                format!("{} of {TALK_ROUNDS} rounds in {:.0} s", round + 1, needed.as_secs_f64());
             return Err(fixture.failure(clients[0], expected, actual));
         }
     }
-    Ok(started.elapsed())
+    Ok(granted.look())
 }
 
 /// [`talk`] in not much more than the time that it took in `calm`, once what
@@ -143,8 +148,12 @@ fn sender_never_reads(fixture: &mut Fixture) -> Outcome {
     };
     let calm = talk(fixture, &clients, "while all clients read", Duration::MAX)?;
     let never = fixture.connect_with("client that sends and never reads", options)?;
-    let flood =
-        Flood { senders: vec![never], steady: false, bytes: FLOOD_BYTES, lengths: [200; 2] };
+    let flood = Flood {
+        senders: vec![never],
+        pace: FloodPace::WorkedOff,
+        bytes: FLOOD_BYTES,
+        lengths: [200; 2],
+    };
     let flooded = fixture.flood(&flood, FLOOD_TIME)?;
     talk_on(fixture, &clients, "while another client sends and never reads", calm)?;
     let how = if fixture.client(never).end().is_some() {

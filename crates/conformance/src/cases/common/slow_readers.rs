@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cases::common::ends::END_SEEN;
 use crate::client::ConnectOptions;
-use crate::fixture::{ClientIndex, Fixture, Flood};
+use crate::fixture::{ClientIndex, Fixture, Flood, FloodPace};
 use crate::verdict::{Outcome, Stop};
 
 /// What is sent past it, in bytes: more than the system keeps for it. And the
@@ -24,7 +24,8 @@ pub(crate) fn leave_a_backlog(
     fixture.set_reading(slow, false)?;
     // The second time the system's buffers have grown as far as they do.
     for bytes in [BACKLOG_BYTES, BACKLOG_BYTES / 4] {
-        let flood = Flood { senders: vec![talker], steady: true, bytes, lengths: [250; 2] };
+        let flood =
+            Flood { senders: vec![talker], pace: FloodPace::Echoes, bytes, lengths: [250; 2] };
         fixture.flood(&flood, BACKLOG_TIME)?;
         fixture.send_until_delivered(
             talker,

@@ -63,6 +63,7 @@ pub(super) const CASES: &[Case] = &[
         "after five hundred clients have left in every way, the server holds no more descriptors than before",
         descriptors_given_back,
     )
+    .at_its_pace()
     .launching(),
     Case::must(
         "end/threads-and-processes-given-back",
@@ -77,6 +78,7 @@ pub(super) const CASES: &[Case] = &[
         "memory stops growing while clients come and go",
         past_clients,
     )
+    .sending(512 << 10)
     .launching()
     .alone(),
 ];
@@ -114,7 +116,7 @@ fn threads_and_processes_given_back(fixture: &mut Fixture) -> Outcome {
     let allowed = before + left / 2;
     let patience = fixture.limits.patience();
     let mut now = count(fixture)?;
-    fixture.pump_until(patience, |fixture| {
+    fixture.pump_while_granted(patience, |fixture| {
         now = count(fixture).unwrap_or(now);
         now <= allowed
     })?;
@@ -143,22 +145,16 @@ fn ended_children(fixture: &Fixture) -> Result<u64, Stop> {
     Ok(lists.flatten().map(|list| list.split_whitespace().filter(ended).count() as u64).sum())
 }
 
-/// Waits until the server holds at most `wanted` descriptors, or for a second
-/// longer than anything changes; returns how many it holds then.
+/// Waits until the server holds at most `wanted` descriptors, or does nothing any more;
+/// returns how many it holds then.
 fn lowest_descriptors(fixture: &mut Fixture, wanted: u64) -> Result<u64, Stop> {
-    /// Samples without a change after which the number counts as steady.
-    const STEADY_LOOKS: u32 = 20;
-    let mut lowest = u64::MAX;
-    let mut steady = 0;
-    while steady < STEADY_LOOKS {
-        let sample = fixture.sample()?;
-        if sample.descriptors <= wanted {
-            return Ok(sample.descriptors);
-        }
-        steady = if sample.descriptors < lowest { 0 } else { steady + 1 };
-        lowest = lowest.min(sample.descriptors);
-        fixture.pump_for(Duration::from_millis(50))?;
-    }
+    /// For how long it does nothing then.
+    const STEADY: Duration = Duration::from_secs(1);
+    let mut lowest = fixture.sample()?.descriptors;
+    fixture.pump_until_silent(STEADY, |fixture| {
+        lowest = fixture.sample().map_or(lowest, |sample| lowest.min(sample.descriptors));
+        lowest <= wanted
+    })?;
     Ok(lowest)
 }
 

@@ -40,6 +40,7 @@ pub(super) const CASES: &[Case] = &[
         "the server closes the connection of a client that has closed its sending side, after what was queued for it",
         close_after_backlog,
     )
+    .at_its_pace()
     .should(),
 ];
 
@@ -123,7 +124,8 @@ fn close_after_end(fixture: &mut Fixture) -> Outcome {
     let sender = fixture.join(1, "client that ends its stream")?[0];
     send_and_end(fixture, sender, 1, 100)?;
     let patience = fixture.limits.patience();
-    let ended = fixture.pump_until(patience, |fixture| fixture.client(sender).end().is_some())?;
+    let ended =
+        fixture.pump_until_silent(patience, |fixture| fixture.client(sender).end().is_some())?;
     match fixture.client(sender).end() {
         Some(End::EndOfFile) => Ok(Note::new()),
         end => {
@@ -142,7 +144,7 @@ fn close_after_backlog(fixture: &mut Fixture) -> Outcome {
     let slow = end_with_a_backlog(fixture, stayer)?;
     fixture.set_reading(slow, true)?;
     let patience = fixture.limits.patience();
-    if fixture.pump_until(patience, |fixture| fixture.client(slow).end().is_some())? {
+    if fixture.pump_until_silent(patience, |fixture| fixture.client(slow).end().is_some())? {
         return Ok(Note::new());
     }
     let actual = format!("still open after {:.0} s", patience.as_secs_f64());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::fixture::{ClientIndex, Fixture, Flood, frame};
+use crate::fixture::{ClientIndex, Fixture, Flood, FloodPace, frame};
 use crate::verdict::{Note, Outcome};
 
 pub(super) const CASES: &[Case] = &[
@@ -27,6 +27,7 @@ pub(super) const CASES: &[Case] = &[
         "clients that reset while the server writes to them end nothing but themselves",
         reset_while_written_to,
     )
+    .at_its_pace()
     .quick(),
 ];
 
@@ -72,8 +73,12 @@ fn reset_while_written_to(fixture: &mut Fixture) -> Outcome {
     let stayers = fixture.join(2, "stayer")?;
     for turn in 0..20 {
         let client = fixture.connect_with("client that does not read", ConnectOptions::STALLED)?;
-        let flood =
-            Flood { senders: vec![stayers[0]], steady: true, bytes: 96 * 1024, lengths: [250; 2] };
+        let flood = Flood {
+            senders: vec![stayers[0]],
+            pace: FloodPace::Echoes,
+            bytes: 96 * 1024,
+            lengths: [250; 2],
+        };
         fixture.flood(&flood, Duration::from_millis(100))?;
         if turn % 2 == 0 {
             for _ in 0..50 {

@@ -9,7 +9,7 @@ use crate::cases::common::messages::everyone_talks;
 use crate::cases::common::output::nothing_but_the_line;
 use crate::cases::common::pauses::LONG_PAUSE;
 use crate::client::ConnectOptions;
-use crate::fixture::{Bursts, ClientIndex, Fixture, Flood};
+use crate::fixture::{Bursts, ClientIndex, Fixture, Flood, FloodPace};
 use crate::verdict::{Note, Outcome, Stop};
 
 /// What is sent at once while others join, in bytes, and the time for it.
@@ -68,13 +68,15 @@ pub(super) const CASES: &[Case] = &[
         "the stream of a client that joins under load begins at a frame boundary, after it joined",
         joiners_mid_stream,
     )
+    .at_its_pace()
     .quick(),
     Case::must(
         "fanout/joiners-in-a-flood",
         "FANOUT-2",
         "clients that join while six others send all they can are served when these stop",
         joiners_in_a_flood,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "fanout/no-history",
         "FANOUT-3",
@@ -86,7 +88,8 @@ pub(super) const CASES: &[Case] = &[
         "FANOUT-3",
         "a new client receives nothing that was queued for a client that is gone",
         no_legacy,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "fanout/comings-and-goings",
         "FANOUT-2",
@@ -128,10 +131,10 @@ fn first_message_of_others(fixture: &mut Fixture) -> Outcome {
     let mut joiner = resident;
     for attempt in 1..=ACCEPT_ATTEMPTS {
         joiner = fixture.connect("new client")?;
-        // Nobody can see from outside when the server accepts it; with nothing
-        // else to do it has done so by now. On a loaded machine that may be
-        // wrong once, but not each time.
-        fixture.pump_for(ACCEPT_TIME)?;
+        // The kernel tells when the server has accepted it, and nobody when it serves it; with
+        // nothing else to do it does so by now. On a loaded machine that may be wrong once,
+        // but not each time.
+        fixture.pump_until_silent(ACCEPT_TIME, |_| false)?;
         let first = fixture.send(resident, 30);
         fixture.flush()?;
         fixture.send_until_delivered(
@@ -187,7 +190,12 @@ fn joiners_in_a_flood(fixture: &mut Fixture) -> Outcome {
     }
     let flooders: Vec<ClientIndex> = fixture.all_clients().split_off(1);
     fixture.await_served(resident, &fixture.all_clients())?;
-    let flood = Flood { senders: flooders, steady: false, bytes: FLOOD_BYTES, lengths: [60; 2] };
+    let flood = Flood {
+        senders: flooders,
+        pace: FloodPace::WorkedOff,
+        bytes: FLOOD_BYTES,
+        lengths: [60; 2],
+    };
     let mut joiners = vec![resident];
     for _ in 0..JOINERS {
         fixture.flood(&flood, FLOOD_TIME)?;
@@ -325,8 +333,12 @@ fn no_legacy(fixture: &mut Fixture) -> Outcome {
             &[talker],
             "a message beside a client that does not read",
         )?;
-        let flood =
-            Flood { senders: vec![talker], steady: true, bytes: 512 * 1024, lengths: [200; 2] };
+        let flood = Flood {
+            senders: vec![talker],
+            pace: FloodPace::Echoes,
+            bytes: 512 * 1024,
+            lengths: [200; 2],
+        };
         fixture.flood(&flood, LEGACY_TIME)?;
         fixture.send_until_delivered(talker, &[talker], "a message behind many others")?;
         let before = sequenced(fixture, &[talker]);

@@ -6,8 +6,8 @@ use rand::RngExt;
 
 use crate::case::Case;
 use crate::client::ConnectOptions;
-use crate::fixture::{ClientIndex, Fixture, Flood};
-use crate::verdict::{Note, Outcome, Stop};
+use crate::fixture::{ClientIndex, Fixture, Flood, FloodPace};
+use crate::verdict::{Note, Outcome};
 
 /// Time for clients that come and leave; a server that takes long for each
 /// message ends it by time.
@@ -55,7 +55,8 @@ pub(super) const CASES: &[Case] = &[
         "FANOUT-4",
         "clients that leave while more is sent than they can receive disturb nobody",
         leavers_in_a_flood,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "fanout/passers-by",
         "FANOUT-4",
@@ -162,10 +163,14 @@ fn leavers_in_a_flood(fixture: &mut Fixture) -> Outcome {
             .push(fixture.connect_with("client that sends without end", ConnectOptions::FLOODER)?);
     }
     fixture.await_served(talkers[0], &talkers)?;
-    let flood =
-        Flood { senders: talkers.clone(), steady: false, bytes: FLOOD_BYTES, lengths: [60; 2] };
+    let flood = Flood {
+        senders: talkers.clone(),
+        pace: FloodPace::WorkedOff,
+        bytes: FLOOD_BYTES,
+        lengths: [60; 2],
+    };
     let started = Instant::now();
-    let (mut left, mut slow) = (0, true);
+    let mut left = 0;
     while left < LEAVERS_IN_A_FLOOD && started.elapsed() < FLOOD_TIME {
         let mut leavers = Vec::with_capacity(LEAVERS_IN_A_FLOOD_AT_ONCE);
         for _ in 0..LEAVERS_IN_A_FLOOD_AT_ONCE {
@@ -181,10 +186,6 @@ fn leavers_in_a_flood(fixture: &mut Fixture) -> Outcome {
             left += 1;
             fixture.flood(&flood, Duration::ZERO)?;
         }
-        if slow {
-            // What piles up would have to be delivered in the end.
-            slow = time_to_catch_up(fixture, &talkers)? > FLOOD_MOMENT * 10;
-        }
     }
     fixture.send_until_delivered(
         talkers[0],
@@ -193,19 +194,6 @@ fn leavers_in_a_flood(fixture: &mut Fixture) -> Outcome {
     )?;
     fixture.deliver(&[(talkers[1], 30), (talkers[2], 30)], &talkers)?;
     Ok(format!("{left} left"))
-}
-
-/// How long it takes until a message of each of `talkers` comes back to it.
-fn time_to_catch_up(fixture: &mut Fixture, talkers: &[ClientIndex]) -> Result<Duration, Stop> {
-    let started = Instant::now();
-    for &talker in talkers {
-        fixture.send_until_delivered(
-            talker,
-            &[talker],
-            "a message amid others that send without end",
-        )?;
-    }
-    Ok(started.elapsed())
 }
 
 fn passers_by(fixture: &mut Fixture) -> Outcome {

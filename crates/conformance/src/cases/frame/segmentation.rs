@@ -82,19 +82,22 @@ pub(super) const CASES: &[Case] = &[
         "FRAME-4",
         "messages that fill a buffer of 64 bytes to 64 KiB exactly do not wait for more",
         filled_buffers,
-    ),
+    )
+    .sending(256 << 10),
     Case::must(
         "frame/empties-at-once",
         "FRAME-4",
         "of tens of thousands of empty messages in one go none waits for later ones",
         empties_at_once,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "frame/pipelined-64k",
         "FRAME-4",
         "frames of two clients, up to 256 KiB of each in one go, arrive intact; some may be dropped",
         pipelined_64k,
-    ),
+    )
+    .at_its_pace(),
 ];
 
 fn byte_at_a_time(fixture: &mut Fixture) -> Outcome {
@@ -298,7 +301,7 @@ fn empties_at_once(fixture: &mut Fixture) -> Outcome {
     ))
 }
 
-/// Waits until message `sequence` has arrived, or nothing does any more.
+/// Waits until message `sequence` has arrived, or the server does nothing any more.
 fn arrived_or_silence(
     fixture: &mut Fixture,
     receiver: ClientIndex,
@@ -307,15 +310,7 @@ fn arrived_or_silence(
 ) -> Result<bool, Stop> {
     let arrived =
         |fixture: &Fixture| fixture.recorder.tally(receiver, sender).latest >= Some(sequence);
-    let mut progress = (0, Instant::now());
-    while !arrived(fixture) && progress.1.elapsed() < SILENCE {
-        let received = fixture.client(receiver).bytes_received();
-        if received != progress.0 {
-            progress = (received, Instant::now());
-        }
-        fixture.pump_until(SILENCE / 8, arrived)?;
-    }
-    Ok(arrived(fixture))
+    fixture.pump_until_silent(SILENCE, arrived)
 }
 
 fn pipelined_64k(fixture: &mut Fixture) -> Outcome {

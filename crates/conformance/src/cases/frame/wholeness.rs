@@ -8,7 +8,7 @@ use crate::case::Case;
 use crate::cases::common::pauses::LONG_PAUSE;
 use crate::cases::common::slow_readers::{LONG_FLOOD_TIME, end_with_a_backlog, read_on};
 use crate::client::ConnectOptions;
-use crate::fixture::{Bursts, ClientIndex, Fixture, Flood, OverloadResponse};
+use crate::fixture::{Bursts, ClientIndex, Fixture, Flood, FloodPace, OverloadResponse};
 use crate::tagged::TAG_BYTES;
 use crate::verdict::{Note, Outcome, Stop};
 
@@ -31,26 +31,30 @@ pub(super) const CASES: &[Case] = &[
         "under load from many senders no frame is cut, mixed or changed, on small receive buffers too",
         whole_and_uninterrupted,
     )
+    .at_its_pace()
     .quick(),
     Case::must(
         "frame/short-writes",
         "FRAME-5",
         "frames that a slow client's socket takes only in part arrive whole",
         short_writes,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "slow/reads-on-after-seconds",
         "FRAME-5",
         "a client that resumes reading after sixteen seconds gets whole messages, each once",
         reads_on_after_seconds,
     )
+    .at_its_pace()
     .idling(),
     Case::must(
         "end/backlog-after-end",
         "FRAME-5",
         "a client that ends its stream while messages wait for it gets whole ones",
         backlog_after_end,
-    ),
+    )
+    .at_its_pace(),
 ];
 
 fn whole_and_uninterrupted(fixture: &mut Fixture) -> Outcome {
@@ -117,7 +121,7 @@ fn in_gulps(fixture: &mut Fixture, sender: ClientIndex, drip: ClientIndex) -> Re
     while started.elapsed() < GULPS_TIME && fixture.client(drip).end().is_none() {
         // Where many frames are short, many cuts come right behind a header.
         let long = fixture.rng.random::<bool>();
-        for _ in 0..fixture.send_budget(sender).min(SPURT) {
+        for _ in 0..fixture.send_budget(sender, 1).min(SPURT) {
             let lengths =
                 if long && fixture.rng.random() { 60..=255 } else { TAG_BYTES..=TAG_BYTES + 4 };
             let length = fixture.rng.random_range(lengths);
@@ -146,7 +150,12 @@ fn reads_on_after_seconds(fixture: &mut Fixture) -> Outcome {
     fixture.await_served(client, &[client, stalled])?;
     fixture.set_reading(stalled, false)?;
     // A prime number of bytes a frame: wherever a write is cut, it cuts a frame.
-    let flood = Flood { senders: vec![client], steady: true, bytes: FLOOD_BYTES, lengths: [96; 2] };
+    let flood = Flood {
+        senders: vec![client],
+        pace: FloodPace::Echoes,
+        bytes: FLOOD_BYTES,
+        lengths: [96; 2],
+    };
     fixture.flood(&flood, LONG_FLOOD_TIME)?;
     fixture.pump_for(LONG_PAUSE)?;
     // The system's buffers may have grown meanwhile.

@@ -1,6 +1,6 @@
 //! LIFE-5: when descriptors run out.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::case::Case;
 use crate::cases::common::descriptors::{BEYOND, use_up_descriptors, with_few_descriptors};
@@ -82,13 +82,14 @@ fn one_is_accepted(
     talker: ClientIndex,
     waiting: &[ClientIndex],
 ) -> Result<(), Stop> {
-    let started = Instant::now();
+    let patience = fixture.limits.patience();
+    let mut granted = fixture.granted_time();
     let accepted = |fixture: &Fixture| {
         waiting.iter().any(|&client| fixture.recorder.tally(client, talker).received > 0)
     };
     let turned_away =
         |fixture: &Fixture| waiting.iter().all(|&client| fixture.client(client).end().is_some());
-    while started.elapsed() < fixture.limits.patience() {
+    while granted.look() < patience {
         fixture.send_until_delivered(talker, &[talker], "a message once descriptors are free")?;
         if fixture.pump_until(POLL_INTERVAL, |fixture| accepted(fixture) || turned_away(fixture))? {
             return Ok(());

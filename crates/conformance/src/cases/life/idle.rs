@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use zillions_harness::CpuDemand;
+
 use crate::case::Case;
 use crate::cases::common::descriptors::{use_up_descriptors, with_few_descriptors};
 use crate::client::ConnectOptions;
 use crate::context::CaseContext;
-use crate::cpu_demand::CpuDemand;
-use crate::fixture::{Fixture, Flood};
+use crate::fixture::{Fixture, Flood, FloodPace};
 use crate::verdict::{Outcome, Stop};
 
 /// What is sent past clients that do not read, in bytes: more than the system
@@ -46,6 +47,7 @@ pub(super) const CASES: &[Case] = &[
         "with clients that stopped reading, ended their stream, hold a frame open or were reset, likewise",
         idle_cpu_of_odd_clients,
     )
+    .at_its_pace()
     .launching()
     .should()
     .alone(),
@@ -82,8 +84,12 @@ fn idle_cpu_of_odd_clients(fixture: &mut Fixture) -> Outcome {
     for index in [stalled, ended, recovered, gone[0]] {
         fixture.set_reading(index, false)?;
     }
-    let flood =
-        Flood { senders: vec![clients[0]], steady: true, bytes: BACKLOG_BYTES, lengths: [200; 2] };
+    let flood = Flood {
+        senders: vec![clients[0]],
+        pace: FloodPace::Echoes,
+        bytes: BACKLOG_BYTES,
+        lengths: [200; 2],
+    };
     fixture.flood(&flood, BACKLOG_TIME)?;
     fixture.finish_sending(ended);
     fixture.send_until_delivered(clients[0], &clients, "a message beside odd clients")?;

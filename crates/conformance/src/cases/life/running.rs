@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::case::Case;
 use crate::cases::common::pauses::LONG_PAUSE;
 use crate::client::ConnectOptions;
-use crate::fixture::{Fixture, Flood};
+use crate::fixture::{Fixture, Flood, FloodPace};
 use crate::verdict::{Note, Outcome};
 
 /// How long there is no client.
@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
         "after a mix of all that clients can do wrong the server still serves",
         survives_everything,
     )
+    .at_its_pace()
     .quick(),
     Case::must(
         "life/empty-room",
@@ -50,7 +51,7 @@ fn survives_everything(fixture: &mut Fixture) -> Outcome {
         fixture.reset(cut);
         let flood = Flood {
             senders: vec![stayers[turn % 2]],
-            steady: true,
+            pace: FloodPace::Echoes,
             bytes: 64 * 1024,
             lengths: [120; 2],
         };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use zillions_harness::{Signal, StopReport};
+use zillions_harness::{Signal, StopReport, Waited};
 
 use crate::case::Case;
 use crate::cases::common::descriptors::{
@@ -11,10 +11,10 @@ use crate::cases::common::descriptors::{
 use crate::cases::common::ends::END_SEEN;
 use crate::client::ConnectOptions;
 use crate::context::CaseContext;
-use crate::fixture::{ClientIndex, Fixture, Flood};
+use crate::fixture::{ClientIndex, Fixture, Flood, FloodPace};
 use crate::verdict::{Note, Outcome, Stop};
 
-/// LIFE-2's figure, and one second for a loaded machine.
+/// LIFE-2's figure, and one second more, of time that the server is granted.
 const STOP_SECONDS_MAX: f64 = 5.0 + 1.0;
 /// How long a process may outlive the server that started it: a worker needs a
 /// moment to see that its parent is gone.
@@ -33,6 +33,7 @@ pub(super) const CASES: &[Case] = &[
         "SIGTERM ends it within 5 seconds while clients talk, stall and hold frames open",
         stops_on_sigterm,
     )
+    .at_its_pace()
     .launching(),
     Case::must_launching(
         "life/stops-in-quiet",
@@ -46,6 +47,7 @@ pub(super) const CASES: &[Case] = &[
         "once it has ended, no process of it is left",
         leaves_no_process,
     )
+    .at_its_pace()
     .launching(),
     Case::must_launching(
         "life/restarts-at-once",
@@ -67,7 +69,7 @@ fn all_kinds(fixture: &mut Fixture) -> Result<Vec<ClientIndex>, Stop> {
     }
     let flood = Flood {
         senders: clients[..2].to_vec(),
-        steady: true,
+        pace: FloodPace::Echoes,
         bytes: BACKLOG_BYTES,
         lengths: [200; 2],
     };
@@ -96,14 +98,15 @@ fn stops_on_sigterm(fixture: &mut Fixture) -> Outcome {
 fn stops_while_they_send(fixture: &mut Fixture, talkers: &[ClientIndex]) -> Outcome {
     let server = fixture.take_server()?;
     server.signal(Signal::TERM);
-    let told = Instant::now();
+    let (told, mut granted) = (Instant::now(), server.granted_time());
     while server.exited().is_none() {
-        if told.elapsed().as_secs_f64() > STOP_SECONDS_MAX {
+        if granted.look().as_secs_f64() > STOP_SECONDS_MAX {
             return Err(Stop::fail(
                 "it ends within 5 seconds of SIGTERM",
                 format!("still running after {STOP_SECONDS_MAX:.0} s"),
             ));
         }
+        fixture.check_time()?;
         for &talker in talkers {
             if fixture.client(talker).end().is_none() {
                 fixture.send(talker, 20);
@@ -155,17 +158,22 @@ fn leaves_no_process(fixture: &mut Fixture) -> Outcome {
     let server = fixture.take_server()?;
     // Only the server itself gets the signal, not the processes that it has started.
     server.signal(Signal::TERM);
-    if server.wait(STOP_SECONDS_MAX).is_none() {
-        return Err(Stop::fail("it ends within 5 seconds of SIGTERM", "still running"));
+    match server.wait_granted(STOP_SECONDS_MAX) {
+        Waited::Ended(_) => {}
+        Waited::Running => {
+            return Err(Stop::fail("it ends within 5 seconds of SIGTERM", "still running"));
+        }
+        Waited::Starved => return Err(Stop::starved("it has not ended yet")),
     }
-    let ended = Instant::now();
+    let mut granted = server.granted_time();
     while let Ok(sample) = server.sample() {
-        if ended.elapsed() > AFTERLIFE {
+        if granted.look() > AFTERLIFE {
             return Err(Stop::fail(
                 "no process of the server outlives it",
                 format!("{} still running a second later", sample.processes),
             ));
         }
+        fixture.check_time()?;
         fixture.pump_for(Duration::from_millis(20))?;
     }
     Ok(Note::new())

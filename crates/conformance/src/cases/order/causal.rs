@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
         "each sender receives its own messages in the same order among the others as everyone",
         own_echo,
     )
+    .at_its_pace()
     .quick(),
     Case::must(
         "order/relay",
@@ -31,6 +32,7 @@ pub(super) const CASES: &[Case] = &[
         "replies sent the moment a message arrives follow it everywhere, while many are under way",
         replies_under_load,
     )
+    .at_its_pace()
     .quick(),
 ];
 
@@ -85,7 +87,7 @@ fn replies_under_load(fixture: &mut Fixture) -> Outcome {
     let started = Instant::now();
     while fixture.recorder.deliveries() < volume.deliveries && started.elapsed() < volume.time {
         let opener = clients[fixture.rng.random_range(0..clients.len())];
-        if fixture.send_budget(opener) < OPENING as u32 {
+        if fixture.send_budget(opener, clients.len()) < OPENING as u32 {
             fixture.pump(QUIET)?;
             continue;
         }

@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = &[
         "the messages of one fast sender arrive in the order in which it sent them",
         one_sender,
     )
+    .at_its_pace()
     .quick(),
     Case::must(
         "order/down-to-one",
@@ -29,13 +30,15 @@ pub(super) const CASES: &[Case] = &[
         "ORDER-2",
         "the messages of each of many senders arrive in the order in which it sent them",
         many_senders,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "order/one-sender-with-drops",
         "ORDER-2",
         "what a client that has lost messages gets is in order: nothing is delivered late",
         one_sender_with_drops,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "order/empty-messages",
         "ORDER-2",

@@ -7,7 +7,7 @@ use crate::cases::common::output::nothing_but_the_line;
 use crate::cases::common::slow_readers::{LONG_FLOOD_TIME, read_on};
 use crate::cases::order::runs::{join_and_send, judge, lose};
 use crate::client::ConnectOptions;
-use crate::fixture::{Fixture, Flood};
+use crate::fixture::{Fixture, Flood, FloodPace};
 use crate::tagged::TAG_BYTES;
 use crate::verdict::Outcome;
 
@@ -22,19 +22,22 @@ pub(super) const CASES: &[Case] = &[
         "under load every message that arrives was sent, is byte-exact, and arrives once",
         integrity,
     )
+    .at_its_pace()
     .quick(),
     Case::must(
         "order/integrity-with-drops",
         "ORDER-1",
         "a client that has lost messages gets none twice, changed, or made up",
         integrity_with_drops,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "slow/reads-on-later",
         "ORDER-1",
         "a client that resumes reading after megabytes were sent past it gets whole messages as they were sent",
         reads_on_later,
-    ),
+    )
+    .at_its_pace(),
 ];
 
 fn integrity(fixture: &mut Fixture) -> Outcome {
@@ -53,8 +56,12 @@ fn reads_on_later(fixture: &mut Fixture) -> Outcome {
         fixture.connect_with("client that resumes reading later", ConnectOptions::SMALL)?;
     fixture.await_served(client, &[client, stalled])?;
     fixture.set_reading(stalled, false)?;
-    let flood =
-        Flood { senders: vec![client], steady: true, bytes: LONG_FLOOD_BYTES, lengths: [250; 2] };
+    let flood = Flood {
+        senders: vec![client],
+        pace: FloodPace::Echoes,
+        bytes: LONG_FLOOD_BYTES,
+        lengths: [250; 2],
+    };
     let flooded = fixture.flood(&flood, LONG_FLOOD_TIME)?;
     fixture.send_until_delivered(
         client,

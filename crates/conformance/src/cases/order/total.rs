@@ -26,31 +26,36 @@ pub(super) const CASES: &[Case] = &[
         "two clients that send at the same time receive both in one order",
         two_receivers_agree,
     )
+    .at_its_pace()
     .quick(),
     Case::must(
         "order/many-receivers-agree",
         "ORDER-3",
         "eight clients that send at the same time receive all in one order",
         many_receivers_agree,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "order/large-room",
         "ORDER-3",
         "up to three hundred clients, four of which send at the same time, receive all in one order",
         large_room,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "order/with-drops",
         "ORDER-3",
         "one order holds for clients that lose messages because they read too slowly",
         with_drops,
-    ),
+    )
+    .at_its_pace(),
     Case::must(
         "order/with-churn",
         "ORDER-3",
         "one order holds while clients come and go",
         with_churn,
-    ),
+    )
+    .at_its_pace(),
 ];
 
 fn two_receivers_agree(fixture: &mut Fixture) -> Outcome {

@@ -1,19 +1,15 @@
 //! START-5: where a server listens, and how many it accepts.
 
-use std::io;
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 use std::time::Duration;
 
-use zillions_harness::Signal;
+use zillions_harness::{GrantedTime, Signal};
 
 use crate::case::Case;
 use crate::cases::common::addresses::{names, on_ipv6};
 use crate::cases::common::descriptors::ensure_connections;
 use crate::cases::common::output::nothing_but_the_line;
+use crate::client::ConnectOptions;
 use crate::context::CaseContext;
 use crate::fixture::{ClientIndex, Fixture};
 use crate::verdict::{Note, Outcome, Stop};
@@ -26,10 +22,6 @@ const MANY: usize = 1_100;
 /// Clients that connect in one burst, or as many as the server has asked the system
 /// to keep for it.
 const BURST: usize = 600;
-/// Empty messages that the flooder sends with one write.
-static FLOOD: [u8; 64 << 10] = [0; 64 << 10];
-/// How long the flooder waits before it checks whether the case is over.
-const FLOODER_PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -62,7 +54,8 @@ pub(super) const CASES: &[Case] = &[
         "START-5",
         "a client that connects while another one sends without end is served",
         let_in_amid_a_flood,
-    ),
+    )
+    .at_its_pace(),
 ];
 
 fn only_the_given_address(fixture: &mut Fixture) -> Outcome {
@@ -169,47 +162,69 @@ fn connect_at_once(fixture: &mut Fixture, slots: usize) -> Result<(), Stop> {
 fn let_in_amid_a_flood(fixture: &mut Fixture) -> Outcome {
     let witness = fixture.join(1, "witness")?[0];
     fixture.recorder.ignore_plain();
-    let (address, over) = (fixture.address(), AtomicBool::new(false));
-    thread::scope(|scope| {
-        scope.spawn(|| flood_until(&over, address));
-        let outcome = join_beside(fixture, witness);
-        over.store(true, Relaxed);
-        outcome
-    })
-}
-
-/// Sends all that a server takes. It reads nothing, so that it has time to outrun any
-/// server; one that disconnects it for that (DROP-5) is flooded anew.
-fn flood_until(over: &AtomicBool, address: SocketAddr) {
-    while !over.load(Relaxed) {
-        let mut flooder = match TcpStream::connect_timeout(&address, FLOODER_PATIENCE) {
-            Ok(flooder) => flooder,
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => continue,
-            Err(_) => return,
-        };
-        if flooder.set_write_timeout(Some(FLOODER_PATIENCE)).is_err() {
-            return;
-        }
-        while !over.load(Relaxed) {
-            match flooder.write(&FLOOD) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => break,
-            }
-        }
-    }
-}
-
-/// Joins once `witness` gets something of a flood, and waits until the joiner does.
-fn join_beside(fixture: &mut Fixture, witness: ClientIndex) -> Outcome {
+    let mut flooder = flooder(fixture)?;
     let received = |fixture: &Fixture, client: ClientIndex| fixture.client(client).bytes_received();
     let before = received(fixture, witness);
-    fixture.await_each(&[witness], "messages of a flood", |fixture, client| {
-        received(fixture, client) > before
-    })?;
+    fixture.await_each_while(
+        &[witness],
+        "messages of a flood",
+        |fixture, client| received(fixture, client) > before,
+        |fixture| flood_on(fixture, &mut flooder),
+    )?;
     let joiner = fixture.connect_without_waiting("joiner amid a flood")?;
-    fixture.await_each(&[joiner], "messages of a flood that goes on", |fixture, client| {
-        received(fixture, client) > 0
-    })?;
+    let expected = "messages of a flood that goes on";
+    let mut overdue = Overdue::begin(fixture);
+    fixture.await_each_while(
+        &[joiner],
+        expected,
+        |fixture, client| received(fixture, client) > 0,
+        |fixture| {
+            let count = flood_on(fixture, &mut flooder)?;
+            if overdue.look(fixture, witness, flooder) && received(fixture, joiner) == 0 {
+                let actual = "nothing, while another client gets what was sent long after";
+                return Err(fixture.failure(joiner, expected, actual));
+            }
+            Ok(count)
+        },
+    )?;
     Ok(Note::new())
+}
+
+/// A client that sends all that a server takes. It reads nothing, so that it has time to
+/// outrun the server.
+fn flooder(fixture: &mut Fixture) -> Result<ClientIndex, Stop> {
+    fixture.connect_with("flooder", ConnectOptions { stalled: true, ..ConnectOptions::default() })
+}
+
+/// A turn of the flood; a flooder that was disconnected for it (DROP-5) is replaced.
+fn flood_on(fixture: &mut Fixture, flooder_now: &mut ClientIndex) -> Result<usize, Stop> {
+    if fixture.client(*flooder_now).end().is_some() {
+        *flooder_now = flooder(fixture)?;
+    }
+    fixture.flood_of_empties(*flooder_now)
+}
+
+/// Whether a witness gets what a flooder sent long after this was begun: then whoever connected
+/// at the beginning has had his turn.
+struct Overdue {
+    granted: GrantedTime,
+    /// The flooder's last message when that time was over.
+    last: Option<(ClientIndex, u32)>,
+}
+
+impl Overdue {
+    fn begin(fixture: &Fixture) -> Self {
+        Self { granted: fixture.granted_time(), last: None }
+    }
+
+    fn look(&mut self, fixture: &Fixture, witness: ClientIndex, flooder: ClientIndex) -> bool {
+        if self.last.is_none_or(|(sender, _)| sender != flooder)
+            && self.granted.look() > fixture.limits.patience()
+        {
+            self.last = Some((flooder, fixture.recorder.sent(flooder)));
+        }
+        self.last.is_some_and(|(sender, sequence)| {
+            fixture.recorder.tally(witness, sender).latest >= Some(sequence)
+        })
+    }
 }

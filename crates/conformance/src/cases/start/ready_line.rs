@@ -51,6 +51,7 @@ pub(super) const CASES: &[Case] = &[
         "nothing follows the line on standard output, with any kind of client and after any kind of end",
         stdout_stays_quiet,
     )
+    .at_its_pace()
     .launching(),
     Case::must_launching("start/ipv6", "START-8", "serves on the IPv6 loopback address", ipv6)
         .should(),
@@ -72,7 +73,7 @@ fn listening_line(context: &mut CaseContext) -> Outcome {
         return Err(Stop::fail(expected, format!("{line:?}")));
     }
     server.signal(Signal::TERM);
-    server.wait(context.limits.patience().as_secs_f64() / 2.0);
+    server.wait_granted(context.limits.patience().as_secs_f64() / 2.0);
     let rest = String::from_utf8_lossy(&server.stdout_after_ready()).into_owned();
     if rest.lines().any(|line| line.starts_with("listening on")) {
         return Err(Stop::fail("exactly one line 'listening on ADDRESS'", "more than one"));
@@ -120,7 +121,7 @@ fn stdout_stays_quiet(fixture: &mut Fixture) -> Outcome {
     let server = fixture.take_server()?;
     server.signal(Signal::TERM);
     // Whether it ends in time is for another case.
-    server.wait(fixture.limits.patience().as_secs_f64() / 2.0);
+    server.wait_granted(fixture.limits.patience().as_secs_f64() / 2.0);
     said_nothing_more(&server)
 }
 

@@ -11,7 +11,7 @@ use crate::context::CaseContext;
 use crate::fixture::Fixture;
 use crate::verdict::{Note, Outcome, Stop};
 
-/// START-6's figure, and one second for a loaded machine.
+/// START-6's figure, and one second more, of time that the program is granted.
 const REFUSAL_SECONDS_MAX: f64 = 5.0 + 1.0;
 /// An address that no machine has: 192.0.2.0/24 is reserved for documentation.
 const FOREIGN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
