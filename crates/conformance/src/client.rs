@@ -30,6 +30,9 @@ pub struct ConnectOptions {
     pub send_buffer_bytes: Option<usize>,
     /// Connect without reading anything at first.
     pub stalled: bool,
+    /// Leave Nagle's algorithm on, as a socket has it: a short segment waits until what was
+    /// sent before it is acknowledged. Off by default, so that every write leaves at once.
+    pub nagle: bool,
 }
 
 impl ConnectOptions {
@@ -41,6 +44,7 @@ impl ConnectOptions {
         segment_bytes: Some(536),
         send_buffer_bytes: None,
         stalled: false,
+        nagle: false,
     };
     /// The same, without reading.
     pub const STALLED: Self = Self { stalled: true, ..Self::SMALL };
@@ -50,6 +54,7 @@ impl ConnectOptions {
         segment_bytes: None,
         send_buffer_bytes: Some(32 * 1024),
         stalled: false,
+        nagle: false,
     };
 }
 
@@ -114,7 +119,7 @@ impl Client {
 
     fn from_socket(socket: Socket, options: ConnectOptions) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_nodelay(!options.nagle)?;
         let stream = TcpStream::from(socket);
         let local = stream.local_addr().ok();
         Ok(Self {
@@ -331,6 +336,15 @@ mod tests {
         assert_eq!(client.excerpt().offset, 0);
         assert_eq!(client.excerpt().bytes, b"an answer");
         assert_eq!(client.end(), None, "nothing to read is not an end");
+    }
+
+    #[test]
+    fn writes_leave_at_once_unless_nagles_algorithm_is_asked_for() {
+        for nagle in [false, true] {
+            let (client, _server) = pair(ConnectOptions { nagle, ..ConnectOptions::default() });
+            let stream = client.stream().expect("it is open");
+            assert_eq!(stream.nodelay().expect("an option"), !nagle);
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::rc::Rc;
 
+use socket2::SockRef;
+
 /// Names a connection. Given in the order of accepting, never used twice.
 pub(crate) type ClientId = u64;
 
@@ -139,6 +141,13 @@ impl Client {
     /// Reads once. 0 is the end of the stream.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (&self.stream).read(buffer)
+    }
+
+    /// Acknowledges at once what has been received. The kernel would wait for something to send
+    /// with it; it must be told each time, as it goes back to that by itself.
+    pub(crate) fn acknowledge(&self) {
+        // A connection that is gone needs no acknowledgement.
+        let _ = SockRef::from(&self.stream).set_tcp_quickack(true);
     }
 
     /// Offers the queue to the socket once, at most `bytes_max` bytes of it,

@@ -84,6 +84,12 @@ pub(crate) trait Deviation {
         correct::decode(&mut client.inbound)
     }
 
+    /// A read has left an incomplete frame. Its sender may wait for an acknowledgement before it
+    /// sends the rest.
+    fn incomplete(&mut self, client: &Client) {
+        client.acknowledge();
+    }
+
     /// The body to be delivered for one that was received, if any.
     fn received(&mut self, _client: &mut Client, body: Vec<u8>) -> Option<Vec<u8>> {
         Some(body)

@@ -124,6 +124,9 @@ impl Server {
                 self.state.context.work(per_byte.saturating_mul(count as u32));
                 client.inbound.extend_from_slice(&self.buffer[..count]);
                 let bodies = self.deviation.decode(client);
+                if !client.inbound.is_empty() {
+                    self.deviation.incomplete(client);
+                }
                 self.batch_bodies(id, bodies)
             }
             Err(error)

@@ -1,5 +1,6 @@
 //! FRAME: messages on the wire.
 
+mod acknowledgement;
 mod content;
 mod incomplete;
 mod segmentation;
@@ -7,5 +8,10 @@ mod wholeness;
 
 use crate::case::Case;
 
-pub(super) const CASES: &[&[Case]] =
-    &[content::CASES, segmentation::CASES, wholeness::CASES, incomplete::CASES];
+pub(super) const CASES: &[&[Case]] = &[
+    content::CASES,
+    segmentation::CASES,
+    wholeness::CASES,
+    incomplete::CASES,
+    acknowledgement::CASES,
+];

@@ -108,6 +108,30 @@ pub(crate) fn what_fills_a_buffer_does_not_wait(probe: &Probe) -> Seen {
     Ok(())
 }
 
+/// How many messages bring a connection to where the kernel delays acknowledgements.
+const ANSWERED_MESSAGES: usize = 30;
+/// How many headers are sent alone. A kernel delays the acknowledgement of each by 40 ms.
+const HEADERS_ALONE: usize = 10;
+/// The fastest echo takes less, on a busy machine too.
+const PROMPT: Duration = Duration::from_millis(25);
+
+pub(crate) fn a_header_is_acknowledged_at_once(probe: &Probe) -> Seen {
+    let server = probe.start()?;
+    let mut client = server.connect()?;
+    let nagle = client.stream.set_nodelay(false);
+    nagle.map_err(|error| format!("Nagle's algorithm: {error}"))?;
+    (0..ANSWERED_MESSAGES).try_for_each(|_| client.round_trip(b"in one segment"))?;
+    let mut fastest = Duration::MAX;
+    for _ in 0..HEADERS_ALONE {
+        let begun = Instant::now();
+        client.write(b"\x0b")?;
+        client.write(b"in segments")?;
+        client.expect(b"in segments")?;
+        fastest = fastest.min(begun.elapsed());
+    }
+    ensure(fastest < PROMPT, format!("the fastest echo took {fastest:?}"))
+}
+
 /// More than a faulty server looks at together, in fewer bytes than one read brings.
 const SHORT_FRAMES: usize = 700;
 

@@ -114,6 +114,7 @@ probes! {
     frame::a_frame_may_look_like_a_request shows ["answers-http"];
     frame::many_open_frames_delay_nobody shows ["holders-fill-its-pool"];
     frame::five_hundred_open_frames_delay_nobody shows ["500-holders-fill-its-pool"];
+    frame::a_header_is_acknowledged_at_once shows ["acknowledges-late"];
     frame::empty_messages_of_two_clients_are_two shows ["merges-empties"];
     frame::long_writes_are_read_to_the_end shows ["edge-triggered-reads-once"];
     frame::nothing_comes_unasked (long) shows ["heartbeat"];

@@ -1,4 +1,4 @@
-//! Faults of incomplete frames: FRAME-6 and FRAME-7.
+//! Faults of incomplete frames: FRAME-6 to FRAME-8.
 
 use std::collections::HashSet;
 use std::io;
@@ -60,6 +60,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         || HoldersFillPool::make(500),
     )
     .by_timeout(),
+    Fault::always(
+        "acknowledges-late",
+        "FRAME-8",
+        "leaves it to the kernel when a partial frame is acknowledged",
+        || Box::new(AcknowledgesLate),
+    )
+    .by_delay(),
 ];
 
 struct DeliversPartial {
@@ -188,6 +195,12 @@ impl Deviation for HoldersFillPool {
     fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
         self.holders.remove(&client.id);
     }
+}
+
+struct AcknowledgesLate;
+
+impl Deviation for AcknowledgesLate {
+    fn incomplete(&mut self, _client: &Client) {}
 }
 
 fn ends_inside_frame(kept: &[u8], new: &[u8]) -> bool {
