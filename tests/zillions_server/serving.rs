@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv6Addr, TcpStream};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use zillions_harness::PortLease;
 use zillions_server::engines::ENGINES;
@@ -108,5 +109,33 @@ fn frames_may_arrive_byte_by_byte_and_have_any_length() {
             let body: Vec<u8> = (0..length).map(|at| at ^ length).collect();
             assert_eq!(receive(&mut reader).expect("a message"), body);
         }
+    }
+}
+
+/// How many messages bring a connection to where the kernel delays acknowledgements, by 40 ms.
+const ANSWERED_MESSAGES: usize = 30;
+/// How many headers are then sent alone.
+const HEADERS_ALONE: usize = 10;
+
+#[test]
+fn a_body_that_waits_for_the_acknowledgement_of_its_header_is_not_held_up() {
+    for options in variants() {
+        let running = Running::start(&options);
+        let mut client = running.join();
+        client.set_nodelay(false).expect("Nagle's algorithm");
+        for _ in 0..ANSWERED_MESSAGES {
+            send(&mut client, b"in one segment");
+            receive(&mut client).expect("its echo");
+        }
+        let mut fastest = Duration::MAX;
+        for _ in 0..HEADERS_ALONE {
+            let begun = Instant::now();
+            client.write_all(&[4]).expect("the header leaves at once");
+            client.write_all(b"body").expect("the body waits in the kernel");
+            assert_eq!(receive(&mut client).expect("its echo"), b"body");
+            fastest = fastest.min(begun.elapsed());
+        }
+        // The fastest of them, because a busy machine makes some slow.
+        assert!(fastest < Duration::from_millis(25), "{options:?}: {fastest:?}");
     }
 }

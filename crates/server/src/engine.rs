@@ -48,6 +48,10 @@ pub trait Engine {
     /// `WouldBlock` when there is nothing, or what ended the connection.
     fn receive(&mut self, stream: &Self::Stream, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// Acknowledges now what has been received, where the system would wait for something to send
+    /// with it.
+    fn acknowledge(&mut self, stream: &Self::Stream);
+
     /// Tries each send once and stores its result in it.
     fn send(&mut self, batch: &mut [Outgoing<'_, Self::Stream>]);
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
+use rustix::net::sockopt::set_tcp_quickack;
 use rustix::net::{
     RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown,
 };
@@ -117,6 +118,11 @@ impl Engine for Epoll {
     fn receive(&mut self, stream: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
         let (received, _) = recv(stream, buffer, RecvFlags::DONTWAIT)?;
         Ok(received)
+    }
+
+    fn acknowledge(&mut self, stream: &OwnedFd) {
+        // An error means that the connection is gone, which the next call on it shows.
+        let _ = set_tcp_quickack(stream, true);
     }
 
     fn send(&mut self, batch: &mut [Outgoing<'_, OwnedFd>]) {

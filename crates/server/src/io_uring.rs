@@ -155,6 +155,10 @@ impl Engine for Uring {
         self.epoll.receive(stream, buffer)
     }
 
+    fn acknowledge(&mut self, stream: &OwnedFd) {
+        self.epoll.acknowledge(stream);
+    }
+
     fn send(&mut self, batch: &mut [Outgoing<'_, OwnedFd>]) {
         for batch in batch.chunks_mut(ENTRIES as usize) {
             if batch.len() == 1 {

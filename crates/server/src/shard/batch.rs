@@ -90,6 +90,11 @@ impl Batch {
         } else {
             client.read.partial_in.extend_from_slice(rest);
         }
+        if whole.number == 0 {
+            // Its sender may hold back the rest until this is acknowledged (Nagle's algorithm).
+            // The echo of a whole frame carries the acknowledgement; here none is sent.
+            engine.acknowledge(&client.stream);
+        }
         self.filled += whole.bytes;
         self.messages += whole.number;
         // A short read took all there was. An end that arrived before it was reported already.

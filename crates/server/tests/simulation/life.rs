@@ -29,6 +29,7 @@ pub(crate) struct Seen {
     pub(crate) slow: u64,
     pub(crate) evicted: u64,
     pub(crate) backpressured: u64,
+    acknowledgements: u64,
     faults: Faults,
 }
 
@@ -40,6 +41,7 @@ impl Seen {
         self.slow += other.slow;
         self.evicted += other.evicted;
         self.backpressured += other.backpressured;
+        self.acknowledgements += other.acknowledgements;
         self.faults.short_writes += other.faults.short_writes;
         self.faults.full += other.faults.full;
         self.faults.short_reads += other.faults.short_reads;
@@ -57,6 +59,7 @@ impl Seen {
             ("slow clients disconnected", self.slow),
             ("evictions", self.evicted),
             ("publishers that waited", self.backpressured),
+            ("acknowledgements of incomplete frames", self.acknowledgements),
             ("short writes", short_writes),
             ("full sockets", full),
             ("short reads", short_reads),
@@ -400,6 +403,7 @@ impl Life {
     fn seen(&self) -> Seen {
         let counters = || (0..self.shards.len()).map(|shard| self.shared.counters(shard));
         let disconnects = |reason| counters().map(|shard| shard.disconnects.by(reason).get()).sum();
+        let network = lock(&self.network);
         Seen {
             messages: self.shared.log.head().messages,
             deliveries: self.clients.iter().map(|client| client.frames).sum(),
@@ -407,7 +411,8 @@ impl Life {
             slow: disconnects(DisconnectReason::Slow),
             evicted: disconnects(DisconnectReason::Evicted),
             backpressured: counters().map(|shard| shard.backpressured_passes.get()).sum(),
-            faults: lock(&self.network).faults.clone(),
+            acknowledgements: network.acknowledgements,
+            faults: network.faults.clone(),
         }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Network {
     listener_edge: Vec<bool>,
     /// The connections that the server has closed.
     pub(crate) disconnects: Vec<(usize, Disconnect)>,
+    /// How often the server acknowledged what it had received and would not answer.
+    pub(crate) acknowledgements: u64,
     pub(crate) faults: Faults,
 }
 
@@ -78,6 +80,7 @@ impl Network {
             pending: VecDeque::new(),
             listener_edge: vec![false; shards],
             disconnects: Vec::new(),
+            acknowledgements: 0,
             faults: Faults::default(),
         }
     }
@@ -278,6 +281,10 @@ impl Engine for SimEngine {
             *to = from;
         }
         Ok(bytes)
+    }
+
+    fn acknowledge(&mut self, _stream: &SimStream) {
+        lock(&self.network).acknowledgements += 1;
     }
 
     fn send(&mut self, batch: &mut [Outgoing<'_, SimStream>]) {
