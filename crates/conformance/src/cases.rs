@@ -120,8 +120,8 @@ fn hint(pattern: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Bound;
     use crate::spec::{self, Obligation};
+    use crate::traits::Bound;
     use crate::verdict::Level;
     use std::collections::HashSet;
 

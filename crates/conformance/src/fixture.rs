@@ -34,14 +34,14 @@ pub use messages::{FENCE_BYTES, IN_FLIGHT_MAX};
 pub use recorder::{Recorder, Tally, Violation, show_body};
 pub(crate) use {bursts::QUIET, messages::frame};
 
-use crate::case::{Bound, Case};
 use crate::client::{Client, End};
 use crate::limits::RunLimits;
+use crate::traits::Bound;
 use crate::verdict::{Failure, Level, Outcome, Stop, harness};
 
 use accept_backlog::AcceptBacklog;
 use pace::Pace;
-use silence::Silence;
+use silence::{Activity, Silence, Watched};
 
 /// Read at once from one client, in bytes.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -76,7 +76,8 @@ pub struct Fixture {
     pub recorder: Recorder,
     /// Chance, from the case's seed.
     pub rng: ChaCha8Rng,
-    case: &'static Case,
+    level: Level,
+    bound: Bound,
     server: Option<Server>,
     address: SocketAddr,
     accept_backlog: AcceptBacklog,
@@ -98,13 +99,30 @@ pub struct Fixture {
     opened_at: Duration,
 }
 
+impl Watched for Fixture {
+    fn bytes_received(&self) -> u64 {
+        self.bytes_received
+    }
+
+    /// Always the same where the kernel does not tell.
+    fn activity(&mut self) -> Activity {
+        let port = self.address.port();
+        let traffic = self.traffic.as_mut().and_then(|probe| probe.look(port).ok());
+        Activity::of(&traffic.unwrap_or_default())
+    }
+
+    fn granted_time(&self) -> GrantedTime {
+        self.granted_time()
+    }
+}
+
 impl Fixture {
     /// A fixture with a server that was just started, or with one at `address` that
     /// the suite did not start. The same `seed` makes the same random choices.
     pub(crate) fn open(
         limits: Arc<RunLimits>,
         seed: u64,
-        case: &'static Case,
+        (level, bound): (Level, Bound),
         server: Option<Server>,
         address: SocketAddr,
     ) -> Result<Self, Stop> {
@@ -117,7 +135,8 @@ impl Fixture {
             limits,
             recorder: Recorder::new(salt),
             rng,
-            case,
+            level,
+            bound,
             server,
             address,
             accept_backlog: AcceptBacklog::at(address.port()),
@@ -538,7 +557,7 @@ impl Fixture {
             "only frames that were sent, each unchanged, once, and in its sender's order";
         let failure = self.failure(*receiver, expected, what.clone());
         // That weighs as a MUST, whatever the case itself is about.
-        let is_must = self.case.level == Level::Must;
+        let is_must = self.level == Level::Must;
         Err(if is_must { failure } else { failure.breaking("ORDER-1") })
     }
 
@@ -573,7 +592,7 @@ impl Fixture {
 
     /// Only a case that says so may send much without waiting for it.
     fn check_bound(&self) -> Result<(), Stop> {
-        match self.case.traits.bound.bytes() {
+        match self.bound.bytes() {
             Some(most) if self.unawaited_bytes_max > most => Err(Stop::Error(format!(
                 "the case sent {} bytes without waiting, and may send {most}",
                 self.unawaited_bytes_max
@@ -585,7 +604,7 @@ impl Fixture {
     /// # Errors
     /// A harness error for a case that does not say that it sends so much.
     fn ensure_bound(&self, bound: Bound) -> Result<(), Stop> {
-        match self.case.traits.bound {
+        match self.bound {
             Bound::Buffers => Ok(()),
             declared if declared == bound => Ok(()),
             _ => Err(Stop::Error("the case does not say that it floods".to_owned())),

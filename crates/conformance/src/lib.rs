@@ -36,6 +36,7 @@ pub mod servers;
 pub mod spec;
 mod tagged;
 pub mod target;
+pub mod traits;
 pub mod verdict;
 mod waiting;
 

@@ -205,7 +205,7 @@ fn run_case(shared: &Arc<Shared>, case: &'static Case) -> CaseReport {
     let began = Instant::now();
     let outcome = match obstacle(shared, case) {
         Some(stop) => Err(stop),
-        None => run_guarded(CaseContext::new(Arc::clone(shared), case), case),
+        None => run_guarded(context_of(shared, case), case),
     };
     let options = &shared.options;
     let rounds =
@@ -220,6 +220,10 @@ fn run_case(shared: &Arc<Shared>, case: &'static Case) -> CaseReport {
         shared.limits.case_failed();
     }
     report
+}
+
+fn context_of(shared: &Arc<Shared>, case: &Case) -> CaseContext {
+    CaseContext::new(Arc::clone(shared), case.id, case.level, case.traits.bound)
 }
 
 fn obstacle(shared: &Shared, case: &Case) -> Option<Stop> {
@@ -265,7 +269,7 @@ mod tests {
     fn each_case_has_a_seed_of_its_own() {
         let address = "127.0.0.1:1".parse().expect("an address");
         let shared = Arc::new(Shared::new(Target::connect(address), Options::default()));
-        let context = |case: &'static Case| CaseContext::new(Arc::clone(&shared), case);
+        let context = |case: &Case| context_of(&shared, case);
         let seeds: HashSet<u64> = cases::all().iter().map(|case| context(case).seed()).collect();
         assert_eq!(seeds.len(), cases::all().len());
     }

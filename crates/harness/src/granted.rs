@@ -3,11 +3,12 @@
 //! or one that stood still, never makes a program late.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::fmt;
 use std::time::{Duration, Instant};
 
+use procfs::process::Process;
+
 use crate::cpu_demand::{CpuDemand, ThreadId};
-use crate::group::Tree;
 
 /// Looks that follow each other faster see the same.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -15,11 +16,13 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// where it could not, the machine stood still for others, too.
 const STEP_MAX: Duration = Duration::from_secs(1);
 
+/// Lists the processes of a tree.
+type Members = Box<dyn Fn() -> Vec<Process> + Send>;
+
 /// Counts granted time of one process tree. Where the system does not tell what
 /// its threads waited for, all time is granted.
-#[derive(Debug)]
 pub struct GrantedTime {
-    tree: Option<Arc<Tree>>,
+    members: Option<Members>,
     looked: Instant,
     threads: HashMap<ThreadId, CpuDemand>,
     sum: Sum,
@@ -27,27 +30,27 @@ pub struct GrantedTime {
 
 impl GrantedTime {
     /// Begins to count, with a tree that has just been started.
-    pub(crate) fn of_new(tree: &Arc<Tree>) -> Self {
-        Self { tree: Some(Arc::clone(tree)), ..Self::that_goes_by() }
+    pub(crate) fn of_new(members: impl Fn() -> Vec<Process> + Send + 'static) -> Self {
+        Self { members: Some(Box::new(members)), ..Self::that_goes_by() }
     }
 
     /// Begins to count now.
-    pub(crate) fn of(tree: &Arc<Tree>) -> Self {
-        Self { threads: CpuDemand::by_thread(&tree.members()), ..Self::of_new(tree) }
+    pub(crate) fn of(members: impl Fn() -> Vec<Process> + Send + 'static) -> Self {
+        Self { threads: CpuDemand::by_thread(&members()), ..Self::of_new(members) }
     }
 
     /// All time that goes by, for what is not of a process tree of ours.
     pub fn that_goes_by() -> Self {
-        Self { tree: None, looked: Instant::now(), threads: HashMap::new(), sum: Sum::default() }
+        Self { members: None, looked: Instant::now(), threads: HashMap::new(), sum: Sum::default() }
     }
 
     /// How much time was granted since the beginning. To be called at least every second.
     pub fn look(&mut self) -> Duration {
         let now = Instant::now();
-        if self.tree.is_some() && now - self.looked < LOOK_INTERVAL {
+        if self.members.is_some() && now - self.looked < LOOK_INTERVAL {
             return self.sum.granted();
         }
-        let members = self.tree.as_ref().map(|tree| tree.members()).unwrap_or_default();
+        let members = self.members.as_ref().map(|members| members()).unwrap_or_default();
         let threads = CpuDemand::by_thread(&members);
         // A thread that was not there before has had all that it had since.
         let demand = threads.iter().fold(CpuDemand::default(), |sum, (id, demand)| {
@@ -57,6 +60,12 @@ impl GrantedTime {
         self.threads = threads;
         self.looked = now;
         self.sum.granted()
+    }
+}
+
+impl fmt::Debug for GrantedTime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("GrantedTime").field("sum", &self.sum).finish_non_exhaustive()
     }
 }
 

@@ -69,7 +69,7 @@ pub struct Ending {
     pub seconds: f64,
 }
 
-/// What came of waiting for a group's end.
+/// The result of waiting for a group's end.
 #[derive(Debug, Clone, Copy)]
 pub enum Waited {
     /// Its leader has ended so.
@@ -152,12 +152,14 @@ impl Group {
 
     /// Counts the time that is granted to the group from now on.
     pub fn granted_time(&self) -> GrantedTime {
-        GrantedTime::of(&self.tree)
+        let tree = Arc::clone(&self.tree);
+        GrantedTime::of(move || tree.members())
     }
 
     /// The same, from its start on, which was just now.
     pub(crate) fn granted_time_since_start(&self) -> GrantedTime {
-        GrantedTime::of_new(&self.tree)
+        let tree = Arc::clone(&self.tree);
+        GrantedTime::of_new(move || tree.members())
     }
 
     /// Waits for the leader's end, until the group was granted `seconds` of time.
@@ -255,7 +257,7 @@ impl Tree {
     }
 
     /// Live processes that descend from the leader, by group, parent or marker.
-    pub(crate) fn members(&self) -> Vec<Process> {
+    fn members(&self) -> Vec<Process> {
         let Ok(processes) = procfs::process::all_processes() else { return Vec::new() };
         let leader = self.leader.as_raw_nonzero().get();
         let mut members: Vec<Process> = Vec::new();

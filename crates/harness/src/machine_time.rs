@@ -20,7 +20,7 @@ pub struct MachineTime {
     sum: Duration,
 }
 
-/// Processor time since boot, in clock ticks.
+/// CPU time since boot, in clock ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ticks {
     /// Of everybody, what a hypervisor gave to other machines included.

@@ -66,12 +66,14 @@ pub(super) fn until_mixed(
         if fixture.recorder.mixed() > 0 {
             break;
         }
+        // A slow server is at work on one message when the next ones of all senders arrive.
+        let slow = fixture.message_time() * senders.len() as u32;
         let again = Bursts {
             senders: senders.to_vec(),
             receivers: clients.to_vec(),
             burst_max,
             lengths: SHORT,
-            moment: MOMENT * (1 << repeat),
+            moment: slow.max(MOMENT * (1 << repeat)),
         };
         let volume = fixture.limits.volume(volume.0, volume.1);
         fixture.send_bursts(&again, volume)?;

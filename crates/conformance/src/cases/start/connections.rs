@@ -1,7 +1,7 @@
 //! START-5: where a server listens, and how many it accepts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zillions_harness::{GrantedTime, Signal};
 
@@ -22,6 +22,9 @@ const MANY: usize = 1_100;
 /// Clients that connect in one burst, or as many as the server has asked the system
 /// to keep for it.
 const BURST: usize = 600;
+
+/// By then the flood is as large as the server is fast, and leaves it no quiet moment.
+const FLOOD_RISES: Duration = Duration::from_millis(500);
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -164,11 +167,11 @@ fn let_in_amid_a_flood(fixture: &mut Fixture) -> Outcome {
     fixture.recorder.ignore_plain();
     let mut flooder = flooder(fixture)?;
     let received = |fixture: &Fixture, client: ClientIndex| fixture.client(client).bytes_received();
-    let before = received(fixture, witness);
+    let (before, rises_until) = (received(fixture, witness), Instant::now() + FLOOD_RISES);
     fixture.await_each_while(
         &[witness],
         "messages of a flood",
-        |fixture, client| received(fixture, client) > before,
+        |fixture, client| received(fixture, client) > before && Instant::now() > rises_until,
         |fixture| flood_on(fixture, &mut flooder),
     )?;
     let joiner = fixture.connect_without_waiting("joiner amid a flood")?;
@@ -204,8 +207,8 @@ fn flood_on(fixture: &mut Fixture, flooder_now: &mut ClientIndex) -> Result<usiz
     fixture.flood_of_empties(*flooder_now)
 }
 
-/// Whether a witness gets what a flooder sent long after this was begun: then whoever connected
-/// at the beginning has had his turn.
+/// Whether a witness gets what a flooder sent long after this was begun: then a client that
+/// connected at the beginning has had its turn.
 struct Overdue {
     granted: GrantedTime,
     /// The flooder's last message when that time was over.

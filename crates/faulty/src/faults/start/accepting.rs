@@ -34,7 +34,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
         "slow-accept",
         "START-5",
-        "waits for a second after each accepted connection",
+        "waits for a minute after each accepted connection",
         || Box::new(SlowAccept),
     )
     .by_timeout(),
@@ -124,7 +124,7 @@ impl Deviation for AcceptsPerEvent {
 }
 
 /// The pause between two connections.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+const ACCEPT_PAUSE: Duration = Duration::from_secs(60);
 
 struct SlowAccept;
 
