@@ -61,6 +61,16 @@ impl Plan {
         }
     }
 
+    /// Whether all cases run on each server, on a quiet machine and on a busy one.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.quick
+    }
+
+    /// How many servers are under test at the same time: one where the time is measured.
+    pub(crate) fn servers_at_once(&self) -> usize {
+        if self.quick { 2 } else { 1 }
+    }
+
     /// Runs the suite on `subject`.
     pub(crate) fn prove(&self, subject: &Subject, machine: Machine) -> Result<(), Failed> {
         let Some(target) = subject.target()? else {
