@@ -23,6 +23,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::linux::net::TcpStreamExt;
 use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,6 +183,10 @@ impl Heard {
                 let whole = whole_frames(&self.received);
                 if whole > 0 {
                     mouth(Mail::Said(self.received.drain(..whole).collect()));
+                }
+                if !self.received.is_empty() {
+                    // Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+                    let _ = self.stream.set_quickack(true);
                 }
                 true
             }

@@ -23,6 +23,7 @@ using System.Globalization;
 using System.IO;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using System.Threading;
 using System.Threading.Tasks;
 
@@ -76,7 +77,7 @@ static class Server
             try
             {
                 client.Socket.NoDelay = true;
-                await Read(stream, room);
+                await Read(stream, client, room);
             }
             catch (Exception problem) when (problem is IOException || problem is SocketException)
             {
@@ -87,7 +88,7 @@ static class Server
         }
     }
 
-    static async Task Read(Stream stream, Room room)
+    static async Task Read(Stream stream, Client client, Room room)
     {
         var buffer = new byte[ChunkBytes];
         int held = 0, received;
@@ -105,6 +106,9 @@ static class Server
             }
             held -= start;
             Array.Copy(buffer, start, buffer, 0, held);
+            // Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+            if (held > 0)
+                client.Acknowledge();
         }
     }
 
@@ -182,6 +186,16 @@ sealed class Client
     {
         Socket = socket;
     }
+
+    // TCP_QUICKACK, as Linux numbers it: SetSocketOption does not know it.
+    public void Acknowledge()
+    {
+        int on = 1;
+        setsockopt((int)Socket.Handle, (int)SocketOptionLevel.Tcp, 12, ref on, sizeof(int));
+    }
+
+    [DllImport("libc")]
+    static extern int setsockopt(int socket, int level, int option, ref int value, int length);
 
     public void Offer(ArraySegment<byte> frame)
     {

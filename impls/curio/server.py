@@ -119,6 +119,9 @@ async def read(client, room):
     try:
         while chunk := await client.connection.recv(CHUNK_BYTES):
             frames, received = split(received + chunk)
+            if received:
+                # Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+                client.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             waiting = iter(frames)
             while turn := list(islice(waiting, room.turn_frames())):
                 await room.send(turn)

@@ -21,6 +21,7 @@
 -define(READ_BYTES, 4 * 1024).    % per read
 -define(BACKLOG, 1024).           % connections queued in the kernel
 -define(ACCEPT_PAUSE_MS, 100).    % when descriptors have run out
+-define(TCP_QUICKACK, {raw, 6, 12, <<1:32/native>>}). % as Linux numbers it
 
 main() -> main([]).
 
@@ -127,6 +128,7 @@ read(Socket, Hub, Rest) ->
         {ok, Bytes} ->
             Stream = <<Rest/binary, Bytes/binary>>,
             {Frames, Incomplete} = split_binary(Stream, whole_frames(Stream, 0)),
+            acknowledge(Socket, Incomplete),
             say(Hub, Frames),
             read(Socket, Hub, Incomplete);
         {error, _} ->
@@ -141,6 +143,12 @@ whole_frames(Stream, At) ->
         _ ->
             At
     end.
+
+%% Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+acknowledge(_, <<>>) ->
+    nothing;
+acknowledge(Socket, _) ->
+    inet:setopts(Socket, [?TCP_QUICKACK]).
 
 say(_, <<>>) ->
     nothing;

@@ -112,6 +112,10 @@ fn hear(mut stream: SocketStream, inbox: Inbox, room: Room) -> IoPromise<()> {
             room.post(&inbox.bytes[..whole]);
             inbox.bytes.copy_within(whole..inbox.filled, 0);
             inbox.filled -= whole;
+            if inbox.filled > 0 {
+                // Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+                let _ = stream.set_quickack(true);
+            }
             hear(stream, inbox, room)
         })
     })

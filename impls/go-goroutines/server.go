@@ -30,6 +30,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -43,7 +44,7 @@ const (
 type frame []byte
 
 type client struct {
-	conn  net.Conn
+	conn  *net.TCPConn
 	queue chan frame // filled and closed by the hub, emptied by the writer
 }
 
@@ -63,7 +64,7 @@ func main() {
 	fmt.Println("listening on", listener.Addr())
 	go hub()
 	for {
-		conn, err := listener.Accept()
+		conn, err := listener.AcceptTCP()
 		if err != nil { // descriptors have probably run out: some will be freed
 			fmt.Fprintln(os.Stderr, "server:", err)
 			time.Sleep(acceptRetry)
@@ -78,7 +79,7 @@ func main() {
 
 // listen binds the address given on the command line, for its own IP version only:
 // a plain "tcp" would make 0.0.0.0 listen on IPv6, too.
-func listen(args []string) (net.Listener, error) {
+func listen(args []string) (*net.TCPListener, error) {
 	if len(args) != 1 {
 		return nil, errors.New("usage: server HOST:PORT")
 	}
@@ -149,12 +150,24 @@ func (c *client) read() {
 		}
 		f := make(frame, 1+int(length))
 		f[0] = length
+		if in.Buffered() < int(length) {
+			// Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+			c.acknowledge()
+		}
 		if _, err := io.ReadFull(in, f[1:]); err != nil {
 			break
 		}
 		frames <- f
 	}
 	leaves <- c
+}
+
+func (c *client) acknowledge() {
+	if raw, err := c.conn.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) {
+			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 1)
+		})
+	}
 }
 
 // write sends the queue, and closes the connection once the hub has closed the queue

@@ -55,6 +55,10 @@ backlog = 1024
 acceptRetryMicroseconds :: Int
 acceptRetryMicroseconds = 50000
 
+-- | TCP_QUICKACK, as Linux numbers it.
+quickAck :: SocketOption
+quickAck = SockOpt 6 12
+
 data Client = Client
   { name :: Unique,
     connection :: Socket,
@@ -110,6 +114,8 @@ reader room client = go B.empty
       chunk <- recv (connection client) chunkBytes
       unless (B.null chunk) $ do
         let (frames, rest') = split (rest <> chunk)
+        -- Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+        unless (B.null rest') (setSocketOption (connection client) quickAck 1)
         forM_ frames $ \frame -> do
           atomically (broadcast room frame)
           yield -- lets the writers run, so that a flood does not outrun them

@@ -22,6 +22,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::linux::net::TcpStreamExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, mem, process};
@@ -117,6 +118,10 @@ fn hear(asking: &Asking, socket: &TcpStream) -> io::Result<()> {
     loop {
         input.read_exact(&mut frame[..1])?;
         let end = 1 + usize::from(frame[0]);
+        if 1 + input.buffer().len() < end {
+            // Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+            let _ = socket.set_quickack(true);
+        }
         input.read_exact(&mut frame[1..end])?;
         asking.suspend(Ask::Post(frame[..end].to_vec()));
     }

@@ -39,6 +39,7 @@ enum {
     BACKLOG = 1024,       // connections queued in the kernel
     ACCEPT_RETRY_MS = 50, // pause after a failed accept
     NEVER = -1,           // as a deadline
+    AT_ONCE = 0,          // as a deadline: takes what is there
 };
 
 struct message {
@@ -49,6 +50,7 @@ struct message {
 
 struct client {
     tcpsock socket;
+    int fd;     // of the socket
     chan queue; // of struct message *, NULL at the end
     LIST_ENTRY(client) entry;
 };
@@ -57,13 +59,14 @@ static chan joins, leaves; // of struct client *
 static chan frames;        // of struct message *
 
 static int parse(const char *argument, ipaddr *address);
-static tcpsock listen_at(ipaddr address);
-static void serve(tcpsock listener);
+static tcpsock listen_at(ipaddr address, int *fd);
+static void serve(tcpsock listener, int listener_fd);
 static coroutine void hub(void);
 
 int main(int argc, char *argv[])
 {
     ipaddr address;
+    int listener_fd;
     if (argc != 2) {
         fprintf(stderr, "usage: server HOST:PORT\n");
         return 2;
@@ -73,7 +76,7 @@ int main(int argc, char *argv[])
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
-    tcpsock listener = listen_at(address);
+    tcpsock listener = listen_at(address, &listener_fd);
     if (!listener) {
         fprintf(stderr, "server: %s: %s\n", argv[1], strerror(errno));
         return 1;
@@ -84,7 +87,7 @@ int main(int argc, char *argv[])
     leaves = chmake(struct client *, 0);
     frames = chmake(struct message *, 0);
     go(hub());
-    serve(listener);
+    serve(listener, listener_fd);
 }
 
 static void *allocate(size_t size)
@@ -135,17 +138,22 @@ static coroutine void hub(void)
     }
 }
 
-static struct message *receive(tcpsock s)
+static struct message *receive(struct client *c)
 {
     unsigned char length;
-    tcprecv(s, &length, 1, NEVER);
+    tcprecv(c->socket, &length, 1, NEVER);
     if (errno)
         return NULL;
     struct message *m = allocate(sizeof(*m) + 1 + length);
     m->holders = 1;
     m->length = 1 + (size_t)length;
     m->frame[0] = length;
-    tcprecv(s, m->frame + 1, length, NEVER);
+    size_t received = tcprecv(c->socket, m->frame + 1, length, AT_ONCE);
+    if (errno == ETIMEDOUT) {
+        // Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+        setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
+        tcprecv(c->socket, m->frame + 1 + received, length - received, NEVER);
+    }
     if (errno) { // the stream ends inside the message
         free(m);
         return NULL;
@@ -156,7 +164,7 @@ static struct message *receive(tcpsock s)
 static coroutine void reader(struct client *c)
 {
     struct message *m;
-    while ((m = receive(c->socket)))
+    while ((m = receive(c)))
         chs(frames, struct message *, m);
     chs(leaves, struct client *, c);
 }
@@ -214,37 +222,46 @@ static int parse(const char *argument, ipaddr *address)
     return errno == 0;
 }
 
-// libmill leaves Nagle's algorithm on and does not expose a socket's descriptor. But a new
-// socket gets the lowest free descriptor, and accepted sockets inherit the listener's options.
-static tcpsock listen_at(ipaddr address)
+// libmill does not expose a socket's descriptor, but a new one is the lowest that is free.
+static int next_fd(void)
 {
-    int fd = dup(STDERR_FILENO);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     close(fd);
+    return fd;
+}
+
+// libmill leaves Nagle's algorithm on. Accepted sockets inherit the listener's options.
+static tcpsock listen_at(ipaddr address, int *fd)
+{
+    *fd = next_fd();
     tcpsock listener = tcplisten(address, BACKLOG);
     int error = errno;
     if (listener)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+        setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     errno = error;
     return listener;
 }
 
-static void admit(tcpsock socket)
+static void admit(tcpsock socket, int fd)
 {
     struct client *c = allocate(sizeof(*c));
     c->socket = socket;
+    c->fd = fd;
     c->queue = chmake(struct message *, QUEUE_MESSAGES);
     chs(joins, struct client *, c);
     go(reader(c));
     go(writer(c));
 }
 
-static void serve(tcpsock listener)
+static void serve(tcpsock listener, int listener_fd)
 {
     for (int failures = 0;;) {
-        tcpsock socket = tcpaccept(listener, NEVER);
+        fdwait(listener_fd, FDW_IN, NEVER);
+        int fd = next_fd(); // no other coroutine runs before it is taken
+        tcpsock socket = tcpaccept(listener, AT_ONCE);
         if (socket) {
             failures = 0;
-            admit(socket);
+            admit(socket, fd);
         } else { // descriptors have probably run out; some will be freed
             if (failures++ == 0)
                 perror("server: accept");

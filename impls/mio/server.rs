@@ -28,6 +28,7 @@ use std::{env, mem};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
+use rustix::net::sockopt::set_tcp_quickack;
 
 /// Bytes queued for one client. A message that does not fit is dropped for it.
 const BACKLOG_BYTES_MAX: usize = 64 * 1024;
@@ -165,7 +166,12 @@ impl Server {
                 self.clients.values_mut().for_each(|client| client.enqueue(frame));
                 rest = &rest[frame.len()..];
             }
-            self.clients.get_mut(&token).expect("as above").received = rest.to_vec();
+            let client = self.clients.get_mut(&token).expect("as above");
+            client.received = rest.to_vec();
+            if client.readable && !client.received.is_empty() {
+                // Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+                let _ = set_tcp_quickack(&client.stream, true);
+            }
         }
     }
 

@@ -25,7 +25,8 @@ use std::process::ExitCode;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, SendFlags, listen, recv, send, sockopt::set_tcp_nodelay};
+use rustix::net::sockopt::{set_tcp_nodelay, set_tcp_quickack};
+use rustix::net::{RecvFlags, SendFlags, listen, recv, send};
 
 /// The log's memory, shared by all clients: it bounds how far any may lag.
 const LOG_BYTES_MAX: usize = 4 << 20;
@@ -151,6 +152,10 @@ impl Client {
                 self.partial.extend_from_slice(&buffer[..length]);
                 let whole = whole_frames(&self.partial);
                 log.bytes.extend(self.partial.drain(..whole));
+                if !self.partial.is_empty() {
+                    // Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+                    let _ = set_tcp_quickack(&self.stream, true);
+                }
             }
             Err(Errno::AGAIN) => self.readable = false,
             Ok(_) | Err(Errno::INTR) => {}

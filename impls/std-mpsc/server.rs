@@ -19,6 +19,7 @@ use std::convert::Infallible;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::linux::net::TcpStreamExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -137,6 +138,10 @@ fn read_messages(stream: &TcpStream, hub: &SyncSender<Event>) -> io::Result<()> 
     loop {
         input.read_exact(&mut frame[..1])?;
         let end = 1 + usize::from(frame[0]);
+        if 1 + input.buffer().len() < end {
+            // Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+            let _ = stream.set_quickack(true);
+        }
         input.read_exact(&mut frame[1..end])?;
         tell(hub, Event::Said(frame[..end].into()));
     }

@@ -115,6 +115,10 @@ async fn read_messages(input: &mut ReadHalf<'_>, room: &Sender<Frame>) -> io::Re
             // Lets the writers run before a flood overruns the ring.
             coop::consume_budget().await;
         }
+        if !incoming.is_empty() {
+            // Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+            let _ = input.as_ref().set_quickack(true);
+        }
     }
 }
 

@@ -22,7 +22,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::net::ToSocketAddrs;
+use std::mem::ManuallyDrop;
+use std::net::{self, ToSocketAddrs};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::linux::net::TcpStreamExt;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -110,7 +113,8 @@ fn serve_client(
     queue: Receiver<Frame>,
 ) -> impl Future<Item = (), Error = ()> {
     let _ = stream.set_nodelay(true);
-    let (output, input) = Framed::new(stream, Frames).split();
+    let frames = Frames { socket: stream.as_raw_fd() };
+    let (output, input) = Framed::new(stream, frames).split();
     let reads = Turns::new(input).for_each(move |frame| {
         member.broadcast(&frame);
         Ok(())
@@ -158,7 +162,10 @@ impl Drop for Member {
 }
 
 /// The wire format: a length byte, then that many bytes.
-struct Frames;
+struct Frames {
+    /// Of the stream that `Framed` holds beside this.
+    socket: RawFd,
+}
 
 impl Decoder for Frames {
     type Item = Frame;
@@ -167,7 +174,12 @@ impl Decoder for Frames {
     fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Frame>> {
         match bytes.first().map(|&body| 1 + usize::from(body)) {
             Some(length) if length <= bytes.len() => Ok(Some((*bytes.split_to(length)).into())),
-            _ => Ok(None),
+            Some(_) => {
+                // Acknowledge at once: Nagle's algorithm may hold the rest back until then.
+                acknowledge(self.socket);
+                Ok(None)
+            }
+            None => Ok(None),
         }
     }
 
@@ -185,6 +197,12 @@ impl Encoder for Frames {
         bytes.extend_from_slice(&frame);
         Ok(())
     }
+}
+
+fn acknowledge(socket: RawFd) {
+    // SAFETY: the socket is open, and is not closed here.
+    let stream = ManuallyDrop::new(unsafe { net::TcpStream::from_raw_fd(socket) });
+    let _ = stream.set_quickack(true);
 }
 
 /// Returns at most `TURN_LIMIT` items in a row. Without it `for_each` would continue for as

@@ -18,6 +18,7 @@ const LONG_PROGRAMS: &[(&str, &str)] = &[
         "amy",
         "actors on sockets: two of them are readiness loops, and there is the mail between them",
     ),
+    ("libfringe", "generators have no I/O: the program contains the event loop, too"),
     ("libmill", "C: lists, and who owns a message, are written out"),
 ];
 

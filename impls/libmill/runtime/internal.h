@@ -53,9 +53,6 @@ void panic(const char *what) __attribute__((noreturn));
 // Readies the coroutines whose descriptor or deadline is due; waits for one if `wait`.
 void poll_events(int wait);
 
-enum { FD_READABLE = 1, FD_WRITABLE = 2, FD_FAILED = 4 };
-// Waits for the descriptor: returns some of the above, or 0 once the deadline has passed.
-int wait_for_fd(int fd, int events, int64_t deadline);
 // Must be called before a descriptor is closed.
 void forget_fd(int fd);
 

@@ -38,6 +38,15 @@ void mill_finish(void) __attribute__((noreturn));
 int64_t mill_now(void);
 void mill_msleep(int64_t deadline);
 
+// Waiting for a descriptor: returns the events, or 0 once the deadline has passed.
+
+#define FDW_IN 1
+#define FDW_OUT 2
+#define FDW_ERR 4
+
+#define fdwait mill_fdwait
+int mill_fdwait(int fd, int events, int64_t deadline);
+
 // Channels. A value has at most MILL_VALUE_BYTES_MAX bytes here.
 
 #define MILL_VALUE_BYTES_MAX 128

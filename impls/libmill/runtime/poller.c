@@ -91,18 +91,18 @@ static void wake(struct coroutine *c, int events)
     ready(c, events);
 }
 
-int wait_for_fd(int fd, int events, int64_t deadline)
+int mill_fdwait(int fd, int events, int64_t deadline)
 {
     open_epoll();
     running->fd = fd;
     running->deadline = deadline;
     if (fd >= 0) {
         struct descriptor *d = descriptor(fd);
-        if ((events & FD_READABLE && d->reader) || (events & FD_WRITABLE && d->writer))
+        if ((events & FDW_IN && d->reader) || (events & FDW_OUT && d->writer))
             panic("two coroutines wait for one descriptor");
-        if (events & FD_READABLE)
+        if (events & FDW_IN)
             d->reader = running;
-        if (events & FD_WRITABLE)
+        if (events & FDW_OUT)
             d->writer = running;
         tell(fd, d->registered | (d->reader ? EPOLLIN : 0) | (d->writer ? EPOLLOUT : 0));
     }
@@ -120,15 +120,15 @@ void forget_fd(int fd)
 
 void mill_msleep(int64_t deadline)
 {
-    wait_for_fd(-1, 0, deadline < 0 ? INT64_MAX : deadline);
+    mill_fdwait(-1, 0, deadline < 0 ? INT64_MAX : deadline);
 }
 
 static void handle(const struct epoll_event *event)
 {
     struct descriptor *d = descriptor(event->data.fd);
-    int failed = event->events & (EPOLLERR | EPOLLHUP) ? FD_FAILED : 0;
-    int readable = event->events & EPOLLIN ? FD_READABLE : 0;
-    int writable = event->events & EPOLLOUT ? FD_WRITABLE : 0;
+    int failed = event->events & (EPOLLERR | EPOLLHUP) ? FDW_ERR : 0;
+    int readable = event->events & EPOLLIN ? FDW_IN : 0;
+    int writable = event->events & EPOLLOUT ? FDW_OUT : 0;
     struct coroutine *reader = readable | failed ? d->reader : NULL;
     struct coroutine *writer = writable | failed ? d->writer : NULL;
 

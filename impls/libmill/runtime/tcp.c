@@ -80,7 +80,7 @@ tcpsock mill_tcpaccept(tcpsock listener, int64_t deadline)
     while ((fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) == -1) {
         if (errno != EAGAIN)
             return NULL;
-        if (!wait_for_fd(listener->fd, FD_READABLE, deadline)) {
+        if (!mill_fdwait(listener->fd, FDW_IN, deadline)) {
             errno = ETIMEDOUT;
             return NULL;
         }
@@ -99,7 +99,7 @@ static size_t send_all(int fd, const char *bytes, size_t length, int64_t deadlin
         } else if (errno != EAGAIN) {
             errno = errno == EPIPE ? ECONNRESET : errno;
             return sent;
-        } else if (!wait_for_fd(fd, FD_WRITABLE, deadline)) {
+        } else if (!mill_fdwait(fd, FDW_OUT, deadline)) {
             errno = ETIMEDOUT;
             return sent;
         }
@@ -152,7 +152,7 @@ size_t mill_tcprecv(tcpsock s, void *bytes, size_t length, int64_t deadline)
             return taken;
         } else if (errno != EAGAIN) {
             return taken;
-        } else if (!wait_for_fd(s->fd, FD_READABLE, deadline)) {
+        } else if (!mill_fdwait(s->fd, FDW_IN, deadline)) {
             errno = ETIMEDOUT;
             return taken;
         }
