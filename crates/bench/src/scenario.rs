@@ -110,6 +110,8 @@ struct File {
     untimed_per_message: u32,
     #[serde(default)]
     untimed_bytes: u8,
+    #[serde(default)]
+    split_writes: bool,
     warm_up_seconds: f64,
     measure_seconds: f64,
     late_after_ms: f64,
@@ -238,6 +240,7 @@ impl File {
             body_bytes: self.body_bytes.clone(),
             untimed_per_message: self.untimed_per_message,
             untimed_bytes: self.untimed_bytes,
+            split_writes: self.split_writes,
             warm_up_seconds: quick.warm_up_seconds.unwrap_or(self.warm_up_seconds),
             measure_seconds: quick.measure_seconds.unwrap_or(self.measure_seconds),
             late_after_ms: self.late_after_ms,
@@ -409,6 +412,7 @@ pub fn load_plan(scenario: &ScenarioRecord, rate: Option<f64>, tag: u32) -> Plan
         },
         body_bytes: scenario.body_bytes.clone(),
         filler: Filler { per_message: scenario.untimed_per_message, bytes: scenario.untimed_bytes },
+        split_writes: scenario.split_writes,
         warm_up: Duration::from_secs_f64(scenario.warm_up_seconds),
         measure: Duration::from_secs_f64(scenario.measure_seconds),
         late_after: Duration::from_secs_f64(scenario.late_after_ms / 1e3),

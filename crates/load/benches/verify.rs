@@ -22,6 +22,7 @@ fn plan(clients: usize) -> Plan {
         stalled: 0,
         churn_per_second: 0.0,
         filler: Filler::default(),
+        split_writes: false,
         load: Load::Saturate,
         body_bytes: vec![64],
         warm_up: Duration::ZERO,

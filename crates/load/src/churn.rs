@@ -163,6 +163,7 @@ mod tests {
             load: Load::Saturate,
             body_bytes: vec![64],
             filler: Filler::default(),
+            split_writes: false,
             warm_up: Duration::ZERO,
             measure: Duration::ZERO,
             late_after: Duration::ZERO,

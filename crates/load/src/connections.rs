@@ -69,10 +69,12 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Connects `clients` sockets within `time_max`; on failure, how many had been connected.
+    /// Connects `clients` sockets within `time_max`, with Nagle's algorithm on if `nagle`; on
+    /// failure, how many had been connected.
     pub(crate) fn open(
         address: SocketAddr,
         clients: usize,
+        nagle: bool,
         time_max: Duration,
     ) -> Result<Self, (usize, io::Error)> {
         let setup = |error| (0, error);
@@ -86,7 +88,7 @@ impl Connections {
         let deadline = Instant::now() + time_max;
         let mut connections = Vec::with_capacity(clients);
         for client in 0..clients {
-            let stream = connect(address, deadline)
+            let stream = connect(address, nagle, deadline)
                 .and_then(|mut stream| {
                     let interest = Interest::READABLE | Interest::WRITABLE;
                     poll.registry().register(&mut stream, Token(client), interest)?;
@@ -297,8 +299,9 @@ impl Connections {
     }
 }
 
-fn connect(address: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
+fn connect(address: SocketAddr, nagle: bool, deadline: Instant) -> io::Result<TcpStream> {
     let socket = connect_socket(address, deadline, None)?;
+    socket.set_tcp_nodelay(!nagle)?;
     socket.set_nonblocking(true)?;
     Ok(TcpStream::from_std(socket.into()))
 }
@@ -310,7 +313,6 @@ fn connect_socket(
     receive_buffer_bytes: Option<usize>,
 ) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     if let Some(bytes) = receive_buffer_bytes {
         socket.set_recv_buffer_size(bytes)?;

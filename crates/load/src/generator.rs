@@ -94,7 +94,8 @@ impl<'plan> Generator<'plan> {
         let failed =
             |(connected, source)| LoadError::Connect { address, connected, clients, source };
         let mut connections =
-            Connections::open(address, clients, plan.ready_max).map_err(failed)?;
+            Connections::open(address, clients, plan.split_writes, plan.ready_max)
+                .map_err(failed)?;
         connections
             .open_stalled(address, plan.stalled, plan.wire.hello(false), plan.ready_max)
             .map_err(|(stalled, source)| LoadError::Connect {
@@ -108,7 +109,9 @@ impl<'plan> Generator<'plan> {
             clock: Clock::start(),
             meter: ThreadMeter::new(),
             connections,
-            outgoing: (0..clients).map(|_| Outgoing::new(plan.wire)).collect(),
+            outgoing: (0..clients)
+                .map(|_| Outgoing::new(plan.wire).splitting(plan.split_writes))
+                .collect(),
             replying: Vec::new(),
             held_back: vec![false; clients],
             messages_held_back: 0,

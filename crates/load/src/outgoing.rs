@@ -17,6 +17,8 @@ const CONTROL_BYTES_MAX: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     wire: WireFormat,
+    /// Whether the header and the body of a message are written separately.
+    split_writes: bool,
     bytes: Vec<u8>,
     /// Where the unwritten bytes begin.
     unwritten: usize,
@@ -27,6 +29,8 @@ pub(crate) struct Outgoing {
 
 #[derive(Clone, Copy, Debug)]
 struct Message {
+    /// Where its body begins.
+    body: usize,
     /// Where its bytes end.
     end: usize,
     intended_ns: u64,
@@ -37,11 +41,17 @@ impl Outgoing {
     pub(crate) fn new(wire: WireFormat) -> Self {
         Self {
             wire,
+            split_writes: false,
             bytes: Vec::new(),
             unwritten: 0,
             messages: VecDeque::new(),
             messages_written: 0,
         }
+    }
+
+    /// The same, writing headers and bodies separately if `split_writes`; for the spec's frames.
+    pub(crate) fn splitting(self, split_writes: bool) -> Self {
+        Self { split_writes, ..self }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -68,7 +78,8 @@ impl Outgoing {
         }
         self.wire.append_message(stamp, length, tag, &mut self.bytes);
         let (end, intended_ns) = (self.bytes.len(), stamp.intended_ns);
-        self.messages.push_back(Message { end, intended_ns });
+        let body = end - usize::from(length);
+        self.messages.push_back(Message { body, end, intended_ns });
     }
 
     /// Appends bytes that are not a message: a greeting, a reply, filler messages.
@@ -83,9 +94,18 @@ impl Outgoing {
 
     /// Writes once; how many bytes it took. Gives up nothing on an error.
     pub(crate) fn write_to(&mut self, socket: &mut impl Write) -> io::Result<usize> {
-        let bytes = socket.write(&self.bytes[self.unwritten..])?;
+        let bytes = socket.write(&self.bytes[self.unwritten..self.write_end()])?;
         self.unwritten += bytes;
         Ok(bytes)
+    }
+
+    /// Where the next write ends.
+    fn write_end(&self) -> usize {
+        match self.messages.front() {
+            Some(first) if self.split_writes && self.unwritten < first.body => first.body,
+            Some(first) if self.split_writes => first.end,
+            _ => self.bytes.len(),
+        }
     }
 
     /// The next message that has been wholly written: its sequence and its intended time.
@@ -109,6 +129,8 @@ impl Outgoing {
     fn forget_written(&mut self) {
         self.bytes.drain(..self.unwritten);
         for message in &mut self.messages {
+            // Of the first one the header may have been written.
+            message.body = message.body.saturating_sub(self.unwritten);
             message.end -= self.unwritten;
         }
         self.unwritten = 0;
@@ -155,6 +177,26 @@ mod tests {
         outgoing.write_to(&mut socket).unwrap();
         assert_eq!(outgoing.take_written(), Some((1, 101)));
         assert!(outgoing.is_empty());
+        assert_eq!(outgoing.messages_written(), 2);
+    }
+
+    #[test]
+    fn split_writes_are_one_for_the_header_and_one_for_the_body() {
+        let mut outgoing = Outgoing::new(WireFormat::Zillions).splitting(true);
+        outgoing.push_control(b"probe");
+        let mut socket = Narrow { taken: Vec::new(), bytes_max: 100 };
+        assert_eq!(outgoing.write_to(&mut socket).unwrap(), 5);
+        outgoing.push(stamp(0), 20, 0);
+        outgoing.push(stamp(1), 200, 0);
+        let mut writes = Vec::new();
+        while !outgoing.is_empty() {
+            writes.push(outgoing.write_to(&mut socket).unwrap());
+            // As when room is made between the header and the body.
+            outgoing.forget_written();
+            while outgoing.take_written().is_some() {}
+        }
+        // The socket takes the second body in two parts.
+        assert_eq!(writes, [1, 20, 1, 100, 100]);
         assert_eq!(outgoing.messages_written(), 2);
     }
 

@@ -63,6 +63,9 @@ pub struct Plan {
     pub body_bytes: Vec<u8>,
     /// Messages that go before each of these.
     pub filler: Filler,
+    /// Whether senders write the header and the body of each message with two calls and leave
+    /// Nagle's algorithm on, as first programs do.
+    pub split_writes: bool,
     /// Load before the window, which counts for nothing.
     pub warm_up: Duration,
     /// The length of the window: messages intended within it count.
@@ -112,9 +115,14 @@ pub enum PlanError {
     /// A churn rate out of range.
     #[error("churn_per_second must be 0 to {CHURN_PER_SECOND_MAX} (got {0})")]
     Churn(f64),
-    /// Churn and filler messages are implemented for the spec's frames only.
-    #[error("churn and untimed messages need a server that speaks the frames of the spec")]
+    /// Churn, filler messages and split writes are implemented for the spec's frames only.
+    #[error(
+        "churn, untimed messages and split writes need a server that speaks the frames of the spec"
+    )]
     OtherWire,
+    /// Filler messages are in the same write as the timed one, header and body in two.
+    #[error("split_writes does not go with untimed_per_message: those share one write")]
+    SplitFiller,
     /// Nothing would be measured.
     #[error("measure_seconds must be above 0")]
     NoTime,
@@ -154,7 +162,11 @@ impl Plan {
         if !(0.0..=CHURN_PER_SECOND_MAX).contains(&self.churn_per_second) {
             return Err(PlanError::Churn(self.churn_per_second));
         }
-        let has_more = self.filler.per_message > 0 || self.churn_per_second > 0.0;
+        if self.split_writes && self.filler.per_message > 0 {
+            return Err(PlanError::SplitFiller);
+        }
+        let has_more =
+            self.filler.per_message > 0 || self.churn_per_second > 0.0 || self.split_writes;
         if has_more && self.wire != WireFormat::Zillions {
             return Err(PlanError::OtherWire);
         }
@@ -194,6 +206,7 @@ mod tests {
             stalled: 0,
             churn_per_second: 0.0,
             filler: Filler::default(),
+            split_writes: false,
             load: Load::FixedRate { messages_per_second: 10.0 },
             body_bytes: vec![64],
             warm_up: Duration::ZERO,
@@ -233,6 +246,12 @@ mod tests {
         assert_eq!(wrong.check(), Err(PlanError::Churn(-1.0)));
         wrong.churn_per_second = 1.0;
         wrong.wire = WireFormat::Nats;
+        assert_eq!(wrong.check(), Err(PlanError::OtherWire));
+        wrong = Plan { split_writes: true, ..plan() };
+        assert_eq!(wrong.check(), Ok(()));
+        wrong.filler = Filler { per_message: 1, bytes: 1 };
+        assert_eq!(wrong.check(), Err(PlanError::SplitFiller));
+        wrong = Plan { split_writes: true, wire: WireFormat::Nats, ..plan() };
         assert_eq!(wrong.check(), Err(PlanError::OtherWire));
         wrong = plan();
         wrong.clients = 0;

@@ -105,6 +105,7 @@ pub fn scenario(name: &str, rank_by: RankBy) -> ScenarioRecord {
         body_bytes: vec![64],
         untimed_per_message: 0,
         untimed_bytes: 0,
+        split_writes: false,
         warm_up_seconds: 0.2,
         measure_seconds: 0.5,
         late_after_ms: 100.0,

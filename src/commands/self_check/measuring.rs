@@ -156,6 +156,7 @@ impl Known {
             body_bytes: vec![64],
             untimed_per_message: 0,
             untimed_bytes: 0,
+            split_writes: false,
             warm_up_seconds: self.warm_up_seconds,
             measure_seconds: self.measure_seconds,
             late_after_ms: 1_000.0,

@@ -52,6 +52,13 @@ fn values_that_do_not_go_together_are_errors() {
     assert_eq!(clients, "'s.toml': clients must be 1 to 20000, stalled ones included (got 0)");
     let body = error(|text| text.replace("[32, 64, 128]", "[3]"));
     assert_eq!(body, "'s.toml': body_bytes must be 18 to 255 each (got 3)");
+    let split = error(|text| {
+        text.replace("[32, 64, 128]", "[32]\nuntimed_per_message = 1\nsplit_writes = true")
+    });
+    assert_eq!(
+        split,
+        "'s.toml': split_writes does not go with untimed_per_message: those share one write"
+    );
     let time = error(|text| text.replace("measure_seconds = 0.3", "measure_seconds = -1.0"));
     assert_eq!(time, "'s.toml': measure_seconds must be 0 to 3600 (got -1)");
 }
@@ -87,7 +94,7 @@ fn an_unknown_name_is_answered_with_the_names_there_are() {
     assert_eq!(
         error,
         "unknown scenario 'small-rom': choose from burst, capacity, churn, everyone-at-once, \
-         idle-crowd, many-to-many, one-to-many, slow-reader, small-room, tiny-frames, 1-to-64, \
+         idle-crowd, many-to-many, naive-client, one-to-many, slow-reader, small-room, tiny-frames, 1-to-64, \
          1-to-64-stalled, 1-to-8, 1000-to-64, 10000-to-64, 200-to-500, 8-to-8, or name a .toml file"
     );
 }

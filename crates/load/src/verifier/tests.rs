@@ -24,6 +24,7 @@ impl Paper {
             stalled: 0,
             churn_per_second: 0.0,
             filler: Filler::default(),
+            split_writes: false,
             load: Load::Saturate,
             body_bytes: vec![20],
             warm_up: Duration::ZERO,

@@ -16,6 +16,7 @@ fn plan(wire: WireFormat) -> Plan {
         stalled: 0,
         churn_per_second: 0.0,
         filler: Filler::default(),
+        split_writes: false,
         load: Load::FixedRate { messages_per_second: 1_000.0 },
         body_bytes: vec![18, 255],
         warm_up: Duration::ZERO,

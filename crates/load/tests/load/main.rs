@@ -20,6 +20,7 @@ fn plan(load: Load) -> Plan {
         stalled: 0,
         churn_per_second: 0.0,
         filler: Filler::default(),
+        split_writes: false,
         load,
         body_bytes: vec![18, 64, 255],
         warm_up: Duration::from_millis(50),
@@ -155,6 +156,19 @@ fn filler_messages_are_counted_and_timed_ones_stay_timed() {
     assert_eq!(outcome.extras.filler_expected, 350 * 5 * CLIENTS as u64);
     assert_eq!(outcome.extras.filler_delivered, outcome.extras.filler_expected);
     assert!(outcome.anomalies.is_none(), "{:?}", outcome.anomalies);
+}
+
+#[test]
+fn split_writes_wait_for_an_acknowledgement_and_arrive_whole() {
+    let mut plan = plan(Load::FixedRate { messages_per_second: 20.0 });
+    (plan.senders, plan.split_writes) = (1, true);
+    plan.measure = Duration::from_secs(1);
+    let outcome = trial(Fault::None, &plan);
+    assert_eq!(outcome.pairs.delivered, 20 * CLIENTS as u64);
+    assert!(outcome.anomalies.is_none(), "{:?}", outcome.anomalies);
+    // The kernel of this server delays the acknowledgement of a header by 40 ms.
+    let median_ns = outcome.latencies.delivery.value_at_quantile(0.5);
+    assert!(median_ns > 30_000_000, "{median_ns} ns");
 }
 
 #[test]

@@ -169,6 +169,9 @@ fn setting(scenario: &ScenarioRecord) -> String {
             scenario.untimed_per_message, scenario.untimed_bytes
         );
     }
+    if scenario.split_writes {
+        also += " Senders write header and body with two calls, with Nagle's algorithm on.";
+    }
     format!(
         "{} clients receive and {} of them send, {load}.{also} Bodies of {} bytes; {} s of \
          warm-up, then {} s measured, {} trials per implementation.",

@@ -135,6 +135,16 @@ fn scenarios_that_differ_in_clients_only_are_drawn_over_them() {
 }
 
 #[test]
+fn how_the_senders_write_is_said_where_it_is_unusual() {
+    let mut results = examples::results();
+    let said = "header and body with two calls";
+    assert!(!part(&page_of(&results), "scenario-room").contains(said));
+    let room = results.run.scenarios.iter_mut().find(|scenario| scenario.name == "room");
+    room.expect("a scenario of the examples").split_writes = true;
+    assert!(part(&page_of(&results), "scenario-room").contains(said));
+}
+
+#[test]
 fn texts_from_outside_cannot_break_the_page() {
     let hostile = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}";
     let mut results = examples::detailed_results();

@@ -81,6 +81,10 @@ pub struct ScenarioRecord {
     /// Length of the bodies of untimed messages, in bytes.
     #[serde(default)]
     pub untimed_bytes: u8,
+    /// Whether senders write the header and the body of a message with two calls, with Nagle's
+    /// algorithm on.
+    #[serde(default)]
+    pub split_writes: bool,
     /// Duration of the load before the measured window, in seconds.
     pub warm_up_seconds: f64,
     /// Duration of the measured window, in seconds.
