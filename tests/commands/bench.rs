@@ -19,11 +19,15 @@ pub(crate) fn a_run_leaves_results_and_a_report_and_the_report_can_be_made_again
     assert_eq!(summary["schema"], "zillions.bench/1");
     let row = &summary["scenarios"][0]["rows"][0];
     assert_eq!(row["target"], server.name());
-    assert!(row["figures"]["deliveries_per_second"]["median"].as_f64().is_some_and(|it| it > 0.0));
 
     let results = Results::read(&workspace.results()).unwrap();
     // The only target is the one that is measured as two arms.
     assert_eq!((results.run.seed, results.trials.len()), (5, 2));
+    // On a busy machine a trial may be invalid, and then the row has no figures.
+    for trial in &results.trials {
+        let TrialResult::Measured(figures) = &trial.result else { panic!("{trial:?}") };
+        assert!(figures.pairs.delivered > 0, "{figures:?}");
+    }
     let report = workspace.results().join("report.html");
     let first = fs::read_to_string(&report).unwrap();
     assert!(first.contains("Does it work?"));

@@ -7,6 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use procfs::process::LimitValue;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::address;
@@ -185,6 +186,17 @@ impl Server {
     /// When the server has ended.
     pub fn sample(&self) -> Result<Sample, SampleError> {
         Sample::of(&self.group.members())
+    }
+
+    /// How many descriptors each of its processes may have, the one that may have the fewest;
+    /// `None` where the system does not tell.
+    pub fn descriptor_limit(&self) -> Option<u64> {
+        let limits = self.group.members().into_iter().filter_map(|process| process.limits().ok());
+        let soft = limits.map(|limits| match limits.max_open_files.soft_limit {
+            LimitValue::Value(limit) => limit,
+            LimitValue::Unlimited => u64::MAX,
+        });
+        soft.min()
     }
 
     /// Where its process tree listens for TCP connections now; nothing where the

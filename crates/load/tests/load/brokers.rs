@@ -81,7 +81,8 @@ fn a_nats_server_that_asks_whether_the_client_lives_is_answered() {
     let (said, answers) = broker.join().unwrap();
     assert!(said[0].starts_with("CONNECT {") && said[0].contains("\"echo\":true"), "{said:?}");
     assert_eq!(said[1..], ["SUB z 1"]);
-    assert!(answers > 100, "{answers}");
+    // It leaves once everything is delivered, with the last questions on their way.
+    assert!(answers > 10, "{answers}");
 }
 
 #[test]

@@ -17,6 +17,21 @@ pub(crate) fn ensure_connections(clients: u64) -> Result<(), Stop> {
     ensure_descriptors(clients).map(|_| ()).map_err(|error| Stop::Skip(error.to_string()))
 }
 
+/// Descriptors that a server may need for other things than its clients.
+const DESCRIPTORS_OF_ITS_OWN: u64 = 40;
+
+/// Skips the case where the server has limited itself to fewer descriptors: it accepts what these
+/// allow (START-5).
+pub(crate) fn ensure_server_allows(fixture: &Fixture, clients: u64) -> Result<(), Stop> {
+    let limit = fixture.server().ok().and_then(|server| server.descriptor_limit());
+    match limit {
+        Some(limit) if limit < clients + DESCRIPTORS_OF_ITS_OWN => Err(Stop::Skip(format!(
+            "the server has limited itself to {limit} descriptors, too few for {clients} clients"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Runs `act` with a server that may have so many descriptors and no more, as
 /// few as it starts with.
 pub(crate) fn with_few_descriptors(

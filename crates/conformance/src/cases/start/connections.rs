@@ -7,7 +7,7 @@ use zillions_harness::{GrantedTime, Signal};
 
 use crate::case::Case;
 use crate::cases::common::addresses::{names, on_ipv6};
-use crate::cases::common::descriptors::ensure_connections;
+use crate::cases::common::descriptors::{ensure_connections, ensure_server_allows};
 use crate::cases::common::output::nothing_but_the_line;
 use crate::client::ConnectOptions;
 use crate::context::CaseContext;
@@ -124,6 +124,7 @@ fn answers_on(other: SocketAddr, address: SocketAddr) -> Outcome {
 
 fn thousand_clients(fixture: &mut Fixture) -> Outcome {
     ensure_connections(MANY as u64)?;
+    ensure_server_allows(fixture, MANY as u64)?;
     for _ in 0..MANY {
         fixture.connect("one of eleven hundred")?;
     }
@@ -135,6 +136,7 @@ fn thousand_clients(fixture: &mut Fixture) -> Outcome {
 
 fn burst_of_connections(fixture: &mut Fixture) -> Outcome {
     ensure_connections(BURST as u64)?;
+    ensure_server_allows(fixture, BURST as u64)?;
     // The whole backlog is waiting when it continues.
     let held = fixture.server().is_ok();
     if held {
