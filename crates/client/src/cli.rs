@@ -93,8 +93,13 @@ pub fn command() -> clap::Command {
 pub fn parse() -> Result<Arguments, Exit> {
     Arguments::try_parse().map_err(|error| {
         let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
-        // A standard error that cannot be written leaves the exit status to tell.
-        let _ = error.print();
+        let text = error.render().ansi().to_string();
+        if error.use_stderr() {
+            zillions_console::note(text.trim_end());
+        } else {
+            // If its reader has gone away, nobody wants it.
+            let _ = zillions_console::out(&text);
+        }
         exit
     })
 }

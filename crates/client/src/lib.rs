@@ -5,7 +5,6 @@
 
 pub mod cli;
 mod connect;
-mod escape;
 mod lines;
 mod linger;
 mod run;

@@ -13,11 +13,11 @@ use rustix::{
     io::Errno,
 };
 use thiserror::Error;
+use zillions_escape::append_visible;
 use zillions_protocol::{BODY_BYTES_MAX, Decoder, HEADER_BYTES, encode};
 
 use crate::{
     cli::{Arguments, Quiet},
-    escape::append_visible,
     lines::{Line, Lines},
     linger::{Linger, Sent},
     stderr::complain,
