@@ -1,11 +1,12 @@
 //! A process tree of ours: started in a group of its own, ended as a whole.
 //!
-//! Three nets, each catching what falls through the one before:
+//! Four nets, each catching what falls through the one before:
 //! - the *process group*: what a server forks is in it, unless it asks not to be;
 //! - the *marker*, an environment variable with an id of its own that every
 //!   descendant inherits, even one that leaves the group and the session;
 //! - the *death signal*: the kernel kills the leader when the tool dies in a
-//!   way that it could not see coming.
+//!   way that it could not see coming;
+//! - the *guard*, a process of its own that kills the rest of the tree then.
 //!
 //! The leader is reaped last, so neither its id nor its group's can be given
 //! to a stranger while signals are still being sent.
@@ -13,7 +14,6 @@
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -27,14 +27,13 @@ use rustix::process::{
     pidfd_open, set_parent_process_death_signal, waitid,
 };
 
+pub use crate::marker::MARKER;
 pub use rustix::process::Signal;
 
 use crate::address::NO_FORK;
 use crate::granted::GrantedTime;
 use crate::interrupt::{self, Stop};
-
-/// The environment variable that marks every descendant of a group's leader.
-pub const MARKER: &str = "ZILLIONS_GROUP";
+use crate::{guard, marker};
 
 /// How long the rest of a group may outlive its leader before it counts as
 /// left behind: a worker process needs a moment to see that its parent is gone.
@@ -105,7 +104,7 @@ impl Group {
     /// # Errors
     /// What the system says when the program cannot be executed.
     pub fn spawn(command: Command) -> io::Result<(Self, Child)> {
-        let marker = new_marker();
+        let marker = marker::new();
         let (sender, receiver) = mpsc::channel();
         // The death signal is tied to the thread that forks, not to the
         // process: so this thread lives exactly as long as the leader.
@@ -276,10 +275,7 @@ impl Tree {
     }
 
     fn marked(&self, process: &Process) -> bool {
-        let wanted = std::ffi::OsStr::new(&self.marker);
-        process.environ().is_ok_and(|environ| {
-            environ.get(std::ffi::OsStr::new(MARKER)).is_some_and(|it| it == wanted)
-        })
+        marker::of(process).is_some_and(|marker| marker == self.marker)
     }
 
     /// See [`Group::end`]; also called by the interrupt handler, so it may run twice.
@@ -333,6 +329,10 @@ impl Tree {
         // Unkillable (in an uninterruptible system call): leave it to init.
         let published = self.wait(Instant::now() + Duration::from_secs(2));
         let mut state = self.lock();
+        if !state.reaped {
+            // Before its id can be given to a stranger.
+            guard::remove(self.leader);
+        }
         if !state.reaped && published.is_some() {
             let _ = waitid(WaitId::Pid(self.leader), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
         }
@@ -370,8 +370,10 @@ fn start_leader(mut command: Command, marker: String) -> io::Result<(Arc<Tree>, 
 /// before it looks at what runs: so it sees every child, and none half started.
 fn start_registered(command: &mut Command, marker: &str) -> io::Result<(Arc<Tree>, Child)> {
     let _no_fork = NO_FORK.lock().unwrap_or_else(PoisonError::into_inner);
+    guard::start();
     let child = command.spawn()?;
     let leader = Pid::from_child(&child);
+    guard::add(leader);
     let started_ticks = Process::new(leader.as_raw_nonzero().get())
         .and_then(|process| process.stat())
         .map_or(0, |stat| stat.starttime);
@@ -379,26 +381,6 @@ fn start_registered(command: &mut Command, marker: &str) -> io::Result<(Arc<Tree
     let tree = Arc::new(Tree { leader, marker, started_ticks, state, changed });
     interrupt::register(&tree);
     Ok((tree, child))
-}
-
-fn new_marker() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{}{}", marker_prefix(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// What the markers of all groups of this process begin with.
-fn marker_prefix() -> String {
-    format!("{}-", std::process::id())
-}
-
-/// Whether a process belongs to a group of this process.
-pub(crate) fn is_ours(process: &Process) -> bool {
-    use std::os::unix::ffi::OsStrExt;
-    let prefix = marker_prefix();
-    process.environ().is_ok_and(|environ| {
-        let marker = environ.get(std::ffi::OsStr::new(MARKER));
-        marker.is_some_and(|marker| marker.as_bytes().starts_with(prefix.as_bytes()))
-    })
 }
 
 /// Waits until process `pid` is gone, at most `time`.

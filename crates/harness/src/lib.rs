@@ -1,7 +1,7 @@
 //! Starts any server executable, waits for its line, watches it, stops it.
 //!
 //! The promise of this crate is that *nothing is ever left running*: every
-//! process it starts lives in a process group of its own, is told to die when
+//! process it starts lives in a process group of its own, is killed when
 //! the tool dies ([`group`]), and is stopped when its handle is dropped, when
 //! the tool is interrupted ([`interrupt`]), and when the tool panics.
 //!
@@ -17,12 +17,15 @@ pub mod broker;
 pub mod cpu_demand;
 pub mod granted;
 pub mod group;
+mod guard;
 pub mod interrupt;
 pub mod launch;
+mod left_behind;
 pub mod limits;
 pub mod machine;
 pub mod machine_time;
 pub mod manifest;
+mod marker;
 mod output;
 pub mod port;
 pub mod sample;
@@ -40,8 +43,10 @@ pub use cpu_demand::CpuDemand;
 pub use granted::GrantedTime;
 pub use group::{Signal, Waited};
 pub use launch::{Launch, LaunchError, locate};
+pub use left_behind::{LeftBehind, left_behind};
 pub use machine_time::MachineTime;
 pub use manifest::{Gallery, Manifest};
+pub use output::last_lines;
 pub use port::{PortError, PortLease};
 pub use sample::{Sample, SampleError};
 pub use server::{Server, StartOptions, StopReport};

@@ -6,6 +6,23 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// standard streams, pipes of servers, logs, epoll instances.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
 
+/// Descriptors without which a tool that starts servers or builds cannot work at all: it would
+/// call servers wrong and tool chains missing. What takes more says so itself.
+pub const DESCRIPTORS_MIN: u64 = 2 * DESCRIPTORS_RESERVED;
+
+/// The limit is lower than what the tool itself needs.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this process may have {limit} descriptors (RLIMIT_NOFILE) and needs at least {needed}: raise \
+     the limit with 'ulimit -n 1024', as root if the hard limit is lower"
+)]
+pub struct DescriptorsBelowMinimum {
+    /// What the tool needs.
+    pub needed: u64,
+    /// What this process may have at most.
+    pub limit: u64,
+}
+
 /// The limit is lower than what is needed.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -37,6 +54,16 @@ pub fn raise_descriptor_limit() -> u64 {
 /// The soft descriptor limit of this process.
 pub fn descriptor_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Makes sure that a tool that needs this many descriptors can work at all, raising the soft
+/// limit for it.
+///
+/// # Errors
+/// When even the hard limit is below that.
+pub fn ensure_minimum(needed: u64) -> Result<(), DescriptorsBelowMinimum> {
+    let limit = raise_descriptor_limit();
+    if limit < needed { Err(DescriptorsBelowMinimum { needed, limit }) } else { Ok(()) }
 }
 
 /// Makes sure that `clients` connections fit, raising the soft limit for it.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use procfs::process::{Process, Stat, all_processes};
 use procfs::{CurrentSI, KernelStats};
 
-use crate::group::is_ours;
+use crate::marker::is_ours;
 
 /// The most that others count for, as a part of all processors: time goes on in any case.
 const SHARE_MAX: f64 = 0.95;

@@ -10,6 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use zillions_escape::visible;
+
 /// Longest first line that is looked at.
 const LINE_BYTES_MAX: usize = 4 * 1024;
 /// How much of what follows the first line is kept.
@@ -131,14 +133,11 @@ impl Output {
         (state.after_line.clone(), state.after_line_bytes)
     }
 
-    /// The last `lines` lines of the log.
+    /// The last `lines` lines of the log, made safe to show.
     pub(crate) fn log_tail(&self, lines: usize) -> Vec<String> {
         let state = self.lock();
         let (front, back) = state.log_tail.as_slices();
-        let text = [front, back].concat();
-        let text = String::from_utf8_lossy(&text);
-        let all: Vec<&str> = text.lines().collect();
-        all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect()
+        last_lines(&[front, back].concat(), lines)
     }
 }
 
@@ -173,6 +172,17 @@ impl State {
         let excess = self.log_tail.len().saturating_sub(LOG_TAIL_BYTES_MAX);
         self.log_tail.drain(..excess);
     }
+}
+
+/// The last `count` lines of what another program wrote, made safe to show.
+pub fn last_lines(written: &[u8], count: usize) -> Vec<String> {
+    let written = written.strip_suffix(b"\n").unwrap_or(written);
+    if written.is_empty() {
+        return Vec::new();
+    }
+    let lines: Vec<&[u8]> = written.split(|&byte| byte == b'\n').collect();
+    let last = &lines[lines.len().saturating_sub(count)..];
+    last.iter().map(|line| visible(line.strip_suffix(b"\r").unwrap_or(line))).collect()
 }
 
 fn read_some<'a>(stream: &mut impl Read, buffer: &'a mut [u8]) -> Option<&'a [u8]> {

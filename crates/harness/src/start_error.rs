@@ -130,6 +130,15 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// Whether this process, or the machine, has no descriptors left: the server is not to blame.
+    #[must_use]
+    pub fn is_out_of_descriptors(&self) -> bool {
+        let (Self::Spawn { source, .. } | Self::Log { source, .. }) = self else { return false };
+        matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+    }
+}
+
 /// The last lines of a log, shown behind an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogTail(pub Vec<String>);

@@ -9,6 +9,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use zillions_escape::visible_lines;
+
 use crate::group::Group;
 use crate::manifest::{Entry, Requirement};
 
@@ -165,7 +167,7 @@ fn output_of(command: &str, directory: &Path) -> Result<String, String> {
         thread::spawn(move || {
             let mut bytes = Vec::new();
             let _ = stdout.take(PROBE_OUTPUT_BYTES_MAX).read_to_end(&mut bytes);
-            let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+            let _ = sender.send(visible_lines(&bytes));
         });
     }
     let Some(status) = group.wait(PROBE_SECONDS_MAX) else {
