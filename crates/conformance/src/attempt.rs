@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 
+use zillions_escape::visible_lines;
 use zillions_harness::group::Group;
 use zillions_harness::{Launch, Waited};
 
@@ -71,7 +72,7 @@ fn read_in_background(pipe: impl Read + Send + 'static) -> Reading {
 fn text(reading: Option<Reading>) -> Result<String, Stop> {
     let Some(reading) = reading else { return Ok(String::new()) };
     match reading.join() {
-        Ok(Ok(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Ok(Ok(bytes)) => Ok(visible_lines(&bytes)),
         Ok(Err(error)) => Err(Stop::Error(format!("cannot read the program's output: {error}"))),
         Err(_) => Err(Stop::Error("the thread that reads the program's output died".to_owned())),
     }

@@ -47,6 +47,8 @@ pub struct RunLimits {
     starts: AtomicU32,
     starts_failed: AtomicU32,
     a_case_failed: AtomicBool,
+    /// Whether that counts against the target, as a known failure does not.
+    a_failure_counts: AtomicBool,
 }
 
 /// The time that a run has used: less than went by, where others took processors.
@@ -81,6 +83,7 @@ impl RunLimits {
             starts: AtomicU32::new(0),
             starts_failed: AtomicU32::new(0),
             a_case_failed: AtomicBool::new(false),
+            a_failure_counts: AtomicBool::new(false),
         }
     }
 
@@ -131,6 +134,11 @@ impl RunLimits {
         self.a_case_failed.store(true, Ordering::Relaxed);
     }
 
+    /// Notes that a case has failed, or could not be run, and that this counts.
+    pub(crate) fn failure_counts(&self) {
+        self.a_failure_counts.store(true, Ordering::Relaxed);
+    }
+
     /// How much of its time the run has used.
     pub(crate) fn used(&self) -> Duration {
         self.clock.lock().unwrap_or_else(PoisonError::into_inner).look()
@@ -161,8 +169,8 @@ impl RunLimits {
             return Some(Stop::Skip("the server does not start".to_owned()));
         }
         let a_case_failed = self.a_case_failed.load(Ordering::Relaxed);
-        if self.options.fail_fast && a_case_failed {
-            return Some(Stop::Skip("another case has failed".to_owned()));
+        if self.options.fail_fast && self.a_failure_counts.load(Ordering::Relaxed) {
+            return Some(Stop::Skip("another case has failed before".to_owned()));
         }
         let limit = self.options.time_limit;
         let limit = if a_case_failed { limit.min(TIME_LIMIT_FAILED) } else { limit };
@@ -253,6 +261,8 @@ mod tests {
         let fail_fast = limits(Options { fail_fast: true, ..Options::default() });
         assert!(fail_fast.over().is_none());
         fail_fast.case_failed();
+        assert!(fail_fast.over().is_none(), "a known failure");
+        fail_fast.failure_counts();
         assert!(matches!(fail_fast.over(), Some(Stop::Skip(_))));
         let failing = begun(0, true);
         for _ in 0..FAILED_STARTS_MAX {

@@ -34,7 +34,8 @@ pub struct Options {
     pub time_limit: Duration,
     /// Cases that run side by side.
     pub jobs: usize,
-    /// Whether to skip what is left once a case has failed.
+    /// Whether to skip what is left once a case has failed in a way that counts (see
+    /// [`CaseReport::counts`](crate::CaseReport::counts)), or could not be run.
     pub fail_fast: bool,
     /// Folder that the histories of the ordering cases are written to, one file
     /// a case, for `zillions verify`.

@@ -13,7 +13,7 @@ use crate::context::{CaseContext, Shared};
 use crate::options::Options;
 use crate::report::{CaseReport, TargetReport, case_report, target_verdict};
 use crate::target::{Access, Target};
-use crate::verdict::{Level, Outcome, Stop};
+use crate::verdict::{Level, Outcome, Stop, Verdict};
 
 /// Something that happened during a run.
 #[derive(Debug)]
@@ -218,6 +218,9 @@ fn run_case(shared: &Arc<Shared>, case: &'static Case) -> CaseReport {
     let report = case_report(case, outcome, began.elapsed().as_secs_f64(), known, rerun);
     if report.failure.is_some() {
         shared.limits.case_failed();
+    }
+    if report.counts(options.strict) || report.verdict == Verdict::Error {
+        shared.limits.failure_counts();
     }
     report
 }

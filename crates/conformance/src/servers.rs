@@ -108,6 +108,7 @@ impl Servers {
             Err(error @ (StartError::Address(_) | StartError::Log { .. })) => {
                 Err(Stop::Error(error.to_string()))
             }
+            Err(error) if error.is_out_of_descriptors() => Err(Stop::Error(error.to_string())),
             Err(error @ StartError::Starved { .. }) => Err(Stop::Inconclusive(error.to_string())),
             Err(error) => {
                 self.limits.server_failed();

@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use zillions_escape::{visible, visible_lines};
+
 use crate::report::{CaseReport, CheckReport, FailureReport, TargetReport};
 use crate::verdict::Verdict;
 
@@ -30,7 +32,7 @@ pub fn render(report: &CheckReport, look: Look) -> String {
 }
 
 fn write_target(text: &mut String, target: &TargetReport, strict: bool, look: Look) -> fmt::Result {
-    writeln!(text, "{}", paint(look, Style::new().bold(), &target.name))?;
+    writeln!(text, "{}", paint(look, Style::new().bold(), &visible(&target.name)))?;
     for group in groups(&target.cases) {
         write_group(text, group, look)?;
     }
@@ -75,11 +77,11 @@ pub fn case_line(case: &CaseReport, look: Look) -> String {
     let verdict = paint(look, style(case.verdict), &format!("{:<12}", case.verdict.as_str()));
     let head = format!("{verdict} {:<28} {:<8} {:>5.2} s", case.id, case.clause, case.seconds);
     match (&case.known_failure, &case.failure) {
-        (Some(reason), Some(_)) => format!("{head}  known: {reason}"),
+        (Some(reason), Some(_)) => format!("{head}  known: {}", visible(reason)),
         // The failure itself follows at the end, in full.
         (None, Some(_)) => head,
         _ if case.detail.is_empty() => head,
-        _ => format!("{head}  {}", case.detail),
+        _ => format!("{head}  {}", visible(&case.detail)),
     }
 }
 
@@ -111,7 +113,7 @@ pub fn failure_lines(failure: &FailureReport) -> Vec<String> {
     }
     if !failure.log.is_empty() {
         lines.push("the server's log:".to_owned());
-        lines.extend(failure.log.iter().map(|line| format!("  | {line}")));
+        lines.extend(failure.log.iter().map(|line| format!("  | {}", visible(line))));
     }
     push_field(&mut lines, "rerun", &failure.rerun);
     lines
@@ -119,6 +121,7 @@ pub fn failure_lines(failure: &FailureReport) -> Vec<String> {
 
 /// A label and a text that may have several lines.
 fn push_field(lines: &mut Vec<String>, label: &str, value: &str) {
+    let value = visible_lines(value);
     let mut parts = value.lines();
     lines.push(format!("{label:<11} {}", parts.next().unwrap_or_default()));
     lines.extend(parts.map(|part| format!("{:<11} {part}", "")));
@@ -142,7 +145,12 @@ fn summary(target: &TargetReport, strict: bool, look: Look) -> String {
     }
     let verdict = paint(look, style(target.verdict).bold(), target.verdict.as_str());
     let strict = if strict { ", strict" } else { "" };
-    format!("{}: {verdict} ({}{strict}) in {:.1} s", target.name, counts.join(", "), target.seconds)
+    format!(
+        "{}: {verdict} ({}{strict}) in {:.1} s",
+        visible(&target.name),
+        counts.join(", "),
+        target.seconds
+    )
 }
 
 fn write_overview(text: &mut String, report: &CheckReport, look: Look) -> fmt::Result {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use zillions_escape::{visible, visible_lines};
+
 use crate::report::{CaseReport, CheckReport, TargetReport};
 use crate::verdict::Verdict;
 
@@ -39,11 +41,11 @@ fn without_skipped_at_root(text: String) -> String {
 }
 
 fn suite(target: &TargetReport, strict: bool) -> TestSuite {
-    let mut suite = TestSuite::new(target.name.as_str());
+    let mut suite = TestSuite::new(visible(&target.name));
     suite.set_time(Duration::from_secs_f64(target.seconds));
     for case in &target.cases {
         let mut test = TestCase::new(case.id.as_str(), status(case, strict));
-        test.set_classname(format!("{}.{}", target.name, case.clause));
+        test.set_classname(format!("{}.{}", visible(&target.name), case.clause));
         test.set_time(Duration::from_secs_f64(case.seconds));
         suite.add_test_case(test);
     }
@@ -62,7 +64,7 @@ fn status(case: &CaseReport, strict: bool) -> TestCaseStatus {
     };
     if !matches!(status, TestCaseStatus::Success { .. }) {
         let reason = case.known_failure.as_deref().unwrap_or(&case.detail);
-        status.set_message(format!("{}: {reason}", case.verdict.as_str()));
+        status.set_message(format!("{}: {}", case.verdict.as_str(), visible_lines(reason)));
         status.set_type(case.clause.as_str());
         if let Some(failure) = &case.failure {
             status.set_description(super::human::failure_lines(failure).join("\n"));
@@ -74,6 +76,7 @@ fn status(case: &CaseReport, strict: bool) -> TestCaseStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::FailureReport;
     use crate::verdict::Level;
 
     fn case(verdict: Verdict, known_failure: Option<&str>) -> CaseReport {
@@ -146,6 +149,37 @@ mod tests {
         assert_eq!(endings(false, all()), expected);
         expected[2] = told("failure", "nonstrict", "it spins");
         assert_eq!(endings(true, all()), expected);
+    }
+
+    #[test]
+    fn whatever_a_server_writes_it_stays_xml() {
+        let all: String = (1..=char::MAX as u32).filter_map(char::from_u32).collect();
+        let failing = CaseReport {
+            detail: all.clone(),
+            failure: Some(FailureReport {
+                clause: "LIFE-4".to_owned(),
+                clause_text: "Idle costs nothing.".to_owned(),
+                expected: all.clone(),
+                actual: all.clone(),
+                connection: Some(all.clone()),
+                bytes: None,
+                log: vec![all.clone()],
+                rerun: all.clone(),
+            }),
+            ..case(Verdict::Fail, None)
+        };
+        let target = TargetReport {
+            name: all,
+            command: Vec::new(),
+            verdict: Verdict::Fail,
+            seconds: 1.5,
+            cases: vec![failing],
+        };
+        let text = render(&CheckReport::new(7, false, vec![target])).expect("text in memory");
+        // The production Char of XML 1.0.
+        let is_char = |c| matches!(c, '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+        assert_eq!(text.chars().find(|&c| !is_char(c)), None);
+        assert_eq!(text.matches("\\u{fffe}").count(), 8, "each of them is shown");
     }
 
     #[test]

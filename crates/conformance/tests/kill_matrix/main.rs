@@ -156,6 +156,8 @@ fn check_for_fault(
     let options = Options {
         case_globs: vec![glob.to_owned()],
         fail_fast: true,
+        // So that a SHOULD that is broken ends it, too.
+        strict: true,
         patience: FAULT_PATIENCE,
         seed,
         rounds,
