@@ -1,10 +1,11 @@
 //! The command line, for the program of this crate and for others that embed it.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use zillions_console::Patient;
 
 use crate::calibration::Calibration;
 use crate::fault::Fault;
@@ -61,7 +62,12 @@ impl Arguments {
     #[must_use]
     pub fn execute(&self, program: &str) -> ExitCode {
         let done = if self.list_faults {
-            write_list(self.format, &mut io::stdout().lock()).map_err(|error| error.to_string())
+            let mut out = BufWriter::new(Patient(io::stdout()));
+            match write_list(self.format, &mut out) {
+                // Its reader has gone: nobody wants the rest.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                written => written.map_err(|error| error.to_string()),
+            }
         } else {
             let address = self.address.as_deref();
             let deviation = deviation(self.fault, self.calibration);

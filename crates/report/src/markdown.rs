@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use zillions_escape::visible_lines;
+
 use crate::compare::{Change, Comparison, Direction, Figure, ScenarioComparison, Status, Verdict};
 
 /// The comparison as Markdown, for a comment on a change. Clear changes come first; everything
@@ -108,12 +110,12 @@ fn cells(change: &Change) -> String {
 /// Names and reasons come from elsewhere: they must not end a table, or be HTML or markup.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in visible_lines(text).chars() {
         match c {
             '<' => escaped += "&lt;",
             '>' => escaped += "&gt;",
             '&' => escaped += "&amp;",
-            '\n' | '\r' => escaped.push(' '),
+            '\n' => escaped.push(' '),
             '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '!' | '@' | '~' => {
                 escaped.push('\\');
                 escaped.push(c);

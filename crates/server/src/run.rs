@@ -39,8 +39,8 @@ pub fn execute() -> ExitCode {
 /// Help unchanged; everything else in one line.
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // If standard output is closed, there is nowhere to report it.
-        let _ = error.print();
+        // If its reader has gone, nobody wants it.
+        let _ = zillions_console::out(&error.render().ansi().to_string());
         return ExitCode::SUCCESS;
     }
     let text = error.to_string();
