@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use serde::Serialize;
+use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_harness::manifest::Entry;
 use zillions_harness::toolchain::{self, BuildError, Toolchain};
 
@@ -88,6 +89,7 @@ pub(crate) fn build_all(
     jobs: usize,
     seconds_max: f64,
 ) -> Result<Vec<Built>, Failure> {
+    limits::ensure_minimum(DESCRIPTORS_MIN).map_err(Failure::harness)?;
     let mut logs = Vec::new();
     for entry in entries {
         logs.push(targets::build_log(impls, &entry.name)?);
@@ -142,10 +144,8 @@ fn build_one(entry: &Entry, log: &Path, seconds_max: f64) -> Built {
 }
 
 fn last_lines(log: &Path, count: usize) -> Vec<String> {
-    let text = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect()
+    let bytes = fs::read(log).unwrap_or_default();
+    zillions_harness::last_lines(&bytes, count)
 }
 
 /// Probes the tool chains of all entries at once: a probe mostly waits.

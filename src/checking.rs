@@ -1,16 +1,41 @@
 //! Checking servers against the spec: what `check` and `bench` share.
 
-use zillions_conformance::{Expectations, KnownFailure, Options, Target, TargetReport, case_ids};
+use zillions_conformance::{
+    Expectations, KnownFailure, Options, Target, TargetReport, Verdict, case_ids,
+};
 use zillions_harness::manifest::Entry;
 
 use crate::failure::Failure;
 use crate::progress;
 
-/// Runs the suite on one target, with its progress on standard error.
-pub(crate) fn check(target: &Target, options: &Options) -> Result<TargetReport, Failure> {
-    let mut display = progress::Suite::new(&target.name);
+/// Runs the suite on one target after the other, with progress on standard error. With
+/// `fail_fast` the first that fails is the last. Returns the names of those that are left, too.
+pub(crate) fn check_all(
+    targets: &[Target],
+    options: &Options,
+) -> Result<(Vec<TargetReport>, Vec<String>), Failure> {
+    let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+    let mut reports: Vec<TargetReport> = Vec::new();
+    for (index, target) in targets.iter().enumerate() {
+        let display = progress::Suite::of_several(&names, index);
+        let report = run_suite(target, options, display)?;
+        let failed = matches!(report.verdict, Verdict::Fail | Verdict::Error);
+        reports.push(report);
+        if options.fail_fast && failed {
+            break;
+        }
+    }
+    let left = names[reports.len()..].iter().map(|name| (*name).to_owned()).collect();
+    Ok((reports, left))
+}
+
+fn run_suite(
+    target: &Target,
+    options: &Options,
+    mut display: progress::Suite,
+) -> Result<TargetReport, Failure> {
     let report = zillions_conformance::run(target, options, &mut display);
-    display.finish();
+    display.finish(report.as_ref().ok());
     report.map_err(Failure::usage)
 }
 

@@ -9,6 +9,7 @@ use crate::commands::{
 };
 use crate::failure::{Failure, PASS, USAGE};
 use crate::options::Global;
+use crate::output;
 
 /// One tiny chat-server spec, zillions of ways to write it: prove that a
 /// server is correct, and measure what its style costs.
@@ -23,7 +24,8 @@ use crate::options::Global;
         zillions list                     the gallery, and what this machine can build\n  \
         zillions check std-mpsc ./server  check an entry and any executable against the spec\n  \
         zillions bench                    build, check and measure everything; write a report\n\n\
-        Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 the tool itself failed."
+        Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 the tool itself failed.\n\
+        They are the same if the reader of the output has gone."
 )]
 pub struct Zillions {
     /// Options of every command.
@@ -65,12 +67,16 @@ pub enum Command {
 /// anything else with 64.
 pub fn parse<T: Parser>() -> Result<T, Failure> {
     T::try_parse().map_err(|error| {
-        // If even standard error is closed there is nobody to tell.
-        let _ = error.print();
+        let text = error.render().ansi().to_string();
         let asked_for = matches!(
             error.kind(),
             clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion
         );
+        if error.use_stderr() {
+            zillions_console::note(text.trim_end());
+        } else if let Err(failure) = output::print(&text) {
+            return failure;
+        }
         Failure::silent(if asked_for { PASS } else { USAGE })
     })
 }

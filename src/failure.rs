@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use zillions_console as console;
 use zillions_harness::{interrupt, limits};
 
 /// Passed.
@@ -64,7 +65,7 @@ pub fn run(program: &str, command: impl FnOnce() -> Outcome) -> ExitCode {
         Ok(()) => ExitCode::from(PASS),
         Err(failure) => {
             if !failure.message.is_empty() {
-                anstream::eprintln!("{program}: error: {}", failure.message);
+                console::note(&format!("{program}: error: {}", failure.message));
             }
             ExitCode::from(failure.code)
         }

@@ -1,9 +1,12 @@
 //! Progress on standard error: the one place that knows how bars and spinners look.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use zillions_conformance::{Observer, SuiteEvent, Verdict};
+use zillions_conformance::{Observer, SuiteEvent, TargetReport, Verdict};
+use zillions_console as console;
+use zillions_escape::visible;
 
 use crate::output::{BAD, paint};
 
@@ -34,7 +37,7 @@ impl Builds {
     /// Shows that `name` is being built.
     pub(crate) fn start(&self, name: &str) -> ProgressBar {
         let spinner = self.all.insert_before(&self.total, ProgressBar::new_spinner());
-        spinner.set_message(format!("building {name}"));
+        spinner.set_message(format!("building {}", visible(name)));
         spinner.enable_steady_tick(Duration::from_millis(120));
         spinner
     }
@@ -51,25 +54,51 @@ impl Builds {
     }
 }
 
-/// One line that says how far a run is; what fails stays on the screen.
+/// How far a run of the suite is, and which targets are left after it: live on a terminal, where
+/// what fails stays on the screen; elsewhere a line at the beginning and at the end of each.
 pub(crate) struct Suite {
+    all: MultiProgress,
     bar: ProgressBar,
     running: Vec<&'static str>,
+    /// The targets after this one, if it is one of several.
+    left: Option<String>,
 }
 
 impl Suite {
-    /// A display of the suite's run on the server called `name`.
-    pub(crate) fn new(name: &str) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        let template = "{prefix} {bar:24} {pos}/{len} {elapsed} {wide_msg}";
-        bar.set_style(style(template));
-        bar.set_prefix(name.to_owned());
-        Self { bar, running: Vec::new() }
+    /// A display of the suite's run on the one of `names` at `index`; the later ones are left.
+    pub(crate) fn of_several(names: &[&str], index: usize) -> Self {
+        let name = visible(names[index]);
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let bar = all.add(ProgressBar::new(0));
+        bar.set_style(style("{prefix} {bar:24} {pos}/{len} {elapsed} {wide_msg}"));
+        if names.len() == 1 {
+            bar.set_prefix(name);
+            return Self { all, bar, running: Vec::new(), left: None };
+        }
+        let left = match &names[index + 1..] {
+            [] => "none left".to_owned(),
+            left => format!("{} left: {}", left.len(), visible(left.join(", "))),
+        };
+        if std::io::stderr().is_terminal() {
+            let below = all.add(ProgressBar::no_length().with_style(style("  {wide_msg}")));
+            below.set_message(left.clone());
+            bar.set_prefix(format!("[{}/{}] {name}", index + 1, names.len()));
+        } else {
+            console::note(&format!("checking {name} ({} of {})", index + 1, names.len()));
+        }
+        Self { all, bar, running: Vec::new(), left: Some(left) }
     }
 
-    /// Takes the line away.
-    pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
+    /// Takes the display away; in a log, a line says how it ended.
+    pub(crate) fn finish(&self, report: Option<&TargetReport>) {
+        // Clearing fails only if the terminal has gone.
+        let _ = self.all.clear();
+        if let (Some(report), Some(left), false) =
+            (report, &self.left, std::io::stderr().is_terminal())
+        {
+            let (name, verdict) = (visible(&report.name), report.verdict.as_str());
+            console::note(&format!("{name}: {verdict} in {:.1} s; {left}", report.seconds));
+        }
     }
 
     fn show(&self) {

@@ -98,6 +98,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         timeout: Duration::from_secs_f64(arguments.timeout),
         seed: arguments.seed,
     };
+    limits::ensure_minimum(limits::DESCRIPTORS_RESERVED).map_err(Failure::harness)?;
     limits::ensure_descriptors(parameters.clients()).map_err(Failure::usage)?;
     let (server, address) = start(arguments)?;
     let progress =

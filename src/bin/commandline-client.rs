@@ -2,10 +2,15 @@
 
 use std::{io, process::ExitCode};
 
+use zillions_console::Patient;
+
 fn main() -> ExitCode {
     // No frame for signals here: ctrl-C may end a client at any moment, there is nothing to undo.
     let exit = match zillions_client::cli::parse() {
-        Ok(arguments) => zillions_client::run(&arguments, io::stdin(), io::stdout(), io::stderr()),
+        Ok(arguments) => {
+            let stderr = Patient(io::stderr());
+            zillions_client::run(&arguments, io::stdin(), io::stdout(), stderr)
+        }
         Err(exit) => exit,
     };
     exit.into()

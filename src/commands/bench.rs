@@ -16,7 +16,9 @@ use zillions_bench::idle::Thoroughness;
 use zillions_bench::plan;
 use zillions_bench::store::Store;
 use zillions_bench::{BenchError, Options, Scenario, Target};
+use zillions_console as console;
 use zillions_harness::interrupt;
+use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_report::html;
 use zillions_report::record::ScenarioRecord;
 use zillions_report::results::RUN_FILE;
@@ -105,13 +107,14 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     if arguments.list {
         return list(arguments);
     }
+    limits::ensure_minimum(DESCRIPTORS_MIN).map_err(Failure::harness)?;
     let Prepared { candidates, targets, options } = match &arguments.resume {
         Some(folder) => resume::prepare(folder, &arguments.brokers, global)?,
         None => prepare(arguments, global)?,
     };
     let folder = options.folder.clone();
     let kept = folder.clone();
-    interrupt::before_exit(move || eprintln!("{}", interruption_notice(&kept)));
+    interrupt::before_exit(move || console::note(&interruption_notice(&kept)));
     let checks = gate::Checks::new(arguments.fresh);
     let mut display = Display::new(&targets, &options.scenarios, !arguments.no_progress);
     let results = zillions_bench::run(

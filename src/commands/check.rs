@@ -12,11 +12,13 @@ use zillions_conformance::render::{human, junit};
 use zillions_conformance::{
     CheckReport, Expectations, Options, Target, all_cases, case_ids, exit_code, select,
 };
+use zillions_console as console;
 use zillions_harness::address;
+use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_harness::manifest::Entry;
 
 use crate::building::{self, State};
-use crate::checking::{check, target_of};
+use crate::checking::{check_all, target_of};
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
 use crate::options::{Global, positive_seconds};
 use crate::output::{self, BAD, DOUBTFUL, paint};
@@ -33,7 +35,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
     zillions check --connect 127.0.0.1:8080     a running server\n  \
     zillions check ./my-server --case 'order/*' --seed 7 --rounds 20\n  \
     zillions check --list\n\n\
-    Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 tool failure.")]
+    Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 tool failure; the same if nobody\n\
+    reads the output.")]
 pub struct Arguments {
     /// Names of entries, or paths of executables [default: all entries].
     targets: Vec<String>,
@@ -64,6 +67,10 @@ pub struct Arguments {
     /// Save the histories of the ordering cases in this folder, for 'zillions verify'.
     #[arg(long, value_name = "DIR")]
     save_history: Option<PathBuf>,
+    /// Stop at the first failure: cases that are under way end, the others are skipped, and
+    /// targets that are left are not checked.
+    #[arg(long)]
+    fail_fast: bool,
     /// Time for one target, in seconds; what others take of the processors is added to it. The
     /// cases that it does not suffice for are inconclusive.
     #[arg(long, value_name = "SECONDS", default_value_t = TIME_LIMIT_DEFAULT.as_secs_f64(), value_parser = positive_seconds)]
@@ -109,12 +116,14 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     if arguments.list {
         return list(arguments);
     }
+    limits::ensure_minimum(DESCRIPTORS_MIN).map_err(Failure::harness)?;
     let options = Options {
         seed: arguments.seed,
         rounds: arguments.rounds,
         quick: arguments.quick,
         case_globs: arguments.cases.clone(),
         strict: arguments.strict,
+        fail_fast: arguments.fail_fast,
         time_limit: Duration::from_secs_f64(arguments.time_limit),
         jobs: usize::from(arguments.jobs),
         history_folder: arguments.save_history.clone(),
@@ -131,13 +140,24 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         None => Expectations::default(),
     };
     let (checkable, unchecked) = checkable(arguments, global)?;
-    let mut reports = Vec::new();
-    for target in checkable {
-        let expectations = target.expectations.clone().with(extra.clone());
-        reports.push(check(&target.expecting(expectations), &options)?);
-    }
+    let targets: Vec<Target> = checkable
+        .into_iter()
+        .map(|target| {
+            let expectations = target.expectations.clone().with(extra.clone());
+            target.expecting(expectations)
+        })
+        .collect();
+    let (reports, left) = if arguments.fail_fast && unchecked.iter().any(|it| !it.may_skip) {
+        (Vec::new(), targets.into_iter().map(|target| target.name).collect())
+    } else {
+        check_all(&targets, &options)?
+    };
     let report = CheckReport::new(options.seed, options.strict, reports);
     print(arguments, &report)?;
+    if !left.is_empty() {
+        let word = paint(DOUBTFUL, "not checked");
+        console::note(&format!("{word} {}: one has failed before (--fail-fast)", left.join(", ")));
+    }
     conclude(&report, &unchecked)
 }
 
@@ -212,7 +232,7 @@ fn print(arguments: &Arguments, report: &CheckReport) -> Outcome {
         CheckFormat::Junit => {
             let text = junit::render(report)
                 .map_err(|error| Failure::harness(format!("cannot write JUnit: {error}")))?;
-            output::print(&text)
+            output::print_document(&text)
         }
     }
 }
@@ -221,7 +241,7 @@ fn print(arguments: &Arguments, report: &CheckReport) -> Outcome {
 fn conclude(report: &CheckReport, unchecked: &[Unchecked]) -> Outcome {
     for Unchecked { name, reason, may_skip } in unchecked {
         let word = if *may_skip { paint(DOUBTFUL, "skipped") } else { paint(BAD, "not checked") };
-        anstream::eprintln!("{word} {name}: {reason}");
+        console::note(&format!("{word} {name}: {reason}"));
     }
     let missed = unchecked.iter().filter(|it| !it.may_skip).count();
     if missed > 0 {

@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let comparison = compare(&base, &new, thresholds).map_err(Failure::usage)?;
     match arguments.format {
         CompareFormat::Human => output::print(&human(&comparison))?,
-        CompareFormat::Markdown => output::print(&markdown(&comparison))?,
+        CompareFormat::Markdown => output::print_document(&markdown(&comparison))?,
         CompareFormat::Json => output::print_json(&comparison)?,
     }
     match comparison.verdict {

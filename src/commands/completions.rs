@@ -35,5 +35,5 @@ pub fn run(arguments: &Arguments, binaries: Vec<clap::Command>) -> Outcome {
             clap_complete::generate(arguments.shell, &mut command, name, &mut text);
         }
     }
-    output::print(&String::from_utf8_lossy(&text))
+    output::print_document(&String::from_utf8_lossy(&text))
 }

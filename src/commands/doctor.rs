@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::Args;
 use serde::Serialize;
-use zillions_harness::PortLease;
+use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_harness::machine::Machine;
 use zillions_harness::toolchain::Toolchain;
+use zillions_harness::{LeftBehind, PortLease, left_behind};
 
 use crate::building::probe_all;
 use crate::failure::{Failure, Outcome};
@@ -22,7 +23,7 @@ const LOAD_PER_CPU_MAX: f64 = 0.5;
 /// Examine this machine: limits, tool chains, and what would invalidate results.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  zillions doctor\n\n\
-    Exit codes: 0 usable (there may be advice), 1 something is broken.")]
+    Exit codes: 0 usable (there may be advice), 1 something is broken, 70 the tool cannot work here.")]
 pub struct Arguments {
     /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
@@ -58,6 +59,7 @@ enum Level {
 /// # Errors
 /// When something is broken.
 pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    limits::ensure_minimum(DESCRIPTORS_MIN).map_err(Failure::harness)?;
     let machine = Machine::read();
     let mut findings = vec![
         processors(&machine),
@@ -66,6 +68,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         descriptors(&machine),
         loopback("IPv4 loopback", IpAddr::V4(Ipv4Addr::LOCALHOST), Level::Broken),
         loopback("IPv6 loopback", IpAddr::V6(Ipv6Addr::LOCALHOST), Level::Advice),
+        left_running(&left_behind()),
     ];
     findings.push(toolchains(global));
     let broken = findings.iter().filter(|finding| finding.level == Level::Broken).count();
@@ -130,6 +133,27 @@ fn loopback(subject: &'static str, ip: IpAddr, level: Level) -> Finding {
             remedy: Some("bring the loopback interface up: ip link set lo up".to_owned()),
         },
     }
+}
+
+/// Processes whose tool was killed: they may hold ports, and take time from what is measured.
+fn left_running(left: &[LeftBehind]) -> Finding {
+    let names = left
+        .iter()
+        .map(|it| format!("{} ({}), started by process {}", it.pid, it.command, it.tool_pid));
+    let found = match left {
+        [] => "nothing of an earlier run".to_owned(),
+        _ => format!(
+            "still running after the end of their tool: {}",
+            names.collect::<Vec<_>>().join("; ")
+        ),
+    };
+    let pids: Vec<String> = left.iter().map(|it| it.pid.to_string()).collect();
+    finding(
+        "left behind",
+        left.is_empty(),
+        found,
+        &format!("end them: kill -KILL {}", pids.join(" ")),
+    )
 }
 
 fn toolchains(global: &Global) -> Finding {

@@ -2,11 +2,12 @@
 
 use clap::Args;
 use serde::Serialize;
+use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_harness::manifest::{Entry, Manifest};
 use zillions_harness::toolchain::{self, Toolchain};
 
 use crate::building;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::options::{Format, Global};
 use crate::output::{self, BAD, FAINT, GOOD, paint};
 use crate::targets;
@@ -54,6 +55,7 @@ enum ToolchainRow {
 /// For an unknown name or a wrong manifest.
 pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let entries = targets::entries(&arguments.names, &global.impls)?;
+    limits::ensure_minimum(DESCRIPTORS_MIN).map_err(Failure::harness)?;
     let toolchains = building::probe_all(&entries);
     match arguments.format {
         Format::Human => output::print(&human(&entries, &toolchains)),

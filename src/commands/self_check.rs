@@ -13,6 +13,7 @@ use serde::Serialize;
 use zillions_conformance::{Options, Target, Unobserved, Verdict, run as run_suite};
 use zillions_faulty::{Fault, Oddity};
 use zillions_harness::Launch;
+use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 
 use known::Known;
 
@@ -86,6 +87,7 @@ struct Proven {
 /// incorrectly.
 pub fn run(arguments: &Arguments) -> Outcome {
     let began = Instant::now();
+    limits::ensure_minimum(DESCRIPTORS_MIN).map_err(Failure::harness)?;
     let executable = std::env::current_exe()
         .map_err(|error| Failure::harness(format!("cannot find this program itself: {error}")))?;
     let Selection { measured, known } = selected(&arguments.names)?;
@@ -186,6 +188,8 @@ fn prove(server: &Known, executable: &Path) -> Proven {
         // The first case that catches it is enough.
         case_globs: breaks.iter().map(|clause| (*clause).to_owned()).collect(),
         fail_fast: breaks.is_some(),
+        // A SHOULD that is broken is one caught, too.
+        strict: breaks.is_some(),
         jobs: if breaks.is_some() { 1 } else { usual.jobs },
         patience: if breaks.is_some() { FAULT_PATIENCE } else { usual.patience },
         // A correct server would take all of the suite's time otherwise.

@@ -196,7 +196,7 @@ pub(super) fn introduce(candidates: &[Candidate]) {
         if candidate.target.launch.is_some() {
             let version = record.toolchain.first().map_or("version unknown", String::as_str);
             let command: Vec<String> = record.command.iter().map(|word| shown(word)).collect();
-            anstream::eprintln!("{}: {version}; {}", record.name, command.join(" "));
+            zillions_console::note(&format!("{}: {version}; {}", record.name, command.join(" ")));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar};
 use zillions_bench::{Event, Target};
+use zillions_escape::visible;
 use zillions_report::capacity::{Answer, answer};
 use zillions_report::format::{count, time};
 use zillions_report::percentile::latency_p99_ns;
@@ -94,7 +95,7 @@ impl<'a> Display<'a> {
             Event::Started { target, scenario, role, rate } => {
                 if let Some(live) = &self.live {
                     let purpose = purpose(*role, *rate);
-                    live.bar.set_message(format!("{scenario} · {target}{purpose}"));
+                    live.bar.set_message(visible(format!("{scenario} · {target}{purpose}")));
                 }
             }
             Event::Ended { trial, done, total, remaining } => {
@@ -106,7 +107,7 @@ impl<'a> Display<'a> {
     /// What is going on before the trials.
     fn doing(&self, text: &str) {
         match &self.live {
-            Some(live) => live.bar.set_message(text.to_owned()),
+            Some(live) => live.bar.set_message(visible(text)),
             None if self.lines => self.line(text),
             None => {}
         }
@@ -161,8 +162,8 @@ impl<'a> Display<'a> {
     /// A line that stays.
     fn line(&self, text: &str) {
         match &self.live {
-            Some(live) => live.bar.suspend(|| anstream::eprintln!("{text}")),
-            None => anstream::eprintln!("{text}"),
+            Some(live) => live.bar.suspend(|| zillions_console::note(text)),
+            None => zillions_console::note(text),
         }
     }
 
@@ -186,7 +187,7 @@ impl Live {
         let mut rows = HashMap::new();
         for name in names {
             let row = all.add(ProgressBar::no_length().with_style(progress::style("{wide_msg}")));
-            row.set_message(paint(FAINT, format!("{name:name_width$}")));
+            row.set_message(paint(FAINT, format!("{:name_width$}", visible(&name))));
             rows.insert(name, row);
         }
         let template = "{bar:24} {pos}/{len} {prefix} {wide_msg}";
@@ -221,7 +222,8 @@ impl Live {
         });
         let text = so_far.collect::<Vec<_>>().join("   ");
         if let Some(row) = self.rows.get(&trial.target) {
-            row.set_message(format!("{:width$}  {text}", trial.target, width = self.name_width));
+            let name = visible(&trial.target);
+            row.set_message(format!("{name:width$}  {text}", width = self.name_width));
         }
     }
 }

@@ -26,7 +26,10 @@ pub(super) fn prepare(
     for error in &damaged {
         if let ResultsError::Damaged { path, what, .. } = error {
             let path = path.display();
-            anstream::eprintln!("{} '{path}': {what}", paint(DOUBTFUL, "measured again"));
+            zillions_console::note(&format!(
+                "{} '{path}': {what}",
+                paint(DOUBTFUL, "measured again")
+            ));
         }
     }
     let run = &results.run;
