@@ -54,6 +54,42 @@ pub(crate) fn a_should_that_is_not_met_fails_only_when_strict() {
     assert_eq!(check(&script, &[&options[..], &["--strict"]].concat()).code, 1);
 }
 
+pub(crate) fn with_fail_fast_the_first_failure_ends_the_run() {
+    let (faulty, correct) = (Script::server("--fault zero-skipped"), Script::server(""));
+    let (first, then) = (faulty.name(), correct.name());
+    let options = ["--case", "FRAME-*", "--fail-fast", "--jobs", "1", "--format", "json"];
+    let ended = run(ZILLIONS, &[&["check", &first, &then], &options[..]].concat());
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let targets = report["targets"].as_array().expect("targets");
+    assert_eq!(targets.len(), 1, "the second one is not checked");
+    let cases = targets[0]["cases"].as_array().expect("cases");
+    let ended_so = |verdict| cases.iter().filter(|case| case["verdict"] == verdict).count();
+    assert_eq!(ended_so("fail"), 1, "{cases:?}");
+    assert!(ended_so("skip") > 0, "{cases:?}");
+    let told = format!("not checked {then}: one has failed before (--fail-fast)\n");
+    assert!(ended.stderr.ends_with(&told), "{}", ended.stderr);
+
+    let ended = run(ZILLIONS, &[&["check", &then, &first], &options[..]].concat());
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!((ended.code, report["targets"].as_array().map(Vec::len)), (1, Some(2)));
+    assert_eq!(report["targets"][0]["verdict"], "pass");
+}
+
+pub(crate) fn of_several_targets_a_log_says_which_is_checked_and_what_is_left() {
+    let scripts = [Script::server(""), Script::server("")];
+    let [first, then] = scripts.each_ref().map(Script::name);
+    let ended = run(ZILLIONS, &["check", &first, &then, "--case", "FRAME-3"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let lines: Vec<&str> = ended.stderr.lines().collect();
+    let [begins, ends, begins_too, ends_too] = lines[..] else { panic!("{lines:?}") };
+    assert_eq!(begins, format!("checking {first} (1 of 2)"));
+    assert!(ends.starts_with(&format!("{first}: pass in ")), "{ends}");
+    assert!(ends.ends_with(&format!(" s; 1 left: {then}")), "{ends}");
+    assert_eq!(begins_too, format!("checking {then} (2 of 2)"));
+    assert!(ends_too.ends_with(" s; none left"), "{ends_too}");
+}
+
 pub(crate) fn a_known_failure_does_not_count_and_one_that_passes_is_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("expect.toml");

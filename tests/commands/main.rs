@@ -9,6 +9,7 @@ mod brokers;
 mod checking;
 mod comparing;
 mod gallery;
+mod outputs;
 mod self_check;
 mod stresstest;
 mod support;
@@ -73,6 +74,8 @@ tests! {
         json_has_the_published_form;
         a_broken_clause_is_quoted_and_exits_with_1;
         a_should_that_is_not_met_fails_only_when_strict;
+        with_fail_fast_the_first_failure_ends_the_run;
+        of_several_targets_a_log_says_which_is_checked_and_what_is_left;
         a_known_failure_does_not_count_and_one_that_passes_is_an_error;
         a_server_that_does_not_start_fails_and_is_quoted;
         wrong_input_is_a_usage_error_with_one_line;
@@ -104,6 +107,16 @@ tests! {
         a_listing_ends_quietly_when_its_reader_goes_away;
         the_doctor_knows_this_machine;
         completions_and_manual_pages_cover_every_binary;
+    }
+    outputs {
+        what_a_server_writes_is_escaped_in_every_format;
+        what_a_user_writes_is_escaped_where_it_is_shown_again;
+        a_slow_reader_of_a_non_blocking_pipe_gets_all_of_it;
+        a_failure_stays_one_when_its_reader_has_gone;
+        a_tool_that_is_short_of_descriptors_blames_nobody_else;
+        the_fewest_descriptors_are_enough_for_a_correct_server;
+        a_wrapped_server_does_not_outlive_a_tool_that_is_killed;
+        what_is_left_of_a_tool_that_was_killed_is_named_by_the_doctor;
     }
     self_check {
         known_losses_repeats_swaps_and_disagreements_are_measured_as_exactly_that (long);

@@ -1,11 +1,12 @@
 //! The stop.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use zillions_harness::Signal;
 
-use crate::support::{Running, eventually, frame, receive, send};
+use crate::support::{PROGRAM, Running, eventually, frame, receive, send};
 
 #[test]
 fn a_signal_stops_it_at_once_when_nothing_is_queued() {
@@ -76,4 +77,31 @@ fn it_restarts_on_the_same_address_at_once() {
     let launch = zillions_harness::Launch::executable(crate::support::PROGRAM).expect("it");
     let again = zillions_harness::Server::start(&launch, &address, &Default::default());
     again.expect("the address is free");
+}
+
+/// The kernel hides a signal from process 1 of a container that has no handler for it.
+#[test]
+fn as_process_1_of_a_container_it_obeys_sigterm() {
+    let contained = ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"];
+    let possible = Command::new("unshare").args(contained).arg("true").output();
+    if !possible.as_ref().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: this machine lets nobody make a process namespace: {possible:?}");
+        return;
+    }
+    let mut unshare = Command::new("unshare")
+        .args(contained)
+        .args(["--kill-child", PROGRAM, "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("unshare");
+    let mut line = String::new();
+    let stdout = unshare.stdout.take().expect("its output");
+    BufReader::new(stdout).read_line(&mut line).expect("its line");
+    assert!(line.starts_with("listening on 127.0.0.1:"), "{line:?}");
+    let children = format!("/proc/{0}/task/{0}/children", unshare.id());
+    let server = std::fs::read_to_string(children).expect("its children");
+    let killed = Command::new("kill").args(["-TERM", server.trim()]).status().expect("kill");
+    assert!(killed.success(), "process {server}");
+    assert_eq!(unshare.wait().expect("it ends").code(), Some(0));
 }
