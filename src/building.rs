@@ -123,6 +123,9 @@ fn build_one(entry: &Entry, log: &Path, seconds_max: f64) -> Built {
         Toolchain::Missing { reason, install } => {
             return Built { name: entry.name.clone(), state: State::Skipped { reason, install } };
         }
+        Toolchain::Unusable { reason, output } => {
+            return Built { name: entry.name.clone(), state: unusable(&reason, &output, log) };
+        }
     };
     let first = first_build::before(entry, &versions);
     let build = toolchain::build(entry, log, seconds_max);
@@ -143,6 +146,21 @@ fn build_one(entry: &Entry, log: &Path, seconds_max: f64) -> Built {
     Built { name: entry.name.clone(), state }
 }
 
+/// A tool chain that is there and does not work is a failure: nobody has left it out on purpose.
+fn unusable(reason: &str, output: &str, log: &Path) -> State {
+    let kept = log.parent().map_or(Ok(()), fs::create_dir_all);
+    let kept = kept.and_then(|()| fs::write(log, output));
+    let reason = format!("its tool chain is unusable: {reason}");
+    State::Failed {
+        reason: match kept {
+            Ok(()) => reason,
+            Err(error) => format!("{reason} (and its log cannot be written: {error})"),
+        },
+        log: log.to_owned(),
+        log_tail: Vec::new(),
+    }
+}
+
 fn last_lines(log: &Path, count: usize) -> Vec<String> {
     let bytes = fs::read(log).unwrap_or_default();
     zillions_harness::last_lines(&bytes, count)
@@ -156,9 +174,9 @@ pub(crate) fn probe_all(entries: &[Entry]) -> Vec<Toolchain> {
         probes
             .into_iter()
             .map(|probe| {
-                probe.join().unwrap_or_else(|_| Toolchain::Missing {
+                probe.join().unwrap_or_else(|_| Toolchain::Unusable {
                     reason: "its probe could not be run".to_owned(),
-                    install: None,
+                    output: String::new(),
                 })
             })
             .collect()

@@ -15,6 +15,7 @@ pub mod commands;
 pub mod failure;
 pub mod options;
 pub mod output;
+mod preflight;
 mod progress;
 pub mod stresstest;
 pub mod targets;

@@ -1,12 +1,15 @@
 //! The command line of `stresstest`, which is that of the original zillions.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use serde::Serialize;
-use zillions_harness::{Launch, PortLease, Server, StartError, StartOptions, address, limits};
+use zillions_harness::{
+    Launch, MachineFault, PortLease, Server, StartError, StartOptions, address, limits, loopback,
+    resources,
+};
 use zillions_stress::{Parameters, StressError, Summary};
 
 use crate::failure::{Failure, Outcome};
@@ -100,6 +103,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     };
     limits::ensure_minimum(limits::DESCRIPTORS_RESERVED).map_err(Failure::harness)?;
     limits::ensure_descriptors(parameters.clients()).map_err(Failure::usage)?;
+    resources::ensure_local_ports(parameters.clients()).map_err(Failure::harness)?;
+    if arguments.connect.is_none() {
+        loopback::check(Ipv4Addr::LOCALHOST.into()).map_err(Failure::harness)?;
+    }
     let (server, address) = start(arguments)?;
     let progress =
         progress::total(parameters.repetitions as usize, "repetitions, {msg}, {eta} left");
@@ -163,6 +170,11 @@ fn start(arguments: &Arguments) -> Result<(Option<Server>, SocketAddr), Failure>
 
 /// Explains the error, and quotes the log of a server that has ended.
 fn explain(error: &StressError, server: Option<&Server>) -> Failure {
+    if let StressError::Connect { source, .. } = error
+        && let Some(fault) = MachineFault::of(source)
+    {
+        return Failure::harness(format!("{error}: {fault}"));
+    }
     let dead = server.and_then(|server| Some((server, server.wait(DEATH_SECONDS)?)));
     match dead {
         None => Failure::harness(error),

@@ -26,6 +26,7 @@ use zillions_report::results::RUN_FILE;
 use crate::failure::{Failure, Outcome};
 use crate::options::{Format, Global};
 use crate::output;
+use crate::preflight;
 use display::Display;
 use prepared::{Prepared, tool};
 use target::Candidate;
@@ -108,6 +109,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         return list(arguments);
     }
     limits::ensure_minimum(DESCRIPTORS_MIN).map_err(Failure::harness)?;
+    preflight::can_measure()?;
     let Prepared { candidates, targets, options } = match &arguments.resume {
         Some(folder) => resume::prepare(folder, &arguments.brokers, global)?,
         None => prepare(arguments, global)?,
@@ -195,7 +197,9 @@ fn failure(error: BenchError) -> Failure {
         | BenchError::Store(zillions_bench::store::StoreError::Occupied { .. }) => {
             Failure::usage(error)
         }
-        BenchError::Store(_) | BenchError::Descriptors(_) => Failure::harness(error),
+        BenchError::Store(_) | BenchError::Descriptors(_) | BenchError::LocalPorts(_) => {
+            Failure::harness(error)
+        }
     }
 }
 

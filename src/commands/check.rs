@@ -13,15 +13,16 @@ use zillions_conformance::{
     CheckReport, Expectations, Options, Target, all_cases, case_ids, exit_code, select,
 };
 use zillions_console as console;
-use zillions_harness::address;
 use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_harness::manifest::Entry;
+use zillions_harness::{MachineFault, address};
 
 use crate::building::{self, State};
 use crate::checking::{check_all, target_of};
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
 use crate::options::{Global, positive_seconds};
 use crate::output::{self, BAD, DOUBTFUL, paint};
+use crate::preflight;
 use crate::targets::{self, Target as Named};
 
 /// How long a server that runs already may take to be reached.
@@ -139,6 +140,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         Some(path) => Expectations::read(path, &case_ids()).map_err(Failure::usage)?,
         None => Expectations::default(),
     };
+    if arguments.connect.is_none() {
+        preflight::can_check()?;
+    }
     let (checkable, unchecked) = checkable(arguments, global)?;
     let targets: Vec<Target> = checkable
         .into_iter()
@@ -213,13 +217,11 @@ fn checkable(
 
 /// One line instead of a report in which every case was skipped.
 fn somebody_listens(address: SocketAddr) -> Outcome {
-    match TcpStream::connect_timeout(&address, CONNECT_MAX) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure::harness(format!(
-            "no server can be reached at {address}: {}; start it first",
-            error.kind()
-        ))),
-    }
+    let Err(error) = TcpStream::connect_timeout(&address, CONNECT_MAX) else { return Ok(()) };
+    Err(Failure::harness(match MachineFault::of(&error) {
+        Some(fault) => format!("cannot connect to {address}: {fault}"),
+        None => format!("no server can be reached at {address}: {}; start it first", error.kind()),
+    }))
 }
 
 fn print(arguments: &Arguments, report: &CheckReport) -> Outcome {

@@ -4,10 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::Args;
 use serde::Serialize;
+use zillions_bench::scenario::{Scenario, connections};
 use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_harness::machine::Machine;
+use zillions_harness::resources::{self, LocalPorts};
 use zillions_harness::toolchain::Toolchain;
-use zillions_harness::{LeftBehind, PortLease, left_behind};
+use zillions_harness::{LeftBehind, PortLease, left_behind, loopback, sample};
 
 use crate::building::probe_all;
 use crate::failure::{Failure, Outcome};
@@ -17,6 +19,12 @@ use crate::targets;
 
 /// Connections that the largest case of the suite opens, with a margin.
 const DESCRIPTORS_WANTED: u64 = 2_200;
+/// Connections of the largest case of the suite, which it makes within a minute.
+const CONNECTIONS_OF_A_CASE: u64 = 1_100;
+/// What servers, clients and floods take together, in bytes.
+const MEMORY_WANTED_BYTES: u64 = 1 << 30;
+/// What makes the system tell of processes, ports and memory.
+const PROC_REMEDY: &str = "mount -t proc proc /proc";
 /// Above this share of runnable processes per processor, times are noise.
 const LOAD_PER_CPU_MAX: f64 = 0.5;
 
@@ -61,16 +69,20 @@ enum Level {
 pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     limits::ensure_minimum(DESCRIPTORS_MIN).map_err(Failure::harness)?;
     let machine = Machine::read();
-    let mut findings = vec![
+    let findings = vec![
         processors(&machine),
+        quota(),
         load(&machine),
         governor(&machine),
+        memory(),
         descriptors(&machine),
+        local_ports(),
         loopback("IPv4 loopback", IpAddr::V4(Ipv4Addr::LOCALHOST), Level::Broken),
         loopback("IPv6 loopback", IpAddr::V6(Ipv6Addr::LOCALHOST), Level::Advice),
         left_running(&left_behind()),
+        proc(),
+        toolchains(global),
     ];
-    findings.push(toolchains(global));
     let broken = findings.iter().filter(|finding| finding.level == Level::Broken).count();
     match arguments.format {
         Format::Human => output::print(&human(&machine, &findings))?,
@@ -114,25 +126,50 @@ fn governor(machine: &Machine) -> Finding {
     )
 }
 
-fn descriptors(machine: &Machine) -> Finding {
+/// What a container grants of the processors' time; others see it in no other way.
+fn quota() -> Finding {
+    let quota = resources::cpu_quota();
     finding(
-        "descriptors",
-        machine.descriptor_limit >= DESCRIPTORS_WANTED,
-        format!("at most {} per process", machine.descriptor_limit),
-        &format!("cases with many clients are skipped: ulimit -n {DESCRIPTORS_WANTED}"),
+        "processor quota",
+        quota.is_none(),
+        quota.map_or_else(
+            || "none".to_owned(),
+            |quota| format!("{quota} of a processor's time, by the container"),
+        ),
+        "what is throttled measures the quota: docker run without --cpus, or systemctl set-property \
+         UNIT CPUQuota=",
     )
 }
 
-fn loopback(subject: &'static str, ip: IpAddr, level: Level) -> Finding {
-    match PortLease::take(ip) {
-        Ok(_) => Finding { level: Level::Good, subject, found: "usable".to_owned(), remedy: None },
-        Err(error) => Finding {
-            level,
-            subject,
-            found: error.to_string(),
-            remedy: Some("bring the loopback interface up: ip link set lo up".to_owned()),
+fn memory() -> Finding {
+    let subject = "memory";
+    let Some((bytes, by_container)) = resources::memory_available() else {
+        let found = "/proc/meminfo does not tell".to_owned();
+        let remedy = Some(PROC_REMEDY.to_owned());
+        return Finding { level: Level::Advice, subject, found, remedy };
+    };
+    let limit = if by_container { ", by the container's limit" } else { "" };
+    finding(
+        subject,
+        bytes >= MEMORY_WANTED_BYTES,
+        format!("{:.1} GiB available{limit}", bytes as f64 / f64::from(1 << 30)),
+        if by_container {
+            "floods and many clients may end a server: docker run --memory 2g"
+        } else {
+            "floods and many clients may end a server: end other programs, ps --sort=-rss -eo \
+             rss,comm | head shows the largest"
         },
-    }
+    )
+}
+
+fn descriptors(machine: &Machine) -> Finding {
+    let limit = machine.descriptor_limit;
+    finding(
+        "descriptors",
+        limit >= DESCRIPTORS_WANTED,
+        format!("at most {limit} per process"),
+        &format!("cases with many clients are skipped: ulimit -n {DESCRIPTORS_WANTED}"),
+    )
 }
 
 /// Processes whose tool was killed: they may hold ports, and take time from what is measured.
@@ -156,6 +193,66 @@ fn left_running(left: &[LeftBehind]) -> Finding {
     )
 }
 
+/// Each connection to a server takes one, and keeps it for a minute after its end.
+fn local_ports() -> Finding {
+    let subject = "local ports";
+    let Some(ports) = LocalPorts::read() else {
+        let found = "/proc does not tell their range".to_owned();
+        let remedy = Some(PROC_REMEDY.to_owned());
+        return Finding { level: Level::Advice, subject, found, remedy };
+    };
+    let wanted = largest_scenario().max(CONNECTIONS_OF_A_CASE);
+    finding(
+        subject,
+        ports.free() >= wanted,
+        format!(
+            "{} free of {} to {}; a case or a trial takes up to {wanted}",
+            ports.free(),
+            ports.first,
+            ports.last
+        ),
+        "what connects more often is not decided: sysctl -w \
+         net.ipv4.ip_local_port_range='32768 60999'",
+    )
+}
+
+/// Connections of the built-in scenario with the most clients.
+fn largest_scenario() -> u64 {
+    let scenarios = Scenario::built_in().into_iter();
+    scenarios.map(|it| u64::from(connections(&it.record(false)))).max().unwrap_or(0)
+}
+
+fn loopback(subject: &'static str, ip: IpAddr, level: Level) -> Finding {
+    // It can often be listened on where it cannot be connected to.
+    let usable = PortLease::take(ip)
+        .map_err(|error| error.to_string())
+        .and_then(|_| loopback::check(ip).map_err(|error| error.to_string()));
+    let remedy = match ip {
+        IpAddr::V4(_) => "bring the loopback interface up: ip link set lo up",
+        IpAddr::V6(_) => {
+            "cases on IPv6 are skipped: sysctl -w net.ipv6.conf.lo.disable_ipv6=0 && ip link set lo up"
+        }
+    };
+    match usable {
+        Ok(()) => Finding { level: Level::Good, subject, found: "usable".to_owned(), remedy: None },
+        Err(found) => Finding { level, subject, found, remedy: Some(remedy.to_owned()) },
+    }
+}
+
+/// Where the figures of processes come from.
+fn proc() -> Finding {
+    let subject = "/proc";
+    match sample::proc_readable() {
+        Ok(()) => {
+            Finding { level: Level::Good, subject, found: "readable".to_owned(), remedy: None }
+        }
+        Err(found) => {
+            let remedy = format!("nothing can be measured: {PROC_REMEDY}");
+            Finding { level: Level::Broken, subject, found, remedy: Some(remedy) }
+        }
+    }
+}
+
 fn toolchains(global: &Global) -> Finding {
     let subject = "tool chains";
     let entries = match targets::entries(&[], &global.impls) {
@@ -166,22 +263,37 @@ fn toolchains(global: &Global) -> Finding {
         }
     };
     let probes = probe_all(&entries);
-    let missing: Vec<&str> = entries
-        .iter()
-        .zip(&probes)
-        .filter(|(_, toolchain)| matches!(toolchain, Toolchain::Missing { .. }))
-        .map(|(entry, _)| entry.name.as_str())
-        .collect();
-    let found = match missing.as_slice() {
-        [] => format!("all {} implementations can be built", entries.len()),
-        names => format!("missing for {}", names.join(", ")),
+    let (mut missing, mut unusable, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
+    for (entry, toolchain) in entries.iter().zip(&probes) {
+        match toolchain {
+            Toolchain::Present { .. } => {}
+            Toolchain::Missing { .. } => missing.push(entry.name.as_str()),
+            Toolchain::Unusable { reason, .. } => {
+                unusable.push(entry.name.as_str());
+                reasons.push(reason.as_str());
+            }
+        }
+    }
+    reasons.sort_unstable();
+    reasons.dedup();
+    let mut found = Vec::new();
+    if !missing.is_empty() {
+        found.push(format!("missing for {}", missing.join(", ")));
+    }
+    if !unusable.is_empty() {
+        found.push(format!("unusable for {}: {}", unusable.join(", "), reasons.join("; ")));
+    }
+    let level = match (missing.is_empty(), unusable.is_empty()) {
+        (true, true) => {
+            let found = format!("all {} implementations can be built", entries.len());
+            return Finding { level: Level::Good, subject, found, remedy: None };
+        }
+        (_, true) => Level::Advice,
+        (_, false) => Level::Broken,
     };
-    finding(
-        subject,
-        missing.is_empty(),
-        found,
-        "'zillions list' shows the command that installs them",
-    )
+    let remedy = "'zillions list' shows the command that installs what is missing".to_owned();
+    let remedy = (!missing.is_empty()).then_some(remedy);
+    Finding { level, subject, found: found.join("; "), remedy }
 }
 
 fn human(machine: &Machine, findings: &[Finding]) -> String {

@@ -46,6 +46,7 @@ struct Row {
 #[serde(tag = "state", rename_all = "snake_case")]
 enum ToolchainRow {
     Present { versions: Vec<String> },
+    Unusable { reason: String },
     Missing { reason: String, install: Option<String> },
 }
 
@@ -69,6 +70,7 @@ fn human(entries: &[Entry], toolchains: &[Toolchain]) -> String {
         let manifest = &entry.manifest;
         let state = match toolchain {
             Toolchain::Present { .. } => "present".to_owned(),
+            Toolchain::Unusable { reason, .. } => format!("unusable: {reason}"),
             Toolchain::Missing { reason, .. } => format!("missing: {reason}"),
         };
         table.add_row([
@@ -111,6 +113,7 @@ fn json(entries: Vec<Entry>, toolchains: Vec<Toolchain>) -> Listing {
         manifest: entry.manifest,
         toolchain: match toolchain {
             Toolchain::Present { versions } => ToolchainRow::Present { versions },
+            Toolchain::Unusable { reason, .. } => ToolchainRow::Unusable { reason },
             Toolchain::Missing { reason, install } => ToolchainRow::Missing { reason, install },
         },
     });

@@ -20,6 +20,7 @@ use known::Known;
 use crate::failure::{Failure, Outcome};
 use crate::options::Format;
 use crate::output::{self, BAD, FAINT, GOOD, paint};
+use crate::preflight;
 use crate::progress;
 
 /// How long to wait for what a faulty server does not do. A correct one, which is
@@ -86,6 +87,7 @@ struct Proven {
 /// When a fault is not caught, a correct server does not pass, or a deviation is measured
 /// incorrectly.
 pub fn run(arguments: &Arguments) -> Outcome {
+    preflight::can_measure()?;
     let began = Instant::now();
     limits::ensure_minimum(DESCRIPTORS_MIN).map_err(Failure::harness)?;
     let executable = std::env::current_exe()

@@ -2,6 +2,7 @@
 //! for the test.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -306,6 +307,27 @@ pub(crate) fn a_listing_ends_quietly_when_its_reader_goes_away() {
     let command = format!("{{ '{ZILLIONS}' --impls '{impls}' list; echo $? >&2; }} | true");
     let ended = run("sh", &["-c", &command]);
     assert_eq!(ended.line(), "0");
+}
+
+pub(crate) fn a_tool_chain_that_does_not_work_is_not_skipped() {
+    let gallery = Gallery::new();
+    let tool = gallery.folder.path().join("tool");
+    let script = "#!/bin/sh\necho 'error: no default is set'\necho 'help: set one'\nexit 1\n";
+    fs::write(&tool, script).expect("a tool");
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("chmod");
+    gallery.add("broken", "true", &format!("{} --version", tool.display()));
+    for command in ["check", "build"] {
+        let ended = gallery.run(&[command]);
+        assert_eq!(ended.code, 1, "{}", ended.stderr);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains("its tool chain is unusable"), "{said}");
+        assert!(said.contains("failed: error: no default is set"), "{said}");
+    }
+    let json = gallery.json(&["list"]);
+    assert_eq!(json["entries"][0]["toolchain"]["state"], "unusable");
+    let ended = gallery.run(&["doctor"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.stdout.contains("unusable for broken"), "{}", ended.stdout);
 }
 
 pub(crate) fn the_doctor_knows_this_machine() {

@@ -9,6 +9,7 @@ mod brokers;
 mod checking;
 mod comparing;
 mod gallery;
+mod machine;
 mod outputs;
 mod self_check;
 mod stresstest;
@@ -104,6 +105,7 @@ tests! {
         a_wrong_manifest_is_named_with_file_line_and_remedy;
         two_entries_with_one_name_are_named_with_both_folders;
         the_script_that_installs_tool_chains_follows_the_manifests;
+        a_tool_chain_that_does_not_work_is_not_skipped;
         a_listing_ends_quietly_when_its_reader_goes_away;
         the_doctor_knows_this_machine;
         completions_and_manual_pages_cover_every_binary;
@@ -117,6 +119,13 @@ tests! {
         the_fewest_descriptors_are_enough_for_a_correct_server;
         a_wrapped_server_does_not_outlive_a_tool_that_is_killed;
         what_is_left_of_a_tool_that_was_killed_is_named_by_the_doctor;
+    }
+    machine {
+        few_local_ports_are_told_with_what_to_do;
+        a_loopback_device_that_is_down_is_told_with_what_to_do;
+        without_ipv6_the_rest_is_checked;
+        without_proc_memory_is_unknown_and_the_rest_is_checked;
+        an_interpreter_that_is_missing_is_named;
     }
     self_check {
         known_losses_repeats_swaps_and_disagreements_are_measured_as_exactly_that (long);

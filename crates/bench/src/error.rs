@@ -1,6 +1,6 @@
 //! Why a run cannot begin or go on.
 
-use zillions_harness::limits;
+use zillions_harness::{limits, resources};
 
 use crate::store::StoreError;
 
@@ -16,4 +16,7 @@ pub enum BenchError {
     /// Too many clients for this process.
     #[error(transparent)]
     Descriptors(#[from] limits::TooFewDescriptors),
+    /// Too many clients for this machine.
+    #[error(transparent)]
+    LocalPorts(#[from] resources::TooFewPorts),
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use zillions_harness::machine::Machine;
-use zillions_harness::{Launch, interrupt, limits};
+use zillions_harness::{Launch, interrupt, limits, resources};
 use zillions_load::WireFormat;
 use zillions_report::record::{
     ConformanceRecord, LoadRecord, MachineRecord, RunRecord, SCHEMA, ScenarioRecord, TargetRecord,
@@ -77,7 +77,9 @@ pub fn run(
     mut observe: impl FnMut(&Event<'_>),
 ) -> Result<Results, BenchError> {
     let connections = options.scenarios.iter().map(crate::scenario::connections).max();
-    limits::ensure_descriptors(u64::from(connections.ok_or(BenchError::NoScenario)?))?;
+    let connections = u64::from(connections.ok_or(BenchError::NoScenario)?);
+    limits::ensure_descriptors(connections)?;
+    resources::ensure_local_ports(connections)?;
     let pinning = Pinning::choose(options.pin);
     let (store, run, kept) = match &options.resume {
         Some(Results { run, trials }) => {

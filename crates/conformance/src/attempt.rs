@@ -7,9 +7,9 @@ use std::thread::{self, JoinHandle};
 
 use zillions_escape::visible_lines;
 use zillions_harness::group::Group;
-use zillions_harness::{Launch, Waited};
+use zillions_harness::{Launch, Waited, executable};
 
-use crate::verdict::{Stop, harness};
+use crate::verdict::Stop;
 
 /// What is kept of each output, in bytes.
 const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
@@ -41,8 +41,10 @@ pub(crate) fn attempt(launch: &Launch, arguments: &[&str], seconds: f64) -> Resu
     if let Some(directory) = &launch.directory {
         command.current_dir(directory);
     }
-    let what = format!("cannot execute '{}'", launch.program.display());
-    let (group, mut child) = Group::spawn(command).map_err(harness(&what))?;
+    let (group, mut child) = Group::spawn(command).map_err(|error| {
+        let reason = executable::refusal(launch, &error);
+        Stop::Error(format!("cannot execute '{}': {reason}", launch.program.display()))
+    })?;
     let stdout = child.stdout.take().map(read_in_background);
     let stderr = child.stderr.take().map(read_in_background);
     let waited = group.wait_granted(seconds);

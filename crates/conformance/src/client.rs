@@ -7,6 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use zillions_harness::MachineFault;
 
 use crate::verdict::Excerpt;
 
@@ -78,6 +79,8 @@ pub struct Client {
     /// Whether what arrives is read.
     reading: bool,
     end: Option<End>,
+    /// What this machine lacks, if that ended it.
+    machine_fault: Option<MachineFault>,
     bytes_received: u64,
     recent: VecDeque<u8>,
     local: Option<SocketAddr>,
@@ -127,6 +130,7 @@ impl Client {
             unsent: VecDeque::new(),
             reading: !options.stalled,
             end: None,
+            machine_fault: None,
             bytes_received: 0,
             recent: VecDeque::with_capacity(RECENT_BYTES_MAX),
             local,
@@ -146,6 +150,11 @@ impl Client {
     /// How the connection ended, if it has.
     pub fn end(&self) -> Option<&End> {
         self.end.as_ref()
+    }
+
+    /// What this machine lacks, if that is how the connection ended.
+    pub fn machine_fault(&self) -> Option<&MachineFault> {
+        self.machine_fault.as_ref()
     }
 
     /// Whether what arrives is read.
@@ -204,7 +213,7 @@ impl Client {
                     // reading side knows when the stream is over.
                     self.unsent.clear();
                     if !self.reading {
-                        self.end.get_or_insert(End::Broken(error.to_string()));
+                        self.broken(&error);
                     }
                     return;
                 }
@@ -234,9 +243,16 @@ impl Client {
                 0
             }
             Err(error) => {
-                self.end.get_or_insert(End::Broken(error.to_string()));
+                self.broken(&error);
                 0
             }
+        }
+    }
+
+    fn broken(&mut self, error: &io::Error) {
+        if self.end.is_none() {
+            self.machine_fault = MachineFault::of(error);
+            self.end = Some(End::Broken(error.to_string()));
         }
     }
 

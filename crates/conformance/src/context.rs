@@ -118,6 +118,8 @@ impl CaseContext {
         fixture.recorder.ignore_plain();
         let listener = match fixture.connect("listener") {
             Ok(listener) => listener,
+            // The machine's fault, not the server's.
+            Err(stop @ Stop::Error(_)) => return Err(stop),
             Err(_) if self.limits.none_started() => {
                 self.limits.server_failed();
                 return Err(Stop::Error(format!(

@@ -25,7 +25,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::{buffer::spare_capacity, event::Timespec};
-use zillions_harness::{GrantedTime, Sample, Server, TrafficProbe};
+use zillions_harness::{GrantedTime, Sample, SampleError, Server, TrafficProbe};
 use zillions_protocol::Decoder;
 
 pub use bursts::Bursts;
@@ -514,11 +514,14 @@ impl Fixture {
     /// Measures the server's process tree.
     ///
     /// # Errors
-    /// A failure when the server has ended.
+    /// A failure when the server has ended; inconclusive when the system does not tell.
     pub fn sample(&self) -> Result<Sample, Stop> {
-        self.server()?.sample().map_err(|error| {
-            Stop::fail("the server runs until it is told to stop", error.to_string())
-                .breaking("LIFE-1")
+        self.server()?.sample().map_err(|error| match error {
+            SampleError::Unreadable(reason) => Stop::Inconclusive(reason),
+            SampleError::Ended => {
+                Stop::fail("the server runs until it is told to stop", error.to_string())
+                    .breaking("LIFE-1")
+            }
         })
     }
 
@@ -535,6 +538,9 @@ impl Fixture {
         actual: impl Into<String>,
     ) -> Stop {
         let client = self.client(index);
+        if let Some(fault) = client.machine_fault() {
+            return Stop::Error(format!("connection #{index}: {fault}"));
+        }
         let local = client.local().map_or_else(String::new, |local| format!(", from {local}"));
         Stop::Fail(Box::new(Failure {
             expected: expected.into(),

@@ -105,10 +105,12 @@ impl Servers {
                 self.limits.server_started();
                 Ok(server)
             }
-            Err(error @ (StartError::Address(_) | StartError::Log { .. })) => {
+            Err(error) if error.is_the_machines() => {
+                if !matches!(error, StartError::Address(_)) {
+                    self.limits.server_failed();
+                }
                 Err(Stop::Error(error.to_string()))
             }
-            Err(error) if error.is_out_of_descriptors() => Err(Stop::Error(error.to_string())),
             Err(error @ StartError::Starved { .. }) => Err(Stop::Inconclusive(error.to_string())),
             Err(error) => {
                 self.limits.server_failed();

@@ -8,13 +8,14 @@
 //! Modules: [`launch`] says what to start ([`broker`]: what is not written for the spec), [`port`] where it listens,
 //! [`server`] is the running server, [`sample`] measures its process tree,
 //! [`manifest`] reads the gallery's `impl.toml` files, [`toolchain`] probes
-//! and builds its entries, [`limits`] and [`machine`] tell what this machine
-//! allows and is.
+//! and builds its entries, [`limits`], [`machine`] and [`resources`] tell what this machine
+//! allows, is and has left, [`machine_fault`] and [`executable`] which errors are its doing.
 
 pub mod accept_queue;
 pub mod address;
 pub mod broker;
 pub mod cpu_demand;
+pub mod executable;
 pub mod granted;
 pub mod group;
 mod guard;
@@ -22,12 +23,15 @@ pub mod interrupt;
 pub mod launch;
 mod left_behind;
 pub mod limits;
+pub mod loopback;
 pub mod machine;
+pub mod machine_fault;
 pub mod machine_time;
 pub mod manifest;
 mod marker;
 mod output;
 pub mod port;
+pub mod resources;
 pub mod sample;
 pub mod server;
 mod socket_diag;
@@ -44,6 +48,7 @@ pub use granted::GrantedTime;
 pub use group::{Signal, Waited};
 pub use launch::{Launch, LaunchError, locate};
 pub use left_behind::{LeftBehind, left_behind};
+pub use machine_fault::MachineFault;
 pub use machine_time::MachineTime;
 pub use manifest::{Gallery, Manifest};
 pub use output::last_lines;

@@ -14,7 +14,10 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::address;
+use rustix::io::Errno;
+
+use crate::address::{self, AddressError};
+use crate::machine_fault::MachineFault;
 
 /// Ports below this are left alone: well-known services live there.
 const PORT_FIRST: u16 = 10_000;
@@ -48,6 +51,14 @@ pub enum PortError {
         /// What bind said.
         reason: String,
     },
+    /// The machine has it, and still does not let a socket listen on it.
+    #[error("this machine does not listen on {ip}: {reason}")]
+    Refused {
+        /// The address.
+        ip: IpAddr,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Every port was taken.
     #[error("no free port on {ip} between {first} and {last}")]
     Exhausted {
@@ -75,15 +86,7 @@ impl PortLease {
             let address = SocketAddr::new(ip, port);
             match address::check_free(address) {
                 Ok(()) => return Ok(Self { address, _lock: lock }),
-                Err(
-                    address::AddressError::NotLocal { .. } | address::AddressError::Bind { .. },
-                ) => {
-                    return Err(PortError::Unusable {
-                        ip,
-                        reason: "no interface has this address".to_owned(),
-                    });
-                }
-                Err(_) => {}
+                Err(error) => judge(ip, &error)?,
             }
         }
         Err(PortError::Exhausted { ip, first: PORT_FIRST, last })
@@ -92,6 +95,29 @@ impl PortLease {
     /// The leased address.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+}
+
+/// Whether another port may do where one cannot be listened on.
+fn judge(ip: IpAddr, error: &AddressError) -> Result<(), PortError> {
+    match error {
+        AddressError::NotLocal { .. } => {
+            Err(PortError::Unusable { ip, reason: "no interface has this address".to_owned() })
+        }
+        AddressError::Bind { source, .. }
+            if Errno::from_io_error(source) == Some(Errno::AFNOSUPPORT) =>
+        {
+            Err(PortError::Unusable { ip, reason: MachineFault::explain(source) })
+        }
+        AddressError::Bind { source, .. } => {
+            Err(PortError::Refused { ip, reason: MachineFault::explain(source) })
+        }
+        // The ports that are tried need no privilege.
+        AddressError::NoPermission { .. } => {
+            let reason = MachineFault::explain(&Errno::ACCESS.into());
+            Err(PortError::Refused { ip, reason })
+        }
+        AddressError::InUse { .. } | AddressError::Unparsable { .. } => Ok(()),
     }
 }
 

@@ -37,6 +37,37 @@ pub enum SampleError {
     /// No process of the tree is alive.
     #[error("the server has ended: there is nothing to measure")]
     Ended,
+    /// The server runs, but its process cannot be looked at.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+impl SampleError {
+    /// Why process `pid`, which is alive, cannot be measured.
+    pub(crate) fn unreadable(pid: u32) -> Self {
+        Self::Unreadable(match proc_readable() {
+            Ok(()) => format!(
+                "/proc does not tell what the server uses (process {pid}): mount the one of this \
+                 namespace, without hidepid, with mount -t proc proc /proc, and run as the server's \
+                 user"
+            ),
+            Err(reason) => reason,
+        })
+    }
+}
+
+/// Whether `/proc` can be read, where the figures of processes come from.
+///
+/// # Errors
+/// Why not, and what to do.
+pub fn proc_readable() -> Result<(), String> {
+    Process::myself()
+        .and_then(|process| process.stat())
+        .and_then(|_| procfs::process::all_processes())
+        .map(drop)
+        .map_err(|error| {
+            format!("/proc cannot be read ({error}): mount it with mount -t proc proc /proc")
+        })
 }
 
 impl Sample {

@@ -12,10 +12,12 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::address;
 use crate::broker::{Broker, Greeting, RETRY_SECONDS};
+use crate::executable;
 use crate::granted::GrantedTime;
 use crate::group::{GRANTED_INTERVAL, Group, STARVED_FACTOR, Signal, Waited};
 use crate::interrupt;
 use crate::launch::Launch;
+use crate::machine_fault::MachineFault;
 use crate::output::{FirstLine, Output};
 use crate::sample::{Sample, SampleError};
 use crate::sockets;
@@ -27,6 +29,8 @@ const LOG_LINES_SHOWN: usize = 8;
 const ALIVE_CHECK: Duration = Duration::from_millis(20);
 /// How long a trial connection after the line may take.
 const CONNECT_SECONDS_MAX: u64 = 5;
+/// How long the end of a process may take to be told after it can be seen.
+const END_TOLD_SECONDS: f64 = 0.5;
 
 /// How a server is started.
 #[derive(Debug, Clone)]
@@ -102,6 +106,9 @@ impl Server {
         if options.probe_connection && launch.broker.is_none() {
             let time = Duration::from_secs(CONNECT_SECONDS_MAX);
             if let Err(source) = TcpStream::connect_timeout(&socket_address, time) {
+                if let Some(fault) = MachineFault::of(&source) {
+                    return Err(StartError::Unreachable { address: socket_address, fault });
+                }
                 let log = server.last_words();
                 let Self { program, address, .. } = server;
                 return Err(StartError::Refuses { program, address, source, log });
@@ -183,9 +190,15 @@ impl Server {
     /// Measures its whole process tree now.
     ///
     /// # Errors
-    /// When the server has ended.
+    /// When the server has ended, or `/proc` does not tell.
     pub fn sample(&self) -> Result<Sample, SampleError> {
-        Sample::of(&self.group.members())
+        match Sample::of(&self.group.members()) {
+            // One that has just died is seen there before its end is told here.
+            Err(SampleError::Ended) if self.group.wait(END_TOLD_SECONDS).is_none() => {
+                Err(SampleError::unreadable(self.pid()))
+            }
+            sample => sample,
+        }
     }
 
     /// How many descriptors each of its processes may have, the one that may have the fewest;
@@ -294,13 +307,18 @@ impl Server {
     fn exited_early(&self) -> StartError {
         self.output.wait_closed(Duration::from_millis(500));
         let status = self.group.wait(0.0).unwrap_or_default();
+        let log = self.output.log_tail(LOG_LINES_SHOWN);
+        let program = PathBuf::from(&self.program);
+        if let Some(reason) = executable::never_ran(&program, status.code(), &log) {
+            return StartError::Spawn { program, reason };
+        }
         // It may have printed the line with its last breath: then the line
         // was fine and the end is what matters.
         StartError::Exited {
             program: self.program.clone(),
             status,
             address: self.address,
-            log: LogTail(self.output.log_tail(LOG_LINES_SHOWN)),
+            log: LogTail(log),
         }
     }
 
@@ -361,7 +379,10 @@ fn spawn(
         ),
         None => None,
     };
-    let spawn_error = |source| StartError::Spawn { program: launch.program.clone(), source };
+    let spawn_error = |source| StartError::Spawn {
+        program: launch.program.clone(),
+        reason: executable::refusal(launch, &source),
+    };
     let (group, mut child) =
         Group::spawn(command(launch, socket_address, address)).map_err(spawn_error)?;
     let output = Arc::new(Output::default());

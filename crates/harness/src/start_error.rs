@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use crate::address::AddressError;
+use crate::machine_fault::MachineFault;
 
 /// Why a server did not become ready. Whatever was started has been stopped.
 #[derive(Debug, thiserror::Error)]
@@ -13,13 +14,21 @@ pub enum StartError {
     /// The address cannot be used.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// The system would not execute it.
-    #[error("cannot execute '{}': {source}", program.display())]
+    /// The system does not execute it, or not to its beginning.
+    #[error("cannot execute '{}': {reason}", program.display())]
     Spawn {
         /// The executable.
         program: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// What is missing, and what to do.
+        reason: String,
+    },
+    /// It may listen, but this machine cannot connect to it.
+    #[error("cannot connect to {address}: {fault}")]
+    Unreachable {
+        /// The address it was given.
+        address: SocketAddr,
+        /// Why.
+        fault: MachineFault,
     },
     /// The log file cannot be made.
     #[error("cannot write the server's log to '{}': {source}", path.display())]
@@ -131,11 +140,13 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether this process, or the machine, has no descriptors left: the server is not to blame.
+    /// Whether the machine is to blame, or what was asked of it, and not the server.
     #[must_use]
-    pub fn is_out_of_descriptors(&self) -> bool {
-        let (Self::Spawn { source, .. } | Self::Log { source, .. }) = self else { return false };
-        matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+    pub fn is_the_machines(&self) -> bool {
+        matches!(
+            self,
+            Self::Address(_) | Self::Spawn { .. } | Self::Log { .. } | Self::Unreachable { .. }
+        )
     }
 }
 

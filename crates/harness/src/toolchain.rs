@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use zillions_escape::visible_lines;
 
 use crate::group::Group;
+use crate::machine_fault::MachineFault;
 use crate::manifest::{Entry, Requirement};
 
 /// A probe that takes longer is taken for a failure.
@@ -29,7 +30,14 @@ pub enum Toolchain {
         /// Versions, in the order of the probes.
         versions: Vec<String>,
     },
-    /// A probe failed.
+    /// It is there, and does not work: installing it again would change nothing.
+    Unusable {
+        /// What is wrong, as the tool says it.
+        reason: String,
+        /// All that it said.
+        output: String,
+    },
+    /// It is not there, or too old.
     Missing {
         /// What is missing.
         reason: String,
@@ -90,7 +98,12 @@ pub fn probe(entry: &Entry) -> Toolchain {
     for requirement in &entry.manifest.requires {
         match probe_one(requirement, &entry.directory) {
             Ok(version) => versions.push(version),
-            Err(reason) => return Toolchain::Missing { reason, install: install_command([entry]) },
+            Err(ProbeError::Missing(reason)) => {
+                return Toolchain::Missing { reason, install: install_command([entry]) };
+            }
+            Err(ProbeError::Unusable { reason, output }) => {
+                return Toolchain::Unusable { reason, output };
+            }
         }
     }
     Toolchain::Present { versions }
@@ -141,7 +154,14 @@ fn run_build(entry: &Entry, log: &Path, seconds_max: f64) -> Result<(), BuildErr
     entry.launch().map(drop).map_err(|error| BuildError::NoProgram(error.to_string()))
 }
 
-fn probe_one(requirement: &Requirement, directory: &Path) -> Result<String, String> {
+/// Why a probe failed.
+#[derive(Debug, PartialEq, Eq)]
+enum ProbeError {
+    Missing(String),
+    Unusable { reason: String, output: String },
+}
+
+fn probe_one(requirement: &Requirement, directory: &Path) -> Result<String, ProbeError> {
     let (command, at_least) = match requirement {
         Requirement::Probe(command) => (command, None),
         Requirement::AtLeast(wanted) => (&wanted.probe, Some(&wanted.at_least)),
@@ -149,16 +169,21 @@ fn probe_one(requirement: &Requirement, directory: &Path) -> Result<String, Stri
     let output = output_of(command, directory)?;
     let first_line = output.lines().find(|line| !line.trim().is_empty()).unwrap_or("").trim();
     let Some(at_least) = at_least else { return Ok(first_line.to_owned()) };
-    let found = first_version(&output)
-        .ok_or_else(|| format!("'{command}' printed no version: {first_line:?}"))?;
+    let found = first_version(&output).ok_or_else(|| {
+        ProbeError::Missing(format!("'{command}' printed no version: {first_line:?}"))
+    })?;
     if parse_version(found) < parse_version(at_least) {
-        return Err(format!("'{command}' says {found}, and {at_least} or later is needed"));
+        let reason = format!("'{command}' says {found}, and {at_least} or later is needed");
+        return Err(ProbeError::Missing(reason));
     }
     Ok(first_line.to_owned())
 }
 
-fn output_of(command: &str, directory: &Path) -> Result<String, String> {
-    let failed = |error: io::Error| format!("'{command}' cannot be run: {error}");
+fn output_of(command: &str, directory: &Path) -> Result<String, ProbeError> {
+    let unusable = |reason: String| ProbeError::Unusable { reason, output: String::new() };
+    let failed = |error: io::Error| {
+        unusable(format!("'{command}' cannot be run: {}", MachineFault::explain(&error)))
+    };
     let mut shell = shell(&format!("{{ {command}\n}} 2>&1"), directory);
     shell.stdout(Stdio::piped()).stderr(Stdio::null());
     let (group, mut child) = Group::spawn(shell).map_err(failed)?;
@@ -171,19 +196,47 @@ fn output_of(command: &str, directory: &Path) -> Result<String, String> {
         });
     }
     let Some(status) = group.wait(PROBE_SECONDS_MAX) else {
-        return Err(format!("'{command}' did not end within {PROBE_SECONDS_MAX} s"));
+        return Err(unusable(format!("'{command}' did not end within {PROBE_SECONDS_MAX} s")));
     };
     group.end(0.0);
     let output = receiver.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
     if status.success() {
         return Ok(output);
     }
-    let said = output.lines().last().unwrap_or("").trim();
-    Err(match status.code() {
-        Some(127) => format!("'{command}': not installed"),
-        _ if said.is_empty() => format!("'{command}' failed ({status})"),
-        _ => format!("'{command}' failed: {said}"),
-    })
+    Err(probe_error(command, status, output))
+}
+
+fn probe_error(command: &str, status: ExitStatus, output: String) -> ProbeError {
+    let reason = match (status.code(), telling_line(&output)) {
+        (Some(127), _) => return ProbeError::Missing(format!("'{command}': not installed")),
+        (_, None) => format!("'{command}' failed ({status})"),
+        (_, Some(line)) => format!("'{command}' failed: {line}"),
+    };
+    // A library or a property that is asked for in another way may well be absent.
+    if asks_for_version(command) {
+        ProbeError::Unusable { reason, output }
+    } else {
+        ProbeError::Missing(reason)
+    }
+}
+
+/// Whether a probe only makes a program tell its version: one that is there can do that.
+fn asks_for_version(command: &str) -> bool {
+    const QUESTIONS: [&str; 5] = ["--version", "-version", "version", "--numeric-version", "-V"];
+    let words: Vec<&str> = command.split_whitespace().collect();
+    matches!(words.as_slice(), [_, question] if QUESTIONS.contains(question))
+}
+
+/// The line of what a tool said that tells why it failed: the first that speaks of an error, or
+/// else the last; the first line of a backtrace and the help below it do not tell.
+fn telling_line(output: &str) -> Option<&str> {
+    const TELLING: [&str; 5] = ["error:", "error ", "fatal", "cannot ", "could not "];
+    let mut lines = output.lines().map(str::trim).filter(|line| !line.is_empty());
+    let telling = lines.clone().find(|line| {
+        let line = line.to_lowercase();
+        TELLING.iter().any(|word| line.contains(word))
+    });
+    telling.or_else(|| lines.next_back())
 }
 
 fn shell(command: &str, directory: &Path) -> Command {
@@ -213,6 +266,8 @@ fn parse_version(text: &str) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
     use super::*;
 
     #[test]
@@ -231,12 +286,46 @@ mod tests {
         assert_eq!(output_of("echo 1.2", here).expect("echo works"), "1.2\n");
         assert_eq!(
             output_of("zillions-no-such-tool --version", here).unwrap_err(),
-            "'zillions-no-such-tool --version': not installed"
+            missing("'zillions-no-such-tool --version': not installed")
         );
         assert_eq!(
             output_of("echo broken; false", here).unwrap_err(),
-            "'echo broken; false' failed: broken"
+            missing("'echo broken; false' failed: broken")
         );
+    }
+
+    fn missing(reason: &str) -> ProbeError {
+        ProbeError::Missing(reason.to_owned())
+    }
+
+    #[test]
+    fn a_tool_that_is_there_and_does_not_work_is_not_missing() {
+        let failed = ExitStatus::from_raw(1 << 8);
+        let output = "error: could not choose a version of cargo to run\nhelp: run rustup\n\n\
+            Stack backtrace:\n   0: main\n";
+        assert_eq!(
+            probe_error("cargo --version", failed, output.to_owned()),
+            ProbeError::Unusable {
+                reason:
+                    "'cargo --version' failed: error: could not choose a version of cargo to run"
+                        .to_owned(),
+                output: output.to_owned(),
+            }
+        );
+        let output = "Traceback (most recent call last):\n  File \"<string>\", line 1\n\
+            ModuleNotFoundError: No module named 'ensurepip'\n";
+        assert_eq!(
+            probe_error("python3 -c 'import ensurepip'", failed, output.to_owned()),
+            missing(
+                "'python3 -c 'import ensurepip'' failed: ModuleNotFoundError: No module named \
+                 'ensurepip'"
+            )
+        );
+        let killed = ExitStatus::from_raw(9);
+        assert!(matches!(
+            probe_error("go version", killed, String::new()),
+            ProbeError::Unusable { .. }
+        ));
     }
 
     #[test]
@@ -244,6 +333,6 @@ mod tests {
         let wanted =
             crate::manifest::AtLeast { probe: "echo tool 1.4".into(), at_least: "1.10".into() };
         let error = probe_one(&Requirement::AtLeast(wanted), Path::new("/")).unwrap_err();
-        assert_eq!(error, "'echo tool 1.4' says 1.4, and 1.10 or later is needed");
+        assert_eq!(error, missing("'echo tool 1.4' says 1.4, and 1.10 or later is needed"));
     }
 }

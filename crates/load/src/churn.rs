@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use zillions_harness::MachineFault;
 use zillions_protocol::Decoder;
 
 use crate::body;
@@ -69,7 +70,10 @@ impl Churn {
     }
 
     /// Closes and opens what is due at `now_ns`; the time at which to call it again.
-    pub(crate) fn advance(&mut self, now_ns: u64) -> u64 {
+    ///
+    /// # Errors
+    /// When this machine, and not the server, is why nobody can connect.
+    pub(crate) fn advance(&mut self, now_ns: u64) -> Result<u64, MachineFault> {
         while self.open.front().is_some_and(|connection| connection.closes_ns <= now_ns) {
             if let Some(connection) = self.open.pop_front() {
                 self.close(&connection.socket);
@@ -84,12 +88,15 @@ impl Churn {
                         let closes_ns = now_ns + LIFETIME_NS;
                         self.open.push_back(ShortLived { socket, closes_ns });
                     }
-                    Err(_) => self.counts.failed += 1,
+                    Err(error) => match MachineFault::of(&error) {
+                        Some(fault) => return Err(fault),
+                        None => self.counts.failed += 1,
+                    },
                 }
             }
         }
         let closes_ns = self.open.front().map_or(u64::MAX, |connection| connection.closes_ns);
-        self.due_ns().min(closes_ns)
+        Ok(self.due_ns().min(closes_ns))
     }
 
     fn due_ns(&self) -> u64 {
@@ -187,9 +194,9 @@ mod tests {
     ) -> ChurnCounts {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut churn = Churn::new(listener.local_addr().unwrap(), &plan(10.0), 0);
-        assert_eq!(churn.advance(0), LIFETIME_NS);
+        assert_eq!(churn.advance(0), Ok(LIFETIME_NS));
         let kept = serve(listener.accept().unwrap().0);
-        assert_eq!(churn.advance(LIFETIME_NS), 100_000_000);
+        assert_eq!(churn.advance(LIFETIME_NS), Ok(100_000_000));
         drop(kept);
         churn.counts
     }
@@ -217,7 +224,7 @@ mod tests {
     fn open_connections_are_bounded() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut churn = Churn::new(listener.local_addr().unwrap(), &plan(1e9), 0);
-        churn.advance(2 * CHURN_CONNECTIONS_MAX as u64);
+        churn.advance(2 * CHURN_CONNECTIONS_MAX as u64).unwrap();
         assert_eq!(churn.open.len(), CHURN_CONNECTIONS_MAX);
         assert_eq!(churn.counts.connections, CHURN_CONNECTIONS_MAX as u64);
     }

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use zillions_harness::MachineFault;
+
 use crate::plan::PlanError;
 
 /// The phase that a trial has entered; reported on the generator's own thread, so handle it quickly.
@@ -66,12 +68,28 @@ pub enum LoadError {
         /// How it went.
         reason: String,
     },
+    /// This machine does not let the generator connect.
+    #[error("not the server's fault: {0}")]
+    Machine(#[from] MachineFault),
     /// The generator's own system calls failed.
     #[error("system call of the load generator failed: {0}")]
     System(#[from] io::Error),
 }
 
 impl LoadError {
+    /// Not all clients could connect, through the server's or the machine's fault.
+    pub(crate) fn connect(
+        address: SocketAddr,
+        connected: usize,
+        clients: usize,
+        source: io::Error,
+    ) -> Self {
+        match MachineFault::of(&source) {
+            Some(fault) => Self::Machine(fault),
+            None => Self::Connect { address, connected, clients, source },
+        }
+    }
+
     /// Whether the end of the server would look like this on its connections.
     #[must_use]
     pub fn may_be_the_servers_end(&self) -> bool {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use zillions_harness::MachineFault;
 
 use crate::body::{PROBE_SENDER, Stamp};
 use crate::churn::{Churn, ChurnCounts};
@@ -91,18 +92,15 @@ struct Generator<'plan> {
 impl<'plan> Generator<'plan> {
     fn connect(address: SocketAddr, plan: &'plan Plan) -> Result<Self, LoadError> {
         let clients = plan.clients;
-        let failed =
-            |(connected, source)| LoadError::Connect { address, connected, clients, source };
+        let failed = |(connected, source)| LoadError::connect(address, connected, clients, source);
         let mut connections =
             Connections::open(address, clients, plan.split_writes, plan.ready_max)
                 .map_err(failed)?;
         connections
             .open_stalled(address, plan.stalled, plan.wire.hello(false), plan.ready_max)
-            .map_err(|(stalled, source)| LoadError::Connect {
-                address,
-                connected: clients + stalled,
-                clients: clients + plan.stalled,
-                source,
+            .map_err(|(stalled, source)| {
+                let all = clients + plan.stalled;
+                LoadError::connect(address, clients + stalled, all, source)
             })?;
         let mut generator = Self {
             plan,
@@ -203,20 +201,20 @@ impl<'plan> Generator<'plan> {
                 Load::Saturate => self.saturate(),
             };
             let now_ns = self.clock.now_ns();
-            let churn_ns = self.advance_churn(now_ns.min(until_ns - 1));
+            let churn_ns = self.advance_churn(now_ns.min(until_ns - 1))?;
             let idle_ns = if self.connections.has_readable() { 0 } else { next_ns.min(churn_ns) };
             self.connections.wait(&self.clock, idle_ns.min(until_ns))?;
             self.receive_all(until_ns);
         }
         // A generator that was held up still owes what was due before the end.
         self.send_due(until_ns);
-        self.advance_churn(until_ns - 1);
+        self.advance_churn(until_ns - 1)?;
         Ok(())
     }
 
     /// Opens and closes the short-lived connections that are due; when the next one is.
-    fn advance_churn(&mut self, now_ns: u64) -> u64 {
-        self.churn.as_mut().map_or(u64::MAX, |churn| churn.advance(now_ns))
+    fn advance_churn(&mut self, now_ns: u64) -> Result<u64, MachineFault> {
+        self.churn.as_mut().map_or(Ok(u64::MAX), |churn| churn.advance(now_ns))
     }
 
     /// Begins a round if the one before is over; until when to wait.

@@ -1,0 +1,109 @@
+//! A machine that lacks something is told what, and no server is blamed for it. Namespaces make
+//! such machines; where they may not be made, those tests say so and end.
+
+use std::fs;
+
+use crate::support::{Ended, STRESSTEST, Script, ZILLIONS, run};
+
+/// A shell in namespaces of its own, in which root may do everything; `None` where the system
+/// permits none in which `setup` works.
+fn elsewhere(setup: &str, command: &str) -> Option<Ended> {
+    let namespaces = ["--net", "--mount", "--map-root-user"];
+    let shell = |script: &str| run("unshare", &[&namespaces[..], &["sh", "-ec", script]].concat());
+    let tried = shell(setup);
+    if tried.code != 0 {
+        eprintln!("skipped: no namespace in which '{setup}' works: {}", tried.stderr.trim());
+        return None;
+    }
+    Some(shell(&format!("{setup}\n{command}")))
+}
+
+fn check(server: &Script, options: &str) -> String {
+    format!("'{ZILLIONS}' check '{}' {options}", server.name())
+}
+
+/// A finding of `doctor --format json`.
+fn finding(ended: &Ended, subject: &str) -> serde_json::Value {
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let findings = json["findings"].as_array().expect("findings");
+    findings.iter().find(|it| it["subject"] == subject).expect(subject).clone()
+}
+
+/// The doctor, on a gallery of nothing.
+fn doctor() -> String {
+    format!("'{ZILLIONS}' --impls '{}' doctor --format json", env!("CARGO_MANIFEST_DIR"))
+}
+
+pub(crate) fn few_local_ports_are_told_with_what_to_do() {
+    let server = Script::server("");
+    let setup = "ip link set lo up; echo 40000 40019 >/proc/sys/net/ipv4/ip_local_port_range";
+    let command = check(&server, "--case fanout/ten --case end/frames-before-end");
+    let Some(ended) = elsewhere(setup, &command) else { return };
+    assert_eq!(ended.code, 70, "{}", ended.stdout);
+    for text in ["this machine has no local port left", "sysctl -w", "1 passed, 1 errors"] {
+        assert!(ended.stdout.contains(text), "{text}: {}", ended.stdout);
+    }
+    let stress = format!("'{STRESSTEST}' -a 127.0.0.1:0 -p 8 -s 8 '{}'", server.name());
+    let Some(ended) = elsewhere(setup, &stress) else { return };
+    assert_eq!(ended.code, 70);
+    assert!(ended.line().contains("72 clients need as many local ports"), "{}", ended.line());
+    let Some(ended) = elsewhere(setup, &doctor()) else { return };
+    let row = finding(&ended, "local ports");
+    assert_eq!(row["level"], "advice");
+    assert!(row["found"].as_str().expect("text").starts_with("20 free of 40000 to 40019"), "{row}");
+    assert!(row["remedy"].as_str().expect("text").contains("sysctl -w"), "{row}");
+}
+
+pub(crate) fn a_loopback_device_that_is_down_is_told_with_what_to_do() {
+    let server = Script::server("");
+    let Some(ended) = elsewhere("true", &check(&server, "--quick")) else { return };
+    assert_eq!(ended.code, 70, "{}", ended.stdout);
+    assert!(ended.line().contains("ip link set lo up"), "{}", ended.line());
+    let Some(ended) = elsewhere("true", &doctor()) else { return };
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert_eq!(finding(&ended, "IPv4 loopback")["level"], "broken");
+}
+
+pub(crate) fn without_ipv6_the_rest_is_checked() {
+    let server = Script::server("");
+    let setup = "ip link set lo up; echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
+    let command = check(&server, "--case 'start/*'");
+    let Some(ended) = elsewhere(setup, &command) else { return };
+    assert_eq!(ended.code, 0, "{}", ended.stdout);
+    let Some(ended) = elsewhere(setup, &doctor()) else { return };
+    let row = finding(&ended, "IPv6 loopback");
+    assert_eq!(row["level"], "advice");
+    assert!(row["remedy"].as_str().expect("text").contains("disable_ipv6=0"), "{row}");
+    assert_eq!(finding(&ended, "IPv4 loopback")["level"], "good");
+}
+
+pub(crate) fn without_proc_memory_is_unknown_and_the_rest_is_checked() {
+    let server = Script::server("");
+    let setup = "ip link set lo up; mount -t tmpfs none /proc";
+    let command = check(&server, "--case memory/stalled-reader --case fanout/ten");
+    let Some(ended) = elsewhere(setup, &command) else { return };
+    assert_eq!(ended.code, 2, "{}", ended.stdout);
+    for text in ["/proc cannot be read", "mount -t proc proc /proc", "1 passed, 1 inconclusive"] {
+        assert!(ended.stdout.contains(text), "{text}: {}", ended.stdout);
+    }
+    let Some(ended) = elsewhere(setup, &doctor()) else { return };
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert_eq!(finding(&ended, "/proc")["level"], "broken");
+}
+
+pub(crate) fn an_interpreter_that_is_missing_is_named() {
+    let server = Script::server("");
+    for (first_line, interpreter) in
+        [("#!/usr/bin/nope", "/usr/bin/nope"), ("#!/usr/bin/env no-such-python", "no-such-python")]
+    {
+        fs::write(&server.path, format!("{first_line}\n")).expect("a script");
+        let ended = run(ZILLIONS, &["check", &server.name(), "--quick"]);
+        assert_eq!(ended.code, 70, "{}", ended.stdout);
+        let said = format!("its interpreter '{interpreter}' is not found");
+        assert!(ended.stdout.contains(&said), "{}", ended.stdout);
+        assert!(!ended.stdout.contains("fail "), "{}", ended.stdout);
+        let ended = run(STRESSTEST, &["-a", &server.address(), &server.name()]);
+        assert_eq!(ended.code, 70);
+        assert!(ended.line().contains(&said), "{}", ended.line());
+    }
+}
