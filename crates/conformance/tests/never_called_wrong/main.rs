@@ -70,7 +70,7 @@ fn trials(plan: &Plan) -> Vec<(Part, Trial)> {
             if machine == Machine::Busy && !is_first && !plan.is_whole() {
                 continue;
             }
-            let is_short = is_first && machine == Machine::Quiet;
+            let is_short = plan.is_whole() || (is_first && machine == Machine::Quiet);
             let part = if is_short { Part::Short } else { Part::Long };
             let name = format!("{} is never called wrong on a {machine} machine", subject.name());
             let (subject, plan) = (subject.clone(), plan.clone());
