@@ -174,10 +174,12 @@ impl RunLimits {
         }
         let limit = self.options.time_limit;
         let limit = if a_case_failed { limit.min(TIME_LIMIT_FAILED) } else { limit };
+        // Once a case has failed the limit is fixed.
+        let remedy = if a_case_failed { "" } else { "raise them with --time-limit, or " };
         (self.used() > limit).then(|| {
             Stop::Inconclusive(format!(
-                "not run: the {} s for one target were used up by other cases; raise them with \
-                 --time-limit, or run this case alone with --case",
+                "not run: the {} s for one target were used up by other cases; {remedy}run this \
+                 case alone with --case",
                 limit.as_secs()
             ))
         })
@@ -189,20 +191,22 @@ impl RunLimits {
 pub(crate) enum OutOfTime {
     /// The time for one case.
     Case(Duration),
-    /// The time for the target.
+    /// The time for a target of which a case has failed.
     Target(Duration),
 }
 
 impl OutOfTime {
     /// The case is inconclusive: the server did `done` until then.
     pub(crate) fn stop(self, done: &str) -> Stop {
-        let (time, what) = match self {
-            Self::Case(time) => (time, "one case"),
-            Self::Target(time) => (time, "one target"),
+        let (time, what, remedy) = match self {
+            Self::Case(time) => (time, "one case", "give it more with --time-limit"),
+            Self::Target(time) => {
+                (time, "a target of which a case has failed", "run this case alone with --case")
+            }
         };
         Stop::Inconclusive(format!(
-            "stopped after the {} s for {what}, while the server was still at work ({done}): give \
-             it more with --time-limit",
+            "stopped after the {} s for {what}, while the server was still at work ({done}): \
+             {remedy}",
             time.as_secs()
         ))
     }
@@ -312,5 +316,10 @@ mod tests {
             "stopped after the 150 s for one case, while the server was still at work (40 \
              deliveries a second): give it more with --time-limit"
         );
+        let Stop::Inconclusive(reason) = OutOfTime::Target(Duration::from_secs(160)).stop("none")
+        else {
+            panic!("it is inconclusive");
+        };
+        assert!(reason.ends_with("(none): run this case alone with --case"), "{reason}");
     }
 }
