@@ -12,18 +12,26 @@ use crate::launch::{Launch, LaunchError};
 pub const FILE_NAME: &str = "impl.toml";
 
 /// The closed list of concurrency styles; docs/styles.md explains each.
-pub const STYLES: [&str; 12] = [
+pub const STYLES: [&str; 20] = [
     "threads + channels",
     "threads + locks",
+    "monitors",
     "readiness loop",
     "completion loop",
+    "callbacks",
     "stackful coroutines",
     "futures",
     "promises",
+    "reactive streams",
     "CSP",
+    "synchronous events",
+    "green threads",
     "green threads + STM",
+    "generators",
     "async/await",
+    "structured concurrency",
     "actors",
+    "ring buffer",
     "shared log",
 ];
 
