@@ -37,10 +37,12 @@ fn doctor() -> String {
 pub(crate) fn few_local_ports_are_told_with_what_to_do() {
     let server = Script::server("");
     let setup = "ip link set lo up; echo 40000 40019 >/proc/sys/net/ipv4/ip_local_port_range";
-    let command = check(&server, "--case fanout/ten --case end/frames-before-end");
-    let Some(ended) = elsewhere(setup, &command) else { return };
+    let Some(ended) = elsewhere(setup, &check(&server, "--case fanout/ten")) else { return };
+    assert_eq!(ended.code, 0, "{}", ended.stdout);
+    // A hundred at once: ports of connections that have ended may be taken again, or not yet.
+    let Some(ended) = elsewhere(setup, &check(&server, "--case fanout/hundred")) else { return };
     assert_eq!(ended.code, 70, "{}", ended.stdout);
-    for text in ["this machine has no local port left", "sysctl -w", "1 passed, 1 errors"] {
+    for text in ["this machine has no local port left", "sysctl -w", "1 errors"] {
         assert!(ended.stdout.contains(text), "{text}: {}", ended.stdout);
     }
     let stress = format!("'{STRESSTEST}' -a 127.0.0.1:0 -p 8 -s 8 '{}'", server.name());
