@@ -3,9 +3,9 @@
 //!
 //! [`cli`] is the definition that help, completions and manual pages come
 //! from; [`commands`] has one file per subcommand, none of which uses another's; what they share
-//! is in [`options`], `building`, `checking` and `progress`; [`targets`] turns what a
-//! user names into something that can be started; [`failure`] is the one way
-//! to say that something went wrong.
+//! is in [`options`], `building`, `checking`, `progress` and `table`; [`selection`] decides which
+//! entries of the gallery are meant, and [`targets`] turns what a user names into something that
+//! can be started; [`failure`] is the one way to say that something went wrong.
 
 mod building;
 mod cache;
@@ -13,9 +13,12 @@ mod checking;
 pub mod cli;
 pub mod commands;
 pub mod failure;
+mod gallery_table;
 pub mod options;
 pub mod output;
 mod preflight;
 mod progress;
+pub mod selection;
 pub mod stresstest;
+mod table;
 pub mod targets;

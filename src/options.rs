@@ -1,8 +1,13 @@
 //! Options that several commands have, and their values.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use terminal_size::{Width, terminal_size_of};
+
+/// Of a terminal that does not tell, in columns.
+const WIDTH_UNKNOWN: usize = 80;
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -35,6 +40,26 @@ pub enum Format {
     Human,
     /// One JSON document with a schema name.
     Json,
+}
+
+/// How wide tables may be.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct TableWidth {
+    /// Show all columns of tables, however narrow the terminal is.
+    #[arg(long)]
+    wide: bool,
+}
+
+impl TableWidth {
+    /// In columns of the terminal; `None` without a limit, as for a file or a pipe.
+    pub(crate) fn columns(self) -> Option<usize> {
+        let stdout = std::io::stdout();
+        if self.wide || !stdout.is_terminal() {
+            return None;
+        }
+        let width = terminal_size_of(stdout).map(|(Width(columns), _)| usize::from(columns));
+        Some(width.filter(|&columns| columns > 0).unwrap_or(WIDTH_UNKNOWN))
+    }
 }
 
 /// Parses a duration above 0 and of at most a day: longer ones are typing errors.

@@ -63,13 +63,3 @@ pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
-
-/// A table without lines, as wide as the terminal allows.
-pub fn table(header: &[&str]) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table
-        .load_style(comfy_table::presets::NOTHING)
-        .set_content_arrangement(comfy_table::ContentArrangement::Dynamic)
-        .set_header(header.iter().copied());
-    table
-}

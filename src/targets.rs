@@ -7,6 +7,7 @@ use zillions_harness::manifest::Entry;
 use zillions_harness::{Gallery, Launch};
 
 use crate::failure::Failure;
+use crate::selection::{self, Filters};
 
 /// A server to work on.
 #[derive(Debug, Clone)]
@@ -73,57 +74,45 @@ pub fn build_log(given: &[PathBuf], name: &str) -> Result<PathBuf, Failure> {
     Ok(root.join("target").join("zillions").join("build").join(format!("{name}.log")))
 }
 
-/// The entries called `names`, or all of them if none is named.
+/// The entries that `names` and `filters` select, or all of them.
 ///
 /// # Errors
-/// For an unknown name (with the nearest known one), or an empty gallery.
-pub fn entries(names: &[String], given: &[PathBuf]) -> Result<Vec<Entry>, Failure> {
+/// For a name or a filter that nothing matches, or an empty gallery.
+pub fn entries(
+    names: &[String],
+    filters: &Filters,
+    given: &[PathBuf],
+) -> Result<Vec<Entry>, Failure> {
     let gallery = gallery(given)?;
     if gallery.entries.is_empty() {
         return Err(Failure::usage("the gallery is empty: no folder in it has an impl.toml"));
     }
-    if names.is_empty() {
-        return Ok(gallery.entries);
-    }
-    names
-        .iter()
-        .map(|name| {
-            gallery.find(name).cloned().ok_or_else(|| Failure::usage(unknown(name, &gallery)))
-        })
-        .collect()
+    selection::select(&gallery.entries, names, filters).map_err(Failure::usage)
 }
 
-/// What is named: a path (it has a slash) is an executable, anything else an
-/// entry of the gallery; everything in the gallery if nothing is named.
+/// What is selected: a name with a slash is the path of an executable, anything else stands for
+/// entries of the gallery, as do filters; everything in the gallery if neither is given.
 ///
 /// # Errors
-/// For an unknown name or an unusable executable.
-pub fn select(names: &[String], given: &[PathBuf]) -> Result<Vec<Target>, Failure> {
-    if names.is_empty() {
-        return Ok(entries(&[], given)?
-            .into_iter()
-            .map(|entry| Target::Entry(Box::new(entry)))
-            .collect());
+/// As [`entries`], and for an unusable executable.
+pub fn select(
+    given_names: &[String],
+    filters: &Filters,
+    given: &[PathBuf],
+) -> Result<Vec<Target>, Failure> {
+    let (paths, names): (Vec<_>, Vec<_>) =
+        given_names.iter().cloned().partition(|name| name.contains('/'));
+    let mut targets = Vec::new();
+    for name in paths {
+        let launch = Launch::executable(&name).map_err(Failure::usage)?;
+        targets.push(Target::Executable { name, launch });
     }
-    names
-        .iter()
-        .map(|name| {
-            if name.contains('/') {
-                let launch = Launch::executable(name).map_err(Failure::usage)?;
-                return Ok(Target::Executable { name: name.clone(), launch });
-            }
-            let mut found = entries(std::slice::from_ref(name), given)?;
-            Ok(Target::Entry(Box::new(found.remove(0))))
-        })
-        .collect()
-}
-
-fn unknown(name: &str, gallery: &Gallery) -> String {
-    let names: Vec<&str> = gallery.entries.iter().map(|entry| entry.name.as_str()).collect();
-    let hint = if Path::new(name).is_file() {
-        format!("for the executable in this folder write ./{name}")
-    } else {
-        format!("known are {}; a path to an executable needs a slash", names.join(", "))
-    };
-    format!("no implementation is called '{name}': {hint}")
+    if targets.is_empty() || !names.is_empty() || !filters.is_empty() {
+        let entries = entries(&names, filters, given)?;
+        targets.extend(entries.into_iter().map(|entry| Target::Entry(Box::new(entry))));
+    }
+    // As they were written; what a pattern stands for comes after that.
+    let place = |target: &Target| given_names.iter().position(|name| name == target.name());
+    targets.sort_by_key(|target| place(target).unwrap_or(usize::MAX));
+    Ok(targets)
 }

@@ -4,6 +4,7 @@ mod brokers;
 mod display;
 mod gate;
 mod prepared;
+mod representatives;
 mod resume;
 mod summary;
 mod target;
@@ -14,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use zillions_bench::idle::Thoroughness;
 use zillions_bench::plan;
-use zillions_bench::store::Store;
+use zillions_bench::store::{Store, StoreError};
 use zillions_bench::{BenchError, Options, Scenario, Target};
 use zillions_console as console;
 use zillions_harness::interrupt;
@@ -24,12 +25,15 @@ use zillions_report::record::ScenarioRecord;
 use zillions_report::results::RUN_FILE;
 
 use crate::failure::{Failure, Outcome};
-use crate::options::{Format, Global};
+use crate::options::{Format, Global, TableWidth};
 use crate::output;
 use crate::preflight;
-use display::Display;
+use crate::selection::Filters;
+use crate::table::{Column, Table};
+use crate::targets::{self, Target as Named};
+use display::{Display, rough};
 use prepared::{Prepared, tool};
-use target::Candidate;
+use representatives::Representatives;
 
 /// Where results go by default: a folder in here, named after the time.
 const RESULTS_FOLDER: &str = "results";
@@ -37,12 +41,14 @@ const RESULTS_FOLDER: &str = "results";
 /// Build, check and measure servers, and write a report.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    zillions bench                              the whole gallery, default scenarios\n  \
+    zillions bench                              one entry of each style, default scenarios\n  \
+    zillions bench --all                        every entry that can be built here\n  \
+    zillions bench --language Rust --tag '!unmaintained'\n  \
     zillions bench std-mpsc ./my-server         an entry, and any executable\n  \
     zillions bench --scenario many-to-many --repeats 9\n  \
     zillions bench --quick --format json\n  \
     zillions bench --list\n  \
-    zillions bench --all std-mpsc mio\n  \
+    zillions bench --all-scenarios std-mpsc mio\n  \
     zillions bench --brokers                      the reference server beside NATS and Redis\n  \
     zillions bench --resume results/2026-11-22T08-00-00\n\n\
     Each server is checked quickly first, and measured only if it conforms to the\n\
@@ -51,14 +57,19 @@ const RESULTS_FOLDER: &str = "results";
     Exit codes: 0 all measured, 1 some failed, 2 nothing could be ranked, 64 usage,\n\
     70 tool failure. How to read the report: docs/reading-results.md.")]
 pub struct Arguments {
-    /// Names of entries, or paths of executables [default: all entries].
+    /// Names of entries (globs), or paths of executables [default: one entry of each style].
     targets: Vec<String>,
+    #[command(flatten)]
+    filters: Filters,
+    /// Measure every entry of the gallery that can be built here.
+    #[arg(long, conflicts_with_all = ["targets", "Filters"])]
+    all: bool,
     /// A scenario's name, or a .toml file; may be repeated [default: see --list].
     #[arg(short, long = "scenario", value_name = "NAME")]
     scenarios: Vec<String>,
-    /// Run every scenario; the estimated time is shown first.
+    /// Run every scenario.
     #[arg(long, conflicts_with = "scenarios")]
-    all: bool,
+    all_scenarios: bool,
     /// List the scenarios, and exit.
     #[arg(long)]
     list: bool,
@@ -86,7 +97,7 @@ pub struct Arguments {
     /// Resume an interrupted run with its scenarios, servers and seed; completed
     /// trials are kept.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "targets", "scenarios", "all", "list", "quick", "repeats", "seconds", "out", "no_pin", "seed",
+        "targets", "Filters", "scenarios", "all", "all_scenarios", "list", "quick", "repeats", "seconds", "out", "no_pin", "seed",
         "fresh",
     ])]
     resume: Option<PathBuf>,
@@ -95,9 +106,18 @@ pub struct Arguments {
     /// Seed of the trial order [default: the time].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    #[command(flatten)]
+    width: TableWidth,
     /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
+}
+
+impl Arguments {
+    /// Whether it was said what to measure, by name or by filter.
+    fn names_targets(&self) -> bool {
+        !self.targets.is_empty() || !self.filters.is_empty()
+    }
 }
 
 /// Measures what was asked for.
@@ -126,11 +146,14 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         |event| display.show(event),
     );
     display.finish();
-    let results = results.map_err(failure)?;
+    let results = results.map_err(|error| {
+        Store::discard_if_empty(&folder);
+        failure(error)
+    })?;
     let report = Store::keep_report(&folder, &html::report(&results)).map_err(Failure::harness)?;
     let summary = summary::Summary::new(&results, &folder, &report);
     match arguments.format {
-        Format::Human => output::print(&summary.human())?,
+        Format::Human => output::print(&summary.human(arguments.width))?,
         Format::Json => output::print_json(&summary)?,
     }
     summary.conclude(!arguments.targets.is_empty())
@@ -139,10 +162,29 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
 /// A run from the beginning.
 fn prepare(arguments: &Arguments, global: &Global) -> Result<Prepared, Failure> {
     let scenarios = scenarios(arguments)?;
-    let folder = arguments.out.clone().unwrap_or_else(default_folder);
-    // An unusable folder is reported before anything is built.
-    Store::create(&folder).map_err(|error| failure(error.into()))?;
-    let candidates = candidates(arguments, global)?;
+    // Names are looked up, and an unusable folder is reported, before anything is built.
+    let named = chosen(arguments, &scenarios, global)?;
+    let folder = new_folder(arguments)?;
+    let prepared = prepare_in(folder.clone(), arguments, scenarios, named, global);
+    if prepared.is_err() {
+        Store::discard_if_empty(&folder);
+    }
+    prepared
+}
+
+fn prepare_in(
+    folder: PathBuf,
+    arguments: &Arguments,
+    scenarios: Vec<ScenarioRecord>,
+    named: Vec<Named>,
+    global: &Global,
+) -> Result<Prepared, Failure> {
+    let mut candidates = Vec::new();
+    if arguments.brokers.brokers {
+        candidates = brokers::find(&arguments.brokers)?;
+        brokers::introduce(&candidates);
+    }
+    candidates.extend(target::find(named, global)?);
     target::keep_build_logs(&candidates, &folder, global)?;
     let targets: Vec<Target> = candidates.iter().map(|it| it.target.clone()).collect();
     if targets.iter().all(|target| target.launch.is_none()) {
@@ -164,17 +206,30 @@ fn prepare(arguments: &Arguments, global: &Global) -> Result<Prepared, Failure> 
     Ok(Prepared { candidates, targets, options })
 }
 
-/// What is to be measured: what was named, and the brokers if they are wanted.
-fn candidates(arguments: &Arguments, global: &Global) -> Result<Vec<Candidate>, Failure> {
-    if !arguments.brokers.brokers {
-        return target::find(&arguments.targets, global);
+/// The servers that are to be measured, brokers apart.
+fn chosen(
+    arguments: &Arguments,
+    scenarios: &[ScenarioRecord],
+    global: &Global,
+) -> Result<Vec<Named>, Failure> {
+    if arguments.all || arguments.names_targets() {
+        return targets::select(&arguments.targets, &arguments.filters, &global.impls);
     }
-    let mut candidates = brokers::find(&arguments.brokers)?;
-    brokers::introduce(&candidates);
-    if !arguments.targets.is_empty() {
-        candidates.extend(target::find(&arguments.targets, global)?);
+    if arguments.brokers.brokers {
+        return Ok(Vec::new());
     }
-    Ok(candidates)
+    let gallery = targets::entries(&[], &arguments.filters, &global.impls)?;
+    let Representatives { entries, buildable } = representatives::choose(&gallery);
+    if !arguments.no_progress {
+        let (these, all) = (rough(plan::estimate(scenarios, entries.len())), buildable);
+        let time_of_all = rough(plan::estimate(scenarios, all));
+        console::note(&format!(
+            "one entry of each style: {} of {all} that can be built here, about {these} once they \
+             are built; --all measures all of them, about {time_of_all}",
+            entries.len(),
+        ));
+    }
+    Ok(entries.into_iter().map(|entry| Named::Entry(Box::new(entry))).collect())
 }
 
 /// What is printed on an interrupt: where the results are, and how to resume.
@@ -186,6 +241,7 @@ fn interruption_notice(folder: &Path) -> String {
              resume with: zillions bench --resume {folder_text}"
         )
     } else {
+        Store::discard_if_empty(folder);
         "zillions: interrupted before anything was measured".to_owned()
     }
 }
@@ -193,8 +249,7 @@ fn interruption_notice(folder: &Path) -> String {
 /// What a change of the command line corrects is a user error; the rest is a tool failure.
 fn failure(error: BenchError) -> Failure {
     match error {
-        BenchError::NoScenario
-        | BenchError::Store(zillions_bench::store::StoreError::Occupied { .. }) => {
+        BenchError::NoScenario | BenchError::Store(StoreError::Occupied { .. }) => {
             Failure::usage(error)
         }
         BenchError::Store(_) | BenchError::Descriptors(_) | BenchError::LocalPorts(_) => {
@@ -207,7 +262,7 @@ fn scenarios(arguments: &Arguments) -> Result<Vec<ScenarioRecord>, Failure> {
     let chosen: Vec<Scenario> = if arguments.scenarios.is_empty() && arguments.brokers.brokers {
         Scenario::brokers()
     } else if arguments.scenarios.is_empty() {
-        let is_wanted = |scenario: &Scenario| arguments.all || scenario.is_default;
+        let is_wanted = |scenario: &Scenario| arguments.all_scenarios || scenario.is_default;
         Scenario::built_in().into_iter().filter(is_wanted).collect()
     } else {
         let found = arguments.scenarios.iter().map(|name| Scenario::find(name));
@@ -247,7 +302,12 @@ fn list(arguments: &Arguments) -> Outcome {
         let list = serde_json::json!({ "schema": "zillions.scenarios/1", "scenarios": rows });
         return output::print_json(&list);
     }
-    let mut table = output::table(&["scenario", "by default", "per server", "question"]);
+    let mut table = Table::new([
+        Column::words("scenario"),
+        Column::words("by default").optional(3),
+        Column::numbers("per server").optional(1),
+        Column::prose("question").optional(2),
+    ]);
     for (at, scenario) in scenarios.iter().enumerate() {
         let by_default = match scenario.is_default {
             true => "yes",
@@ -256,9 +316,9 @@ fn list(arguments: &Arguments) -> Outcome {
         };
         let record = scenario.record(arguments.quick);
         let seconds = format!("{:.0} s", seconds_per_server(&record));
-        table.add_row([&scenario.name, by_default, &seconds, &record.question]);
+        table.row([&scenario.name, by_default, &seconds, &record.question]);
     }
-    output::print(&format!("{table}\n"))
+    output::print(&table.render(arguments.width.columns()))
 }
 
 /// What one more server takes in `scenario`, in seconds.
@@ -267,9 +327,28 @@ fn seconds_per_server(scenario: &ScenarioRecord) -> f64 {
     (estimate(2) - estimate(1)).as_secs_f64()
 }
 
-fn default_folder() -> PathBuf {
+/// An empty folder for the results: as asked for, or named after the time. Runs that begin in one
+/// second have one each.
+fn new_folder(arguments: &Arguments) -> Result<PathBuf, Failure> {
+    if let Some(folder) = &arguments.out {
+        Store::create(folder).map_err(|error| failure(error.into()))?;
+        return Ok(folder.clone());
+    }
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    PathBuf::from(RESULTS_FOLDER).join(time.replace(':', "-").trim_end_matches('Z'))
+    let name = time.replace(':', "-").trim_end_matches('Z').to_owned();
+    let mut folder = PathBuf::from(RESULTS_FOLDER).join(&name);
+    for number in 2.. {
+        match Store::create(&folder) {
+            Err(StoreError::Occupied { .. }) => {
+                folder.set_file_name(format!("{name}-{number}"));
+            }
+            created => {
+                created.map_err(|error| failure(error.into()))?;
+                break;
+            }
+        }
+    }
+    Ok(folder)
 }
 
 fn seed_of_now() -> u64 {

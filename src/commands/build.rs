@@ -7,14 +7,19 @@ use crate::building::{BUILD_SECONDS_MAX, Built, State, build_all, default_jobs};
 use crate::failure::{Failure, Outcome};
 use crate::options::{Format, Global, positive_seconds};
 use crate::output::{self, BAD, DOUBTFUL, FAINT, GOOD, paint};
+use crate::selection::Filters;
 use crate::targets;
 
 /// Build implementations with the literal commands of their impl.toml.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  zillions build\n  zillions build gjio curio --jobs 1")]
+#[command(
+    after_help = "Examples:\n  zillions build\n  zillions build gjio curio --jobs 1\n  zillions build --language Rust --tag '!unmaintained'"
+)]
 pub struct Arguments {
-    /// Implementations to build [default: all].
+    /// Implementations to build: names or globs [default: all].
     names: Vec<String>,
+    #[command(flatten)]
+    filters: Filters,
     /// Run N builds in parallel [default: one per processor].
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -41,7 +46,7 @@ struct Report<'a> {
 /// # Errors
 /// When something failed to build.
 pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
-    let entries = targets::entries(&arguments.names, &global.impls)?;
+    let entries = targets::entries(&arguments.names, &arguments.filters, &global.impls)?;
     let jobs = arguments.jobs.map_or_else(default_jobs, usize::from);
     let built = build_all(&entries, &global.impls, jobs, arguments.timeout)?;
     match arguments.format {
@@ -51,10 +56,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         }
     }
     // An entry that was named must not be skipped.
-    let skipping_fails = arguments.no_skip || !arguments.names.is_empty();
+    let skipping_fails = |name| arguments.no_skip || arguments.names.contains(name);
     let failed = built.iter().filter(|built| match built.state {
         State::Built { .. } => false,
-        State::Skipped { .. } => skipping_fails,
+        State::Skipped { .. } => skipping_fails(&built.name),
         State::Failed { .. } => true,
     });
     match failed.count() {

@@ -20,9 +20,11 @@ use zillions_harness::{MachineFault, address};
 use crate::building::{self, State};
 use crate::checking::{check_all, target_of};
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
-use crate::options::{Global, positive_seconds};
+use crate::options::{Global, TableWidth, positive_seconds};
 use crate::output::{self, BAD, DOUBTFUL, paint};
 use crate::preflight;
+use crate::selection::Filters;
+use crate::table::{Column, Table};
 use crate::targets::{self, Target as Named};
 
 /// How long a server that runs already may take to be reached.
@@ -33,16 +35,19 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 #[command(after_help = "Examples:\n  \
     zillions check                              everything in the gallery\n  \
     zillions check std-mpsc ./my-server         an entry, and any executable\n  \
+    zillions check --style CSP --language '!C'  entries of a style, but for one language\n  \
     zillions check --connect 127.0.0.1:8080     a running server\n  \
     zillions check ./my-server --case 'order/*' --seed 7 --rounds 20\n  \
     zillions check --list\n\n\
     Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 tool failure; the same if nobody\n\
     reads the output.")]
 pub struct Arguments {
-    /// Names of entries, or paths of executables [default: all entries].
+    /// Names of entries (globs), or paths of executables [default: all entries].
     targets: Vec<String>,
+    #[command(flatten)]
+    filters: Filters,
     /// Check a running server; cases that start or stop it are skipped.
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "targets")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["targets", "Filters"])]
     connect: Option<String>,
     /// Run only cases whose id or clause matches; may be repeated.
     #[arg(long = "case", value_name = "GLOB")]
@@ -85,6 +90,8 @@ pub struct Arguments {
     /// Show passed cases too.
     #[arg(short, long)]
     verbose: bool,
+    #[command(flatten)]
+    width: TableWidth,
     /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: CheckFormat,
@@ -175,7 +182,7 @@ fn checkable(
         somebody_listens(address)?;
         return Ok((vec![Target::connect(address)], Vec::new()));
     }
-    let targets = targets::select(&arguments.targets, &global.impls)?;
+    let targets = targets::select(&arguments.targets, &arguments.filters, &global.impls)?;
     let entries: Vec<Entry> = targets
         .iter()
         .filter_map(|target| match target {
@@ -183,7 +190,6 @@ fn checkable(
             Named::Executable { .. } => None,
         })
         .collect();
-    let all_of_them = arguments.targets.is_empty();
     let mut built = building::build_with_defaults(&entries, &global.impls)?.into_iter();
     let (mut checkable, mut unchecked) = (Vec::new(), Vec::new());
     for target in targets {
@@ -204,7 +210,8 @@ fn checkable(
             },
             Some(State::Skipped { reason, install }) => {
                 let remedy = install.map_or_else(String::new, |it| format!("; install it: {it}"));
-                cannot(format!("{reason}{remedy}"), all_of_them && !arguments.no_skip);
+                let is_named = arguments.targets.contains(&entry.name);
+                cannot(format!("{reason}{remedy}"), !is_named && !arguments.no_skip);
             }
             Some(State::Failed { reason, log, .. }) => {
                 cannot(format!("{reason}; see {}", log.display()), false);
@@ -278,13 +285,18 @@ fn list(arguments: &Arguments) -> Outcome {
             &serde_json::json!({ "schema": "zillions.cases/1", "cases": rows }),
         );
     }
-    let mut table = output::table(&["case", "clause", "level"]);
+    let mut table = Table::new([
+        Column::words("case"),
+        Column::words("clause").optional(1),
+        Column::words("level").optional(2),
+    ]);
     for case in &cases {
-        table.add_row([case.id, case.clause, case.level.as_str()]);
+        table.row([case.id, case.clause, case.level.as_str()]);
     }
     let clauses: BTreeSet<_> = cases.iter().map(|case| case.clause).collect();
     output::print(&format!(
-        "{table}\n{} of {} cases, on {} clauses of docs/spec.md\n",
+        "{}\n{} of {} cases, on {} clauses of docs/spec.md\n",
+        table.render(arguments.width.columns()),
         cases.len(),
         all_cases().len(),
         clauses.len()

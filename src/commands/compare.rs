@@ -10,7 +10,9 @@ use zillions_report::markdown::markdown;
 use zillions_report::results::Results;
 
 use crate::failure::{FAIL, Failure, INCONCLUSIVE, Outcome};
+use crate::options::TableWidth;
 use crate::output::{self, BAD, DOUBTFUL, FAINT, GOOD, HEADING, paint};
+use crate::table::{Column, Table};
 
 /// Compare two recorded runs: is anything clearly better or worse?
 #[derive(Debug, Args)]
@@ -33,6 +35,8 @@ pub struct Arguments {
     /// Threshold for lost messages, in percentage points.
     #[arg(long, value_name = "POINTS", default_value = "1", value_parser = percent)]
     lost_threshold: f64,
+    #[command(flatten)]
+    width: TableWidth,
     /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: CompareFormat,
@@ -68,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Thresholds { ratio: arguments.threshold, lost_share: arguments.lost_threshold };
     let comparison = compare(&base, &new, thresholds).map_err(Failure::usage)?;
     match arguments.format {
-        CompareFormat::Human => output::print(&human(&comparison))?,
+        CompareFormat::Human => output::print(&human(&comparison, arguments.width))?,
         CompareFormat::Markdown => output::print_document(&markdown(&comparison))?,
         CompareFormat::Json => output::print_json(&comparison)?,
     }
@@ -84,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
 }
 
-fn human(comparison: &Comparison) -> String {
+fn human(comparison: &Comparison, width: TableWidth) -> String {
     let mut text = String::new();
     for note in &comparison.notes {
         text += &paint(DOUBTFUL, format!("the runs differ in {note}\n"));
@@ -95,15 +99,22 @@ fn human(comparison: &Comparison) -> String {
             text += &format!("  not compared: {}\n", scenario.reason);
             continue;
         }
-        let header = ["implementation", "figure", "base", "new", "change", "95 % interval", ""];
-        let mut table = output::table(&header);
+        let mut table = Table::new([
+            Column::words("implementation"),
+            Column::words("figure"),
+            Column::numbers("base").optional(2),
+            Column::numbers("new").optional(1),
+            Column::numbers("change"),
+            Column::numbers("95 % interval").optional(3),
+            Column::words("verdict"),
+        ]);
         for target in &scenario.targets {
             for change in &target.changes {
-                table.add_row(row(target, change));
+                table.row(row(target, change));
             }
         }
         if !table.is_empty() {
-            text += &format!("{table}\n");
+            text += &table.render(width.columns());
         }
         for target in &scenario.targets {
             text += &match target.status {

@@ -13,8 +13,10 @@ use zillions_harness::{LeftBehind, PortLease, left_behind, loopback, sample};
 
 use crate::building::probe_all;
 use crate::failure::{Failure, Outcome};
-use crate::options::{Format, Global};
+use crate::options::{Format, Global, TableWidth};
 use crate::output::{self, BAD, DOUBTFUL, FAINT, GOOD, HEADING, paint};
+use crate::selection::Filters;
+use crate::table::{Column, Table};
 use crate::targets;
 
 /// Connections that the largest case of the suite opens, with a margin.
@@ -33,6 +35,8 @@ const LOAD_PER_CPU_MAX: f64 = 0.5;
 #[command(after_help = "Example:\n  zillions doctor\n\n\
     Exit codes: 0 usable (there may be advice), 1 something is broken, 70 the tool cannot work here.")]
 pub struct Arguments {
+    #[command(flatten)]
+    width: TableWidth,
     /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
@@ -85,7 +89,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     ];
     let broken = findings.iter().filter(|finding| finding.level == Level::Broken).count();
     match arguments.format {
-        Format::Human => output::print(&human(&machine, &findings))?,
+        Format::Human => output::print(&human(&machine, &findings, arguments.width))?,
         Format::Json => {
             output::print_json(&Report { schema: "zillions.doctor/1", machine, findings })?;
         }
@@ -255,7 +259,7 @@ fn proc() -> Finding {
 
 fn toolchains(global: &Global) -> Finding {
     let subject = "tool chains";
-    let entries = match targets::entries(&[], &global.impls) {
+    let entries = match targets::entries(&[], &Filters::default(), &global.impls) {
         Ok(entries) => entries,
         Err(failure) => {
             let remedy = Some("see docs/adding-an-implementation.md".to_owned());
@@ -296,8 +300,8 @@ fn toolchains(global: &Global) -> Finding {
     Finding { level, subject, found: found.join("; "), remedy }
 }
 
-fn human(machine: &Machine, findings: &[Finding]) -> String {
-    let mut text = format!(
+fn human(machine: &Machine, findings: &[Finding], width: TableWidth) -> String {
+    let text = format!(
         "{} {}, {} processors, {:.1} GiB, {} ({})\n\n",
         paint(HEADING, "machine"),
         machine.cpu_model,
@@ -306,16 +310,21 @@ fn human(machine: &Machine, findings: &[Finding]) -> String {
         machine.kernel,
         machine.architecture,
     );
+    let mut table = Table::new([
+        Column::words(""),
+        Column::words("subject").optional(1),
+        Column::prose("finding"),
+    ]);
     for finding in findings {
         let mark = match finding.level {
-            Level::Good => paint(GOOD, "good  "),
+            Level::Good => paint(GOOD, "good"),
             Level::Advice => paint(DOUBTFUL, "advice"),
             Level::Broken => paint(BAD, "broken"),
         };
-        text += &format!("{mark} {}: {}\n", finding.subject, finding.found);
+        table.row([mark.as_str(), finding.subject, &finding.found]);
         if let Some(remedy) = &finding.remedy {
-            text += &format!("       {}\n", paint(FAINT, remedy));
+            table.row(["", "", &paint(FAINT, remedy)]);
         }
     }
-    text
+    text + &table.render(width.columns())
 }

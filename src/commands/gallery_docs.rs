@@ -10,6 +10,7 @@ use clap::Args;
 use zillions_harness::Gallery;
 
 use crate::failure::{Failure, Outcome};
+use crate::gallery_table;
 use crate::options::Global;
 use crate::output;
 use crate::targets;
@@ -38,7 +39,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let readme = root.join("README.md");
     let script = root.join("scripts").join("toolchains");
     let wanted = [
-        (readme.clone(), with_table(&read(&readme)?, &table(&gallery), &readme)?),
+        (
+            readme.clone(),
+            with_table(&read(&readme)?, &gallery_table::markdown(&gallery.entries), &readme)?,
+        ),
         (script.clone(), toolchains(&gallery)),
     ];
     let mut stale: Vec<PathBuf> = Vec::new();
@@ -72,25 +76,6 @@ fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> Failure {
 
 fn read(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| cannot("read", path, &error))
-}
-
-fn table(gallery: &Gallery) -> String {
-    let mut text = "| name | language | style | library | the idea |\n\
-                    | --- | --- | --- | --- | --- |\n"
-        .to_owned();
-    for entry in &gallery.entries {
-        let manifest = &entry.manifest;
-        text += &format!(
-            "| [{0}](impls/{0}) | {1} | {2} | [{3}]({4}) | {5} |\n",
-            entry.name,
-            manifest.language,
-            manifest.style,
-            manifest.library,
-            manifest.url,
-            manifest.summary
-        );
-    }
-    text
 }
 
 /// `text` with the table between the two markers.

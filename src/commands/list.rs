@@ -1,28 +1,48 @@
 //! `zillions list`: the gallery, and what of it this machine can build.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use zillions_harness::limits::{self, DESCRIPTORS_MIN};
-use zillions_harness::manifest::{Entry, Manifest};
+use zillions_harness::manifest::{Entry, Manifest, STYLES};
 use zillions_harness::toolchain::{self, Toolchain};
 
 use crate::building;
 use crate::failure::{Failure, Outcome};
-use crate::options::{Format, Global};
+use crate::gallery_table;
+use crate::options::{Global, TableWidth};
 use crate::output::{self, BAD, FAINT, GOOD, paint};
+use crate::selection::Filters;
+use crate::table::{Column, Table};
 use crate::targets;
 
-/// Show the gallery: name, language, style, and whether its tool chain is here.
+/// Show the gallery by style: name, language, library, and whether its tool chain is here.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  zillions list\n  zillions list --format json | jq '.entries[].name'"
-)]
+#[command(after_help = "Examples:\n  \
+    zillions list\n  \
+    zillions list --style 'green*' --style CSP\n  \
+    zillions list --language '!Rust' --tag '!unmaintained'\n  \
+    zillions list --format json | jq '.entries[].name'")]
 pub struct Arguments {
-    /// Implementations to show [default: all].
+    /// Implementations to show: names or globs [default: all].
     names: Vec<String>,
+    #[command(flatten)]
+    filters: Filters,
+    #[command(flatten)]
+    width: TableWidth,
     /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
-    format: Format,
+    format: ListFormat,
+}
+
+/// Formats of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ListFormat {
+    /// For people.
+    Human,
+    /// One JSON document, `zillions.list/1`.
+    Json,
+    /// A table for a document; it says nothing about this machine.
+    Markdown,
 }
 
 /// `zillions.list/1`.
@@ -53,46 +73,74 @@ enum ToolchainRow {
 /// Prints the gallery.
 ///
 /// # Errors
-/// For an unknown name or a wrong manifest.
+/// For a name or filter that nothing matches, or a wrong manifest.
 pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
-    let entries = targets::entries(&arguments.names, &global.impls)?;
+    let entries = targets::entries(&arguments.names, &arguments.filters, &global.impls)?;
+    if arguments.format == ListFormat::Markdown {
+        return output::print_document(&gallery_table::markdown(&entries));
+    }
     limits::ensure_minimum(DESCRIPTORS_MIN).map_err(Failure::harness)?;
     let toolchains = building::probe_all(&entries);
     match arguments.format {
-        Format::Human => output::print(&human(&entries, &toolchains)),
-        Format::Json => output::print_json(&json(entries, toolchains)),
+        ListFormat::Json => output::print_json(&json(entries, toolchains)),
+        _ => output::print(&human(&entries, &toolchains, arguments.width)),
     }
 }
 
-fn human(entries: &[Entry], toolchains: &[Toolchain]) -> String {
-    let mut table = output::table(&["name", "language", "style", "library", "tool chain"]);
-    for (entry, toolchain) in entries.iter().zip(toolchains) {
-        let manifest = &entry.manifest;
-        let state = match toolchain {
-            Toolchain::Present { .. } => "present".to_owned(),
-            Toolchain::Unusable { reason, .. } => format!("unusable: {reason}"),
-            Toolchain::Missing { reason, .. } => format!("missing: {reason}"),
-        };
-        table.add_row([
-            &entry.name,
-            &manifest.language,
-            &manifest.style,
-            &manifest.library,
-            &state,
-        ]);
+fn human(entries: &[Entry], toolchains: &[Toolchain], width: TableWidth) -> String {
+    let mut table = Table::new([
+        Column::words("name"),
+        Column::words("language").optional(1),
+        Column::words("library").optional(3),
+        Column::prose("tool chain").optional(2),
+    ]);
+    for style in STYLES {
+        let of_style = entries.iter().zip(toolchains).filter(|(it, _)| it.manifest.style == style);
+        for (place, (entry, toolchain)) in of_style.enumerate() {
+            if place == 0 {
+                table.group(style);
+            }
+            let Manifest { language, library, .. } = &entry.manifest;
+            table.row([&format!("  {}", entry.name), language, library, &state(toolchain)]);
+        }
     }
-    let present = toolchains.iter().filter(|it| matches!(it, Toolchain::Present { .. })).count();
-    let missing = entries.len() - present;
-    let mut text = format!("{table}\n");
-    let can = paint(GOOD, format!("{present} can be built here"));
-    text += &match missing {
-        0 => format!("{} implementations, {can}\n", entries.len()),
-        _ => format!(
-            "{} implementations, {can}, {}\n",
-            entries.len(),
-            paint(BAD, format!("{missing} cannot"))
-        ),
+    table.render(width.columns()) + &conclusion(entries, toolchains)
+}
+
+fn state(toolchain: &Toolchain) -> String {
+    match toolchain {
+        Toolchain::Present { .. } => "present".to_owned(),
+        Toolchain::Unusable { reason, .. } => format!("unusable: {reason}"),
+        Toolchain::Missing { reason, .. } => format!("missing: {reason}"),
+    }
+}
+
+/// How many can be built here, which cannot, and what to do about it.
+fn conclusion(entries: &[Entry], toolchains: &[Toolchain]) -> String {
+    let counted = |of: fn(&Manifest) -> &str| {
+        let values: std::collections::HashSet<_> =
+            entries.iter().map(|entry| of(&entry.manifest)).collect();
+        values.len()
     };
+    let absent: Vec<&str> = entries
+        .iter()
+        .zip(toolchains)
+        .filter(|(_, toolchain)| !matches!(toolchain, Toolchain::Present { .. }))
+        .map(|(entry, _)| entry.name.as_str())
+        .collect();
+    let present = entries.len() - absent.len();
+    let mut text = format!(
+        "\n{} implementations, {} languages, {} styles; {}",
+        entries.len(),
+        counted(|it| &it.language),
+        counted(|it| &it.style),
+        paint(GOOD, format!("{present} can be built here")),
+    );
+    if !absent.is_empty() {
+        text +=
+            &format!(", {}: {}", paint(BAD, format!("{} cannot", absent.len())), absent.join(", "));
+    }
+    text += "\n";
     if let Some(install) = install(entries, toolchains) {
         text += &format!("{} {install}\n", paint(FAINT, "To install what is missing, as root:"));
     }

@@ -18,10 +18,11 @@ use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use known::Known;
 
 use crate::failure::{Failure, Outcome};
-use crate::options::Format;
+use crate::options::{Format, TableWidth};
 use crate::output::{self, BAD, FAINT, GOOD, paint};
 use crate::preflight;
 use crate::progress;
+use crate::table::{Column, Table};
 
 /// How long to wait for what a faulty server does not do. A correct one, which is
 /// waited for twice as long, does it in milliseconds.
@@ -41,6 +42,8 @@ pub struct Arguments {
     /// 'batches', 'nagle' and 'slow-start', which are slow; faults are listed by
     /// 'zillions faulty-server --list-faults'].
     names: Vec<String>,
+    #[command(flatten)]
+    width: TableWidth,
     /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
@@ -109,7 +112,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let seconds = began.elapsed().as_secs_f64();
     let failed = servers.iter().filter(|server| !server.proven).count();
     match arguments.format {
-        Format::Human => output::print(&human(&servers, seconds))?,
+        Format::Human => output::print(&human(&servers, seconds, arguments.width))?,
         Format::Json => {
             output::print_json(&Report { schema: "zillions.self-check/1", seconds, servers })?;
         }
@@ -226,8 +229,12 @@ fn prove(server: &Known, executable: &Path) -> Proven {
     Proven { name: name.to_owned(), kind, breaks, what: what.to_owned(), proven, detail, seconds }
 }
 
-fn human(servers: &[Proven], seconds: f64) -> String {
-    let mut table = output::table(&["server", "breaks", "judged"]);
+fn human(servers: &[Proven], seconds: f64, width: TableWidth) -> String {
+    let mut table = Table::new([
+        Column::words("server"),
+        Column::words("breaks").optional(1),
+        Column::prose("judged"),
+    ]);
     for server in servers {
         let judged = match (server.proven, server.kind) {
             (true, Kind::Fault) => format!("{} {}", paint(GOOD, "caught by"), server.detail),
@@ -235,14 +242,15 @@ fn human(servers: &[Proven], seconds: f64) -> String {
             (true, Kind::Measured) => format!("{} {}", paint(GOOD, "measured:"), server.detail),
             (false, _) => format!("{} {}", paint(BAD, "wrong:"), server.detail),
         };
-        table.add_row([server.name.as_str(), server.breaks.unwrap_or("nothing"), &judged]);
+        table.row([server.name.as_str(), server.breaks.unwrap_or("nothing"), &judged]);
     }
     let tally = |kind| {
         let of_kind = servers.iter().filter(|server| server.kind == kind);
         format!("{} of {}", of_kind.clone().filter(|server| server.proven).count(), of_kind.count())
     };
     format!(
-        "{table}\n\n{} faults caught, {} correct servers pass, {} measured correctly {}\n",
+        "{}\n{} faults caught, {} correct servers pass, {} measured correctly {}\n",
+        table.render(width.columns()),
         tally(Kind::Fault),
         tally(Kind::Correct),
         tally(Kind::Measured),

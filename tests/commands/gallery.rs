@@ -87,7 +87,7 @@ pub(crate) fn the_list_shows_what_is_missing_and_what_installs_it() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     for expected in [
         "missing: 'no-such-tool --version': not installed",
-        "3 implementations, 1 can be built here, 2 cannot\n",
+        "3 implementations, 1 languages, 1 styles; 1 can be built here, 2 cannot: away, far\n",
         "as root: apt-get install --no-install-recommends another no-such-package\n",
     ] {
         assert!(ended.stdout.contains(expected), "{expected}: {}", ended.stdout);
@@ -100,6 +100,33 @@ pub(crate) fn the_list_shows_what_is_missing_and_what_installs_it() {
     assert_eq!(json["entries"][2]["toolchain"]["state"], "present");
     let complete = gallery.json(&["list", "here"]);
     assert_eq!(complete["install"], serde_json::Value::Null);
+}
+
+pub(crate) fn entries_are_selected_by_what_they_are_and_a_filter_that_nothing_matches_is_an_error()
+{
+    let gallery = Gallery::new();
+    for (name, style) in [("loop", "readiness loop"), ("mills", "CSP"), ("routines", "CSP")] {
+        gallery.add(name, "chmod +x server", "true");
+        let line = format!("style = \"{style}\"\ntags = [\"one-thread\"]");
+        gallery.edit(name, "style = \"CSP\"", &line);
+    }
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let json = gallery.json(arguments);
+        let entries = json["entries"].as_array().expect("entries");
+        entries.iter().map(|it| it["name"].as_str().expect("a name").to_owned()).collect()
+    };
+    assert_eq!(names(&["list", "--style", "csp"]), ["mills", "routines"]);
+    assert_eq!(names(&["list", "--tag", "one-*", "!r*"]), ["loop", "mills"]);
+    assert_eq!(names(&["build", "loop", "--style", "CSP"]), ["loop", "mills", "routines"]);
+    for command in ["list", "build", "check", "bench"] {
+        let ended = gallery.run(&[command, "--style", "CPS"]);
+        assert_eq!(ended.code, 64, "{command}");
+        assert!(ended.line().contains("no entry matches --style 'CPS': known are"), "{command}");
+    }
+    assert!(!gallery.folder.path().join("results").exists(), "no empty folder of results");
+    let markdown = gallery.run(&["list", "--format", "markdown"]).stdout;
+    assert!(markdown.starts_with("| style | name |"), "{markdown}");
+    assert!(markdown.contains("\n| CSP | [mills](impls/mills) | Shell |"), "{markdown}");
 }
 
 pub(crate) fn versions_are_shown_and_one_that_is_too_old_is_as_good_as_none() {

@@ -15,6 +15,7 @@ mod self_check;
 mod stresstest;
 mod support;
 mod templates;
+mod terminals;
 mod workspace;
 
 use std::process::ExitCode;
@@ -95,6 +96,7 @@ tests! {
     }
     gallery {
         the_list_shows_what_is_missing_and_what_installs_it;
+        entries_are_selected_by_what_they_are_and_a_filter_that_nothing_matches_is_an_error;
         versions_are_shown_and_one_that_is_too_old_is_as_good_as_none;
         a_build_that_fails_shows_the_end_of_its_log_and_the_others_go_on;
         of_a_long_log_only_the_end_is_shown_whatever_bytes_are_in_it;
@@ -131,6 +133,13 @@ tests! {
         known_losses_repeats_swaps_and_disagreements_are_measured_as_exactly_that (long);
         a_freeze_is_charged_in_an_open_loop_and_hidden_in_a_closed_one (long);
         an_unknown_name_is_a_usage_error;
+    }
+    terminals {
+        no_table_breaks_a_word_at_any_width;
+        a_comparison_breaks_no_word_and_no_number_at_any_width;
+        a_table_fits_80_and_40_columns_and_says_what_it_leaves_out;
+        a_terminal_that_does_not_tell_its_width_is_one_of_80_columns;
+        every_command_ends_the_same_on_every_terminal (long);
     }
     stresstest {
         a_correct_server_passes_and_nothing_is_dropped;

@@ -60,6 +60,31 @@ fn every_folder_says_what_it_is_to_programs_and_to_people() {
 }
 
 #[test]
+fn each_style_has_one_representative_and_each_entry_says_how_many_threads_it_has() {
+    let mut offenders = Offenders::of(
+        "'representative = true' stands in one impl.toml of each style, and one of the tags \
+         one-thread and many-threads in each",
+    );
+    let entries = entries();
+    let manifest = |entry: &Entry| format!("impls/{}/impl.toml", entry.name);
+    for entry in &entries {
+        offenders.look();
+        let same_style = || entries.iter().filter(|it| it.manifest.style == entry.manifest.style);
+        let representatives = same_style().filter(|it| it.manifest.representative).count();
+        if representatives != 1 {
+            let problem = format!("'{}' has {representatives}", entry.manifest.style);
+            offenders.add(&manifest(entry), 1, problem);
+        }
+        let threads = ["one-thread", "many-threads"];
+        let has = |tag: &&str| entry.manifest.tags.iter().any(|it| it == tag);
+        if threads.iter().filter(|tag| has(tag)).count() != 1 {
+            offenders.add(&manifest(entry), 1, "one-thread or many-threads?");
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
 fn every_program_can_be_read_in_one_sitting() {
     let mut offenders = Offenders::of(
         "the program of an entry has at most 200 lines, blank lines and comments not counted",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 use serde_json::Value;
-use zillions_harness::manifest::{FILE_NAME, Manifest, SlowReader};
+use zillions_harness::manifest::{FILE_NAME, Manifest, SlowReader, TAGS};
 
 use crate::tree::file;
 
@@ -34,8 +34,10 @@ fn the_reference_of_impl_toml_documents_every_key_and_its_example_is_valid() {
     // Every field is written, whatever the example sets, and the example has each kind of table.
     let mut keys = BTreeSet::new();
     collect(&serde_json::to_value(&manifest).expect("JSON"), "", &mut keys);
+    let keys_section = page.split("\n## ").find(|it| it.starts_with("Keys")).expect("the keys");
     let row = Regex::new(r"(?m)^\| `([a-z_.]+)` \|").expect("a pattern");
-    let documented: BTreeSet<String> = row.captures_iter(page).map(|it| it[1].to_owned()).collect();
+    let documented: BTreeSet<String> =
+        row.captures_iter(keys_section).map(|it| it[1].to_owned()).collect();
     assert_eq!(documented, keys, "the table of {PAGE} beside the fields of Manifest");
     let policies =
         [SlowReader::DropNewest, SlowReader::DropOldest, SlowReader::Disconnect, SlowReader::Block];
@@ -43,6 +45,9 @@ fn the_reference_of_impl_toml_documents_every_key_and_its_example_is_valid() {
         let name = serde_json::to_value(policy).expect("JSON");
         let name = name.as_str().expect("a word");
         assert!(page.contains(&format!("`{name}`")), "{PAGE} does not describe {name}");
+    }
+    for tag in TAGS {
+        assert!(page.contains(&format!("| `{tag}` |")), "{PAGE} does not describe {tag}");
     }
     // And as a file: with its sources beside it, the example passes every check of a manifest.
     let folder = tempfile::tempdir().expect("a folder");

@@ -40,7 +40,7 @@ pub struct Options {
     pub seed: u64,
     /// Whether servers and generator get processors of their own.
     pub pin: bool,
-    /// Where the results go; must not hold any.
+    /// Where the results go; made by [`Store::create`], or that of an interrupted run.
     pub folder: PathBuf,
     /// Recorded with the results.
     pub command_line: Vec<String>,
@@ -81,19 +81,19 @@ pub fn run(
     limits::ensure_descriptors(connections)?;
     resources::ensure_local_ports(connections)?;
     let pinning = Pinning::choose(options.pin);
-    let (store, run, kept) = match &options.resume {
+    let store = Store::open(&options.folder)?;
+    let (run, kept) = match &options.resume {
         Some(Results { run, trials }) => {
             let mut run = run.clone();
             run.resumed.push(now());
-            (Store::reopen(&options.folder)?, run, trials.clone())
+            (run, trials.clone())
         }
         None => {
-            let store = Store::create(&options.folder)?;
             check(&mut targets, &mut gate, &mut observe);
             if let Some(thoroughness) = options.idle {
                 measure_idle(&mut targets, &pinning, thoroughness, &mut observe);
             }
-            (store, run_record(&targets, options, &pinning), Vec::new())
+            (run_record(&targets, options, &pinning), Vec::new())
         }
     };
     store.keep_run(&run)?;

@@ -12,7 +12,7 @@ use zillions_report::results::{REPORT_FILE, RUN_FILE, TRIALS_FOLDER};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Nothing is ever overwritten.
-    #[error("'{}' already holds results: name another folder with --out", path.display())]
+    #[error("'{}' already holds results, or those of a run that has just begun: name another folder with --out", path.display())]
     Occupied {
         /// The folder.
         path: PathBuf,
@@ -46,9 +46,27 @@ impl Store {
         if folder.join(RUN_FILE).exists() {
             return Err(StoreError::Occupied { path: folder.to_owned() });
         }
+        fs::create_dir_all(folder)
+            .map_err(|source| StoreError::Write { path: folder.to_owned(), source })?;
+        // Of two runs that begin at once only one makes it.
+        let trials = folder.join(TRIALS_FOLDER);
+        match fs::create_dir(&trials) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::Occupied { path: folder.to_owned() });
+            }
+            Err(source) => return Err(StoreError::Write { path: trials, source }),
+            Ok(()) => {}
+        }
         let store = Self { folder: folder.to_owned() };
         store.make_writable()?;
         Ok(store)
+    }
+
+    /// Removes the folder of a run that has not begun; what holds anything stays.
+    pub fn discard_if_empty(folder: &Path) {
+        // A folder that is not empty is not removed, which is what is wanted.
+        let _ = fs::remove_dir(folder.join(TRIALS_FOLDER));
+        let _ = fs::remove_dir(folder);
     }
 
     /// Makes the folders that are not there, and tries whether they can be written to.
@@ -61,12 +79,12 @@ impl Store {
         fs::remove_file(&probe).map_err(|source| StoreError::Write { path: probe, source })
     }
 
-    /// The folder of an interrupted run, to add to it.
+    /// The folder of a run, one that [`Self::create`] made or that of an interrupted run.
     ///
     /// # Errors
     ///
     /// [`StoreError::Write`] if it cannot be written to.
-    pub fn reopen(folder: &Path) -> Result<Self, StoreError> {
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let store = Self { folder: folder.to_owned() };
         store.make_writable()?;
         Ok(store)
@@ -161,9 +179,32 @@ mod tests {
     }
 
     #[test]
+    fn of_two_runs_that_begin_at_once_one_has_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let begin = || Store::create(&path).is_ok();
+        let began = std::thread::scope(|scope| {
+            let runs = [(); 8].map(|()| scope.spawn(begin));
+            runs.map(|run| run.join().unwrap())
+        });
+        assert_eq!(began.iter().filter(|&&began| began).count(), 1);
+        Store::discard_if_empty(&path);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_folder_that_holds_anything_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        Store::create(folder.path()).unwrap();
+        fs::write(folder.path().join("trials").join("1.json"), "{}").unwrap();
+        Store::discard_if_empty(folder.path());
+        assert!(folder.path().join("trials").join("1.json").exists());
+    }
+
+    #[test]
     fn a_folder_that_cannot_be_made_is_named_before_anything_is_measured() {
         let error = Store::create(Path::new("/dev/null/results")).unwrap_err().to_string();
-        assert!(error.starts_with("cannot write '/dev/null/results/trials': "), "{error}");
+        assert!(error.starts_with("cannot write '/dev/null/results': "), "{error}");
     }
 
     #[test]

@@ -35,6 +35,10 @@ pub const STYLES: [&str; 20] = [
     "shared log",
 ];
 
+/// The closed list of tags; docs/impl-toml.md explains each.
+pub const TAGS: [&str; 5] =
+    ["one-thread", "many-threads", "garbage-collected", "original", "unmaintained"];
+
 /// What an implementation says of itself.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +49,12 @@ pub struct Manifest {
     pub language: String,
     /// One of [`STYLES`].
     pub style: String,
+    /// Whether it stands for its style where only one can; one entry of each style does.
+    #[serde(default)]
+    pub representative: bool,
+    /// Of [`TAGS`].
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// The library that gives the style, or `std`.
     pub library: String,
     /// Where to read about it.
@@ -306,6 +316,9 @@ fn check_meaning(
             format!("unknown style '{}': use one of {}", manifest.style, STYLES.join(", "));
         return wrong("style", message);
     }
+    if let Some(tag) = manifest.tags.iter().find(|tag| !TAGS.contains(&tag.as_str())) {
+        return wrong("tags", format!("unknown tag '{tag}': use some of {}", TAGS.join(", ")));
+    }
     if manifest.run.first().is_none_or(String::is_empty) {
         return wrong("run", "'run' names no program: write for example [\"./server\"]".to_owned());
     }
@@ -389,6 +402,7 @@ reason = "because"
                 "magic",
                 "/entry/impl.toml:3: unknown style 'magic': use one of",
             ),
+            ("[]", "[]\ntags = [\"fast\"]", "/entry/impl.toml:8: unknown tag 'fast': use some of"),
             ("server.rs", "main.rs", "/entry/impl.toml:6: source 'main.rs' does not exist"),
             ("[\"./server\"]", "[]", "/entry/impl.toml:10: 'run' names no program"),
             (

@@ -14,6 +14,8 @@ use super::{brokers, target};
 use crate::failure::Failure;
 use crate::options::Global;
 use crate::output::{DOUBTFUL, paint};
+use crate::selection::Filters;
+use crate::targets;
 
 /// The run in `folder`, if the same tool can resume it on the same machine with the same
 /// programs: trials under other circumstances could not be compared.
@@ -80,7 +82,12 @@ fn targets(
         records.iter().filter(is_measured).map(|record| record.name.clone()).collect();
     let (compared, names): (Vec<_>, Vec<_>) =
         names.into_iter().partition(|name| brokers::names::is_compared(name));
-    let mut found = if names.is_empty() { Vec::new() } else { target::find(&names, global)? };
+    let mut found = if names.is_empty() {
+        Vec::new()
+    } else {
+        let named = targets::select(&names, &Filters::default(), &global.impls)?;
+        target::find(named, global)?
+    };
     if !compared.is_empty() {
         found.extend(brokers::find(options)?);
     }

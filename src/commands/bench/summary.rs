@@ -15,7 +15,9 @@ use zillions_report::verdict::Validity;
 
 use super::brokers::claims::{self, Claim};
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
-use crate::output::{self, FAINT, HEADING, paint};
+use crate::options::TableWidth;
+use crate::output::{FAINT, HEADING, paint};
+use crate::table::{Column, Table};
 
 /// `zillions.bench/1`: the comparison, for programs. The raw results are in the folder.
 #[derive(Debug, Serialize)]
@@ -94,11 +96,11 @@ impl<'a> Summary<'a> {
     }
 
     /// Tables for people.
-    pub(super) fn human(&self) -> String {
+    pub(super) fn human(&self, width: TableWidth) -> String {
         let mut text = String::new();
         for analysis in analyse(self.results) {
             text += &format!("\n{}\n", paint(HEADING, &analysis.scenario.question));
-            text += &format!("{}\n", table(&analysis));
+            text += &table(&analysis).render(width.columns());
             if let Some(noise) = &analysis.noise {
                 text += &format!("  {}\n", paint(FAINT, noise_line(noise)));
             }
@@ -112,7 +114,9 @@ impl<'a> Summary<'a> {
                 }
             }
         }
-        text += &claims::table(&self.claims);
+        if !self.claims.is_empty() {
+            text += &format!("\n{}", claims::table(&self.claims).render(width.columns()));
+        }
         for target in &self.results.run.targets {
             match &target.status {
                 TargetStatus::Measured => {}
@@ -210,14 +214,22 @@ fn noise_line(noise: &NoiseFloor) -> String {
     )
 }
 
-fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
+/// What goes last for want of room: the figures from the right, and before them the style.
+fn table(analysis: &ScenarioAnalysis<'_>) -> Table {
     let rank_by = analysis.scenario.rank_by;
     let in_terminal = |column: &&FigureColumn| column.in_terminal;
     let columns: Vec<_> = target_figures(rank_by).into_iter().filter(in_terminal).collect();
-    let heads = ["Tier", "Name", "Style"];
-    let heads: Vec<&str> =
-        heads.into_iter().chain(columns.iter().map(|column| column.head.title)).collect();
-    let mut table = output::table(&heads);
+    let ranks = |column: &FigureColumn| column.head.key == ranking_column(rank_by).head.key;
+    let figure = |(place, column): (usize, &&FigureColumn)| {
+        let rank = if ranks(column) { 0 } else { place + 1 };
+        Column::numbers(column.head.title).optional(rank)
+    };
+    let heads = [
+        Column::words("Tier"),
+        Column::words("Name"),
+        Column::words("Style").optional(columns.len() + 1),
+    ];
+    let mut table = Table::new(heads.into_iter().chain(columns.iter().enumerate().map(figure)));
     for row in &analysis.rows {
         let Some(figures) = &row.figures else { continue };
         let tier = match row.rank.tier() {
@@ -229,15 +241,11 @@ fn table(analysis: &ScenarioAnalysis<'_>) -> comfy_table::Table {
         let cell = |column: &FigureColumn| {
             let value = column.value(figures);
             let text = value.text(column.format);
-            if column.head.key == ranking_column(rank_by).head.key {
-                format!("{text} [{}]", value.interval(column.format))
-            } else {
-                text
-            }
+            if ranks(column) { format!("{text} [{}]", value.interval(column.format)) } else { text }
         };
         let mut cells = vec![tier, row.target.name.clone(), row.target.style.clone()];
         cells.extend(columns.iter().map(|column| cell(column)));
-        table.add_row(cells);
+        table.row(cells);
     }
     table
 }

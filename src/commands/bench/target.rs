@@ -22,9 +22,8 @@ pub(super) struct Candidate {
     pub(super) check_target: Option<CheckTarget>,
 }
 
-/// What was named, in that order; what cannot be started is marked as skipped.
-pub(super) fn find(names: &[String], global: &Global) -> Result<Vec<Candidate>, Failure> {
-    let named = targets::select(names, &global.impls)?;
+/// What was selected, in that order; what cannot be started is marked as skipped.
+pub(super) fn find(named: Vec<Named>, global: &Global) -> Result<Vec<Candidate>, Failure> {
     let mut distinct = std::collections::HashSet::new();
     if let Some(twice) = named.iter().find(|target| !distinct.insert(target.name().to_owned())) {
         return Err(Failure::usage(format!("'{}' is named twice", twice.name())));

@@ -12,6 +12,7 @@ use zillions_report::trial_figures::{cpu_per_delivery_ns, deliveries_per_second}
 use zillions_report::verdict::Validity;
 
 use super::names::{self, NATS, OWN_PREFIX, REDIS};
+use crate::table::{Column, Table};
 
 const SATURATED: [&str; 3] = ["1-to-8", "1-to-64", "8-to-8"];
 const FIXED_RATE: [&str; 3] = ["1000-to-64", "10000-to-64", "200-to-500"];
@@ -198,14 +199,19 @@ fn ratio(number: f64) -> String {
     if number.is_finite() { digits(number) } else { "∞".to_owned() }
 }
 
-/// The claims as a Markdown table; nothing if there are none.
-pub(crate) fn table(claims: &[Claim]) -> String {
-    if claims.is_empty() {
-        return String::new();
-    }
-    let mut text = "\n| scenario | figure | server | its | compared with | its | ratio [95 %] | \
-                    goal | met |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
-        .to_owned();
+/// The claims, a row each.
+pub(crate) fn table(claims: &[Claim]) -> Table {
+    let mut table = Table::new([
+        Column::words("scenario"),
+        Column::words("figure"),
+        Column::words("server"),
+        Column::numbers("its").optional(2),
+        Column::words("compared with"),
+        Column::numbers("its").optional(1),
+        Column::numbers("ratio [95 %]"),
+        Column::words("goal").optional(3),
+        Column::words("met"),
+    ]);
     for claim in claims {
         let met = match (claim.is_met, claim.is_certain) {
             (true, true) => "yes",
@@ -214,21 +220,20 @@ pub(crate) fn table(claims: &[Claim]) -> String {
             (false, true) => "no",
         };
         let doubt = if claim.all_valid { "" } else { " (not all trials valid)" };
-        text += &format!(
-            "| {} | {} | {} | {} | {} | {} | {} [{} – {}] | {} | {met}{doubt} |\n",
-            claim.scenario,
+        let [median, low, high] = [claim.ratio, claim.ratio_low, claim.ratio_high].map(ratio);
+        table.row([
+            claim.scenario.as_str(),
             claim.figure.name(),
             claim.target.trim_start_matches(OWN_PREFIX),
-            claim.figure.text(claim.own),
-            claim.base,
-            claim.figure.text(claim.other),
-            ratio(claim.ratio),
-            ratio(claim.ratio_low),
-            ratio(claim.ratio_high),
-            claim.goal,
-        );
+            &claim.figure.text(claim.own),
+            &claim.base,
+            &claim.figure.text(claim.other),
+            &format!("{median} [{low} – {high}]"),
+            &claim.goal.to_string(),
+            &format!("{met}{doubt}"),
+        ]);
     }
-    text
+    table
 }
 
 #[cfg(test)]
@@ -258,15 +263,16 @@ mod tests {
     #[test]
     fn a_goal_is_met_by_the_median_and_certain_by_the_whole_interval() {
         for (goal, low, high, met) in [
-            (Goal::AtLeast(1.5), 1.6, 2.4, "| yes |"),
-            (Goal::AtLeast(1.9), 1.6, 2.4, "| yes, not certain |"),
-            (Goal::AtMost(1.9), 1.6, 2.4, "| no, not certain |"),
-            (Goal::AtLeast(12.0), 1.6, 2.4, "| no |"),
+            (Goal::AtLeast(1.5), 1.6, 2.4, "  yes"),
+            (Goal::AtLeast(1.9), 1.6, 2.4, "  yes, not certain"),
+            (Goal::AtMost(1.9), 1.6, 2.4, "  no, not certain"),
+            (Goal::AtLeast(12.0), 1.6, 2.4, "  no"),
         ] {
-            let table = table(&[claim(goal, low, high)]);
-            let row = table.trim_end().lines().last().unwrap_or_default();
+            let table = table(&[claim(goal, low, high)]).render(None);
+            let row = table.lines().last().unwrap_or_default();
             assert!(row.ends_with(met), "{row}");
-            assert!(row.starts_with("| 1-to-8 | deliveries/s | epoll | 2.00 M | nats-server |"));
+            let words: Vec<&str> = row.split_whitespace().take(6).collect();
+            assert_eq!(words, ["1-to-8", "deliveries/s", "epoll", "2.00", "M", "nats-server"]);
         }
     }
 }
