@@ -3,6 +3,8 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use zillions_console::Color;
+
 use crate::commands::{
     bench, build, check, compare, completions, doctor, gallery_docs, list, man, new, report,
     self_check, verify,
@@ -66,6 +68,7 @@ pub enum Command {
 /// With everything printed already: help and version end with exit code 0,
 /// anything else with 64.
 pub fn parse<T: Parser>() -> Result<T, Failure> {
+    Color::asked_for(std::env::args_os()).apply();
     T::try_parse().map_err(|error| {
         let text = error.render().ansi().to_string();
         let asked_for = matches!(

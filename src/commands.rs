@@ -16,19 +16,12 @@ pub mod verify;
 
 use crate::cli::{self, Command, Zillions};
 use crate::failure::Outcome;
-use crate::options::Color;
 
 /// Carries out what was asked.
 ///
 /// # Errors
 /// As the command says.
 pub fn dispatch(arguments: Zillions) -> Outcome {
-    match arguments.global.color {
-        Color::Auto => anstream::ColorChoice::Auto,
-        Color::Always => anstream::ColorChoice::Always,
-        Color::Never => anstream::ColorChoice::Never,
-    }
-    .write_global();
     let global = &arguments.global;
     match arguments.command {
         Command::List(arguments) => list::run(&arguments, global),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use terminal_size::{Width, terminal_size_of};
+use zillions_console::ColorOption;
 
 /// Of a terminal that does not tell, in columns.
 const WIDTH_UNKNOWN: usize = 80;
@@ -16,20 +17,9 @@ pub struct Global {
     /// nearest folder called impls here or above].
     #[arg(long, global = true, value_name = "DIR", env = "ZILLIONS_IMPLS", value_delimiter = ':')]
     pub impls: Vec<PathBuf>,
-    /// Colours in the output.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub color: Color,
-}
-
-/// When to use colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless NO_COLOR is set.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
+    /// When to use colours.
+    #[command(flatten)]
+    pub color: ColorOption,
 }
 
 /// Output formats.

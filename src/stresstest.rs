@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde::Serialize;
+use zillions_console::ColorOption;
 use zillions_harness::{
     Launch, MachineFault, PortLease, Server, StartError, StartOptions, address, limits, loopback,
     resources,
@@ -69,6 +70,8 @@ pub struct Arguments {
     /// Test a running server, instead of starting one.
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["executable", "server"])]
     connect: Option<String>,
+    #[command(flatten)]
+    color: ColorOption,
     /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,

@@ -91,7 +91,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn human(comparison: &Comparison, width: TableWidth) -> String {
     let mut text = String::new();
     for note in &comparison.notes {
-        text += &paint(DOUBTFUL, format!("the runs differ in {note}\n"));
+        text += &paint(DOUBTFUL, format!("{note}\n"));
     }
     for scenario in &comparison.scenarios {
         text += &format!("\n{} {}\n", paint(HEADING, &scenario.name), scenario.question);

@@ -12,6 +12,8 @@ use crate::targets;
 
 /// Stands for the entry's name in the templates.
 const PLACEHOLDER: &str = "__NAME__";
+/// A name also names files beside it, with an end such as .log.
+const NAME_BYTES_MAX: usize = 64;
 
 /// Start a new implementation: a complete server that passes the suite.
 #[derive(Debug, Args)]
@@ -102,6 +104,12 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
 fn check_name(name: &str) -> Result<(), Failure> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
+    if name.len() > NAME_BYTES_MAX {
+        return Err(Failure::usage(format!(
+            "invalid name '{}…': use at most {NAME_BYTES_MAX} letters, digits and hyphens",
+            name.chars().take(20).collect::<String>()
+        )));
+    }
     if starts_well && name.chars().all(allowed) && !name.ends_with('-') {
         return Ok(());
     }

@@ -186,8 +186,7 @@ fn prove(server: &Known, executable: &Path) -> Proven {
         }
     };
     let program = executable.to_owned();
-    let launch =
-        Launch { program, arguments, directory: None, descriptor_limit: None, broker: None };
+    let launch = Launch { arguments, ..Launch::new(program) };
     let usual = Options::default();
     let options = Options {
         // The first case that catches it is enough.

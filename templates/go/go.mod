@@ -1,3 +1,3 @@
-module __NAME__
+module server
 
 go 1.19

@@ -94,6 +94,19 @@ pub(crate) fn a_server_that_hangs_is_a_failed_trial_and_is_stopped() {
     assert!(reason.contains("hung") || reason.contains("within 10 s"), "{reason}");
 }
 
+pub(crate) fn a_round_that_never_ends_is_a_failed_trial_and_not_one_without_losses() {
+    let workspace = Workspace::new();
+    let server = Script::server("--keep-one-in 100");
+    let rounds = SMALL.replace("messages_per_second = 500\n", "");
+    let rounds = rounds.replace("fixed-rate", "everyone-at-once").replace("latency", "throughput");
+    // A burst of few messages is not dropped.
+    let rounds = rounds.replace("clients = 4\nsenders = 2", "clients = 16\nsenders = 16");
+    let TrialResult::Failed { reason, .. } = workspace.trial(&server, &rounds) else {
+        panic!("the trial did not fail")
+    };
+    assert!(reason.contains("not one message of the window was "), "{reason}");
+}
+
 pub(crate) fn wrong_input_is_one_line_and_exit_code_64() {
     let (workspace, server) = (Workspace::new(), Script::server(""));
     let name = server.name();

@@ -225,6 +225,44 @@ pub(crate) fn a_time_limit_that_is_none_is_refused() {
     }
 }
 
+/// A copy of a real program, which a build of the test puts where it likes.
+const COMPILED: &str = "cp --remove-destination /bin/true";
+
+pub(crate) fn an_old_program_is_not_taken_for_one_that_was_built_elsewhere() {
+    let gallery = Gallery::new();
+    gallery.add("moves", &format!("{COMPILED} server"), "true");
+    assert_eq!(gallery.run(&["build", "moves"]).code, 0);
+    gallery.edit("moves", &format!("{COMPILED} server"), &format!("{COMPILED} elsewhere"));
+    let ended = gallery.run(&["build", "moves"]);
+    assert_eq!(ended.code, 1, "{}", ended.stdout);
+    let expected =
+        "failed  moves: the build command succeeded, but did not make ./server: look for";
+    assert!(ended.stdout.contains(expected), "{}", ended.stdout);
+    let program = gallery.folder.path().join("impls").join("moves").join("server");
+    assert!(program.is_file(), "the old program is still there");
+}
+
+pub(crate) fn what_steers_a_tool_chain_elsewhere_is_kept_from_builds_and_programs() {
+    let gallery = Gallery::new();
+    let build = "env > built-with && chmod +x server";
+    gallery.add("clean", build, "true");
+    let folder = gallery.folder.path().join("impls").join("clean");
+    let listening = "echo listening on $1; env > ran-with; exec sleep 600";
+    fs::write(folder.join("server"), format!("#!/bin/sh\n{listening}\n")).expect("a program");
+    let impls = gallery.folder.path().join("impls").display().to_string();
+    let mut check = Command::new(ZILLIONS);
+    check.args(["--impls", &impls, "check", "clean", "--case", "start/listening-line"]);
+    for name in ["CARGO_BUILD_TARGET_DIR", "GOFLAGS", "NODE_OPTIONS", "KEPT_FOR_THE_TEST"] {
+        check.env(name, "steered");
+    }
+    ended(check.output().expect("zillions runs"));
+    for file in ["built-with", "ran-with"] {
+        let found = fs::read_to_string(folder.join(file)).expect(file);
+        let steered: Vec<&str> = found.lines().filter(|it| it.ends_with("=steered")).collect();
+        assert_eq!(steered, ["KEPT_FOR_THE_TEST=steered"], "{file}");
+    }
+}
+
 pub(crate) fn what_is_asked_for_by_name_may_not_be_skipped() {
     let gallery = Gallery::new();
     gallery.add("away", "true", "no-such-tool");

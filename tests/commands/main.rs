@@ -48,6 +48,7 @@ tests! {
         a_server_that_dies_in_mid_trial_is_a_failed_trial_with_its_last_words;
         a_wrapper_that_ends_after_its_server_has_closed_its_connections_is_waited_for;
         a_server_that_hangs_is_a_failed_trial_and_is_stopped;
+        a_round_that_never_ends_is_a_failed_trial_and_not_one_without_losses;
         wrong_input_is_one_line_and_exit_code_64;
         a_folder_that_cannot_be_written_is_told_before_anything_runs;
         the_scenarios_are_listed;
@@ -102,6 +103,8 @@ tests! {
         of_a_long_log_only_the_end_is_shown_whatever_bytes_are_in_it;
         the_time_of_the_first_build_is_kept_since_a_second_does_nothing;
         a_time_limit_that_is_none_is_refused;
+        an_old_program_is_not_taken_for_one_that_was_built_elsewhere;
+        what_steers_a_tool_chain_elsewhere_is_kept_from_builds_and_programs;
         what_is_asked_for_by_name_may_not_be_skipped;
         unknown_names_and_empty_galleries_are_usage_errors;
         a_wrong_manifest_is_named_with_file_line_and_remedy;
@@ -120,6 +123,7 @@ tests! {
         a_tool_that_is_short_of_descriptors_blames_nobody_else;
         the_fewest_descriptors_are_enough_for_a_correct_server;
         a_wrapped_server_does_not_outlive_a_tool_that_is_killed;
+        a_signal_that_was_ignored_at_the_start_stays_ignored;
         what_is_left_of_a_tool_that_was_killed_is_named_by_the_doctor;
     }
     machine {
@@ -140,6 +144,7 @@ tests! {
         a_table_fits_80_and_40_columns_and_says_what_it_leaves_out;
         a_terminal_that_does_not_tell_its_width_is_one_of_80_columns;
         every_command_ends_the_same_on_every_terminal (long);
+        without_colours_there_are_none_in_usage_errors_either;
     }
     stresstest {
         a_correct_server_passes_and_nothing_is_dropped;

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{STRESSTEST, Script, ZILLIONS, processes_mentioning, run};
+use crate::support::{CLIENT, STRESSTEST, Script, ZILLIONS, processes_mentioning, run};
 
-const CLIENT: &str = env!("CARGO_BIN_EXE_commandline-client");
 const SERVER: &str = env!("CARGO_BIN_EXE_zillions-server");
 
 /// What nothing may reach a terminal or a parser of: a title, a bell, colours, an override of the
@@ -180,6 +179,34 @@ pub(crate) fn a_wrapped_server_does_not_outlive_a_tool_that_is_killed() {
     eventually("nothing is left", || {
         processes_mentioning(&own) + processes_mentioning("sleep\u{0}7654") == 0
     });
+}
+
+pub(crate) fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    let script = Script::server("");
+    for (signals, sent, ends) in
+        [("HUP INT", "HUP", false), ("HUP INT", "INT", false), ("INT", "HUP", true)]
+    {
+        let tool = format!(
+            "trap '' {signals}; exec '{STRESSTEST}' -a {} -r 1000000 '{}'",
+            script.address(),
+            script.name()
+        );
+        let mut tool = Command::new("sh")
+            .args(["-c", &tool])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("stresstest");
+        eventually("it is at work", || processes_mentioning(&script.address()) > 1);
+        let signal = if sent == "HUP" { Signal::HUP } else { Signal::INT };
+        kill_process(Pid::from_child(&tool), signal).expect("it runs");
+        if !ends {
+            kill_process(Pid::from_child(&tool), Signal::TERM).expect("it still runs");
+        }
+        let code = tool.wait().expect("an end").code();
+        let expected = if ends { 129 } else { 143 };
+        assert_eq!(code, Some(expected), "{sent} with {signals} ignored");
+    }
 }
 
 pub(crate) fn what_is_left_of_a_tool_that_was_killed_is_named_by_the_doctor() {

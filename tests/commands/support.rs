@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use zillions_harness::PortLease;
 
 pub(crate) const ZILLIONS: &str = env!("CARGO_BIN_EXE_zillions");
+pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_commandline-client");
 pub(crate) const STRESSTEST: &str = env!("CARGO_BIN_EXE_stresstest");
 
 /// An executable of its own, in a folder of its own, with an address for it.

@@ -10,13 +10,13 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use unicode_width::UnicodeWidthStr;
 use zillions_report::examples;
 
-use crate::support::{STRESSTEST, Script, ZILLIONS, run};
+use crate::support::{CLIENT, STRESSTEST, Script, ZILLIONS, run};
 
 /// 0 is a terminal that does not tell.
 const WIDTHS: [u16; 6] = [0, 1, 20, 40, 80, 200];
 
-/// What `program` writes to a terminal of `columns`, with its exit code. Standard error goes to it
-/// too if `whole`, and else to nobody.
+/// What `program` writes to a terminal of `columns`, with its exit code. If `whole`, standard error
+/// goes to it too and there are colours; else neither.
 fn on_terminal(columns: u16, whole: bool, program: &str, arguments: &[&str]) -> (String, i32) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
     let terminal = openpt(flags).expect("a terminal");
@@ -26,15 +26,22 @@ fn on_terminal(columns: u16, whole: bool, program: &str, arguments: &[&str]) -> 
     let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&terminal, size).expect("its size");
     let stderr = if whole { other_end.try_clone().expect("a copy").into() } else { Stdio::null() };
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    if whole {
+        command.env_remove("NO_COLOR");
+    } else {
+        command.env("NO_COLOR", "1");
+    }
+    let child = command
         .args(arguments)
-        .env("NO_COLOR", "1")
         .env("TERM", "xterm")
         .stdin(Stdio::null())
         .stdout(other_end)
         .stderr(stderr)
-        .spawn()
-        .expect("the command runs");
+        .spawn();
+    // The ends that are this process's, without which the terminal would never be at its end.
+    drop(command);
+    let mut child = child.expect("the command runs");
     let mut written = Vec::new();
     // It ends with an error once nobody has the other end.
     let _ = File::from(terminal).read_to_end(&mut written);
@@ -140,6 +147,17 @@ pub(crate) fn every_command_ends_the_same_on_every_terminal() {
             let (text, code) = of(program, arguments);
             assert!(codes.contains(&code), "{arguments:?} at {width}: {code}: {text}");
             assert!(!text.contains("panicked"), "{arguments:?} at {width}: {text}");
+        }
+    }
+}
+
+pub(crate) fn without_colours_there_are_none_in_usage_errors_either() {
+    for (program, wrong) in [(ZILLIONS, "chek"), (STRESSTEST, "--nosuch"), (CLIENT, "--nosuch")] {
+        let (coloured, code) = on_terminal(80, true, program, &[wrong]);
+        assert!(code == 64 && coloured.contains('\x1b'), "{program}: {coloured:?}");
+        for never in [["--color", "never", wrong], [wrong, "--color", "never"]] {
+            let (plain, code) = on_terminal(80, true, program, &never);
+            assert!(code == 64 && !plain.contains('\x1b'), "{never:?}: {plain:?}");
         }
     }
 }

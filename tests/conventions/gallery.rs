@@ -85,6 +85,26 @@ fn each_style_has_one_representative_and_each_entry_says_how_many_threads_it_has
 }
 
 #[test]
+fn builds_call_no_script_that_knows_where_it_was_made() {
+    let mut offenders = Offenders::of(
+        "in a copied checkout the scripts of a virtual environment belong to the original: \
+         write '.venv/bin/python -m pip'",
+    );
+    for entry in entries() {
+        offenders.look();
+        let manifest = &entry.manifest;
+        let words =
+            manifest.build.split_whitespace().chain(manifest.run.iter().map(String::as_str));
+        let scripts = words.filter_map(|word| word.strip_prefix(".venv/bin/"));
+        for script in scripts.filter(|script| !script.starts_with("python")) {
+            let path = format!("impls/{}/impl.toml", entry.name);
+            offenders.add(&path, 1, format!("calls .venv/bin/{script}"));
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
 fn every_program_can_be_read_in_one_sitting() {
     let mut offenders = Offenders::of(
         "the program of an entry has at most 200 lines, blank lines and comments not counted",

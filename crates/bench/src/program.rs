@@ -216,11 +216,9 @@ mod tests {
         let script = folder.path().join("server");
         fs::write(&script, "#!/bin/sh\n").unwrap();
         let launch = |program: &Path, arguments: &[&str]| Launch {
-            program: program.to_owned(),
             arguments: arguments.iter().map(Into::into).collect(),
             directory: Some(folder.path().to_owned()),
-            descriptor_limit: None,
-            broker: None,
+            ..Launch::new(program)
         };
         let own = std::env::current_exe().unwrap();
         assert_eq!(binary_bytes(&launch(&script, &[])), None);
@@ -241,11 +239,9 @@ mod tests {
         fs::write(&program, "1").unwrap();
         fs::write(&script, "1").unwrap();
         let launch = Launch {
-            program: program.clone(),
             arguments: vec!["script".into()],
             directory: Some(folder.path().to_owned()),
-            descriptor_limit: None,
-            broker: None,
+            ..Launch::new(&program)
         };
         let mut seen = vec![hash(&launch, &[]).unwrap()];
         assert_eq!(hash(&launch, &[]).unwrap(), seen[0]);

@@ -188,6 +188,7 @@ fn run_record(targets: &[Target], options: &Options, pinning: &Pinning) -> RunRe
             cpu_model: machine.cpu_model,
             architecture: machine.architecture,
             cpus: pinning.all.len() as u32,
+            cpu_quota: resources::cpu_quota(),
             memory_bytes: machine.memory_bytes,
             cpu_governor: machine.cpu_governor,
             load_average: machine.load_average,

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
+use zillions_harness::resources::cpu_throttled_seconds;
 use zillions_harness::{Launch, PortLease, Sample, Server, StartOptions};
 use zillions_load::{LoadError, Outcome, Phase, Plan, WireFormat};
 use zillions_report::record::{
@@ -29,11 +30,16 @@ const LOG_LINES: usize = 20;
 /// A trial reports at most this many lost connections one by one.
 const LOST_RECORDED_MAX: usize = 20;
 
+/// A closed loop waits for a round that has lost a message, and a saturating sender for room.
+const NOTHING_SENT: &str = "not one message of the window was sent: what was sent before it was \
+                            never delivered, or the server took no more";
+
 /// What the server's process tree and the processors had used at one moment.
 struct Reading {
     at: Instant,
     server: Option<Sample>,
     busy_seconds: Option<f64>,
+    throttled_seconds: Option<f64>,
 }
 
 impl Reading {
@@ -42,6 +48,7 @@ impl Reading {
             at: Instant::now(),
             server: server.sample().ok(),
             busy_seconds: busy_seconds(&pinning.used()),
+            throttled_seconds: cpu_throttled_seconds(),
         }
     }
 }
@@ -138,8 +145,11 @@ fn finish(
         return Err(format!("the server ended in mid-trial ({status})"));
     }
     let outcome = outcome.map_err(|error| error.to_string())?;
+    if outcome.pairs.expected() == 0 {
+        return Err(NOTHING_SENT.to_owned());
+    }
     // A generator that got no time to send shows nothing about the server.
-    if outcome.pairs.expected() > 0 && outcome.pairs.delivered == 0 {
+    if outcome.pairs.delivered == 0 {
         return Err("the server hung: not one message of the window was delivered".to_owned());
     }
     let (Some(start), Some(end)) = (&readings.start, &readings.end) else {
@@ -172,7 +182,10 @@ fn finish(
         let capacity = sampled_seconds * pinning.used().len() as f64;
         ((busy - own) / capacity).clamp(0.0, 1.0)
     });
-    Ok(measurement(&outcome, server_record, others_cpu_share))
+    let throttled_seconds =
+        end.throttled_seconds.zip(start.throttled_seconds).map(|(end, start)| end - start);
+    let measured = measurement(&outcome, server_record);
+    Ok(Measurement { others_cpu_share, throttled_seconds, ..measured })
 }
 
 /// How the server ended, if it has.
@@ -195,11 +208,8 @@ fn ended(
     if may_have_ended { server.wait(END_SECONDS_MAX) } else { server.exited() }
 }
 
-fn measurement(
-    outcome: &Outcome,
-    server: ServerRecord,
-    others_cpu_share: Option<f64>,
-) -> Measurement {
+/// Without what others did to it.
+fn measurement(outcome: &Outcome, server: ServerRecord) -> Measurement {
     let (pairs, anomalies, traffic) = (outcome.pairs, outcome.anomalies, outcome.traffic);
     Measurement {
         window_seconds: traffic.window_seconds,
@@ -235,7 +245,8 @@ fn measurement(
             reads: outcome.generator.reads,
         },
         server,
-        others_cpu_share,
+        others_cpu_share: None,
+        throttled_seconds: None,
         lost_connections: outcome
             .lost
             .iter()

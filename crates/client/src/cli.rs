@@ -4,6 +4,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, Parser};
+use zillions_console::{Color, ColorOption};
 
 use crate::connect::Address;
 
@@ -52,6 +53,10 @@ pub struct Arguments {
     /// of its own.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = quiet)]
     pub linger_seconds: Quiet,
+
+    /// When to use colours.
+    #[command(flatten)]
+    pub color: ColorOption,
 }
 
 /// How long a server may be silent after the end of input; `None` is without limit.
@@ -91,6 +96,7 @@ pub fn command() -> clap::Command {
 /// How the program ends at once: it has printed the help, the version or what is wrong with the
 /// arguments.
 pub fn parse() -> Result<Arguments, Exit> {
+    Color::asked_for(std::env::args_os()).apply();
     Arguments::try_parse().map_err(|error| {
         let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
         let text = error.render().ansi().to_string();

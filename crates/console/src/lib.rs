@@ -5,6 +5,8 @@
 //! written in Node). All commands write through [`out`], [`note`] and [`Patient`], so that a slow
 //! reader gets all of it, and one that has gone ends no command in another way than its verdict.
 
+mod color;
+
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
@@ -13,6 +15,8 @@ use anstream::{AutoStream, ColorChoice};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use zillions_escape::visible_but_colours;
+
+pub use color::{Color, ColorOption};
 
 /// A file that may be non-blocking, written to as if it were not.
 #[derive(Debug)]

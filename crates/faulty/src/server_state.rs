@@ -53,7 +53,7 @@ impl Context {
         let (signals, writer) = UnixStream::pair()?;
         signals.set_nonblocking(true)?;
         let stop_requested = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT] {
+        for signal in zillions_signals::not_ignored(&[SIGTERM, SIGINT]) {
             // In this order: the flag is up when the pipe wakes the loop.
             signal_hook::flag::register(signal, stop_requested.clone())?;
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;

@@ -156,7 +156,7 @@ mod tests {
 
     fn launch(program: PathBuf) -> Launch {
         let (arguments, directory) = (Vec::new(), None);
-        Launch { program, arguments, directory, descriptor_limit: None, broker: None }
+        Launch { arguments, directory, ..Launch::new(program) }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use zillions_signals::not_ignored;
 
 use crate::address::NO_FORK;
 
@@ -28,7 +29,7 @@ static RUNNING: Mutex<Vec<Weak<dyn Stop>>> = Mutex::new(Vec::new());
 static HOOKS: Mutex<Vec<Box<dyn FnOnce() + Send>>> = Mutex::new(Vec::new());
 static PENDING: AtomicBool = AtomicBool::new(false);
 
-/// Starts listening for the three signals; later calls do nothing.
+/// Starts listening for those of the three signals that are not ignored; later calls do nothing.
 ///
 /// # Errors
 /// When the handler cannot be installed.
@@ -66,7 +67,7 @@ pub(crate) fn register(started: &Arc<impl Stop + 'static>) {
 }
 
 fn start_handler() -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let mut signals = Signals::new(not_ignored(&[SIGINT, SIGTERM, SIGHUP]))?;
     thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
         for signal in signals.forever() {
             if PENDING.swap(true, Ordering::SeqCst) {

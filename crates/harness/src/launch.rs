@@ -20,6 +20,9 @@ pub struct Launch {
     /// Most descriptors that the server may have open (soft and hard limit);
     /// the tool's own limit if `None`.
     pub descriptor_limit: Option<u64>,
+    /// Whether variables that would change an entry of the gallery are kept from it; a program from
+    /// elsewhere gets all of the user's.
+    pub clean_environment: bool,
     /// How it is told its address and shows that it is ready, if not by the spec.
     pub broker: Option<Broker>,
 }
@@ -66,6 +69,18 @@ pub fn locate(program: &Path) -> Option<PathBuf> {
 }
 
 impl Launch {
+    /// A launch of `program`, wherever it is, with no arguments but the address.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            directory: None,
+            descriptor_limit: None,
+            clean_environment: false,
+            broker: None,
+        }
+    }
+
     /// A launch of the executable at `path`, with no arguments but the address.
     ///
     /// The path is made absolute, so that it stays right in any directory.
@@ -91,13 +106,7 @@ impl Launch {
         // called by (Python's virtual environments do).
         let program = std::path::absolute(&path)
             .map_err(|source| LaunchError::Unreadable { path, source })?;
-        Ok(Self {
-            program,
-            arguments: Vec::new(),
-            directory: None,
-            descriptor_limit: None,
-            broker: None,
-        })
+        Ok(Self::new(program))
     }
 
     /// The command line without the address, for people and results.

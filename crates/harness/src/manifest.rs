@@ -271,16 +271,11 @@ impl Entry {
         let mut launch = if program.contains('/') {
             Launch::executable(self.directory.join(program))?
         } else {
-            Launch {
-                program: PathBuf::from(program),
-                arguments: Vec::new(),
-                directory: None,
-                descriptor_limit: None,
-                broker: None,
-            }
+            Launch::new(program)
         };
         launch.arguments = arguments.iter().map(Into::into).collect();
         launch.directory = Some(self.directory.clone());
+        launch.clean_environment = true;
         Ok(launch)
     }
 }

@@ -76,6 +76,13 @@ pub fn cpu_quota() -> Option<f64> {
     Cgroups::read().cpu_quota()
 }
 
+/// How long a container's quota has held this process's group back since it began, in seconds;
+/// `None` if nothing tells.
+#[must_use]
+pub fn cpu_throttled_seconds() -> Option<f64> {
+    Cgroups::read().throttled_seconds()
+}
+
 /// The control groups of this process, of either version; see cgroups(7).
 #[derive(Debug, Default)]
 struct Cgroups {
@@ -139,6 +146,18 @@ impl Cgroups {
         });
         unified.chain(legacy).min_by(f64::total_cmp)
     }
+
+    /// Of the group that was held back most: a limit above holds for those below, too.
+    fn throttled_seconds(&self) -> Option<f64> {
+        let field = |folder: &PathBuf, name: &str, per_second: f64| -> Option<f64> {
+            let stat = read(folder, "cpu.stat")?;
+            let value = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+            Some(value.parse::<f64>().ok()? / per_second)
+        };
+        let unified = self.unified.iter().filter_map(|it| field(it, "throttled_usec", 1e6));
+        let legacy = self.cpu.iter().filter_map(|it| field(it, "throttled_time", 1e9));
+        unified.chain(legacy).max_by(f64::total_cmp)
+    }
 }
 
 /// What of a group's memory holds pages of files that have not been used for long, in bytes.
@@ -172,6 +191,20 @@ mod tests {
             fs::write(path, text).expect("a file");
         }
         root
+    }
+
+    #[test]
+    fn the_time_that_a_group_was_held_back_is_read_from_either_version() {
+        let root = written(&[
+            ("a/cpu.stat", "usage_usec 9\nnr_throttled 3\nthrottled_usec 250000\n"),
+            ("a/b/cpu.stat", "usage_usec 9\nthrottled_usec 1500000\n"),
+        ]);
+        assert_eq!(Cgroups::of(root.path(), "0::/a/b\n").throttled_seconds(), Some(1.5));
+        let root =
+            written(&[("cpu,cpuacct/c/cpu.stat", "nr_throttled 1\nthrottled_time 2000000000\n")]);
+        let groups = Cgroups::of(root.path(), "4:cpu,cpuacct:/c\n");
+        assert_eq!(groups.throttled_seconds(), Some(2.0));
+        assert_eq!(Cgroups::of(root.path(), "0::/\n").throttled_seconds(), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::address;
 use crate::broker::{Broker, Greeting, RETRY_SECONDS};
+use crate::environment;
 use crate::executable;
 use crate::granted::GrantedTime;
 use crate::group::{GRANTED_INTERVAL, Group, STARVED_FACTOR, Signal, Waited};
@@ -404,6 +405,9 @@ fn command(launch: &Launch, socket_address: SocketAddr, address: &str) -> Comman
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(directory) = &launch.directory {
         command.current_dir(directory);
+    }
+    if launch.clean_environment {
+        environment::clean(&mut command);
     }
     if let Some(limit) = launch.descriptor_limit {
         use std::os::unix::process::CommandExt;

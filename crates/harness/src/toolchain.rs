@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use zillions_escape::visible_lines;
 
+use crate::environment;
 use crate::group::Group;
 use crate::machine_fault::MachineFault;
+use crate::made_anew::PutAside;
 use crate::manifest::{Entry, Requirement};
 
 /// A probe that takes longer is taken for a failure.
@@ -87,6 +89,15 @@ pub enum BuildError {
         /// How long it was given.
         seconds: f64,
     },
+    /// The program of an earlier build cannot be put aside.
+    #[error("cannot put the program of the last build aside: {0}")]
+    PutAside(io::Error),
+    /// It succeeded, and the program is still that of an earlier build.
+    #[error(
+        "the build command succeeded, but did not make {0}: look for a setting that sends its \
+         output elsewhere, such as target-dir or target in a cargo configuration above this folder"
+    )]
+    Elsewhere(String),
     /// It succeeded, and still there is no program.
     #[error("the build command succeeded, but {0}")]
     NoProgram(String),
@@ -137,9 +148,10 @@ fn run_build(entry: &Entry, log: &Path, seconds_max: f64) -> Result<(), BuildErr
         }
         let stdout = File::create(log).map_err(cannot_log)?;
         let stderr = stdout.try_clone().map_err(cannot_log)?;
+        let before = entry.launch().ok().map(|launch| PutAside::take(&launch.program));
+        let before = before.transpose().map_err(BuildError::PutAside)?.flatten();
         let mut shell = shell(command, &entry.directory);
-        // The tool's own build settings are not the entry's.
-        shell.env_remove("CARGO_TARGET_DIR").stdout(stdout).stderr(stderr);
+        shell.stdout(stdout).stderr(stderr);
         let (group, _) = Group::spawn(shell).map_err(BuildError::Spawn)?;
         match group.wait(seconds_max) {
             Some(status) if status.success() => {}
@@ -149,6 +161,9 @@ fn run_build(entry: &Entry, log: &Path, seconds_max: f64) -> Result<(), BuildErr
                 let command = command.clone();
                 return Err(BuildError::TimedOut { command, seconds: seconds_max });
             }
+        }
+        if before.is_some_and(|before| !before.was_made_anew()) {
+            return Err(BuildError::Elsewhere(entry.manifest.run[0].clone()));
         }
     }
     entry.launch().map(drop).map_err(|error| BuildError::NoProgram(error.to_string()))
@@ -242,6 +257,7 @@ fn telling_line(output: &str) -> Option<&str> {
 fn shell(command: &str, directory: &Path) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(command).current_dir(directory).stdin(Stdio::null());
+    environment::clean(&mut shell);
     shell
 }
 

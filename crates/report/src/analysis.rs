@@ -1,6 +1,7 @@
 //! Compares the targets of each scenario.
 
 use crate::figures::Figures;
+use crate::format::percent;
 use crate::noise::{NoiseFloor, noise_floor};
 use crate::record::{
     LoadRecord, Measurement, RankBy, Role, ScenarioRecord, TargetRecord, TrialResult,
@@ -10,7 +11,7 @@ use crate::row::{JudgedTrial, Rank, Row, measurement_of, number_of, why_unmeasur
 use crate::searched;
 use crate::statistics::{Estimate, estimate_ratio, tiers};
 use crate::trial_figures::ranking_figure;
-use crate::verdict::{VALID_TRIALS_MIN, Validity, judge};
+use crate::verdict::{LOST_SHARE_RANKED_MAX, VALID_TRIALS_MIN, Validity, judge};
 
 /// One scenario with everything that was measured in it.
 #[derive(Clone, Debug)]
@@ -57,11 +58,14 @@ fn analyse_scenario<'a>(
             .filter_map(|trial| measurement_of(trial.record))
             .collect();
         let figures = Figures::of(&used, scenario, seed);
-        let rank = match unranked {
-            Some(reason) => Rank::Unranked { reason },
-            None => Rank::Ranked { tier: 0 },
+        let lost_too_much =
+            figures.as_ref().and_then(|figures| why_loss_unranks(figures, scenario));
+        let lower_bound = lost_too_much.is_none() && is_client_bound(&trials);
+        let rank = match (unranked, lost_too_much) {
+            (Some(reason), _) => Rank::Unranked { reason },
+            (None, Some(reason)) => Rank::Lossy { reason },
+            (None, None) => Rank::Ranked { tier: 0 },
         };
-        let lower_bound = is_client_bound(&trials);
         let capacity = None;
         rows.push(Row {
             target,
@@ -119,6 +123,17 @@ fn why_trials_do_not_rank(trials: &[JudgedTrial<'_>]) -> Option<String> {
     Some(format!("{} in {alike} of {total} trials: {}", worst.validity, worst.reason))
 }
 
+/// Why what was lost keeps a target from being ranked, if it does.
+fn why_loss_unranks(figures: &Figures, scenario: &ScenarioRecord) -> Option<String> {
+    let lost = percent(figures.lost_share);
+    if figures.lost_share > LOST_SHARE_RANKED_MAX {
+        let limit = percent(LOST_SHARE_RANKED_MAX);
+        return Some(format!("lost {lost} of the deliveries: above {limit} nothing is ranked"));
+    }
+    let is_never = scenario.rank_by == RankBy::Latency && figures.ranking.median.is_infinite();
+    is_never.then(|| format!("lost {lost} of the deliveries: its p99 latency is never"))
+}
+
 /// Whether the load generator was the bottleneck, and nothing graver keeps the target unranked.
 fn is_client_bound(trials: &[JudgedTrial<'_>]) -> bool {
     let bound = number_of(trials, Validity::ClientBound);
@@ -159,6 +174,7 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
         match row.rank {
             Rank::Ranked { tier } => (tier, median),
             Rank::Unranked { .. } if row.generator_bound => (0, median),
+            Rank::Lossy { .. } => (usize::MAX - 2, median),
             Rank::Unranked { .. } if row.figures.is_some() => (usize::MAX - 1, median),
             Rank::Unranked { .. } => (usize::MAX, 0.0),
         }

@@ -16,7 +16,7 @@ use crate::analysis::{ScenarioAnalysis, analyse};
 use crate::noise::NoiseFloor;
 use crate::record::{MachineRecord, ScenarioRecord, TargetStatus, TrialResult};
 use crate::results::Results;
-use crate::row::Row;
+use crate::row::{Rank, Row};
 use crate::statistics::{Estimate, estimate_difference, estimate_median, estimate_ratio};
 use crate::verdict::Validity;
 
@@ -24,6 +24,9 @@ pub use figure::Figure;
 
 /// The name and version of a [`Comparison`] as JSON.
 pub const COMPARE_SCHEMA: &str = "zillions.compare/2";
+
+/// What is recorded where the system does not name the processor.
+const UNKNOWN_CPU: &str = "unknown";
 
 /// The thresholds beyond which a change is clear.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
@@ -50,7 +53,7 @@ pub struct Comparison {
     /// Thresholds beyond which a change is clear. Figures that scenarios rank by must also exceed
     /// the noise floor.
     pub thresholds: Thresholds,
-    /// Other differences between the runs, one line each.
+    /// What else may explain a change, and what is not known, one sentence each.
     pub notes: Vec<String>,
     /// Every scenario of either run.
     pub scenarios: Vec<ScenarioComparison>,
@@ -251,6 +254,10 @@ pub(crate) fn machine_differences(base: &MachineRecord, new: &MachineRecord) -> 
         Some(_) => format!("{} processors for servers", machine.server_cpus.len()),
         None => "not pinned".to_owned(),
     };
+    let quota = |machine: &MachineRecord| match machine.cpu_quota {
+        Some(quota) => format!("a quota of {quota} processors"),
+        None => "no quota".to_owned(),
+    };
     // The kernel's share of the memory differs a little from version to version.
     let gibibytes = |machine: &MachineRecord| {
         format!("{:.0} GiB of memory", machine.memory_bytes as f64 / f64::from(1 << 30))
@@ -259,6 +266,7 @@ pub(crate) fn machine_differences(base: &MachineRecord, new: &MachineRecord) -> 
         (base.cpu_model.clone(), new.cpu_model.clone()),
         (base.architecture.clone(), new.architecture.clone()),
         (format!("{} processors", base.cpus), format!("{} processors", new.cpus)),
+        (quota(base), quota(new)),
         (pinning(base), pinning(new)),
         (gibibytes(base), gibibytes(new)),
     ]
@@ -283,14 +291,17 @@ fn notes(base: &Results, new: &Results) -> Vec<String> {
     ]
     .into_iter()
     .filter(|(_, base, new)| base != new)
-    .map(|(what, base, new)| format!("{what}: {base} → {new}"))
+    .map(|(what, base, new)| format!("the runs differ in {what}: {base} → {new}"))
     .collect();
+    if [&old.machine.cpu_model, &now.machine.cpu_model].iter().all(|it| *it == UNKNOWN_CPU) {
+        notes.push("neither run knows its processor: they may be of different machines".to_owned());
+    }
     for target in &now.targets {
         let other = old.targets.iter().find(|it| it.name == target.name);
         if let Some(other) = other.filter(|other| other.toolchain != target.toolchain) {
             let line = |lines: &[String]| lines.join(", ");
             let (base, new) = (line(&other.toolchain), line(&target.toolchain));
-            notes.push(format!("toolchain of {}: {base} → {new}", target.name));
+            notes.push(format!("the runs differ in toolchain of {}: {base} → {new}", target.name));
         }
     }
     notes
@@ -362,7 +373,11 @@ fn compare_scenario(
 
 /// Whether a target can be compared, and if not, why.
 fn status(base: Option<&Row<'_>>, new: Option<&Row<'_>>) -> (Status, String) {
-    let unranked = |row: &Row<'_>| row.rank.reason().map(str::to_owned);
+    // What was lost is a figure like others: it can become better or worse.
+    let unranked = |row: &Row<'_>| match &row.rank {
+        Rank::Unranked { reason } => Some(reason.clone()),
+        Rank::Ranked { .. } | Rank::Lossy { .. } => None,
+    };
     let (Some(base), Some(new)) = (base, new) else {
         let only = if new.is_some() { "new" } else { "base" };
         return (Status::NotCompared, format!("only the {only} run has it"));
@@ -377,7 +392,8 @@ fn status(base: Option<&Row<'_>>, new: Option<&Row<'_>>) -> (Status, String) {
 
 /// Whether the server itself is why it has no figures.
 fn is_broken(row: &Row<'_>) -> bool {
-    matches!(row.target.status, TargetStatus::FailedCheck { .. })
+    // What is skipped now could be started before: it works no more.
+    !matches!(row.target.status, TargetStatus::Measured)
         || row.trials.iter().any(|trial| {
             matches!(trial.record.result, TrialResult::Failed { .. })
                 || trial.is(Validity::Incorrect)

@@ -76,6 +76,7 @@ pub fn scaled(slowness: f64) -> Measurement {
             involuntary_context_switches: 3,
         },
         others_cpu_share: Some(0.01),
+        throttled_seconds: Some(0.0),
         lost_connections: Vec::new(),
     }
 }
@@ -210,6 +211,7 @@ pub fn results() -> Results {
                 cpu_model: "A processor".to_owned(),
                 architecture: "x86_64".to_owned(),
                 cpus: 2,
+                cpu_quota: None,
                 memory_bytes: 8 << 30,
                 cpu_governor: None,
                 load_average: 0.1,

@@ -31,7 +31,7 @@ pub fn markdown(comparison: &Comparison) -> String {
         }
     }
     if !comparison.notes.is_empty() {
-        text += "\nThe runs also differ in:\n\n";
+        text += "\nWhat else may matter:\n\n";
         for note in &comparison.notes {
             let _ = writeln!(text, "- {}", escape(note));
         }

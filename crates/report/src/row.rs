@@ -32,6 +32,11 @@ pub enum Rank {
         /// Within a tier nothing is ranked.
         tier: usize,
     },
+    /// It is not, for what it lost: its figures are valid, and who does least would be first.
+    Lossy {
+        /// How much, in one line.
+        reason: String,
+    },
     /// It is not, for this reason.
     Unranked {
         /// In one line.
@@ -45,7 +50,7 @@ impl Rank {
     pub fn tier(&self) -> Option<usize> {
         match self {
             Self::Ranked { tier } => Some(*tier),
-            Self::Unranked { .. } => None,
+            Self::Lossy { .. } | Self::Unranked { .. } => None,
         }
     }
 
@@ -54,7 +59,7 @@ impl Rank {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Ranked { .. } => None,
-            Self::Unranked { reason } => Some(reason),
+            Self::Lossy { reason } | Self::Unranked { reason } => Some(reason),
         }
     }
 }

@@ -24,6 +24,10 @@ pub const READY_WAIT_SHARE_MAX: f64 = 0.05;
 /// Limit on the share of the processors in use that other programs used.
 pub const OTHERS_CPU_SHARE_MAX: f64 = 0.10;
 
+/// A target that lost a larger share of the deliveries is not ranked: one that does next to nothing
+/// would be first.
+pub const LOST_SHARE_RANKED_MAX: f64 = 0.5;
+
 /// A target with fewer valid trials than this is not ranked: its interval would say nothing.
 pub const VALID_TRIALS_MIN: usize = 3;
 
@@ -89,19 +93,25 @@ fn incorrect(trial: &Measurement) -> Option<String> {
 }
 
 fn noisy(trial: &Measurement) -> Option<String> {
+    // The two clocks are read one after the other, so the share may seem to be above 1.
     let waited = trial.generator.ready_wait_seconds / trial.generator.sampled_seconds;
+    let waited = waited.min(1.0);
     if waited > READY_WAIT_SHARE_MAX {
         return Some(format!(
             "other programs kept the load generator waiting for {:.0} % of the time",
             waited * 100.0
         ));
     }
+    if let Some(seconds) = trial.throttled_seconds.filter(|&seconds| seconds > 0.0) {
+        let milliseconds = seconds * 1e3;
+        return Some(format!("the container's quota held processes back for {milliseconds:.0} ms"));
+    }
     let others = trial.others_cpu_share.filter(|&share| share > OTHERS_CPU_SHARE_MAX)?;
     Some(format!("other programs used {:.0} % of the processors", others * 100.0))
 }
 
 fn client_bound(trial: &Measurement) -> Option<String> {
-    let busy = trial.generator.cpu_seconds / trial.generator.sampled_seconds;
+    let busy = (trial.generator.cpu_seconds / trial.generator.sampled_seconds).min(1.0);
     if busy > GENERATOR_BUSY_SHARE_MAX && !is_ahead(trial) {
         return Some(format!("the load generator was busy for {:.0} % of the time", busy * 100.0));
     }
@@ -183,8 +193,14 @@ mod tests {
             t.generator.cpu_seconds = t.window_seconds;
         };
         assert_eq!(validity(busy).0, Validity::Noisy);
-        let (validity, _) = validity(|t| t.generator.ready_wait_seconds = 0.2 * t.window_seconds);
+        let waiting =
+            |share: f64| validity(|t| t.generator.ready_wait_seconds = share * t.window_seconds);
+        assert_eq!(waiting(0.2).0, Validity::Noisy);
+        let (_, reason) = waiting(246.0);
+        assert!(reason.ends_with("waiting for 100 % of the time"), "{reason}");
+        let (validity, reason) = validity(|t| t.throttled_seconds = Some(0.04));
         assert_eq!(validity, Validity::Noisy);
+        assert_eq!(reason, "the container's quota held processes back for 40 ms");
     }
 
     #[test]

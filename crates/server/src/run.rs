@@ -10,6 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use zillions_log::Log;
+use zillions_signals::not_ignored;
 
 use crate::error::Error;
 use crate::listen::Listeners;
@@ -72,7 +73,8 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let listeners = Arc::new(Listeners::bind(&addresses, &socket_options)?);
 
     // Before any thread starts, so that no signal is missed.
-    let signals = Signals::new([SIGTERM, SIGINT]).map_err(system("listen for signals"))?;
+    let signals =
+        Signals::new(not_ignored(&[SIGTERM, SIGINT])).map_err(system("listen for signals"))?;
     let engine = options.engine.resolve(shards)?;
     let addresses = options.addresses.clone();
     engine.serve(Core { addresses, config, shards, log, metrics, listeners, signals })

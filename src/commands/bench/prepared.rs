@@ -16,12 +16,7 @@ pub(super) struct Prepared {
 /// What measures: a build without optimisation says so, for its generator is slow.
 pub(super) fn tool() -> ToolRecord {
     let profile = if cfg!(debug_assertions) { " (debug build)" } else { "" };
-    let commit = std::process::Command::new("git")
-        .args(["rev-parse", "HEAD"])
-        .stderr(std::process::Stdio::null())
-        .output()
-        .ok()
-        .filter(|output| output.status.success())
-        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    ToolRecord { version: format!("{}{profile}", env!("CARGO_PKG_VERSION")), git_commit: commit }
+    let commit = env!("ZILLIONS_GIT_COMMIT");
+    let git_commit = (!commit.is_empty()).then(|| commit.to_owned());
+    ToolRecord { version: format!("{}{profile}", env!("CARGO_PKG_VERSION")), git_commit }
 }

@@ -119,8 +119,7 @@ impl Known {
             arguments.push(format!("--calibration={}", value.get_name()).into());
         }
         let program = executable.to_owned();
-        let launch =
-            Launch { program, arguments, directory: None, descriptor_limit: None, broker: None };
+        let launch = Launch { arguments, ..Launch::new(program) };
         let scenario = self.scenario();
         let pinning = Pinning::choose(true);
         let mut found = Err(String::new());

@@ -39,7 +39,7 @@ fn what_was_not_measured_is_listed_with_its_reason() {
     let analysis = analyse(&results);
     let reason = |name| match rank(&analysis, 0, name) {
         Rank::Unranked { reason } => reason.clone(),
-        Rank::Ranked { .. } => panic!("{name} is ranked"),
+        Rank::Ranked { .. } | Rank::Lossy { .. } => panic!("{name} is ranked"),
     };
     assert_eq!(reason("absent"), "skipped: ghc is not installed; apt-get install ghc");
     assert_eq!(reason("wrong"), "failed the conformance check: order/fifo (ORDER-2)");
@@ -75,7 +75,7 @@ fn a_server_that_drops_does_not_look_faster_for_it() {
     assert_eq!(figures.latency_p99_ns.median, f64::INFINITY);
     assert!(figures.latency_p50_ns.is_finite());
     assert!((figures.lost_share - 1.0 / 51.0).abs() < 1e-9);
-    assert_eq!(row.rank, Rank::Ranked { tier: 3 });
+    assert!(matches!(row.rank, Rank::Lossy { .. }));
 }
 
 #[test]
@@ -87,6 +87,36 @@ fn one_trial_is_too_few_to_rank() {
         panic!("one trial is ranked")
     };
     assert_eq!(reason, "1 trials are too few to rank: ask for 3 or more");
+}
+
+#[test]
+fn who_loses_most_is_not_first() {
+    // Nine of ten are lost, and what is left arrives at once.
+    let results = results_with("fast", |figures| {
+        figures.pairs.dropped = figures.pairs.delivered * 9;
+        figures.deliveries_arrived *= 10;
+    });
+    let analysis = analyse(&results);
+    for at in 0..2 {
+        let Rank::Lossy { reason } = rank(&analysis, at, "fast") else {
+            panic!("a server that loses nine of ten is ranked")
+        };
+        assert_eq!(reason, "lost 90.0 % of the deliveries: above 50.0 % nothing is ranked");
+        assert_eq!(rank(&analysis, at, "as-fast"), &Rank::Ranked { tier: 1 });
+    }
+}
+
+#[test]
+fn a_latency_that_is_never_is_not_ranked() {
+    let results = results_with("fast", |figures| {
+        figures.pairs.dropped = figures.pairs.delivered / 20;
+    });
+    let analysis = analyse(&results);
+    let Rank::Lossy { reason } = rank(&analysis, 0, "fast") else {
+        panic!("an infinite latency is ranked")
+    };
+    assert!(reason.ends_with("% of the deliveries: its p99 latency is never"), "{reason}");
+    assert_eq!(rank(&analysis, 1, "fast"), &Rank::Ranked { tier: 1 }, "its deliveries count");
 }
 
 #[test]

@@ -149,6 +149,20 @@ fn lost_messages_are_compared_by_difference() {
 }
 
 #[test]
+fn a_server_that_can_no_longer_be_started_is_broken() {
+    let mut new = examples::results();
+    let at = new.run.targets.iter().position(|it| it.name == "fast").unwrap();
+    let reason = "it could not be built".to_owned();
+    new.run.targets[at].status = TargetStatus::Skipped { reason, remedy: String::new() };
+    new.trials.retain(|trial| trial.target != "fast");
+    let comparison = compared(&examples::results(), &new);
+    assert_eq!(comparison.verdict, Verdict::Regression);
+    let target = comparison.targets().find(|it| it.target == "fast").unwrap();
+    assert_eq!(target.status, Status::Broken);
+    assert!(target.reason.contains("it could not be built"), "{}", target.reason);
+}
+
+#[test]
 fn what_worked_and_now_fails_is_a_regression() {
     let mut new = examples::results();
     for trial in new.trials.iter_mut().filter(|it| it.target == "fast" && it.block == 1) {
@@ -205,7 +219,10 @@ fn what_else_may_explain_a_change_is_said() {
     let comparison = compared(&examples::results(), &new);
     assert_eq!(
         comparison.notes,
-        ["kernel: Linux 6.1 → Linux 6.2", "toolchain of fast:  → rustc 1.95"]
+        [
+            "the runs differ in kernel: Linux 6.1 → Linux 6.2",
+            "the runs differ in toolchain of fast:  → rustc 1.95"
+        ]
     );
 }
 

@@ -42,7 +42,8 @@ pub struct RunRecord {
 pub struct ToolRecord {
     /// Version of zillions.
     pub version: String,
-    /// Commit of the repository that the run was started in, if known.
+    /// Commit that the tool was built from, with `-dirty` behind it if files had been changed;
+    /// absent if it was not built in a clone.
     pub git_commit: Option<String>,
 }
 
@@ -57,6 +58,9 @@ pub struct MachineRecord {
     pub architecture: String,
     /// Number of processors that the run was allowed to use.
     pub cpus: u32,
+    /// Processors whose time a container's quota granted; absent without a quota.
+    #[serde(default)]
+    pub cpu_quota: Option<f64>,
     /// Main memory, in bytes.
     pub memory_bytes: u64,
     /// Frequency governor of the processors; absent if the system reports none.

@@ -103,6 +103,10 @@ pub struct Measurement {
     pub server: ServerRecord,
     /// CPU use of other programs, as a share of the processors in use, 0 to 1; absent if unknown.
     pub others_cpu_share: Option<f64>,
+    /// How long a container's quota held processes back within the window, in seconds; absent if
+    /// nothing tells.
+    #[serde(default)]
+    pub throttled_seconds: Option<f64>,
     /// Connections that ended before the trial did.
     pub lost_connections: Vec<LostConnectionRecord>,
 }

@@ -1,0 +1,92 @@
+//! Proof that a program is of this build: it is put aside before, and must be there again after.
+//!
+//! A setting that nobody thought of (a target folder in a configuration file above the checkout)
+//! lets a build succeed elsewhere and leave an old program where the entry says it is. That
+//! would be checked and measured in place of the new one.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The first bytes of a compiled program on Linux. Scripts and links are parts of the entry, or of
+/// an environment that is repaired in place.
+const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
+
+/// A program of an earlier build, put aside.
+pub(crate) struct PutAside {
+    program: PathBuf,
+    aside: PathBuf,
+}
+
+impl PutAside {
+    /// Puts the compiled `program` aside; `None` if there is none.
+    pub(crate) fn take(program: &Path) -> io::Result<Option<Self>> {
+        let is_file = fs::symlink_metadata(program).is_ok_and(|it| it.is_file());
+        if !is_file || !is_compiled(program)? {
+            return Ok(None);
+        }
+        let mut name = program.file_name().unwrap_or_default().to_owned();
+        name.push(".before");
+        let aside = program.with_file_name(name);
+        fs::rename(program, &aside)?;
+        Ok(Some(Self { program: program.to_owned(), aside }))
+    }
+
+    /// Whether the build has made the program again.
+    pub(crate) fn was_made_anew(&self) -> bool {
+        self.program.is_file()
+    }
+}
+
+impl Drop for PutAside {
+    /// What a build did not make is as it was.
+    fn drop(&mut self) {
+        // A file that cannot be put back is reported when it is started.
+        let _ = if self.was_made_anew() {
+            fs::remove_file(&self.aside)
+        } else {
+            fs::rename(&self.aside, &self.program)
+        };
+    }
+}
+
+fn is_compiled(program: &Path) -> io::Result<bool> {
+    let mut magic = Vec::new();
+    fs::File::open(program)?.take(ELF_MAGIC.len() as u64).read_to_end(&mut magic)?;
+    Ok(magic == ELF_MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_program_is_put_back_and_a_new_one_replaces_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("server");
+        fs::write(&program, b"\x7fELF old").expect("a program");
+        let aside = PutAside::take(&program).expect("a rename").expect("a compiled program");
+        assert!(!program.exists() && !aside.was_made_anew());
+        drop(aside);
+        assert_eq!(fs::read(&program).expect("the old program"), b"\x7fELF old");
+
+        let aside = PutAside::take(&program).expect("a rename").expect("a compiled program");
+        fs::write(&program, b"\x7fELF new").expect("a program");
+        assert!(aside.was_made_anew());
+        drop(aside);
+        assert_eq!(fs::read(&program).expect("the new program"), b"\x7fELF new");
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+    }
+
+    #[test]
+    fn scripts_and_links_stay_where_they_are() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = folder.path().join("server");
+        fs::write(&script, "#!/bin/sh\n").expect("a script");
+        assert!(PutAside::take(&script).expect("a look").is_none());
+        let link = folder.path().join("python");
+        std::os::unix::fs::symlink("/bin/sh", &link).expect("a link");
+        assert!(PutAside::take(&link).expect("a look").is_none());
+        assert!(PutAside::take(&folder.path().join("absent")).expect("a look").is_none());
+    }
+}
