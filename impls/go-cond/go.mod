@@ -1,0 +1,3 @@
+module zillions/impls/go-cond
+
+go 1.19
