@@ -148,6 +148,14 @@ static void write_backlog(struct client *client) {
     }
 }
 
+/* The events that the client waits for. */
+static short wanted(const struct client *client) {
+    int events = client->leaving ? 0 : POLLIN;
+    if (client->backlog)
+        events |= POLLOUT;
+    return (short)events;
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         fprintf(stderr, "server: error: expected one argument, HOST:PORT\n");
@@ -162,7 +170,7 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < count; i++)
             polled[i + 1] = (struct pollfd){
                 .fd = clients[i]->fd,
-                .events = (clients[i]->leaving ? 0 : POLLIN) | (clients[i]->backlog ? POLLOUT : 0)};
+                .events = wanted(clients[i])};
         if (poll(polled, count + 1, accepting ? -1 : ACCEPT_PAUSE_MS) < 0 && errno != EINTR) {
             fprintf(stderr, "server: error: cannot wait: %s\n", strerror(errno));
             return 1;

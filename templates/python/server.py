@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """__NAME__: one thread and a selector.
 
 How a message flows. `serve` asks the selector which sockets are ready. It reads
@@ -40,7 +39,9 @@ class Client:
         self.leaving = not data
         self.received += data
         end = 0
-        while end < len(self.received) and end + self.received[end] < len(self.received):
+        while end < len(self.received) and end + self.received[end] < len(
+            self.received
+        ):
             end += 1 + self.received[end]
         if data and not end:
             # Only part of a frame: its sender may wait for an acknowledgement, which the
@@ -97,7 +98,10 @@ def serve(listener):
             elif not client.leaving:
                 frames = client.read_once()
                 for other in clients:
-                    if len(other.backlog) + len(frames) <= BACKLOG_BYTES_MAX and not other.leaving:
+                    if (
+                        len(other.backlog) + len(frames) <= BACKLOG_BYTES_MAX
+                        and not other.leaving
+                    ):
                         other.backlog += frames
         for client in list(clients):
             client.write_backlog()
@@ -106,7 +110,9 @@ def serve(listener):
                 selector.unregister(client.stream)
                 client.stream.close()
                 continue
-            interest = (0 if client.leaving else READ) | (WRITE if client.backlog else 0)
+            interest = (0 if client.leaving else READ) | (
+                WRITE if client.backlog else 0
+            )
             if interest != client.interest:
                 selector.modify(client.stream, interest, client)
                 client.interest = interest
@@ -135,7 +141,8 @@ def main():
     except (OSError, UnicodeError) as error:
         sys.exit(f"server: error: cannot listen on {sys.argv[1]!a}: {error}")
     host, port = listener.getsockname()[:2]
-    print(f"listening on [{host}]:{port}" if ":" in host else f"listening on {host}:{port}", flush=True)
+    host = f"[{host}]" if ":" in host else host
+    print(f"listening on {host}:{port}", flush=True)
     serve(listener)
 
 
