@@ -244,7 +244,7 @@ pub fn detailed_results() -> Results {
     as_fast.url = "javascript:alert(1)".to_owned();
     as_fast.costs = costs(212, 0.004);
     slow.language = "Python".to_owned();
-    slow.library = "asyncio".to_owned();
+    slow.library = "eventlib".to_owned();
     slow.sources = vec![source("server.py", "# Slow.\nasync def main(): pass\n")];
     slow.costs = costs(61, 0.09);
     let limit = LoadRecord::Search {
