@@ -127,7 +127,7 @@ fn every_program_can_be_read_in_one_sitting() {
 fn code_lines(text: &str, extension: &str) -> usize {
     let (line_comment, open, close) = match extension {
         "py" => ("#", "\"\"\"", "\"\"\""),
-        "hs" => ("--", "{-", "-}"),
+        "adb" | "hs" => ("--", "{-", "-}"),
         "lua" => ("--", "--[[", "]]"),
         "rb" | "ex" | "exs" | "sh" => ("#", "=begin", "=end"),
         "erl" => ("%", "%{", "%}"),
