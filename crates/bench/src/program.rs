@@ -5,9 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use tokei::{Config, LanguageType};
 use zillions_harness::{Launch, locate};
 use zillions_report::record::{LinesRecord, SourceRecord};
+use zillions_source::{Lines, language};
 
 /// The first bytes of a program that the kernel runs by itself, in the format of Linux.
 const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
@@ -36,15 +36,11 @@ pub fn sources(folder: &Path, paths: &[PathBuf]) -> Result<Vec<SourceRecord>, Un
                 fs::read(&path).map_err(|source| Unreadable { path: path.clone(), source })?;
             Ok(SourceRecord {
                 path: relative.display().to_string(),
-                language: language(&path).map_or_else(String::new, |it| it.name().to_owned()),
+                language: language(&relative.to_string_lossy()).unwrap_or_default().to_owned(),
                 text: String::from_utf8_lossy(&bytes).into_owned(),
             })
         })
         .collect()
-}
-
-fn language(path: &Path) -> Option<LanguageType> {
-    LanguageType::from_path(path, &Config::default())
 }
 
 /// The lines of all `sources` together; `None` if the language of one is not known.
@@ -52,11 +48,10 @@ fn language(path: &Path) -> Option<LanguageType> {
 pub fn lines(sources: &[SourceRecord]) -> Option<LinesRecord> {
     let mut sum = LinesRecord::default();
     for source in sources {
-        let language = language(Path::new(&source.path))?;
-        let counted = language.parse_from_str(&source.text, &Config::default());
-        sum.code += counted.code as u32;
-        sum.comments += counted.comments as u32;
-        sum.blanks += counted.blanks as u32;
+        let Lines { code, comments, blanks } = zillions_source::lines(&source.path, &source.text)?;
+        sum.code += code;
+        sum.comments += comments;
+        sum.blanks += blanks;
     }
     (!sources.is_empty()).then_some(sum)
 }

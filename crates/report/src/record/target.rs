@@ -151,7 +151,7 @@ pub struct CostsRecord {
     pub idle_failure: Option<String>,
 }
 
-/// Lines of source code, as tokei counts them.
+/// Lines of source code; see crates/source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinesRecord {
     /// Lines of code.
