@@ -38,8 +38,12 @@ pub enum Language {
     C,
     /// Two goroutines per client and one lock.
     Go,
+    /// One thread and callbacks.
+    Javascript,
     /// One thread and a selector.
     Python,
+    /// Two threads per client and one lock.
+    Ruby,
     /// Two threads per client and one lock.
     Rust,
 }
@@ -61,7 +65,9 @@ impl Language {
             Self::Go => {
                 template!("go": ".gitignore", "go.mod", "impl.toml", "README.md", "server.go")
             }
+            Self::Javascript => template!("javascript": "impl.toml", "README.md", "server.mjs"),
             Self::Python => template!("python": "impl.toml", "README.md", "server.py"),
+            Self::Ruby => template!("ruby": "impl.toml", "README.md", "server.rb"),
             Self::Rust => {
                 template!("rust": ".gitignore", "Cargo.toml", "impl.toml", "README.md", "server.rs")
             }
