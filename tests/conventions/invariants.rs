@@ -7,11 +7,11 @@ use crate::rust::{Kind, programs_in};
 use crate::tree::{Exceptions, Offenders, file, folders_in};
 
 /// Crates that judge and show records, and could do so years later.
-const PURE: [&str; 4] = ["protocol", "ordering", "report", "escape"];
+const PURE: [&str; 5] = ["protocol", "ordering", "report", "escape", "source"];
 
 /// Of these, the ones that do not even open a file: callers hand in readers
 /// and writers.
-const WITHOUT_FILES: [&str; 3] = ["protocol", "ordering", "escape"];
+const WITHOUT_FILES: [&str; 4] = ["protocol", "ordering", "escape", "source"];
 
 /// Crates that are programs, and so may print.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -32,7 +32,7 @@ const MAY_PAUSE: &[(&str, &str)] = &[
 #[test]
 fn what_judges_and_shows_touches_no_socket_no_clock_and_no_process() {
     let mut offenders = Offenders::of(
-        "protocol, ordering, report and escape are pure, so what they say depends on the record \
+        "protocol, ordering, report, escape and source are pure, so what they say depends on the record \
          alone; all but report leave files to their callers, too",
     );
     for name in PURE {
@@ -58,7 +58,7 @@ fn what_judges_and_shows_touches_no_socket_no_clock_and_no_process() {
 #[test]
 fn what_judges_and_shows_depends_on_nothing_that_measures() {
     let mut offenders = Offenders::of(
-        "protocol, ordering, report and escape must not reach sockets, clocks or processes through \
+        "protocol, ordering, report, escape and source must not reach sockets, clocks or processes through \
          somebody else's crate either",
     );
     let banned = [
