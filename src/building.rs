@@ -11,6 +11,7 @@ use std::thread;
 use serde::Serialize;
 use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_harness::manifest::Entry;
+use zillions_harness::resources;
 use zillions_harness::toolchain::{self, BuildError, Toolchain};
 
 use crate::failure::Failure;
@@ -18,6 +19,8 @@ use crate::{progress, targets};
 
 /// How long a build may take, in seconds, unless the user sets another limit.
 pub(crate) const BUILD_SECONDS_MAX: f64 = 1800.0;
+/// What a build takes that is not small: a compiler for the JVM, an optimising one for C++.
+const BUILD_MEMORY_BYTES: u64 = 1 << 30;
 /// How much of a failed build's log is shown.
 const LOG_LINES_SHOWN: usize = 12;
 
@@ -73,9 +76,12 @@ pub(crate) fn build_with_defaults(
     build_all(entries, impls, default_jobs(), BUILD_SECONDS_MAX)
 }
 
-/// One build per processor.
+/// One build per processor, if there is memory for so many.
 pub(crate) fn default_jobs() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let memory = resources::memory_available().map_or(u64::MAX, |(bytes, _)| bytes);
+    let fit = usize::try_from(memory / BUILD_MEMORY_BYTES).unwrap_or(usize::MAX);
+    processors.min(fit).max(1)
 }
 
 /// Probes and builds `entries`, `jobs` at a time, with progress on standard

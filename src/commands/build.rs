@@ -20,7 +20,7 @@ pub struct Arguments {
     names: Vec<String>,
     #[command(flatten)]
     filters: Filters,
-    /// Run N builds in parallel [default: one per processor].
+    /// Run N builds in parallel [default: one per processor, if there is 1 GiB of memory for each].
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Stop a build after this time.
