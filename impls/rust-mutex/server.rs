@@ -14,8 +14,7 @@
 //! No thread waits for a client while it holds the lock. So a queue is bounded, and a
 //! client that reads too slowly misses the frames that do not fit.
 //!
-//! Shortcuts: two threads per client. They are woken while the lock is held, so a woken
-//! thread may have to wait for it once more.
+//! Shortcuts: two threads per client, and a copy of each message in each queue.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -183,15 +182,18 @@ impl Room {
 
     /// The sequencing point: the thread that holds the lock comes next, for all receivers.
     fn broadcast(&self, frames: &[u8]) {
+        let mut to_wake = Vec::new();
         for queue in self.lock().values_mut().filter(|queue| !queue.ended) {
             let free = QUEUE_BYTES_MAX - queue.bytes.len();
             let fitting =
                 if frames.len() > free { whole_frames(&frames[..free]) } else { frames.len() };
             if queue.bytes.is_empty() {
-                queue.filled.notify_one(); // Otherwise the writer is awake already.
+                to_wake.push(Arc::clone(&queue.filled)); // Otherwise it is awake already.
             }
             queue.bytes.extend_from_slice(&frames[..fitting]);
         }
+        // The lock has been released: they would have to wait for it.
+        to_wake.iter().for_each(|filled| filled.notify_one());
     }
 
     /// Waits until the client's queue holds something, and exchanges it for the empty
