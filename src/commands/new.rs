@@ -36,10 +36,18 @@ pub struct Arguments {
 pub enum Language {
     /// One thread and poll(2).
     C,
+    /// Two async methods per client and one lock.
+    Csharp,
+    /// Two processes per client, and one that gives the order.
+    Elixir,
     /// Two goroutines per client and one lock.
     Go,
+    /// Two green threads per client and one transaction per message.
+    Haskell,
     /// One thread and callbacks.
     Javascript,
+    /// Two loops of promises per client, in one thread.
+    Ocaml,
     /// One thread and a selector.
     Python,
     /// Two threads per client and one lock.
@@ -62,10 +70,24 @@ impl Language {
     fn template(self) -> Template {
         match self {
             Self::C => template!("c": ".gitignore", "impl.toml", "README.md", "server.c"),
+            Self::Csharp => {
+                template!("csharp": ".gitignore", "build.sh", "impl.toml", "README.md", "run.sh",
+                          "Server.cs", "Server.csproj")
+            }
+            Self::Elixir => {
+                template!("elixir": ".gitignore", "impl.toml", "README.md", "server.ex")
+            }
             Self::Go => {
                 template!("go": ".gitignore", "go.mod", "impl.toml", "README.md", "server.go")
             }
+            Self::Haskell => {
+                template!("haskell": ".gitignore", "impl.toml", "README.md", "Server.hs")
+            }
             Self::Javascript => template!("javascript": "impl.toml", "README.md", "server.mjs"),
+            Self::Ocaml => {
+                template!("ocaml": ".gitignore", "acknowledge.c", "impl.toml", "README.md",
+                          "server.ml")
+            }
             Self::Python => template!("python": "impl.toml", "README.md", "server.py"),
             Self::Ruby => template!("ruby": "impl.toml", "README.md", "server.rb"),
             Self::Rust => {
