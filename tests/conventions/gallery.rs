@@ -131,6 +131,7 @@ fn code_lines(text: &str, extension: &str) -> usize {
         "lua" => ("--", "--[[", "]]"),
         "rb" | "ex" | "exs" | "sh" => ("#", "=begin", "=end"),
         "erl" => ("%", "%{", "%}"),
+        "rkt" | "scm" => (";", "#|", "|#"),
         _ => ("//", "/*", "*/"),
     };
     let (mut in_comment, mut count) = (false, 0);

@@ -12,7 +12,7 @@ use crate::launch::{Launch, LaunchError};
 pub const FILE_NAME: &str = "impl.toml";
 
 /// The closed list of concurrency styles; docs/styles.md explains each.
-pub const STYLES: [&str; 20] = [
+pub const STYLES: [&str; 21] = [
     "threads + channels",
     "threads + locks",
     "monitors",
@@ -28,6 +28,7 @@ pub const STYLES: [&str; 20] = [
     "green threads",
     "green threads + STM",
     "generators",
+    "effect handlers",
     "async/await",
     "structured concurrency",
     "actors",
