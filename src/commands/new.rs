@@ -44,8 +44,12 @@ pub enum Language {
     Go,
     /// Two green threads per client and one transaction per message.
     Haskell,
+    /// Two threads per client and one lock, without a build tool.
+    Java,
     /// One thread and callbacks.
     Javascript,
+    /// Two threads per client and one lock, built with Maven.
+    Kotlin,
     /// Two loops of promises per client, in one thread.
     Ocaml,
     /// One thread and a selector.
@@ -83,7 +87,11 @@ impl Language {
             Self::Haskell => {
                 template!("haskell": ".gitignore", "impl.toml", "README.md", "Server.hs")
             }
+            Self::Java => template!("java": ".gitignore", "impl.toml", "README.md", "Server.java"),
             Self::Javascript => template!("javascript": "impl.toml", "README.md", "server.mjs"),
+            Self::Kotlin => {
+                template!("kotlin": ".gitignore", "impl.toml", "pom.xml", "README.md", "Server.kt")
+            }
             Self::Ocaml => {
                 template!("ocaml": ".gitignore", "acknowledge.c", "impl.toml", "README.md",
                           "server.ml")
