@@ -123,6 +123,7 @@ tests! {
         a_tool_that_is_short_of_descriptors_blames_nobody_else;
         the_fewest_descriptors_are_enough_for_a_correct_server;
         a_wrapped_server_does_not_outlive_a_tool_that_is_killed;
+        errors_that_nobody_can_read_end_a_command_as_others_do;
         a_signal_that_was_ignored_at_the_start_stays_ignored;
         what_is_left_of_a_tool_that_was_killed_is_named_by_the_doctor;
     }

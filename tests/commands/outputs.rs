@@ -181,6 +181,24 @@ pub(crate) fn a_wrapped_server_does_not_outlive_a_tool_that_is_killed() {
     });
 }
 
+pub(crate) fn errors_that_nobody_can_read_end_a_command_as_others_do() {
+    let script = Script::server("");
+    for (program, arguments, code) in [
+        (ZILLIONS, &["check", "nosuch"][..], 64),
+        (ZILLIONS, &["chek"], 64),
+        (ZILLIONS, &["check", &script.name(), "--case", "fanout/two"], 0),
+        (STRESSTEST, &["./nosuch"], 64),
+        (CLIENT, &[&script.address()], 70),
+        (SERVER, &["nonsense"], 64),
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(program);
+        let status = command.args(arguments).stdout(Stdio::null()).stderr(writer).status();
+        assert_eq!(status.expect("it runs").code(), Some(code), "{program} {arguments:?}");
+    }
+}
+
 pub(crate) fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     let script = Script::server("");
     for (signals, sent, ends) in
