@@ -205,7 +205,7 @@ pub(crate) fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
         [("HUP INT", "HUP", false), ("HUP INT", "INT", false), ("INT", "HUP", true)]
     {
         let tool = format!(
-            "trap '' {signals}; exec '{STRESSTEST}' -a {} -r 1000000 '{}'",
+            "trap '' {signals}; exec '{STRESSTEST}' -a {} -r 2000 '{}'",
             script.address(),
             script.name()
         );
