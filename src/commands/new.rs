@@ -65,41 +65,46 @@ type Template = &'static [(&'static str, &'static str)];
 
 /// Embeds the files of one folder of `templates/`.
 macro_rules! template {
-    ($folder:literal: $($file:literal),+) => {
-        &[$(($file, include_str!(concat!("../../templates/", $folder, "/", $file)))),+]
+    ($folder:ident: $($file:literal),+) => {
+        &[$(($file, include_str!(concat!(
+            "../../templates/",
+            stringify!($folder),
+            "/",
+            $file
+        )))),+]
     };
 }
 
 impl Language {
     fn template(self) -> Template {
         match self {
-            Self::C => template!("c": ".gitignore", "impl.toml", "README.md", "server.c"),
+            Self::C => template!(c: ".gitignore", "impl.toml", "README.md", "server.c"),
             Self::Csharp => {
-                template!("csharp": ".gitignore", "build.sh", "impl.toml", "README.md", "run.sh",
+                template!(csharp: ".gitignore", "build.sh", "impl.toml", "README.md", "run.sh",
                           "Server.cs", "Server.csproj")
             }
             Self::Elixir => {
-                template!("elixir": ".gitignore", "impl.toml", "README.md", "server.ex")
+                template!(elixir: ".gitignore", "impl.toml", "README.md", "server.ex")
             }
             Self::Go => {
-                template!("go": ".gitignore", "go.mod", "impl.toml", "README.md", "server.go")
+                template!(go: ".gitignore", "go.mod", "impl.toml", "README.md", "server.go")
             }
             Self::Haskell => {
-                template!("haskell": ".gitignore", "impl.toml", "README.md", "Server.hs")
+                template!(haskell: ".gitignore", "impl.toml", "README.md", "Server.hs")
             }
-            Self::Java => template!("java": ".gitignore", "impl.toml", "README.md", "Server.java"),
-            Self::Javascript => template!("javascript": "impl.toml", "README.md", "server.mjs"),
+            Self::Java => template!(java: ".gitignore", "impl.toml", "README.md", "Server.java"),
+            Self::Javascript => template!(javascript: "impl.toml", "README.md", "server.mjs"),
             Self::Kotlin => {
-                template!("kotlin": ".gitignore", "impl.toml", "pom.xml", "README.md", "Server.kt")
+                template!(kotlin: ".gitignore", "impl.toml", "pom.xml", "README.md", "Server.kt")
             }
             Self::Ocaml => {
-                template!("ocaml": ".gitignore", "acknowledge.c", "impl.toml", "README.md",
+                template!(ocaml: ".gitignore", "acknowledge.c", "impl.toml", "README.md",
                           "server.ml")
             }
-            Self::Python => template!("python": "impl.toml", "README.md", "server.py"),
-            Self::Ruby => template!("ruby": "impl.toml", "README.md", "server.rb"),
+            Self::Python => template!(python: "impl.toml", "README.md", "server.py"),
+            Self::Ruby => template!(ruby: "impl.toml", "README.md", "server.rb"),
             Self::Rust => {
-                template!("rust": ".gitignore", "Cargo.toml", "impl.toml", "README.md", "server.rs")
+                template!(rust: ".gitignore", "Cargo.toml", "impl.toml", "README.md", "server.rs")
             }
         }
     }
