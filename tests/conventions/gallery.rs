@@ -1,5 +1,6 @@
 //! Conventions of the gallery.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use zillions_conformance::{Level, all_cases};
@@ -178,6 +179,11 @@ fn every_entry_can_be_read_and_copied_alone() {
                 found.push((&file.path, number, line.trim().to_owned()));
             }
         }
+        // Nor is it made of what another folder holds.
+        let manifest = format!("impls/{}/impl.toml", entry.name);
+        for source in entry.sources.iter().filter(|it| it.starts_with("..")) {
+            found.push((&manifest, 1, format!("has the source '{}'", source.display())));
+        }
         if !found.is_empty() && !exceptions.cover(&entry.name) {
             for (path, line, what) in found {
                 offenders.add(path, line, what);
@@ -216,6 +222,45 @@ fn normal(path: &Path) -> PathBuf {
         }
     }
     normal
+}
+
+#[test]
+fn an_entry_that_uses_crates_counts_them_among_its_sources() {
+    let mut offenders = Offenders::of(
+        "lines of code are those of all that makes a program what it is: an entry that is a door \
+         to crates/ names what is behind it in 'sources'",
+    );
+    for (name, _) in MAY_USE_CRATES {
+        let entry = Entry::read(&root().join("impls").join(name)).expect("an entry");
+        let counted: BTreeSet<PathBuf> = entry
+            .sources
+            .iter()
+            .map(|source| normal(&Path::new("impls").join(name).join(source)))
+            .collect();
+        for used in crates_used_by(&entry) {
+            for program in files_in(&format!("{used}/src")).filter(|it| it.extension() == "rs") {
+                offenders.look();
+                if !counted.contains(Path::new(&program.path)) {
+                    let path = format!("impls/{name}/impl.toml");
+                    offenders.add(&path, 1, format!("'{}' is not a source", program.path));
+                }
+            }
+        }
+    }
+    offenders.assert_none();
+}
+
+/// The folders in crates/ that an entry depends on, directly or through another.
+fn crates_used_by(entry: &Entry) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    let lock = file(&format!("impls/{}/Cargo.lock", entry.name)).expect("a lock file");
+    for package in parse(lock)["package"].as_array().into_iter().flatten() {
+        let name = package["name"].as_str().unwrap_or_default();
+        if let Some(ours) = name.strip_prefix("zillions-") {
+            used.insert(format!("crates/{ours}"));
+        }
+    }
+    used
 }
 
 #[test]

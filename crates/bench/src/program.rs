@@ -43,17 +43,24 @@ pub fn sources(folder: &Path, paths: &[PathBuf]) -> Result<Vec<SourceRecord>, Un
         .collect()
 }
 
-/// The lines of all `sources` together; `None` if the language of one is not known.
+/// The lines of all `sources` together; `None` if the language of one is not known. The unit tests
+/// at the end of a Rust file are not counted: the program is the same without them.
 #[must_use]
 pub fn lines(sources: &[SourceRecord]) -> Option<LinesRecord> {
     let mut sum = LinesRecord::default();
     for source in sources {
-        let Lines { code, comments, blanks } = zillions_source::lines(&source.path, &source.text)?;
+        let program = without_unit_tests(&source.text);
+        let Lines { code, comments, blanks } = zillions_source::lines(&source.path, program)?;
         sum.code += code;
         sum.comments += comments;
         sum.blanks += blanks;
     }
     (!sources.is_empty()).then_some(sum)
+}
+
+/// `text` up to the tests that Rust programs have at their end.
+fn without_unit_tests(text: &str) -> &str {
+    text.split_once("\n#[cfg(test)]\nmod tests {").map_or(text, |(program, _)| program)
 }
 
 /// How many packages the lock file in `folder` pins beside the program itself, or its language's
@@ -182,6 +189,19 @@ mod tests {
         assert_eq!((sources[0].path.as_str(), sources[0].language.as_str()), ("a.rs", "Rust"));
         assert_eq!(lines(&sources), Some(LinesRecord { code: 1, comments: 1, blanks: 1 }));
         assert_eq!(lines(&[]), None);
+    }
+
+    #[test]
+    fn unit_tests_are_no_lines_of_a_program() {
+        let source = |text: &str| SourceRecord {
+            path: "a.rs".to_owned(),
+            language: String::new(),
+            text: text.to_owned(),
+        };
+        let program = "fn main() {}\n";
+        let tested = format!("{program}\n#[cfg(test)]\nmod tests {{\n    fn t() {{}}\n}}\n");
+        assert_eq!(lines(&[source(&tested)]).unwrap().code, 1);
+        assert_eq!(lines(&[source(program), source(&tested)]).unwrap().code, 2);
     }
 
     #[test]

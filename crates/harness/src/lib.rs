@@ -7,7 +7,7 @@
 //!
 //! Modules: [`launch`] says what to start ([`broker`]: what is not written for the spec), [`port`] where it listens,
 //! [`server`] is the running server, [`sample`] measures its process tree,
-//! [`manifest`] reads the gallery's `impl.toml` files, [`toolchain`] probes
+//! [`manifest`] reads the gallery's `impl.toml` files (`sources`: what files they name), [`toolchain`] probes
 //! and builds its entries, [`limits`], [`machine`] and [`resources`] tell what this machine
 //! allows, is and has left, [`machine_fault`] and [`executable`] which errors are its doing.
 
@@ -38,6 +38,7 @@ pub mod sample;
 pub mod server;
 mod socket_diag;
 mod sockets;
+mod sources;
 pub mod start_error;
 pub mod toolchain;
 pub mod traffic;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::launch::{Launch, LaunchError};
+use crate::sources;
 
 /// The file in each entry's folder.
 pub const FILE_NAME: &str = "impl.toml";
@@ -60,7 +61,7 @@ pub struct Manifest {
     pub library: String,
     /// Where to read about it.
     pub url: String,
-    /// What the gallery shows and counts, relative to the entry's folder.
+    /// What makes it what it is: files and patterns of files, relative to the entry's folder.
     pub sources: Vec<PathBuf>,
     /// Debian packages that its tool chain needs.
     #[serde(default)]
@@ -196,6 +197,8 @@ pub struct Entry {
     pub directory: PathBuf,
     /// What it says of itself.
     pub manifest: Manifest,
+    /// The files that its `sources` name, relative to its folder, in their order.
+    pub sources: Vec<PathBuf>,
 }
 
 /// All implementations, in order of their names.
@@ -251,12 +254,13 @@ impl Entry {
         let text = fs::read_to_string(&path)
             .map_err(|source| ManifestError::Unreadable { path: path.clone(), source })?;
         let manifest = parse(&text, &path)?;
-        check_meaning(&manifest, &text, &path, directory)?;
+        check_meaning(&manifest, &text, &path)?;
+        let sources = find_sources(&manifest, &text, &path, directory)?;
         let directory = std::path::absolute(directory)
             .map_err(|source| ManifestError::Unreadable { path, source })?;
         let name =
             directory.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
-        Ok(Self { name, directory, manifest })
+        Ok(Self { name, directory, manifest, sources })
     }
 
     /// How it is started.
@@ -296,17 +300,46 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-fn check_meaning(
+/// The manifest at `path` is wrong at `key`.
+fn wrong<T>(key: &str, text: &str, path: &Path, message: String) -> Result<T, ManifestError> {
+    let line = text.lines().position(|line| line.trim_start().starts_with(key)).unwrap_or(0) + 1;
+    Err(ManifestError::Meaning { path: path.to_owned(), line, message })
+}
+
+/// The files that its sources name, each once.
+fn find_sources(
     manifest: &Manifest,
     text: &str,
     path: &Path,
     directory: &Path,
-) -> Result<(), ManifestError> {
-    let wrong = |key: &str, message: String| {
-        let line =
-            text.lines().position(|line| line.trim_start().starts_with(key)).unwrap_or(0) + 1;
-        Err(ManifestError::Meaning { path: path.to_owned(), line, message })
-    };
+) -> Result<Vec<PathBuf>, ManifestError> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for source in &manifest.sources {
+        let shown = source.display();
+        let files = match sources::expand(directory, source) {
+            Ok(files) if !files.is_empty() => files,
+            Ok(_) => {
+                let message = format!(
+                    "source '{shown}' does not exist in this folder: correct 'sources', or add \
+                     the file"
+                );
+                return wrong("sources", text, path, message);
+            }
+            Err(error) => {
+                return wrong("sources", text, path, format!("source '{shown}': {error}"));
+            }
+        };
+        for file in files {
+            if !found.contains(&file) {
+                found.push(file);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn check_meaning(manifest: &Manifest, text: &str, path: &Path) -> Result<(), ManifestError> {
+    let wrong = |key: &str, message: String| wrong(key, text, path, message);
     if !STYLES.contains(&manifest.style.as_str()) {
         let message =
             format!("unknown style '{}': use one of {}", manifest.style, STYLES.join(", "));
@@ -320,15 +353,6 @@ fn check_meaning(
     }
     if manifest.sources.is_empty() {
         return wrong("sources", "'sources' is empty: name the files to show".to_owned());
-    }
-    for source in &manifest.sources {
-        if !directory.join(source).is_file() {
-            let message = format!(
-                "source '{}' does not exist in this folder: correct 'sources', or add the file",
-                source.display()
-            );
-            return wrong("sources", message);
-        }
     }
     for requirement in &manifest.requires {
         if let Requirement::AtLeast(AtLeast { at_least, .. }) = requirement
@@ -389,6 +413,13 @@ reason = "because"
     }
 
     #[test]
+    fn sources_are_files_and_each_is_named_once() {
+        let entry = read(&GOOD.replacen("\"server.rs\"", "\"server.rs\", \"*.rs\"", 1));
+        let entry = entry.expect("a good manifest");
+        assert_eq!(entry.sources, [PathBuf::from("server.rs")]);
+    }
+
+    #[test]
     fn a_wrong_manifest_is_refused_with_file_and_line() {
         for (from, to, expected) in [
             ("library", "libary", "/entry/impl.toml:4:1: unknown field `libary`"),
@@ -400,6 +431,8 @@ reason = "because"
             ),
             ("[]", "[]\ntags = [\"fast\"]", "/entry/impl.toml:8: unknown tag 'fast': use some of"),
             ("server.rs", "main.rs", "/entry/impl.toml:6: source 'main.rs' does not exist"),
+            ("server.rs", "../*.rs", "/entry/impl.toml:6: source '../*.rs' does not exist"),
+            ("server.rs", "[.rs", "/entry/impl.toml:6: source '[.rs': invalid pattern"),
             ("[\"./server\"]", "[]", "/entry/impl.toml:10: 'run' names no program"),
             (
                 "\"because\"",

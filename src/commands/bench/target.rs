@@ -73,8 +73,7 @@ fn of_entry(entry: &Entry, state: Option<State>) -> Result<Candidate, Failure> {
     };
     let launch = check_target.as_ref().and_then(|_| entry.launch().ok());
     let manifest = &entry.manifest;
-    let sources =
-        program::sources(&entry.directory, &manifest.sources).map_err(Failure::harness)?;
+    let sources = program::sources(&entry.directory, &entry.sources).map_err(Failure::harness)?;
     let costs = CostsRecord {
         binary_bytes: launch.as_ref().and_then(program::binary_bytes),
         dependencies: program::dependencies(&entry.directory),
