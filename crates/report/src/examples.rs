@@ -1,5 +1,7 @@
 //! Made-up results: for the tests of this crate and of what shows its reports.
 
+mod gallery;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -13,6 +15,8 @@ use crate::record::{
     SourceRecord, TargetRecord, TargetStatus, ToolRecord, TrialRecord, TrialResult,
 };
 use crate::results::{RUN_FILE, Results, TRIALS_FOLDER};
+
+pub use gallery::gallery;
 
 const MESSAGES: u64 = 500;
 const CLIENTS: u64 = 8;

@@ -12,11 +12,16 @@ mod ids;
 mod implementation;
 mod method;
 mod overview;
+mod packed;
 mod rate_drawings;
+mod raw;
 mod scenario;
 mod source;
 mod style;
+mod style_page;
 mod whisker;
+
+use std::sync::LazyLock;
 
 use askama::Template;
 use base64::Engine;
@@ -27,17 +32,30 @@ use crate::analysis::{ScenarioAnalysis, analyse};
 use crate::merge::{Merged, MergedRun};
 use crate::plots;
 use crate::results::Results;
+use crate::style_map;
 
 use drawing::Drawing;
-use escape::json_in_html;
 use ids::Ids;
 use implementation::Implementation;
 use method::Method;
 use overview::Overview;
+use packed::packed;
+use raw::Raw;
 use scenario::Scenario;
+use style_page::{StylePage, style_pages};
 
-/// Our own script: filters, sorting, drawing, moving the focus.
-const SCRIPT: &str = include_str!("../templates/report.js");
+/// Our own script: what stands out, filters, sorting, drawing, two implementations side by side,
+/// moving the focus.
+const SCRIPT: &str = concat!(
+    include_str!("../templates/state.js"),
+    include_str!("../templates/plots.js"),
+    include_str!("../templates/tables.js"),
+    include_str!("../templates/compare.js"),
+    include_str!("../templates/pages.js"),
+);
+
+/// The script that draws, which the page unpacks when it draws for the first time.
+static DRAWING_SCRIPT: LazyLock<String> = LazyLock::new(|| packed(plots::script()));
 
 /// The whole report of one run.
 ///
@@ -61,9 +79,10 @@ pub fn merged_report(merged: &Merged) -> String {
 
 fn page(results: &Results, analyses: &[ScenarioAnalysis<'_>], runs: &[MergedRun]) -> String {
     let ids = Ids::of(&results.run.targets);
-    let drawing_script = plots::script();
     let page = Page {
-        policy: policy(&[drawing_script, SCRIPT]),
+        policy: policy(&[plots::script(), SCRIPT]),
+        style_map: map(analyses, &ids),
+        styles: style_pages(&results.run.targets, analyses, &ids),
         overview: Overview::of(results, analyses, runs, &ids),
         scenarios: analyses
             .iter()
@@ -78,8 +97,8 @@ fn page(results: &Results, analyses: &[ScenarioAnalysis<'_>], runs: &[MergedRun]
             .map(|target| Implementation::of(target, analyses, &ids))
             .collect(),
         method: Method::of(results, analyses, runs),
-        raw: json_in_html(&raw(results, runs)),
-        drawing_script,
+        raw: Raw::of(results, runs),
+        drawing_script: &DRAWING_SCRIPT,
         script: SCRIPT,
     };
     page.render().expect("the template's values can be written to memory")
@@ -92,9 +111,12 @@ struct Page<'a> {
     overview: Overview<'a>,
     scenarios: Vec<Scenario<'a>>,
     scaling: Vec<Drawing>,
+    /// The map of styles; absent where no costs are known.
+    style_map: Option<StyleMap>,
+    styles: Vec<StylePage<'a>>,
     implementations: Vec<Implementation<'a>>,
     method: Method,
-    raw: String,
+    raw: Raw,
     drawing_script: &'static str,
     script: &'static str,
 }
@@ -113,19 +135,21 @@ fn policy(scripts: &[&str]) -> String {
     )
 }
 
-/// Everything recorded.
-fn raw(results: &Results, runs: &[MergedRun]) -> serde_json::Value {
-    let mut value = serde_json::json!({ "run": results.run, "trials": results.trials });
-    if !runs.is_empty() {
-        let runs: Vec<_> = runs
-            .iter()
-            .map(
-                |run| serde_json::json!({ "name": run.name, "trials": run.trials, "run": run.run }),
-            )
-            .collect();
-        value["merged_from"] = serde_json::Value::Array(runs);
-    }
-    value
+/// The map of styles, and the scenario that its costs are from.
+struct StyleMap {
+    svg: String,
+    scenario: String,
+    dots: Vec<style_map::Dot>,
+}
+
+fn map(analyses: &[ScenarioAnalysis<'_>], ids: &Ids) -> Option<StyleMap> {
+    let reference = style_map::reference(analyses)?;
+    let dots = style_map::dots(reference);
+    let link = |dot: &style_map::Dot| (dot.style.clone(), format!("#{}", ids.style(&dot.style)));
+    let lettering =
+        style_map::Lettering { links: dots.iter().map(link).collect(), ..Default::default() };
+    let svg = style_map::svg(&dots, &lettering)?;
+    Some(StyleMap { svg, scenario: reference.scenario.name.clone(), dots })
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@
 //! the other figures of one trial, [`mod@figures`] those of a target over its trials. [`analysis`]
 //! ranks the targets of each scenario in [`row`]s, [`noise`] is the A/A test, [`capacity`] what a
 //! search found, [`statistics`] the arithmetic. [`columns`] defines every column of every table,
-//! and [`mod@format`] writes its values. [`html`] writes the report, [`mod@compare`] compares two
-//! runs, [`markdown`] writes that as Markdown, [`merge`] puts runs together.
+//! and [`mod@format`] writes its values. [`html`] writes the report, [`style_map`] draws the map of styles, [`mod@compare`] compares two
+//! runs, [`markdown`] writes that as Markdown, [`merge`] puts runs together. [`gallery_results`] are the
+//! figures of a run that are committed, and [`gallery_text`] is what documents say of them.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,8 @@ pub mod compare;
 pub mod examples;
 pub mod figures;
 pub mod format;
+pub mod gallery_results;
+pub mod gallery_text;
 pub mod html;
 pub mod markdown;
 pub mod merge;
@@ -34,5 +37,6 @@ pub mod row;
 pub mod schema;
 mod searched;
 pub mod statistics;
+pub mod style_map;
 pub mod trial_figures;
 pub mod verdict;

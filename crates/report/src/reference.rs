@@ -13,7 +13,8 @@ use crate::schema::published;
 const INTRODUCTION: &str = "\
 # Format of the results
 
-Every key of the files in a results folder and of a comparison. This page is generated from the
+Every key of the files in a results folder, of a comparison, and of the figures in
+`docs/results`. This page is generated from the
 records in `crates/report` (`ZILLIONS_UPDATE=1 cargo test -p zillions-report`); their JSON Schemas
 are in [docs/schema](schema). [reading-results.md](reading-results.md) explains what the figures mean.
 
@@ -30,13 +31,15 @@ Keys that are not marked *optional* are always there.
 #[must_use]
 pub fn results_format() -> String {
     let mut page = INTRODUCTION.to_owned();
-    let parts = ["`run.json`", "`trials/*.json`", "A comparison"];
+    let parts = ["`run.json`", "`trials/*.json`", "A comparison", "Committed figures"];
+    let mut described = BTreeSet::new();
     for (title, schema) in parts.into_iter().zip(published()) {
         let value: Value = serde_json::from_str(&schema.text).expect("a schema is JSON");
         writeln!(page, "\n## {title}\n\nSchema: [{0}](schema/{0}).", schema.file)
             .expect("a string can be written to");
         describe(&mut page, &value);
-        for name in order(&value) {
+        // What two files have in common is described once.
+        for name in order(&value).into_iter().filter(|name| described.insert(name.clone())) {
             let definition = &value["$defs"][&name];
             page += &format!("\n### {}\n", heading(&name));
             describe(&mut page, definition);

@@ -4,6 +4,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use crate::compare::Comparison;
+use crate::gallery_results::GalleryResults;
 use crate::record::{RunRecord, TrialRecord};
 
 /// A published schema.
@@ -15,7 +16,7 @@ pub struct PublishedSchema {
     pub text: String,
 }
 
-/// The schemas of all files of a results folder, and of a comparison.
+/// The schemas of all files of a results folder, of a comparison, and of committed figures.
 ///
 /// # Panics
 ///
@@ -27,6 +28,7 @@ pub fn published() -> Vec<PublishedSchema> {
         ("results-3.run.json", generate().into_root_schema_for::<RunRecord>()),
         ("results-3.trial.json", generate().into_root_schema_for::<TrialRecord>()),
         ("compare-2.json", generate().into_root_schema_for::<Comparison>()),
+        ("gallery-results-1.json", generate().into_root_schema_for::<GalleryResults>()),
     ]
     .into_iter()
     .map(|(file, schema)| {
@@ -68,7 +70,7 @@ mod tests {
     #[test]
     fn records_keep_to_their_schemas_and_others_do_not() {
         let results = examples::results();
-        let [run, trial, _] = published().map_to_validators();
+        let [run, trial, ..] = published().map_to_validators();
         assert!(run.is_valid(&serde_json::to_value(&results.run).unwrap()));
         for record in &results.trials {
             assert!(trial.is_valid(&serde_json::to_value(record).unwrap()));
@@ -88,16 +90,24 @@ mod tests {
         let comparison = compare(&base, &new, Thresholds::default()).unwrap();
         let value = serde_json::to_value(comparison).unwrap();
         assert!(value.to_string().contains("null"), "nothing is infinite: {value}");
-        let [_, _, schema] = published().map_to_validators();
+        let [_, _, schema, _] = published().map_to_validators();
         assert!(schema.is_valid(&value), "{value}");
     }
 
+    #[test]
+    fn committed_figures_keep_to_their_schema() {
+        let [.., schema] = published().map_to_validators();
+        let text = GalleryResults::of(&examples::detailed_results()).to_json();
+        assert!(schema.is_valid(&serde_json::from_str(&text).unwrap()), "{text}");
+        assert!(!schema.is_valid(&serde_json::to_value(examples::results().run).unwrap()));
+    }
+
     trait Validators {
-        fn map_to_validators(self) -> [jsonschema::Validator; 3];
+        fn map_to_validators(self) -> [jsonschema::Validator; 4];
     }
 
     impl Validators for Vec<PublishedSchema> {
-        fn map_to_validators(self) -> [jsonschema::Validator; 3] {
+        fn map_to_validators(self) -> [jsonschema::Validator; 4] {
             let validators: Vec<_> = self
                 .iter()
                 .map(|schema| serde_json::from_str(&schema.text).unwrap())

@@ -42,8 +42,9 @@ window.checks = (() => {
         element.getAttribute("aria-label") ||
         (element.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => document.getElementById(id)?.textContent ?? "").join(" ").trim() ||
         element.closest("label")?.textContent.trim() ||
+        element.querySelector(":scope > title, :scope > * > title")?.textContent.trim() ||
         element.textContent.trim();
-      const named = all("a, button, select, summary, [role=img], [role=region], [role=group], nav, form")
+      const named = all("a, button, select, input, summary, [role=img], [role=region], [role=group], nav, form")
         .filter((element) => !label(element));
       const tables = all("table").filter((table) => !table.caption?.textContent.trim());
       return [...named, ...tables].map(describe);
@@ -69,5 +70,10 @@ window.checks = (() => {
         .map(describe)
         .concat(`the page is ${document.documentElement.scrollWidth} wide`);
     },
+    // What has to be scrolled sideways to be read; programs may.
+    clipped: () =>
+      all(".scroll:not(.code)")
+        .filter((it) => it.checkVisibility() && it.scrollWidth > it.clientWidth + 1)
+        .map((it) => `${it.scrollWidth} of ${it.clientWidth}: ${it.getAttribute("aria-label") ?? it.querySelector("table")?.id}`),
   };
 })();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chromiumoxide::cdp::browser_protocol::emulation::{
     MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams,
+    SetScriptExecutionDisabledParams,
 };
 use chromiumoxide::cdp::browser_protocol::input::{DispatchKeyEventParams, DispatchKeyEventType};
 use chromiumoxide::cdp::browser_protocol::log::EventEntryAdded;
@@ -82,6 +83,8 @@ impl Chromium {
             listen(&page, &complaints, &requests).await;
             page.execute(look.metrics()).await.expect("a size");
             page.execute(look.media()).await.expect("a medium");
+            let scripts = SetScriptExecutionDisabledParams::new(!look.has_script);
+            page.execute(scripts).await.expect("scripts or none");
             let address = format!("file://{}{}", file.display(), look.fragment);
             page.goto(address).await.expect("the page opens");
             page
@@ -110,13 +113,15 @@ pub(crate) struct Look {
     pub(crate) width: u32,
     pub(crate) is_dark: bool,
     pub(crate) medium: &'static str,
-    /// With its `#`.
+    /// With its `#`, and before that a query if there is one.
     pub(crate) fragment: &'static str,
+    /// Whether the page may run scripts.
+    pub(crate) has_script: bool,
 }
 
 impl Look {
     pub(crate) const DESKTOP: Self =
-        Self { width: 1300, is_dark: false, medium: "screen", fragment: "" };
+        Self { width: 1300, is_dark: false, medium: "screen", fragment: "", has_script: true };
     pub(crate) const DARK: Self = Self { is_dark: true, ..Self::DESKTOP };
     pub(crate) const PHONE: Self = Self { width: 390, ..Self::DESKTOP };
 

@@ -4,7 +4,13 @@ use crate::Pages;
 use crate::chromium::{Look, Tab};
 
 /// Pages of the report that are looked at one by one.
-const FRAGMENTS: [&str; 3] = ["", "#implementation-fast", "#implementation-absent"];
+const FRAGMENTS: [&str; 5] = [
+    "",
+    "#implementation-fast",
+    "#implementation-absent",
+    "#style-readiness-loop",
+    "#compare/fast/slow",
+];
 
 fn findings(tab: &Tab<'_>, check: &str) -> Vec<String> {
     tab.ask(&format!("checks.{check}()"))
@@ -57,6 +63,71 @@ pub(crate) fn a_phone_never_scrolls_sideways(pages: &Pages) {
         );
         assert!(least >= 11.0, "text of {least} pixels");
     }
+}
+
+pub(crate) fn tables_fit_a_small_screen(pages: &Pages) {
+    for file in [&pages.detailed, &pages.seventy] {
+        for fragment in ["", "#style-actors", "#compare", "#glance"] {
+            let look = Look { width: 1280, ..Look::DESKTOP };
+            let tab = pages.chromium.open(file, look.at(fragment));
+            // What is laid out only when it comes near, too.
+            let _: bool = tab.ask(
+                "document.querySelectorAll('section').forEach((it) => { it.style.contentVisibility = 'visible'; }), true",
+            );
+            assert_eq!(findings(&tab, "clipped"), Vec::<String>::new(), "{fragment}");
+            assert_eq!(findings(&tab, "wide"), Vec::<String>::new(), "{fragment}");
+        }
+    }
+}
+
+pub(crate) fn without_a_script_it_is_a_readable_table(pages: &Pages) {
+    let look = Look { has_script: false, ..Look::DESKTOP };
+    let tab = pages.chromium.open(&pages.detailed, look);
+    let rows: usize = tab.ask(
+        "[...document.querySelectorAll('#glance-table tbody tr')].filter((it) => it.checkVisibility()).length",
+    );
+    assert_eq!(rows, 4);
+    // Nothing is offered that would not work, and no place is kept for plots.
+    let dead: usize = tab.ask(
+        "[...document.querySelectorAll('.plot, .legend, #filters, .pick, button, #raw-link')]
+           .filter((it) => it.checkVisibility()).length",
+    );
+    assert_eq!(dead, 0);
+    assert_eq!(findings(&tab, "contrast"), Vec::<String>::new());
+    let page = pages.chromium.open(&pages.detailed, look.at("#implementation-fast"));
+    assert!(
+        page.ask::<bool>("document.querySelector('#implementation-fast code').checkVisibility()")
+    );
+    let style = pages.chromium.open(&pages.detailed, look.at("#style-readiness-loop"));
+    assert!(
+        style
+            .ask::<bool>("document.querySelector('#style-readiness-loop table').checkVisibility()")
+    );
+}
+
+/// The most that a report of seventy implementations may weigh, in bytes.
+const SEVENTY_BYTES_MAX: u64 = 12 << 20;
+/// How long it may take until it can be read, in milliseconds: on an idle machine it takes a
+/// third of that.
+const DRAWN_MILLISECONDS_MAX: f64 = 2_000.0;
+/// It is opened so often; the quickest counts, for others may use the processors.
+const OPENED: usize = 5;
+
+pub(crate) fn a_report_of_seventy_is_light_and_soon_drawn(pages: &Pages) {
+    let bytes = std::fs::metadata(&pages.seventy).expect("a page").len();
+    assert!(bytes < SEVENTY_BYTES_MAX, "{bytes} bytes");
+    let mut quickest = f64::INFINITY;
+    for _ in 0..OPENED {
+        let tab = pages.chromium.open(&pages.seventy, Look::DESKTOP);
+        tab.until("performance.getEntriesByName('first-contentful-paint').length > 0");
+        let drawn: f64 = tab.ask(
+            "Math.max(performance.getEntriesByType('navigation')[0].loadEventEnd,
+               performance.getEntriesByName('first-contentful-paint')[0].startTime)",
+        );
+        quickest = quickest.min(drawn);
+    }
+    assert!(quickest < DRAWN_MILLISECONDS_MAX, "{quickest} ms");
+    println!("a report of seventy: {bytes} bytes, drawn in {quickest:.0} ms");
 }
 
 pub(crate) fn light_and_dark_have_enough_contrast(pages: &Pages) {

@@ -21,17 +21,30 @@ use chromium::{Chromium, installed};
 /// A test looks at pages.
 type Test = fn(&Pages);
 
-const TESTS: [(&str, Test); 17] = [
+const TESTS: [(&str, Test); 24] = [
     ("the_checks_find_what_is_wrong", looks::the_checks_find_what_is_wrong),
     ("every_plot_is_drawn_and_nothing_is_complained_of", looks::every_plot_is_drawn),
     ("a_phone_never_scrolls_sideways", looks::a_phone_never_scrolls_sideways),
+    ("tables_fit_1280_pixels", looks::tables_fit_a_small_screen),
+    ("without_a_script_it_is_a_readable_table", looks::without_a_script_it_is_a_readable_table),
+    (
+        "a_report_of_seventy_is_light_and_soon_drawn",
+        looks::a_report_of_seventy_is_light_and_soon_drawn,
+    ),
     ("light_and_dark_have_enough_contrast", looks::light_and_dark_have_enough_contrast),
     ("dark_mode_is_dark", looks::dark_mode_is_dark),
     ("everything_has_a_name_and_headings_skip_no_level", looks::everything_has_a_name),
     ("on_paper_every_implementation_is_shown", looks::on_paper_everything_is_shown),
     ("filters_choose_rows_and_lines", reading::filters_choose_rows_and_lines),
     ("heads_sort_up_and_down_and_the_unknown_comes_last", reading::heads_sort),
-    ("a_legend_hides_lines", reading::a_legend_hides_lines),
+    ("a_search_finds_by_any_word", reading::a_search_finds_by_any_word),
+    ("a_legend_lets_lines_go_grey", reading::a_legend_lets_lines_go_grey),
+    (
+        "of_seventy_a_few_stand_out_and_the_address_remembers_them",
+        reading::of_seventy_a_few_stand_out,
+    ),
+    ("two_implementations_stand_side_by_side", reading::two_stand_side_by_side),
+    ("every_trial_is_unpacked_when_it_is_asked_for", reading::every_trial_is_unpacked),
     ("a_keyboard_is_enough", reading::a_keyboard_is_enough),
     ("an_address_leads_to_an_implementation", reading::an_address_leads_to_an_implementation),
     ("links_lead_there_and_back", reading::links_lead_there_and_back),
@@ -46,7 +59,9 @@ pub(crate) struct Pages {
     pub(crate) chromium: Chromium,
     /// A report of everything that a record may hold.
     pub(crate) detailed: PathBuf,
-    /// The same, with texts that try to break out.
+    /// A gallery of seventy in eleven scenarios.
+    pub(crate) seventy: PathBuf,
+    /// The detailed report, with texts that try to break out.
     pub(crate) hostile: PathBuf,
     _folder: tempfile::TempDir,
 }
@@ -61,7 +76,8 @@ impl Pages {
         };
         let detailed = write("detailed.html", html::report(&examples::detailed_results()));
         let hostile = write("hostile.html", html::report(&safety::hostile_results()));
-        Self { chromium: Chromium::start(browser), detailed, hostile, _folder: folder }
+        let seventy = write("seventy.html", html::report(&examples::gallery(70)));
+        Self { chromium: Chromium::start(browser), detailed, hostile, seventy, _folder: folder }
     }
 }
 

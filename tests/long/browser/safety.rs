@@ -72,10 +72,16 @@ pub(crate) fn no_script_but_its_own_runs(pages: &Pages) {
 }
 
 pub(crate) fn hostile_texts_do_nothing(pages: &Pages) {
-    for fragment in ["", "#implementation-fast", "#implementation-dying"] {
+    for fragment in
+        ["", "#implementation-fast", "#implementation-dying", "#compare/fast/dying", "#compare"]
+    {
         let tab = pages.chromium.open(&pages.hostile, Look::DESKTOP.at(fragment));
         if fragment.is_empty() {
             tab.draw_all();
+            let _: bool = tab.ask(
+                "document.querySelectorAll('details').forEach((it) => { it.open = true; }), true",
+            );
+            tab.until("!document.querySelector('details.packed .pack')");
             assert!(
                 tab.ask::<bool>("document.body.textContent.includes('window.ran')"),
                 "it is shown"

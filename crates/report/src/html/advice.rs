@@ -13,6 +13,8 @@ use super::ids::Ids;
 const CLEARLY_LESS: f64 = 1.0 / 1.5;
 /// More names than this are counted and not listed.
 const NAMES_MAX: usize = 4;
+/// Likewise for those that lost messages.
+const LOSERS_MAX: usize = 3;
 
 /// A piece of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -249,20 +251,25 @@ fn cheaper_of_other_tiers(
     (words.len() > 1).then_some(words)
 }
 
-/// The targets of the first tier that lost messages.
+/// The targets of the first tier that lost messages, those that lost most first.
 fn losses(first: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
+    let mut losers: Vec<&Ranked<'_>> =
+        first.iter().filter(|it| it.figures.lost_share > 0.0).collect();
+    losers.sort_by(|a, b| b.figures.lost_share.total_cmp(&a.figures.lost_share));
+    let shown = losers.len().min(LOSERS_MAX);
     let mut words = Vec::new();
-    for target in first.iter().filter(|it| it.figures.lost_share > 0.0) {
+    for target in &losers[..shown] {
         if !words.is_empty() {
             words.push(Word::Text(", ".to_owned()));
         }
         words.push(target.word(ids));
         words.push(Word::Text(format!(" lost {}", percent(target.figures.lost_share))));
     }
-    if words.is_empty() {
-        return None;
-    }
-    words.push(Word::Text(" of the expected deliveries.".to_owned()));
+    words.push(Word::Text(match losers.len() - shown {
+        _ if losers.is_empty() => return None,
+        0 => " of the expected deliveries.".to_owned(),
+        rest => format!(" of the expected deliveries, and {rest} more lost some."),
+    }));
     Some(words)
 }
 

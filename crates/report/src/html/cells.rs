@@ -24,7 +24,8 @@ pub(super) struct Cell {
 impl Cell {
     pub(super) fn new(value: f64, text: impl Into<String>) -> Self {
         // No number is infinite in the page: what never arrived sorts behind everything.
-        let key = if value.is_finite() { format!("{value}") } else { format!("{}", f64::MAX) };
+        let key = if value.is_finite() { rounded(value) } else { f64::MAX };
+        let key = format!("{key}");
         Self { text: text.into(), key, ..Self::default() }
     }
 
@@ -81,6 +82,11 @@ impl Cell {
     }
 }
 
+/// Five significant digits: more than is shown, and a fraction of the size of the page.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.4e}").parse().unwrap_or(value)
+}
+
 /// The figures of a target in a scenario, one cell for each of [`target_figures`].
 pub(super) fn figure_cells(figures: Option<&Figures>, rank_by: RankBy) -> Vec<Cell> {
     let cell = |column: &FigureColumn| {
@@ -114,6 +120,8 @@ mod tests {
         assert!(never.key.parse::<f64>().unwrap() > 1e300);
         assert_eq!(Cell::none().key, "");
         assert_eq!(Cell::new(0.25, "x").key, "0.25");
+        assert_eq!(Cell::new(123_456.789, "x").key, "123460");
+        assert_eq!(Cell::new(0.0, "x").key, "0");
     }
 
     #[test]

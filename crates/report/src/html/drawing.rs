@@ -2,7 +2,6 @@
 
 use crate::analysis::ScenarioAnalysis;
 use crate::figures::Figures;
-use crate::plots::Pen;
 use crate::row::Row;
 
 use super::cells::Cell;
@@ -27,11 +26,10 @@ pub(super) struct DrawnRow {
     pub(super) cells: Vec<Cell>,
 }
 
-/// A row with figures, and the pen that draws it.
+/// A row with figures.
 pub(super) struct Shown<'a> {
     pub(super) row: &'a Row<'a>,
     pub(super) figures: &'a Figures,
-    pub(super) pen: Pen,
 }
 
 impl Shown<'_> {
@@ -47,13 +45,11 @@ impl Shown<'_> {
     }
 }
 
-/// The rows of `analysis` that can be drawn; each is drawn alike in all plots of the scenario.
+/// The rows of `analysis` that can be drawn.
 pub(super) fn shown<'a>(analysis: &'a ScenarioAnalysis<'a>) -> Vec<Shown<'a>> {
     analysis
         .rows
         .iter()
-        .filter_map(|row| Some((row, row.figures.as_ref()?)))
-        .enumerate()
-        .map(|(at, (row, figures))| Shown { row, figures, pen: Pen(at) })
+        .filter_map(|row| Some(Shown { row, figures: row.figures.as_ref()? }))
         .collect()
 }

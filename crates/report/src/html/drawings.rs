@@ -2,14 +2,14 @@
 
 use crate::analysis::ScenarioAnalysis;
 use crate::columns::{
-    CPU, DELIVERIES, LOST, MEMORY, THREADS, ranking_column, ranking_text, ranking_title,
+    CPU, DELIVERIES, FigureColumn, LOST, MEMORY, ranking_column, ranking_text, ranking_title,
 };
 use crate::compare::scenario_differences;
 use crate::figures::Figures;
-use crate::format::{count, time};
+use crate::format::time;
 use crate::percentile::latency_ns;
-use crate::plots::{self, BarRow, Pen, Scale, Series};
-use crate::record::{LoadRecord, RankBy, ScenarioRecord};
+use crate::plots::{self, Scale, Series};
+use crate::record::{RankBy, ScenarioRecord};
 
 use super::cells::Cell;
 use super::drawing::{Drawing, DrawnRow, Shown, shown};
@@ -27,22 +27,21 @@ const QUANTILES: [(f64, &str); 8] = [
 ];
 
 /// The plots of `analysis`, what it ranks by first; none if there is nothing to draw.
+///
+/// Each has the same height however many implementations there are, and none shows what the
+/// scenario fixes: at a fixed rate all deliver alike.
 pub(super) fn drawings(analysis: &ScenarioAnalysis<'_>) -> Vec<Drawing> {
     let rows = shown(analysis);
     if rows.is_empty() {
         return Vec::new();
     }
     let scenario = analysis.scenario;
-    let mut drawings = match scenario.rank_by {
-        RankBy::Latency => vec![percentiles(scenario, &rows)],
-        RankBy::Throughput | RankBy::Capacity => vec![throughput(scenario, &rows)],
-    };
-    drawings.extend(trade_off(scenario, &rows));
-    drawings.push(match scenario.rank_by {
-        RankBy::Latency => throughput(scenario, &rows),
-        RankBy::Throughput | RankBy::Capacity => percentiles(scenario, &rows),
-    });
-    drawings.push(memory(scenario, &rows));
+    let mut drawings = vec![percentiles(scenario, &rows)];
+    let by_cpu = against_cost(scenario, &rows, &CPU_COST);
+    let place = if scenario.rank_by == RankBy::Latency { 1 } else { 0 };
+    drawings.splice(place..place, by_cpu);
+    drawings.extend(against_cost(scenario, &rows, &MEMORY_COST));
+    drawings.extend(losses(scenario, &rows));
     drawings
 }
 
@@ -56,7 +55,6 @@ fn percentiles(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
         .iter()
         .map(|it| Series {
             name: it.name(),
-            pen: it.pen,
             points: QUANTILES
                 .iter()
                 .map(|&(quantile, _)| {
@@ -104,79 +102,66 @@ fn percentiles(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
     }
 }
 
-fn throughput(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
-    let lost = |figures: &Figures| {
-        let share = figures.lost_share.min(0.9999);
-        figures.deliveries_per_second.median * share / (1.0 - share)
-    };
-    let bars: Vec<BarRow> = rows
-        .iter()
-        .map(|it| {
-            let rate = it.figures.deliveries_per_second;
-            BarRow {
-                name: it.name(),
-                pen: it.pen,
-                value: rate.median,
-                interval: Some((rate.low, rate.high)),
-                lost: lost(it.figures),
-            }
-        })
-        .collect();
-    let asked = match scenario.load {
-        LoadRecord::FixedRate { .. } | LoadRecord::Burst { .. } => {
-            " The rate is fixed, so this shows which servers kept up."
-        }
-        _ => "",
-    };
-    Drawing {
-        id: format!("{}-throughput", scenario.name),
-        title: "Deliveries per second, and what never arrived".to_owned(),
-        description: format!(
-            "Bar chart of the deliveries per second of {} with their intervals; what never \
-             arrived is added in red.",
-            scenario.name
-        ),
-        method: format!(
-            "Messages that arrived within the window, counted at the receivers; the median over \
-             the valid trials with its 95 % interval. In red: expected deliveries that were \
-             dropped, cut off by a lost connection, or never accepted by the server.{asked}"
-        ),
-        spec: json_in_html(&plots::bars(
-            &bars,
-            &Scale::new("deliveries per second", false, ".3~s"),
-        )),
-        heads: [DELIVERIES.head.title, "Lost/s", LOST.head.title].map(str::to_owned).to_vec(),
-        rows: rows
-            .iter()
-            .map(|it| DrawnRow {
-                name: it.label(),
-                cells: vec![
-                    Cell::figure(&DELIVERIES, it.figures),
-                    Cell::new(lost(it.figures), count(lost(it.figures))),
-                    Cell::figure(&LOST, it.figures),
-                ],
-            })
-            .collect(),
-    }
+/// A cost that the ranking figure is drawn against.
+struct Cost {
+    /// The end of the plot's id.
+    id: &'static str,
+    name: &'static str,
+    column: &'static FigureColumn,
+    unit: &'static str,
+    /// From what is recorded to that unit.
+    factor: f64,
+    method: &'static str,
 }
 
-/// The ranking figure against its cost in CPU time; `None` if no target has both.
-fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
-    let rank_by = scenario.rank_by;
-    let (factor, y) = match rank_by {
+static CPU_COST: Cost = Cost {
+    id: "trade-off",
+    name: "CPU time",
+    column: &CPU,
+    unit: "CPU time per delivery, microseconds",
+    factor: 1e-3,
+    method: "CPU time of the server’s whole process tree within the window, kernel time included, \
+             divided by the deliveries.",
+};
+
+static MEMORY_COST: Cost = Cost {
+    id: "memory",
+    name: "memory",
+    column: &MEMORY,
+    unit: "peak memory, MiB",
+    factor: 1.0 / (1024.0 * 1024.0),
+    method: "Peak resident memory of the server’s process tree up to the end of the window, the \
+             highest of the trials.",
+};
+
+/// The scale of the figure that a scenario ranks by, and the factor from what is recorded to it.
+fn ranking_scale(rank_by: RankBy) -> (f64, Scale) {
+    match rank_by {
         RankBy::Latency => (1e-6, Scale::new("99th percentile, milliseconds", true, ".3~g")),
         RankBy::Throughput => (1.0, Scale::new("deliveries per second", true, ".3~s")),
         RankBy::Capacity => (1.0, Scale::new("messages per second", true, ".3~s")),
-    };
+    }
+}
+
+/// Whether there is anything to see: two values that are not nearly the same.
+fn differ(values: impl Iterator<Item = f64>) -> bool {
+    let (low, high) =
+        values.fold((f64::INFINITY, 0.0_f64), |(low, high), it| (low.min(it), high.max(it)));
+    high > 1.02 * low
+}
+
+/// The ranking figure against a cost; `None` if no target has both, or all cost the same.
+fn against_cost(scenario: &ScenarioRecord, rows: &[Shown<'_>], cost: &Cost) -> Option<Drawing> {
+    let rank_by = scenario.rank_by;
+    let (factor, y) = ranking_scale(rank_by);
     let series: Vec<Series> = rows
         .iter()
         .filter_map(|it| {
-            let (cpu, figure) = (it.figures.cpu_per_delivery_ns?, it.figures.ranking);
-            let is_drawable = figure.median > 0.0 && figure.high.is_finite() && cpu.median > 0.0;
+            let (paid, figure) = (cost.column.value(it.figures).main()?, it.figures.ranking);
+            let is_drawable = figure.median > 0.0 && figure.high.is_finite() && paid > 0.0;
             is_drawable.then(|| Series {
                 name: it.name(),
-                pen: it.pen,
-                points: vec![(cpu.median / 1e3, figure.median * factor)],
+                points: vec![(paid * cost.factor, figure.median * factor)],
                 errors: vec![(
                     (figure.median - figure.low) * factor,
                     (figure.high - figure.median) * factor,
@@ -184,70 +169,72 @@ fn trade_off(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
             })
         })
         .collect();
-    if series.is_empty() {
+    if !differ(series.iter().map(|it| it.points[0].0)) {
         return None;
     }
     let corner = if rank_by == RankBy::Latency { "lower left" } else { "upper left" };
-    let x = Scale::new("CPU time per delivery, microseconds", true, ".3~g");
+    let x = Scale::new(cost.unit, true, ".3~g");
+    let columns = [cost.column, ranking_column(rank_by)];
     Some(Drawing {
-        id: format!("{}-trade-off", scenario.name),
-        title: format!("The {}, and its cost in CPU time", ranking_title(rank_by)),
+        id: format!("{}-{}", scenario.name, cost.id),
+        title: format!("The {}, and its cost in {}", ranking_title(rank_by), cost.name),
         description: format!(
-            "Scatter plot of {} against CPU time per delivery, one point per implementation of \
-             {}; best is the {corner}.",
+            "Scatter plot of {} against {}, one point per implementation of {}; best is the \
+             {corner}.",
             ranking_title(rank_by),
+            cost.unit,
             scenario.name
         ),
         method: format!(
-            "CPU time of the server’s whole process tree within the window, kernel time included, \
-             divided by the deliveries. Both axes are logarithmic; best is the {corner}. Lines: \
-             95 % intervals."
+            "{} Both axes are logarithmic; best is the {corner}. Lines: 95 % intervals.",
+            cost.method
         ),
         spec: json_in_html(&plots::points(&series, &x, &y)),
-        heads: [&CPU, ranking_column(rank_by)].map(|it| it.head.title.to_owned()).to_vec(),
-        rows: rows
-            .iter()
-            .map(|it| DrawnRow {
-                name: it.label(),
-                cells: vec![
-                    Cell::figure(&CPU, it.figures),
-                    Cell::figure(ranking_column(rank_by), it.figures),
-                ],
-            })
-            .collect(),
+        heads: columns.map(|it| it.head.title.to_owned()).to_vec(),
+        rows: figure_rows(rows, &columns),
     })
 }
 
-fn memory(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
-    let mebibytes = |figures: &Figures| figures.peak_resident_bytes as f64 / f64::from(1 << 20);
-    let bars: Vec<BarRow> = rows
+/// What was lost against what was delivered; `None` if nothing was lost.
+fn losses(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Option<Drawing> {
+    if rows.iter().all(|it| it.figures.lost_share == 0.0) {
+        return None;
+    }
+    let series: Vec<Series> = rows
         .iter()
-        .map(|it| BarRow {
+        .map(|it| Series {
             name: it.name(),
-            pen: it.pen,
-            value: mebibytes(it.figures),
-            interval: None,
-            lost: 0.0,
+            points: vec![(it.figures.deliveries_per_second.median, it.figures.lost_share * 100.0)],
+            errors: Vec::new(),
         })
         .collect();
-    Drawing {
-        id: format!("{}-memory", scenario.name),
-        title: "Peak memory".to_owned(),
-        description: format!("Bar chart of the peak resident memory in {}.", scenario.name),
-        method:
-            "Peak resident memory of the server’s process tree up to the end of the window, the \
-                 highest of the trials."
-                .to_owned(),
-        spec: json_in_html(&plots::bars(&bars, &Scale::new("MiB", false, ".3~g"))),
-        heads: [&MEMORY, &THREADS].map(|it| it.head.title.to_owned()).to_vec(),
-        rows: rows
-            .iter()
-            .map(|it| DrawnRow {
-                name: it.label(),
-                cells: vec![Cell::figure(&MEMORY, it.figures), Cell::figure(&THREADS, it.figures)],
-            })
-            .collect(),
-    }
+    let x = Scale::new("deliveries per second", true, ".3~s");
+    let columns = [&DELIVERIES, &LOST];
+    Some(Drawing {
+        id: format!("{}-lost", scenario.name),
+        title: "What never arrived".to_owned(),
+        description: format!(
+            "Scatter plot of the lost share against the deliveries per second of {}, one point \
+             per implementation.",
+            scenario.name
+        ),
+        method: "Expected deliveries that were dropped, cut off by a lost connection, or never \
+                 accepted by the server, as a share of all expected ones. Deliveries per second \
+                 count what arrived, at the receivers."
+            .to_owned(),
+        spec: json_in_html(&plots::points(&series, &x, &Scale::new("percent lost", false, ".3~g"))),
+        heads: columns.map(|it| it.head.title.to_owned()).to_vec(),
+        rows: figure_rows(rows, &columns),
+    })
+}
+
+/// The table below a plot: some columns of each target.
+fn figure_rows(rows: &[Shown<'_>], columns: &[&FigureColumn]) -> Vec<DrawnRow> {
+    let row = |it: &Shown<'_>| DrawnRow {
+        name: it.label(),
+        cells: columns.iter().map(|column| Cell::figure(column, it.figures)).collect(),
+    };
+    rows.iter().map(row).collect()
 }
 
 /// How the figures grow with the number of clients, where scenarios differ in nothing else.
@@ -286,17 +273,11 @@ fn scaling_drawing(family: &[&ScenarioAnalysis<'_>]) -> Drawing {
         let row = analysis.rows.iter().find(|row| row.target.name == name)?;
         Some(row.figures.as_ref()?.ranking)
     };
-    let (factor, y) = match rank_by {
-        RankBy::Latency => (1e-6, Scale::new("99th percentile, milliseconds", true, ".3~g")),
-        RankBy::Throughput => (1.0, Scale::new("deliveries per second", true, ".3~s")),
-        RankBy::Capacity => (1.0, Scale::new("messages per second", true, ".3~s")),
-    };
+    let (factor, y) = ranking_scale(rank_by);
     let series: Vec<Series> = names
         .iter()
-        .enumerate()
-        .map(|(at, name)| Series {
+        .map(|name| Series {
             name: name.clone(),
-            pen: Pen(at),
             points: sizes
                 .iter()
                 .filter_map(|it| Some((it.scenario.clients, figure(it, name)?.median)))

@@ -5,10 +5,13 @@ use crate::columns::{
     COSTS, FigureColumn, TIER, TO_BEST, cases_passed, ranking_text, ranking_title, target_figures,
 };
 use crate::format::digits;
-use crate::record::{CaseRecord, ConformanceRecord, RankBy, TargetRecord, TargetStatus};
+use crate::record::{
+    CaseRecord, ConformanceRecord, RankBy, SourceRecord, TargetRecord, TargetStatus,
+};
 
 use super::cells::{Cell, figure_heads, th};
 use super::ids::Ids;
+use super::packed::packed;
 use super::scenario::relative;
 use super::{source, style};
 
@@ -16,6 +19,8 @@ use super::{source, style};
 pub(super) struct Implementation<'a> {
     pub(super) target: &'a TargetRecord,
     pub(super) id: String,
+    /// The page of its style.
+    pub(super) style_id: String,
     pub(super) facts: Vec<(&'static str, String)>,
     /// Where to read about the library; empty unless it is a web address.
     pub(super) url: &'a str,
@@ -24,12 +29,14 @@ pub(super) struct Implementation<'a> {
     /// The heads of its ranks and figures, as HTML.
     pub(super) heads: String,
     pub(super) ranks: Vec<RankView<'a>>,
-    pub(super) costs: Vec<(&'static str, String)>,
+    pub(super) costs: Vec<(&'static str, Cell)>,
     pub(super) idle_failure: &'a str,
     pub(super) conformance: Option<ConformanceView<'a>>,
     /// HTML.
     pub(super) style: Option<String>,
     pub(super) sources: Vec<SourceView<'a>>,
+    /// How many of its sources are outside its folder.
+    pub(super) other_files: usize,
 }
 
 /// Its rank and figures in one scenario.
@@ -42,6 +49,8 @@ pub(super) struct RankView<'a> {
     pub(super) reason: &'a str,
     /// The figure that the scenario ranks by.
     pub(super) ranking: Cell,
+    /// Which of two such figures is better: the `low` or the `high` one.
+    pub(super) better: &'static str,
     /// Relative to the best; empty for the best itself.
     pub(super) relative: String,
     pub(super) figures: Vec<Cell>,
@@ -59,8 +68,12 @@ pub(super) struct ConformanceView<'a> {
 pub(super) struct SourceView<'a> {
     pub(super) path: &'a str,
     pub(super) lines: usize,
-    /// HTML.
-    pub(super) html: String,
+    /// Whether it is in the folder of the entry.
+    pub(super) is_own: bool,
+    pub(super) text: &'a str,
+    /// The same with its tokens marked, as HTML, compressed: markup takes far more than the text.
+    /// Empty for what is not highlighted.
+    pub(super) highlighted: String,
 }
 
 impl<'a> Implementation<'a> {
@@ -81,6 +94,7 @@ impl<'a> Implementation<'a> {
         Self {
             target,
             id: ids.get(&target.name),
+            style_id: ids.style(&target.style),
             facts: facts(target),
             url: if is_web { &target.url } else { "" },
             unmeasured,
@@ -99,16 +113,30 @@ impl<'a> Implementation<'a> {
                 findings: &record.findings,
             }),
             style: style::description(&target.style, &target.name),
-            sources: target
-                .sources
-                .iter()
-                .map(|file| SourceView {
-                    path: &file.path,
-                    lines: file.text.lines().count(),
-                    html: source::highlighted(&file.path, &file.text),
-                })
-                .collect(),
+            sources: target.sources.iter().map(source_view).collect(),
+            other_files: target.sources.iter().filter(|file| !is_own(file)).count(),
         }
+    }
+}
+
+/// Whether a source is in the folder of its entry.
+fn is_own(file: &SourceRecord) -> bool {
+    !file.path.starts_with("../")
+}
+
+/// A program is highlighted; what it is a door to is much, and is shown as it is.
+fn source_view(file: &SourceRecord) -> SourceView<'_> {
+    let is_own = is_own(file);
+    SourceView {
+        path: &file.path,
+        lines: file.text.lines().count(),
+        is_own,
+        text: &file.text,
+        highlighted: if is_own {
+            packed(&source::highlighted(&file.path, &file.text))
+        } else {
+            String::new()
+        },
     }
 }
 
@@ -120,7 +148,6 @@ fn facts(target: &TargetRecord) -> Vec<(&'static str, String)> {
     };
     [
         ("Language", target.language.clone()),
-        ("Style", target.style.clone()),
         ("Slow-reader policy", slow_reader),
         ("Toolchain", target.toolchain.join(", ")),
         ("Command", target.command.join(" ")),
@@ -131,13 +158,12 @@ fn facts(target: &TargetRecord) -> Vec<(&'static str, String)> {
 }
 
 /// The known costs, with their names; the cases that passed have a section of their own.
-fn costs(target: &TargetRecord) -> Vec<(&'static str, String)> {
+fn costs(target: &TargetRecord) -> Vec<(&'static str, Cell)> {
     COSTS
         .iter()
         .filter(|column| column.head.key != "cases_passed")
         .map(|column| (column.head.title, Cell::cost(column, target)))
         .filter(|(_, cell)| !cell.key.is_empty())
-        .map(|(title, cell)| (title, cell.text))
         .collect()
 }
 
@@ -177,6 +203,7 @@ fn rank_view<'a>(
         tier: row.rank.tier().map_or_else(String::new, |tier| tier.to_string()),
         reason: row.rank.reason().unwrap_or_default(),
         ranking: Cell { small: ranking_title(scenario.rank_by).to_owned(), ..ranking },
+        better: if scenario.rank_by == RankBy::Latency { "low" } else { "high" },
         relative: relative(row),
         figures: columns().into_iter().map(cell).collect(),
     })

@@ -22,6 +22,10 @@ const CARD_ROWS_MAX: usize = 6;
 /// Before them it lists this many of those that were faster than the load generator.
 const CARD_GENERATOR_BOUND_MAX: usize = 3;
 
+/// Of more noise floors than this only the lowest and the highest are shown above; all are in the
+/// part on method.
+const NOISE_FLOORS_MAX: usize = 4;
+
 /// The first view.
 pub(super) struct Overview<'a> {
     pub(super) started: String,
@@ -67,6 +71,8 @@ pub(super) struct CardRow<'a> {
 pub(super) struct GlanceRow<'a> {
     pub(super) target: &'a TargetRecord,
     pub(super) id: String,
+    /// The page of its style.
+    pub(super) style_id: String,
     pub(super) tiers: Vec<TierCell>,
     pub(super) costs: Vec<Cell>,
 }
@@ -131,22 +137,10 @@ fn provenance(
     let machine = &results.run.machine;
     let is_valid = |figures: &&Measurement| judge(figures).validity == Validity::Valid;
     let valid = results.trials.iter().filter_map(measurement_of).filter(is_valid).count();
-    let floors: Vec<String> = analyses
-        .iter()
-        .filter_map(|analysis| {
-            let factor = analysis.noise.as_ref()?.factor();
-            Some(format!("{} × {}", analysis.scenario.name, digits(factor)))
-        })
-        .collect();
-    let noise = if floors.is_empty() {
-        "unknown: too few valid trials of the implementation that was measured twice".to_owned()
-    } else {
-        format!("{}; smaller differences may be noise", floors.join(", "))
-    };
     let mut lines = vec![
         ("Machine", format!("{}, {}", machine.cpu_model, machine.kernel)),
         ("Processors", cpus(machine)),
-        ("Noise floor", noise),
+        ("Noise floor", noise_floors(analyses)),
         ("Trials", format!("{valid} valid of {}", results.trials.len())),
     ];
     if !runs.is_empty() {
@@ -155,6 +149,27 @@ fn provenance(
         lines.push(("Runs", names.join(", ")));
     }
     lines
+}
+
+/// The noise floors of all scenarios; from the lowest to the highest where there are many.
+fn noise_floors(analyses: &[ScenarioAnalysis<'_>]) -> String {
+    let mut floors: Vec<(f64, &str)> = analyses
+        .iter()
+        .filter_map(|it| Some((it.noise.as_ref()?.factor(), it.scenario.name.as_str())))
+        .collect();
+    let text = |(factor, name): &(f64, &str)| format!("{name} × {}", digits(*factor));
+    let all = match floors.as_slice() {
+        [] => {
+            return "unknown: too few valid trials of the implementation that was measured twice"
+                .to_owned();
+        }
+        few if few.len() <= NOISE_FLOORS_MAX => few.iter().map(text).collect::<Vec<_>>().join(", "),
+        _ => {
+            floors.sort_by(|a, b| a.0.total_cmp(&b.0));
+            format!("from {} to {}", text(&floors[0]), text(&floors[floors.len() - 1]))
+        }
+    };
+    format!("{all}; smaller differences may be noise")
 }
 
 fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
@@ -213,6 +228,7 @@ fn glance_row<'a>(
     GlanceRow {
         target,
         id: ids.get(&target.name),
+        style_id: ids.style(&target.style),
         tiers: analyses.iter().map(|analysis| tier_cell(target, analysis)).collect(),
         costs: COSTS.iter().map(|column| Cell::cost(column, target)).collect(),
     }

@@ -6,7 +6,7 @@ use crate::analysis::ScenarioAnalysis;
 use crate::columns::{LOST, P99};
 use crate::format::count;
 use crate::percentile::latency_p99_ns;
-use crate::plots::{self, Pen, Scale, Series};
+use crate::plots::{self, Scale, Series};
 use crate::record::{Role, TrialRecord};
 use crate::row::measurement_of;
 use crate::statistics::median;
@@ -34,11 +34,7 @@ pub(super) fn rate_drawings(
     let name = &analysis.scenario.name;
     let curves: Vec<Curve> = shown(analysis)
         .iter()
-        .map(|it| Curve {
-            name: it.name(),
-            pen: it.pen,
-            points: points(analysis, trials, &it.row.target.name),
-        })
+        .map(|it| Curve { name: it.name(), points: points(analysis, trials, &it.row.target.name) })
         .filter(|curve| curve.points.len() > 1)
         .collect();
     if curves.is_empty() {
@@ -85,7 +81,6 @@ pub(super) fn rate_drawings(
 /// The points of one target.
 struct Curve {
     name: String,
-    pen: Pen,
     points: Vec<Point>,
 }
 
@@ -99,7 +94,6 @@ fn series(curves: &[Curve], value: impl Fn(&Point) -> f64) -> Vec<Series> {
         .iter()
         .map(|curve| Series {
             name: curve.name.clone(),
-            pen: curve.pen,
             points: curve
                 .points
                 .iter()

@@ -1,5 +1,7 @@
 //! One scenario: its setting, its table, its plots, its trials.
 
+use askama::Template;
+
 use crate::analysis::ScenarioAnalysis;
 use crate::columns::{
     FigureColumn, IMPLEMENTATION, INTERVAL, RUNS, TIER, TO_BEST, VALID_TRIALS, Value,
@@ -7,15 +9,15 @@ use crate::columns::{
 };
 use crate::format::{count, digits, percent};
 use crate::merge::{MergedRun, run_of};
-use crate::plots::Pen;
 use crate::record::{LoadRecord, Role, ScenarioRecord, TargetRecord, TrialRecord, TrialResult};
 use crate::row::Row;
 use crate::verdict::{Validity, judge};
 
 use super::cells::{Cell, figure_cells, figure_heads, th};
-use super::drawing::{Drawing, shown};
+use super::drawing::Drawing;
 use super::drawings::drawings;
 use super::ids::Ids;
+use super::packed::packed;
 use super::rate_drawings::rate_drawings;
 use super::whisker::Scale;
 
@@ -29,15 +31,23 @@ pub(super) struct Scenario<'a> {
     pub(super) ranked_by: &'static str,
     /// The heads of its table, as HTML.
     pub(super) heads: String,
-    /// The heads of the figures of its trials, as HTML.
-    pub(super) trial_heads: String,
     pub(super) verdicts: Vec<(&'static str, String)>,
     pub(super) rows: Vec<RowView<'a>>,
-    pub(super) legend: Vec<LegendEntry>,
     pub(super) drawings: Vec<Drawing>,
-    pub(super) trials: Vec<TrialView<'a>>,
+    /// The table of all trials as HTML, compressed: it is long, and few readers open it.
+    pub(super) trials: String,
+    pub(super) number_of_trials: usize,
     /// Whether the trials come from several runs.
     pub(super) has_runs: bool,
+}
+
+/// A table shows so many rows at first, and those that stand out; the page has a button for all.
+const FIRST_ROWS: usize = 20;
+
+impl Scenario<'_> {
+    pub(super) fn is_long(&self) -> bool {
+        self.rows.len() > FIRST_ROWS
+    }
 }
 
 /// One implementation in the table.
@@ -50,6 +60,8 @@ pub(super) struct RowView<'a> {
     pub(super) tier: String,
     /// Whether a tier begins here.
     pub(super) opens_tier: bool,
+    /// Whether the table shows it only when asked for all.
+    pub(super) is_beyond: bool,
     /// Empty if it is ranked.
     pub(super) reason: &'a str,
     pub(super) whisker: String,
@@ -63,26 +75,30 @@ pub(super) struct RowView<'a> {
     pub(super) runs: String,
 }
 
-/// How one implementation is drawn in the plots.
-pub(super) struct LegendEntry {
-    pub(super) name: String,
-    pub(super) color: &'static str,
-    pub(super) dash: &'static str,
+/// The table of the raw figures.
+#[derive(Template)]
+#[template(path = "trials.html")]
+struct Trials<'a> {
+    scenario: &'a str,
+    /// The heads of the figures, as HTML.
+    heads: String,
+    rows: Vec<TrialView<'a>>,
+    has_runs: bool,
 }
 
 /// One trial in the table of the raw figures.
-pub(super) struct TrialView<'a> {
-    pub(super) order: u32,
-    pub(super) block: u32,
-    pub(super) run: usize,
-    pub(super) target: &'a str,
-    pub(super) role: &'static str,
-    pub(super) offered: Cell,
-    pub(super) verdict: String,
-    pub(super) class: &'static str,
-    pub(super) reason: String,
-    pub(super) cells: Vec<Cell>,
-    pub(super) log: String,
+struct TrialView<'a> {
+    order: u32,
+    block: u32,
+    run: usize,
+    target: &'a str,
+    role: &'static str,
+    offered: Cell,
+    verdict: String,
+    class: &'static str,
+    reason: String,
+    cells: Vec<Cell>,
+    log: String,
 }
 
 impl<'a> Scenario<'a> {
@@ -97,6 +113,14 @@ impl<'a> Scenario<'a> {
         let mut all_drawings = drawings(analysis);
         all_drawings.extend(rate_drawings(analysis, trials));
         let own = trials.iter().filter(|trial| trial.scenario == scenario.name);
+        let own: Vec<_> = own.map(|trial| trial_view(trial, scenario, runs)).collect();
+        let number_of_trials = own.len();
+        let table = Trials {
+            scenario: &scenario.name,
+            heads: figure_heads(&trial_figures()),
+            rows: own,
+            has_runs: !runs.is_empty(),
+        };
         Self {
             name: &scenario.name,
             question: &scenario.question,
@@ -104,12 +128,11 @@ impl<'a> Scenario<'a> {
             setting: setting(scenario),
             ranked_by: ranking_title(scenario.rank_by),
             heads: heads(scenario, !runs.is_empty()),
-            trial_heads: figure_heads(&trial_figures()),
             verdicts: verdict_counts(&analysis.rows),
             rows: rows(analysis, ids, runs),
-            legend: shown(analysis).iter().map(|it| legend_entry(it.name(), it.pen)).collect(),
             drawings: all_drawings,
-            trials: own.map(|trial| trial_view(trial, scenario, runs)).collect(),
+            trials: packed(&table.to_string()),
+            number_of_trials,
             has_runs: !runs.is_empty(),
         }
     }
@@ -124,10 +147,6 @@ fn heads(scenario: &ScenarioRecord, has_runs: bool) -> String {
         heads += &th(&RUNS, "n");
     }
     heads
-}
-
-fn legend_entry(name: String, pen: Pen) -> LegendEntry {
-    LegendEntry { name, color: pen.color(), dash: pen.dash() }
 }
 
 /// The scale of the ranking figure's intervals.
@@ -236,6 +255,7 @@ fn rows<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids, runs: &[MergedRun]) -
                 position,
                 tier,
                 opens_tier,
+                is_beyond: position >= FIRST_ROWS,
                 reason: row.rank.reason().unwrap_or_default(),
                 whisker,
                 whisker_key: ranking.map_or_else(String::new, |it| Cell::new(it, "").key),

@@ -10,22 +10,34 @@ const DOCUMENT: &str = include_str!("../../../../docs/styles.md");
 /// A paragraph that points into programs is kept only if it is about the entry called `name`.
 /// Links are taken out: the report travels without the repository.
 pub(super) fn description(style: &str, name: &str) -> Option<String> {
-    let section = DOCUMENT
-        .split("\n## ")
-        .skip(1)
-        .find_map(|section| section.strip_prefix(style)?.strip_prefix('\n'))?;
+    let section = section(style)?;
     let about = format!("**{name}**");
     let kept: Vec<&str> = section
         .split("\n\n")
         .filter(|paragraph| !paragraph.contains("](") || paragraph.contains(&about))
         .collect();
-    let text = kept.join("\n\n");
+    Some(without_links(&kept.join("\n\n")))
+}
+
+/// What `style` is: the first paragraph of its section, as HTML.
+pub(super) fn first_paragraph(style: &str) -> Option<String> {
+    let first = section(style)?.trim_start().split("\n\n").next()?;
+    Some(without_links(first))
+}
+
+fn section(style: &str) -> Option<&'static str> {
+    let mut sections = DOCUMENT.split("\n## ").skip(1);
+    sections.find_map(|section| section.strip_prefix(style)?.strip_prefix('\n'))
+}
+
+/// Markdown as HTML, without links.
+fn without_links(text: &str) -> String {
     let is_link = |event: &Event<'_>| {
         matches!(event, Event::Start(Tag::Link { .. }) | Event::End(TagEnd::Link))
     };
     let mut page = String::new();
-    html::push_html(&mut page, Parser::new(&text).filter(|event| !is_link(event)));
-    Some(page)
+    html::push_html(&mut page, Parser::new(text).filter(|event| !is_link(event)));
+    page
 }
 
 #[cfg(test)]
@@ -41,11 +53,14 @@ mod tests {
         let of_another = description("threads + channels", "my-server").unwrap();
         assert!(!of_another.contains("run_hub"), "{of_another}");
         assert!(of_another.contains("Back-pressure"), "{of_another}");
+        let first = first_paragraph("threads + channels").unwrap();
+        assert!(first.starts_with("<p>Each operation that waits") && !first.contains("Cost"));
     }
 
     #[test]
     fn an_unknown_style_has_no_description() {
         assert_eq!(description("", "x"), None);
         assert_eq!(description("threads", "x"), None);
+        assert_eq!(first_paragraph("threads"), None);
     }
 }

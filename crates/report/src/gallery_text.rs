@@ -1,0 +1,268 @@
+//! What the gallery's documents say of measurements: Markdown and pictures, from the figures that
+//! are committed.
+
+use crate::columns::{COSTS, CPU, LOST, MEMORY, ranking_text};
+use crate::format::digits;
+use crate::gallery_results::{GalleryResults, MeasuredEntry, MeasuredFigures, MeasuredScenario};
+use crate::style_map::{Lettering, svg};
+
+/// The files of the picture: for light and for dark ground.
+pub const PICTURES: [&str; 2] = ["styles-light.svg", "styles-dark.svg"];
+
+/// Costs that are said in a sentence below the table, with their words.
+const SAID_COSTS: [(&str, &str); 4] = [
+    ("lines_of_code", "lines of code"),
+    ("dependencies", "packages"),
+    ("start_up_seconds", "start-up"),
+    ("memory_per_connection_bytes", "per idle connection"),
+];
+
+/// The figures of the entry called `name` for its own page, from the newest run that has it; runs
+/// are named by their files, the oldest first. `None` if none has it.
+#[must_use]
+pub fn performance(runs: &[(String, GalleryResults)], name: &str) -> Option<String> {
+    let (file, run, entry) =
+        runs.iter().rev().find_map(|(file, run)| Some((file, run, run.entries.get(name)?)))?;
+    let mut text =
+        "| scenario | tier | ranked by | to best | CPU per delivery | lost | peak memory |\n\
+                    | --- | --- | --- | --- | --- | --- | --- |\n"
+            .to_owned();
+    let mut reasons = String::new();
+    for scenario in &run.scenarios {
+        let Some(figures) = entry.scenarios.get(&scenario.name) else { continue };
+        text += &row(scenario, figures);
+        if let Some(reason) = &figures.unranked {
+            reasons +=
+                &format!("Not ranked in {}: {}. ", scenario.name, reason.trim_end_matches('.'));
+        }
+    }
+    text += &format!(
+        "\n{reasons}{}. {} [All figures]({PATH}/{file}), and [how to read them](../../docs/reading-results.md).\n",
+        said_costs(entry),
+        circumstances(run, Some(entry)),
+        PATH = "../../docs/results",
+    );
+    Some(text)
+}
+
+fn row(scenario: &MeasuredScenario, figures: &MeasuredFigures) -> String {
+    let tier =
+        figures.tier.map_or_else(|| "–".to_owned(), |tier| format!("{tier} of {}", scenario.tiers));
+    let never = f64::INFINITY;
+    let at_least = if figures.lower_bound { "≥ " } else { "" };
+    let cpu = figures.cpu_per_delivery_ns.and_then(|range| range.median);
+    format!(
+        "| {} | {tier} | {at_least}{} | {} | {} | {} | {} |\n",
+        scenario.name,
+        ranking_text(scenario.rank_by, figures.ranking.median.unwrap_or(never)),
+        figures.relative.map_or_else(|| "–".to_owned(), |ratio| format!("× {}", digits(ratio))),
+        cpu.map_or_else(|| "–".to_owned(), CPU.format),
+        (LOST.format)(figures.lost_share),
+        (MEMORY.format)(figures.peak_resident_bytes as f64),
+    )
+}
+
+fn said_costs(entry: &MeasuredEntry) -> String {
+    let said = SAID_COSTS.iter().filter_map(|(key, words)| {
+        let column = COSTS.iter().find(|column| column.head.key == *key)?;
+        let value = (column.format)(*entry.costs.get(*key)?);
+        Some(if *key == "start_up_seconds" {
+            format!("{words} {value}")
+        } else {
+            format!("{value} {words}")
+        })
+    });
+    said.collect::<Vec<_>>().join(", ")
+}
+
+/// When, with what, beside what and where it was measured: a sentence.
+fn circumstances(run: &GalleryResults, entry: Option<&MeasuredEntry>) -> String {
+    let machine = &run.machine;
+    let beside = match entry {
+        Some(_) => format!("beside {} other entries", run.entries.len().saturating_sub(1)),
+        None => format!("{} entries", run.entries.len()),
+    };
+    let toolchain = entry.map_or_else(String::new, |entry| {
+        entry.toolchain.iter().map(|version| format!(", {version}")).collect()
+    });
+    let commit = run.tool.git_commit.as_deref().unwrap_or_default();
+    let at = match commit.get(..commit.len().min(9)) {
+        Some(short) if !short.is_empty() => format!(" at {short}"),
+        _ => String::new(),
+    };
+    format!(
+        "Measured on {} with `{}`, {beside}, on {} processors ({}), {}{toolchain}; zillions {}{at}.",
+        run.day(),
+        run.command_line.join(" "),
+        machine.cpus,
+        machine.cpu_model,
+        machine.kernel,
+        run.tool.version,
+    )
+}
+
+/// The run that entries are compared by: of those with the most of them, the newest. Figures of
+/// different runs are not comparable.
+#[must_use]
+pub fn main_run(runs: &[(String, GalleryResults)]) -> Option<&(String, GalleryResults)> {
+    runs.iter().filter(|(_, run)| !run.entries.is_empty()).max_by_key(|(_, run)| run.entries.len())
+}
+
+/// The cells of the entry called `name` in the gallery's table: lines of code, and CPU time per
+/// delivery.
+#[must_use]
+pub fn cells(run: &GalleryResults, name: &str) -> [String; 2] {
+    let unknown = || "–".to_owned();
+    let Some(entry) = run.entries.get(name) else { return [unknown(), unknown()] };
+    let lines = entry.costs.get("lines_of_code");
+    let figures = run.reference.as_ref().and_then(|name| entry.scenarios.get(name));
+    let cpu = figures.and_then(|figures| figures.cpu_per_delivery_ns?.median);
+    [
+        lines.map_or_else(unknown, |lines| format!("{lines:.0}")),
+        cpu.map_or_else(unknown, CPU.format),
+    ]
+}
+
+/// What the figures of the gallery's table are, in a sentence or two.
+#[must_use]
+pub fn table_note(file: &str, run: &GalleryResults) -> String {
+    format!(
+        "CPU time per delivery is the median in the scenario {}; figures of one run, comparable \
+         with each other only. – is not measured. {} [All figures](docs/results/{file}), and [how \
+         to read them](docs/reading-results.md).\n",
+        run.reference.as_deref().unwrap_or_default(),
+        circumstances(run, None)
+    )
+}
+
+/// The picture as Markdown.
+#[must_use]
+pub fn picture() -> String {
+    let [light, dark] = PICTURES.map(|file| format!("docs/results/{file}"));
+    format!(
+        "<picture>\n  <source media=\"(prefers-color-scheme: dark)\" srcset=\"{dark}\">\n  \
+         <img alt=\"Map of concurrency styles by CPU time per delivery and lines of code\" \
+         src=\"{light}\">\n</picture>\n"
+    )
+}
+
+/// The picture of `run` as files: each name with its text. None if the run has no costs.
+#[must_use]
+pub fn pictures(run: &GalleryResults) -> Vec<(&'static str, String)> {
+    let scenario = run.reference.as_deref().unwrap_or_default();
+    let dots = run.dots();
+    let lettering = |palette: &str| Lettering {
+        title: (
+            "What does each concurrency style cost?".to_owned(),
+            format!(
+                "Small dots: {} programs for one spec. Circles: their styles, at the medians. \
+                 Cheap is left, short is below.",
+                dots.len()
+            ),
+        ),
+        source: format!(
+            "zillions bench, scenario {scenario}, {}, {} processors ({}), {}",
+            run.day(),
+            run.machine.cpus,
+            run.machine.cpu_model,
+            run.machine.kernel
+        ),
+        css: format!("svg {{ {palette} }}\n{PICTURE_CSS}"),
+        ..Lettering::default()
+    };
+    let palettes = [LIGHT, DARK];
+    let drawn = PICTURES.iter().zip(palettes);
+    drawn.filter_map(|(file, palette)| Some((*file, svg(&dots, &lettering(palette))?))).collect()
+}
+
+/// The colours of the report.
+const LIGHT: &str = "--paper: #fdfcf9; --ink: #1b1c1e; --soft: #595d63; --rule: #d9d6cd; \
+                     --faint: #efece4; --first: #0b4f8a; --later: #767a80; --dot: #a9a69b;";
+const DARK: &str = "--paper: #131518; --ink: #e7e5df; --soft: #a6a8ab; --rule: #373b41; \
+                    --faint: #23262b; --first: #84bdf0; --later: #8e9298; --dot: #6c7178;";
+
+/// A picture stands alone: it brings its own looks.
+const PICTURE_CSS: &str = "\
+text { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif; fill: var(--ink); }
+.paper { fill: var(--paper); }
+.title { font: 600 26px Charter, 'Bitstream Charter', 'Sitka Text', Cambria, Georgia, serif; }
+.second, .source, .tick, .axis { fill: var(--soft); }
+.source, .tick, .axis { font-size: 12px; }
+.grid { stroke: var(--faint); }
+.frame { fill: none; stroke: var(--later); }
+.thread { fill: none; stroke: var(--rule); }
+.leader { stroke: var(--later); stroke-width: .75; }
+.dot { fill: var(--dot); }
+.style { fill: var(--first); fill-opacity: .14; stroke: var(--first); stroke-width: 1.75; }
+.label { fill: var(--first); font-weight: 600; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples;
+
+    fn runs() -> Vec<(String, GalleryResults)> {
+        let one = GalleryResults::of(&examples::detailed_results());
+        let mut newer = one.clone();
+        newer.started = "2026-11-30T12:00:00Z".to_owned();
+        newer.entries.retain(|name, _| name == "slow");
+        vec![("one.json".to_owned(), one), ("newer.json".to_owned(), newer)]
+    }
+
+    #[test]
+    fn the_page_of_an_entry_has_its_figures_and_where_they_are_from() {
+        let text = performance(&runs(), "fast").expect("it was measured");
+        assert!(
+            text.contains("| room | 1 of 2 | 602 µs | – | 13.0 µs | 0 % | 3.00 MiB |"),
+            "{text}"
+        );
+        assert!(text.contains("97 lines of code, 9 packages, start-up 2.00 ms, 6.06 KiB per idle"));
+        assert!(
+            text.contains("Measured on 2026-11-21 with `zillions bench`, beside 2 other entries")
+        );
+        assert!(text.contains("rustc 1.95.0") && text.contains("at abc123"), "{text}");
+        assert!(text.contains("](../../docs/results/one.json)"), "{text}");
+        // The newest run that has it.
+        let slow = performance(&runs(), "slow").expect("it was measured");
+        assert!(slow.contains("newer.json") && slow.contains("2026-11-30"), "{slow}");
+        assert_eq!(performance(&runs(), "absent"), None);
+    }
+
+    #[test]
+    fn what_is_not_ranked_says_why() {
+        let mut runs = runs();
+        let figures = runs[0].1.entries.get_mut("fast").expect("an entry");
+        let room = figures.scenarios.get_mut("room").expect("a scenario");
+        (room.tier, room.unranked) =
+            (None, Some("NOISY in 3 of 5 trials: other programs.".to_owned()));
+        room.ranking.median = None;
+        let text = performance(&runs, "fast").expect("it was measured");
+        assert!(text.contains("| room | – | never |"), "{text}");
+        assert!(
+            text.contains("\nNot ranked in room: NOISY in 3 of 5 trials: other programs. 97"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn entries_are_compared_within_the_run_that_has_the_most() {
+        let runs = runs();
+        let (file, run) = main_run(&runs).expect("a run");
+        assert_eq!(file, "one.json");
+        assert_eq!(cells(run, "slow"), ["61", "114 µs"]);
+        assert_eq!(cells(run, "absent"), ["–", "–"]);
+        assert!(table_note(file, run).contains("scenario crowd"), "{}", table_note(file, run));
+        assert!(main_run(&[]).is_none());
+    }
+
+    #[test]
+    fn the_picture_has_a_light_and_a_dark_variant_that_differ_in_colours_only() {
+        let drawn = pictures(&runs()[0].1);
+        let [(light_file, light), (dark_file, dark)] = &drawn[..] else { panic!("two pictures") };
+        assert_eq!([*light_file, *dark_file], PICTURES);
+        assert!(light != dark && light.replace(LIGHT, DARK) == *dark);
+        assert!(light.len() < 100_000 && light.contains("readiness loop"), "{light}");
+        assert!(picture().contains(light_file) && picture().contains(dark_file));
+    }
+}
