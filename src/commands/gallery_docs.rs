@@ -1,5 +1,7 @@
 //! `zillions gallery-docs`: what is written about the gallery elsewhere, made
-//! from its manifests.
+//! from its manifests and the committed results.
+
+mod figures;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use zillions_harness::Gallery;
+use zillions_report::gallery_text;
 
 use crate::failure::{Failure, Outcome};
 use crate::gallery_table;
@@ -15,13 +18,19 @@ use crate::options::Global;
 use crate::output;
 use crate::targets;
 
+use figures::Figures;
+
 const TABLE_BEGIN: &str = "<!-- gallery:begin -->\n";
 const TABLE_END: &str = "<!-- gallery:end -->";
+const PICTURE_BEGIN: &str = "<!-- picture:begin -->\n";
+const PICTURE_END: &str = "<!-- picture:end -->";
 
 /// Write the README's table of the gallery and scripts/toolchains from the
-/// impl.toml files.
+/// impl.toml files, and figures and pictures from the results in docs/results.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  zillions gallery-docs\n  zillions gallery-docs --check")]
+#[command(after_help = "Examples:\n  zillions gallery-docs\n  zillions gallery-docs --check\n\n\
+    'zillions report DIR --figures docs/results/DATE.json' writes the results of a run there. Figures of a\n\
+    program that has changed since are left out, until it is measured again.")]
 pub struct Arguments {
     /// Only say whether they are up to date.
     #[arg(long)]
@@ -36,15 +45,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let gallery = targets::gallery(&global.impls)?;
     let folder = targets::gallery_folders(&global.impls)?.remove(0);
     let root = folder.parent().unwrap_or(Path::new(".")).to_owned();
-    let readme = root.join("README.md");
+    let figures = Figures::read(&root, &gallery)?;
     let script = root.join("scripts").join("toolchains");
-    let wanted = [
-        (
-            readme.clone(),
-            with_table(&read(&readme)?, &gallery_table::markdown(&gallery.entries), &readme)?,
-        ),
-        (script.clone(), toolchains(&gallery)),
-    ];
+    let mut wanted =
+        vec![readme(&root, &gallery, &figures)?, (script.clone(), toolchains(&gallery))];
+    wanted.extend(pages(&gallery, &figures)?);
+    let results = root.join(figures::FOLDER);
+    wanted.extend(figures.pictures().into_iter().map(|(file, svg)| (results.join(file), svg)));
     let mut stale: Vec<PathBuf> = Vec::new();
     for (path, text) in wanted {
         // A file that is not there yet is out of date.
@@ -53,6 +60,12 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         }
         if !arguments.check {
             fs::write(&path, text).map_err(|error| cannot("write", &path, &error))?;
+        }
+        stale.push(path);
+    }
+    for path in superfluous(&results, &figures) {
+        if !arguments.check {
+            fs::remove_file(&path).map_err(|error| cannot("remove", &path, &error))?;
         }
         stale.push(path);
     }
@@ -70,12 +83,55 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     }
 }
 
+/// Pictures of results that are not there any more.
+fn superfluous(results: &Path, figures: &Figures) -> Vec<PathBuf> {
+    let drawn = figures.pictures();
+    let is_drawn = |name: &str| drawn.iter().any(|(file, _)| *file == name);
+    let others = gallery_text::PICTURES.into_iter().filter(|name| !is_drawn(name));
+    others.map(|name| results.join(name)).filter(|path| path.is_file()).collect()
+}
+
 fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::harness(format!("cannot {verb} '{}': {error}", path.display()))
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| cannot("read", path, &error))
+}
+
+/// The README of the repository, as it should be.
+fn readme(root: &Path, gallery: &Gallery, figures: &Figures) -> Result<(PathBuf, String), Failure> {
+    let path = root.join("README.md");
+    let text = read(&path)?;
+    let mut text = with_table(&text, &table(gallery, figures), &path)?;
+    // A picture is shown by those that have made a place for it.
+    if let Some((before, rest)) = text.split_once(PICTURE_BEGIN)
+        && let Some((_, after)) = rest.split_once(PICTURE_END)
+    {
+        let picture =
+            if figures.pictures().is_empty() { String::new() } else { gallery_text::picture() };
+        text = format!("{before}{PICTURE_BEGIN}{picture}{PICTURE_END}{after}");
+    }
+    Ok((path, text))
+}
+
+/// The README of each entry, as it should be.
+fn pages(gallery: &Gallery, figures: &Figures) -> Result<Vec<(PathBuf, String)>, Failure> {
+    let paths = gallery.entries.iter().map(|entry| (entry, entry.directory.join("README.md")));
+    paths
+        .filter(|(_, path)| path.is_file())
+        .map(|(entry, path)| {
+            let text = figures.page(&read(&path)?, &entry.name);
+            Ok((path, text))
+        })
+        .collect()
+}
+
+/// The gallery's table, with the figures of the committed results.
+fn table(gallery: &Gallery, figures: &Figures) -> String {
+    let [heads, rules] = figures.columns().unwrap_or_default();
+    let cells = |name: &str| figures.cells(name);
+    gallery_table::markdown_with(&gallery.entries, heads, rules, &cells) + &figures.note()
 }
 
 /// `text` with the table between the two markers.

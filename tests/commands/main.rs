@@ -8,6 +8,7 @@ mod bench_runs;
 mod brokers;
 mod checking;
 mod comparing;
+mod figures;
 mod gallery;
 mod machine;
 mod outputs;
@@ -94,6 +95,11 @@ tests! {
         a_threshold_that_is_no_percentage_is_refused_with_an_example;
         several_runs_make_one_report_that_names_them;
         runs_of_other_machines_and_one_run_twice_make_no_report;
+    }
+    figures {
+        figures_go_from_a_run_into_the_documents_and_leave_with_the_program;
+        damaged_figures_are_told_with_the_file;
+        a_run_is_drawn_for_light_and_for_dark_ground;
     }
     gallery {
         the_list_shows_what_is_missing_and_what_installs_it;

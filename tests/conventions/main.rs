@@ -12,6 +12,7 @@ mod files;
 mod gallery;
 mod impl_toml;
 mod invariants;
+mod measured;
 mod modules;
 mod rust;
 mod tree;
