@@ -12,6 +12,9 @@ use chromiumoxide::cdp::browser_protocol::emulation::{
 use chromiumoxide::cdp::browser_protocol::input::{DispatchKeyEventParams, DispatchKeyEventType};
 use chromiumoxide::cdp::browser_protocol::log::EventEntryAdded;
 use chromiumoxide::cdp::browser_protocol::network::EventRequestWillBeSent;
+use chromiumoxide::cdp::browser_protocol::performance::{
+    EnableParams, EnableTimeDomain, GetMetricsParams,
+};
 use chromiumoxide::cdp::js_protocol::runtime::{
     EvaluateParams, EventConsoleApiCalled, EventExceptionThrown,
 };
@@ -85,6 +88,9 @@ impl Chromium {
             page.execute(look.media()).await.expect("a medium");
             let scripts = SetScriptExecutionDisabledParams::new(!look.has_script);
             page.execute(scripts).await.expect("scripts or none");
+            let running =
+                EnableParams::builder().time_domain(EnableTimeDomain::ThreadTicks).build();
+            page.execute(running).await.expect("metrics");
             let address = format!("file://{}{}", file.display(), look.fragment);
             page.goto(address).await.expect("the page opens");
             page
@@ -210,6 +216,14 @@ impl Tab<'_> {
              }})"
         ));
         assert!(is_so, "it never came to be that {condition}");
+    }
+
+    /// For how long the page has used a processor, in seconds: whatever else runs on the machine.
+    pub(crate) fn processor_seconds(&self) -> f64 {
+        let metrics = self.runtime.block_on(self.page.execute(GetMetricsParams {}));
+        let metrics = metrics.expect("metrics");
+        let task = metrics.result.metrics.iter().find(|metric| metric.name == "TaskDuration");
+        task.expect("the duration of all tasks").value
     }
 
     /// Presses a key and lets it go: `Tab`, `Enter` or ` `.
