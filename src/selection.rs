@@ -206,7 +206,12 @@ mod tests {
                  run = ['./server']\nslow_reader = 'block'\nqueue_limit = 1\n"
             );
             let manifest = toml::from_str(&manifest).expect("a manifest");
-            Entry { name: name.to_owned(), directory: PathBuf::new(), manifest }
+            Entry {
+                name: name.to_owned(),
+                directory: PathBuf::new(),
+                sources: Vec::new(),
+                manifest,
+            }
         };
         [
             ("amy", "Rust", "actors", "amy 0.10", "'many-threads', 'unmaintained'"),

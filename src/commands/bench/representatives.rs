@@ -56,7 +56,7 @@ mod tests {
              slow_reader = 'block'\nqueue_limit = 1\n"
         );
         let manifest = toml::from_str(&manifest).expect("a manifest");
-        Entry { name: name.to_owned(), directory: PathBuf::new(), manifest }
+        Entry { name: name.to_owned(), directory: PathBuf::new(), sources: Vec::new(), manifest }
     }
 
     fn names(entries: &[Entry]) -> Vec<&str> {
