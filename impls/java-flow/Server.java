@@ -17,9 +17,7 @@
 // When a Voice completes, its Seat leaves the room and closes; the Ear still receives what
 // is queued, then onComplete, and closes the connection.
 //
-// Shortcuts: on the address 0.0.0.0 the server listens on IPv6, too, since the JDK's
-// asynchronous channels do not know that option. Portions are shared between all queues
-// and left to the garbage collector.
+// Shortcuts: portions are shared between all queues and left to the garbage collector.
 
 import java.io.IOException;
 import java.net.*;
@@ -36,9 +34,10 @@ final class Server {
 
     public static void main(String[] arguments) throws InterruptedException {
         try {
+            var address = address(arguments);
             var pool = Executors.newFixedThreadPool(Runtime.getRuntime().availableProcessors());
             var group = AsynchronousChannelGroup.withThreadPool(pool);
-            var listener = AsynchronousServerSocketChannel.open(group).bind(address(arguments), LISTEN_BACKLOG);
+            var listener = AsynchronousServerSocketChannel.open(group).bind(address, LISTEN_BACKLOG);
             System.out.println("listening on " + arguments[0]);
             serve(listener, pool);
         } catch (IOException | IllegalArgumentException problem) {
@@ -56,6 +55,8 @@ final class Server {
         if (!arguments[0].equals(uri.getHost() + ":" + uri.getPort())) {
             throw new IllegalArgumentException("invalid address \"" + arguments[0] + "\": expected HOST:PORT");
         }
+        // Asynchronous channels have no choice of family: else 0.0.0.0 would be IPv6, too.
+        System.setProperty("java.net.preferIPv4Stack", "" + (uri.getHost().charAt(0) != '['));
         return new InetSocketAddress(InetAddress.getByName(uri.getHost()), uri.getPort());
     }
 

@@ -21,9 +21,7 @@
 // collector that subscribes meanwhile takes part in it: it would receive a portion that others
 // have received before.
 //
-// Shortcuts: on the address 0.0.0.0 the server listens on IPv6, too, since the JDK's
-// asynchronous channels do not know that option. Portions are shared between all inboxes
-// and left to the garbage collector.
+// Shortcuts: portions are shared between all inboxes and left to the garbage collector.
 
 import jdk.net.ExtendedSocketOptions
 import kotlinx.coroutines.CoroutineStart
@@ -69,7 +67,8 @@ typealias Portion = ByteArray
 
 fun main(arguments: Array<String>) {
     val listener = try {
-        AsynchronousServerSocketChannel.open().bind(address(arguments), LISTEN_BACKLOG)
+        val address = address(arguments)
+        AsynchronousServerSocketChannel.open().bind(address, LISTEN_BACKLOG)
     } catch (problem: IOException) {
         fail(problem)
     } catch (problem: IllegalArgumentException) {
@@ -89,6 +88,8 @@ fun address(arguments: Array<String>): InetSocketAddress {
     val address = requireNotNull(arguments.singleOrNull()) { "usage: server HOST:PORT" }
     val uri = URI.create("tcp://$address")
     require(address == "${uri.host}:${uri.port}") { "invalid address \"$address\": expected HOST:PORT" }
+    // Asynchronous channels have no choice of family: else 0.0.0.0 would be IPv6, too.
+    System.setProperty("java.net.preferIPv4Stack", (!uri.host.startsWith("[")).toString())
     return InetSocketAddress(InetAddress.getByName(uri.host), uri.port)
 }
 
