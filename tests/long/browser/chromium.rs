@@ -13,7 +13,7 @@ use chromiumoxide::cdp::browser_protocol::input::{DispatchKeyEventParams, Dispat
 use chromiumoxide::cdp::browser_protocol::log::EventEntryAdded;
 use chromiumoxide::cdp::browser_protocol::network::EventRequestWillBeSent;
 use chromiumoxide::cdp::browser_protocol::performance::{
-    EnableParams, EnableTimeDomain, GetMetricsParams,
+    DisableParams, EnableParams, EnableTimeDomain, GetMetricsParams,
 };
 use chromiumoxide::cdp::js_protocol::runtime::{
     EvaluateParams, EventConsoleApiCalled, EventExceptionThrown,
@@ -88,6 +88,8 @@ impl Chromium {
             page.execute(look.media()).await.expect("a medium");
             let scripts = SetScriptExecutionDisabledParams::new(!look.has_script);
             page.execute(scripts).await.expect("scripts or none");
+            // They are collected already, and by the wall clock.
+            page.execute(DisableParams {}).await.expect("no metrics");
             let running =
                 EnableParams::builder().time_domain(EnableTimeDomain::ThreadTicks).build();
             page.execute(running).await.expect("metrics");

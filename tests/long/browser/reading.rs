@@ -61,7 +61,7 @@ pub(crate) fn filters_choose_rows_and_lines(pages: &Pages) {
     choose(&tab, "language", "Rust");
     choose(&tab, "style", "async/await");
     assert_eq!(names(&tab), ["as-fast"], "two filters hold both");
-    choose(&tab, "library", "asyncio");
+    choose(&tab, "library", "eventlib");
     assert_eq!(names(&tab), Vec::<String>::new());
     click(&tab, "#filters [type=reset]");
     tab.until("document.querySelectorAll('#glance-table tbody tr:not([hidden])').length === 4");
@@ -101,7 +101,7 @@ pub(crate) fn a_search_finds_by_any_word(pages: &Pages) {
     let tab = pages.chromium.open(&pages.detailed, Look::DESKTOP);
     for (words, found) in [
         ("loop", vec!["fast"]),
-        ("PYTHON asyncio", vec!["slow"]),
+        ("PYTHON eventlib", vec!["slow"]),
         ("thread & queue", vec!["fast", "as-fast", "slow", "dying"]),
         ("rust csp", vec!["dying"]),
         ("nothing of this", vec![]),
