@@ -247,7 +247,7 @@ pub(crate) fn what_steers_a_tool_chain_elsewhere_is_kept_from_builds_and_program
     let build = "env > built-with && chmod +x server";
     gallery.add("clean", build, "true");
     let folder = gallery.folder.path().join("impls").join("clean");
-    let listening = "echo listening on $1; env > ran-with; exec sleep 600";
+    let listening = "env > ran-with; echo listening on $1; exec sleep 600";
     fs::write(folder.join("server"), format!("#!/bin/sh\n{listening}\n")).expect("a program");
     let impls = gallery.folder.path().join("impls").display().to_string();
     let mut check = Command::new(ZILLIONS);
