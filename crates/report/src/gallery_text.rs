@@ -263,6 +263,7 @@ mod tests {
         assert_eq!([*light_file, *dark_file], PICTURES);
         assert!(light != dark && light.replace(LIGHT, DARK) == *dark);
         assert!(light.len() < 100_000 && light.contains("readiness loop"), "{light}");
+        assert!(light.contains(" width=\"880\" height=\""), "it has a size of its own: {light}");
         assert!(picture().contains(light_file) && picture().contains(dark_file));
     }
 }

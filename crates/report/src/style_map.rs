@@ -87,8 +87,14 @@ pub struct Lettering {
 pub fn svg(dots: &[Dot], lettering: &Lettering) -> Option<String> {
     let map = Map::of(dots, lettering)?;
     let (title, second) = &lettering.title;
+    // Without a size of its own a picture is shown as small as browsers like.
+    let size = if lettering.css.is_empty() {
+        String::new()
+    } else {
+        format!("width=\"{WIDTH}\" height=\"{:.0}\" ", map.height)
+    };
     let mut svg = format!(
-        "<svg class=\"map\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {:.0}\" \
+        "<svg class=\"map\" xmlns=\"http://www.w3.org/2000/svg\" {size}viewBox=\"0 0 {WIDTH} {:.0}\" \
          role=\"group\" aria-label=\"Map of {} styles by CPU time per delivery and lines of code\">\n",
         map.height,
         map.styles.len()
