@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{CLIENT, STRESSTEST, Script, ZILLIONS, processes_mentioning, run};
+use crate::support::{
+    CLIENT, STRESSTEST, Script, ZILLIONS, interruptible, processes_mentioning, run,
+};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_zillions-server");
 
@@ -209,9 +211,8 @@ pub(crate) fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
             script.address(),
             script.name()
         );
-        // What this test's own runner ignores is none of its business.
-        let mut tool = Command::new("env")
-            .args(["--default-signal=HUP,INT", "sh", "-c", &tool])
+        let mut tool = interruptible("sh")
+            .args(["-c", &tool])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use crate::support::{Ended, STRESSTEST, Script, processes_mentioning, run};
+use crate::support::{Ended, STRESSTEST, Script, interruptible, processes_mentioning, run};
 
 const SMALL: [&str; 4] = ["-r", "2", "-m", "50"];
 
@@ -222,8 +222,8 @@ pub(crate) fn nonsense_on_the_command_line_is_a_usage_error() {
 
 pub(crate) fn ctrl_c_stops_the_server_and_exits_with_130() {
     let script = Script::server("");
-    let mut test = Command::new(STRESSTEST)
-        .args(["-a", &script.address(), "-r", "1000000", &script.name()])
+    let mut test = interruptible(STRESSTEST)
+        .args(["-a", &script.address(), "-r", "2000", &script.name()])
         .stderr(Stdio::null())
         .stdout(Stdio::null())
         .spawn()

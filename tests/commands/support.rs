@@ -45,6 +45,14 @@ impl Script {
     }
 }
 
+/// A program with the default action for the signals that a background job or `nohup` ignores: what
+/// is ignored is inherited.
+pub(crate) fn interruptible(program: &str) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,QUIT,HUP", program]);
+    command
+}
+
 /// What a command ended with.
 pub(crate) struct Ended {
     pub(crate) code: i32,

@@ -9,7 +9,7 @@ use zillions_harness::Launch;
 use zillions_report::record::{TargetRecord, ToolRecord, TrialResult};
 use zillions_report::results::Results;
 
-use crate::support::{Ended, Script, ZILLIONS, ended};
+use crate::support::{Ended, Script, ZILLIONS, ended, interruptible};
 
 /// A trial of well under a second.
 pub(crate) const SMALL: &str = r#"
@@ -61,7 +61,7 @@ impl Workspace {
 
     /// `zillions`, with a cache of its own.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(ZILLIONS);
+        let mut command = interruptible(ZILLIONS);
         command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
         command
     }

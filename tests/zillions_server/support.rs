@@ -26,9 +26,14 @@ impl Running {
     pub(crate) fn start_with(options: &[&str], descriptor_limit: Option<u64>) -> Self {
         let lease = PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("a port");
         let launch = Launch {
-            arguments: options.iter().map(OsString::from).collect(),
+            // A background job's ignored signals would be inherited.
+            arguments: ["--default-signal=INT,QUIT,HUP", PROGRAM]
+                .iter()
+                .chain(options)
+                .map(OsString::from)
+                .collect(),
             descriptor_limit,
-            ..Launch::executable(PROGRAM).expect("the program")
+            ..Launch::new("env")
         };
         let start = StartOptions { ready_seconds_max: 60.0, ..StartOptions::default() };
         let address = lease.address().to_string();

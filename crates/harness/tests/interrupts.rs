@@ -49,7 +49,10 @@ fn an_interrupt_in_the_midst_of_starting_leaves_nothing_running() {
     }
     for round in 0..ROUNDS {
         let mark = format!("interrupted-{}-{round}", std::process::id());
-        let mut tool = Command::new(std::env::current_exe().expect("a path"))
+        // A background job's ignored signals would be inherited.
+        let mut tool = Command::new("env")
+            .arg("--default-signal=INT,QUIT,HUP")
+            .arg(std::env::current_exe().expect("a path"))
             .args([NAME, "--exact", "--nocapture", "--skip", &mark])
             .env(TOOL, &mark)
             .stdout(Stdio::null())

@@ -12,6 +12,9 @@ pub struct RoundCounts {
     pub rounds: u64,
     /// Those among them that were given up.
     pub incomplete: u64,
+    /// Whether a round that began before the window lost a message and was waited for until its end,
+    /// so that none began within it.
+    pub is_stuck: bool,
 }
 
 /// The state of one trial's closed loop. Pure: the caller passes the time and the deliveries so far.
@@ -21,7 +24,7 @@ pub(crate) struct ClosedLoop {
     complete_at: u64,
     /// When it began; `None` if none is under way.
     began_ns: Option<u64>,
-    pub(crate) counts: RoundCounts,
+    counts: RoundCounts,
 }
 
 impl ClosedLoop {
@@ -47,6 +50,12 @@ impl ClosedLoop {
         now_ns + ROUND_NS_MAX
     }
 
+    /// The counts at the end of a trial, with `delivered` deliveries in all of it.
+    pub(crate) fn counts(&self, delivered: u64, window: Window) -> RoundCounts {
+        let began_before = self.began_ns.is_some_and(|began_ns| began_ns < window.start_ns);
+        RoundCounts { is_stuck: began_before && delivered < self.complete_at, ..self.counts }
+    }
+
     /// When the round under way is given up.
     pub(crate) fn deadline_ns(&self) -> u64 {
         self.began_ns.map_or(0, |began_ns| began_ns + ROUND_NS_MAX)
@@ -69,7 +78,17 @@ mod tests {
         assert_eq!(closed_loop.counts.rounds, 0, "it began before the window");
         closed_loop.begin(2_000, 9, 9);
         assert!(closed_loop.is_due(3_000, 18, WINDOW));
-        assert_eq!(closed_loop.counts, RoundCounts { rounds: 1, incomplete: 0 });
+        assert_eq!(closed_loop.counts, RoundCounts { rounds: 1, ..RoundCounts::default() });
+    }
+
+    #[test]
+    fn a_round_from_before_the_window_that_never_ends_is_told() {
+        let mut closed_loop = ClosedLoop::default();
+        closed_loop.begin(0, 0, 9);
+        assert!(closed_loop.counts(8, WINDOW).is_stuck);
+        assert!(!closed_loop.counts(9, WINDOW).is_stuck, "it was complete in the end");
+        closed_loop.begin(2_000, 9, 9);
+        assert!(!closed_loop.counts(10, WINDOW).is_stuck, "it began within the window");
     }
 
     #[test]
@@ -78,6 +97,6 @@ mod tests {
         let deadline_ns = closed_loop.begin(2_000, 0, 9);
         assert!(!closed_loop.is_due(deadline_ns - 1, 8, WINDOW));
         assert!(closed_loop.is_due(deadline_ns, 8, WINDOW));
-        assert_eq!(closed_loop.counts, RoundCounts { rounds: 1, incomplete: 1 });
+        assert_eq!(closed_loop.counts, RoundCounts { rounds: 1, incomplete: 1, is_stuck: false });
     }
 }

@@ -460,7 +460,7 @@ impl<'plan> Generator<'plan> {
             filler_delivered,
             churn,
             stalled_disconnected: self.connections.stalled_disconnected(),
-            rounds: self.closed_loop.counts,
+            rounds: self.closed_loop.counts(self.verifier.counts.genuine, self.window),
         }
     }
 }
