@@ -27,7 +27,7 @@ require 'socket'
 QUEUE_BYTES_MAX = 64 * 1024 # queued for a client that reads slowly
 FRAME_BYTES_MAX = 1 + 255 # a length and a body
 LISTEN_BACKLOG = 1024 # connections queued in the kernel
-ACCEPT_RETRY_SECONDS = 0.05 # pause after a failed accept
+ACCEPT_RETRY_SECONDS = 0.2 # pause after a failed accept
 ADDRESS = /\A(?:\[(?<ipv6>.+)\]|(?<host>[^:]+)):(?<port>\d{1,5})\z/
 
 def main
