@@ -19,10 +19,13 @@ pub(crate) struct PutAside {
 }
 
 impl PutAside {
-    /// Puts the compiled `program` aside; `None` if there is none.
-    pub(crate) fn take(program: &Path) -> io::Result<Option<Self>> {
-        let is_file = fs::symlink_metadata(program).is_ok_and(|it| it.is_file());
-        if !is_file || !is_compiled(program)? {
+    /// Puts the compiled `program` of the entry in `directory` aside; `None` if there is none, or if
+    /// a link leads to it, as to a runtime that was installed.
+    pub(crate) fn take(program: &Path, directory: &Path) -> io::Result<Option<Self>> {
+        let is_link =
+            |path: &Path| fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_symlink());
+        let mut parts = program.ancestors().take_while(|it| *it != directory);
+        if !program.is_file() || parts.any(is_link) || !is_compiled(program)? {
             return Ok(None);
         }
         let mut name = program.file_name().unwrap_or_default().to_owned();
@@ -65,12 +68,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("server");
         fs::write(&program, b"\x7fELF old").expect("a program");
-        let aside = PutAside::take(&program).expect("a rename").expect("a compiled program");
+        let take = || PutAside::take(&program, folder.path()).expect("a rename");
+        let aside = take().expect("a compiled program");
         assert!(!program.exists() && !aside.was_made_anew());
         drop(aside);
         assert_eq!(fs::read(&program).expect("the old program"), b"\x7fELF old");
 
-        let aside = PutAside::take(&program).expect("a rename").expect("a compiled program");
+        let aside = take().expect("a compiled program");
         fs::write(&program, b"\x7fELF new").expect("a program");
         assert!(aside.was_made_anew());
         drop(aside);
@@ -83,10 +87,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let script = folder.path().join("server");
         fs::write(&script, "#!/bin/sh\n").expect("a script");
-        assert!(PutAside::take(&script).expect("a look").is_none());
+        let take = |path: &Path| PutAside::take(path, folder.path()).expect("a look");
+        assert!(take(&script).is_none());
         let link = folder.path().join("python");
         std::os::unix::fs::symlink("/bin/sh", &link).expect("a link");
-        assert!(PutAside::take(&link).expect("a look").is_none());
-        assert!(PutAside::take(&folder.path().join("absent")).expect("a look").is_none());
+        assert!(take(&link).is_none());
+        assert!(take(&folder.path().join("absent")).is_none());
+        // As a runtime that the build installs, and links to.
+        let installed = folder.path().join("installed");
+        fs::create_dir(&installed).expect("a folder");
+        fs::write(installed.join("java"), b"\x7fELF").expect("a program");
+        std::os::unix::fs::symlink(&installed, folder.path().join("jre")).expect("a link");
+        assert!(take(&folder.path().join("jre").join("java")).is_none());
     }
 }

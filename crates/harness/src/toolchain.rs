@@ -148,7 +148,8 @@ fn run_build(entry: &Entry, log: &Path, seconds_max: f64) -> Result<(), BuildErr
         }
         let stdout = File::create(log).map_err(cannot_log)?;
         let stderr = stdout.try_clone().map_err(cannot_log)?;
-        let before = entry.launch().ok().map(|launch| PutAside::take(&launch.program));
+        let before =
+            entry.launch().ok().map(|launch| PutAside::take(&launch.program, &entry.directory));
         let before = before.transpose().map_err(BuildError::PutAside)?.flatten();
         let mut shell = shell(command, &entry.directory);
         shell.stdout(stdout).stderr(stderr);
