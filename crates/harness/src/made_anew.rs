@@ -1,4 +1,7 @@
-//! Proof that a program is of this build: it is put aside before, and must be there again after.
+//! Proof that a program is of this build: it is put aside, and another build must make it again.
+//!
+//! That is asked only of one that is older than its sources, so that a build with nothing to do
+//! takes no program from those who run it at the same time.
 //!
 //! A setting that nobody thought of (a target folder in a configuration file above the checkout)
 //! lets a build succeed elsewhere and leave an old program where the entry says it is. That
@@ -19,18 +22,19 @@ pub(crate) struct PutAside {
 }
 
 impl PutAside {
-    /// Puts the compiled `program` of the entry in `directory` aside; `None` if there is none, or if
-    /// a link leads to it, as to a runtime that was installed.
-    pub(crate) fn take(program: &Path, directory: &Path) -> io::Result<Option<Self>> {
+    /// Puts the compiled `program` of the entry in `directory` aside, as the file `aside`; `None` if
+    /// there is none, or if a link leads to it, as to a runtime that was installed.
+    pub(crate) fn take(
+        program: &Path,
+        directory: &Path,
+        aside: PathBuf,
+    ) -> io::Result<Option<Self>> {
         let is_link =
             |path: &Path| fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_symlink());
         let mut parts = program.ancestors().take_while(|it| *it != directory);
         if !program.is_file() || parts.any(is_link) || !is_compiled(program)? {
             return Ok(None);
         }
-        let mut name = program.file_name().unwrap_or_default().to_owned();
-        name.push(".before");
-        let aside = program.with_file_name(name);
         fs::rename(program, &aside)?;
         Ok(Some(Self { program: program.to_owned(), aside }))
     }
@@ -68,16 +72,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("server");
         fs::write(&program, b"\x7fELF old").expect("a program");
-        let take = || PutAside::take(&program, folder.path()).expect("a rename");
-        let aside = take().expect("a compiled program");
-        assert!(!program.exists() && !aside.was_made_anew());
-        drop(aside);
+        let aside = folder.path().join("server.before");
+        let take = || PutAside::take(&program, folder.path(), aside.clone()).expect("a rename");
+        let taken = take().expect("a compiled program");
+        assert!(!program.exists() && !taken.was_made_anew());
+        drop(taken);
         assert_eq!(fs::read(&program).expect("the old program"), b"\x7fELF old");
 
-        let aside = take().expect("a compiled program");
+        let taken = take().expect("a compiled program");
         fs::write(&program, b"\x7fELF new").expect("a program");
-        assert!(aside.was_made_anew());
-        drop(aside);
+        assert!(taken.was_made_anew());
+        drop(taken);
         assert_eq!(fs::read(&program).expect("the new program"), b"\x7fELF new");
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
     }
@@ -87,7 +92,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let script = folder.path().join("server");
         fs::write(&script, "#!/bin/sh\n").expect("a script");
-        let take = |path: &Path| PutAside::take(path, folder.path()).expect("a look");
+        let aside = folder.path().join("server.before");
+        let take =
+            |path: &Path| PutAside::take(path, folder.path(), aside.clone()).expect("a look");
         assert!(take(&script).is_none());
         let link = folder.path().join("python");
         std::os::unix::fs::symlink("/bin/sh", &link).expect("a link");

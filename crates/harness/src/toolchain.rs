@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use zillions_escape::visible_lines;
 
@@ -15,7 +15,7 @@ use crate::environment;
 use crate::group::Group;
 use crate::machine_fault::MachineFault;
 use crate::made_anew::PutAside;
-use crate::manifest::{Entry, Requirement};
+use crate::manifest::{Entry, FILE_NAME, Requirement};
 
 /// A probe that takes longer is taken for a failure.
 const PROBE_SECONDS_MAX: f64 = 30.0;
@@ -140,34 +140,60 @@ pub fn build(entry: &Entry, log: &Path, seconds_max: f64) -> Build {
 }
 
 fn run_build(entry: &Entry, log: &Path, seconds_max: f64) -> Result<(), BuildError> {
+    if entry.manifest.build.is_empty() {
+        return program_of(entry).map(drop);
+    }
+    run_command(entry, log, seconds_max)?;
+    let program = program_of(entry)?;
+    if !is_older_than_a_source(&program, entry) {
+        return Ok(());
+    }
+    // Either nothing had to be done, or it was done elsewhere.
+    let aside = log.with_extension("before");
+    let taken = PutAside::take(&program, &entry.directory, aside).map_err(BuildError::PutAside)?;
+    let Some(taken) = taken else { return Ok(()) };
+    run_command(entry, log, seconds_max)?;
+    if !taken.was_made_anew() {
+        return Err(BuildError::Elsewhere(entry.manifest.run[0].clone()));
+    }
+    // Some tools give it the time of the old one, and it would be asked for each time.
+    let _ = File::open(&program).and_then(|file| file.set_modified(SystemTime::now()));
+    Ok(())
+}
+
+fn program_of(entry: &Entry) -> Result<PathBuf, BuildError> {
+    let launch = entry.launch().map_err(|error| BuildError::NoProgram(error.to_string()))?;
+    Ok(launch.program)
+}
+
+/// The manifest is a source, too: it has the build command.
+fn is_older_than_a_source(program: &Path, entry: &Entry) -> bool {
+    let changed = |path: &Path| fs::metadata(path).and_then(|it| it.modified()).ok();
+    let made = changed(program);
+    let mut sources = entry.sources.iter().map(PathBuf::as_path).chain([Path::new(FILE_NAME)]);
+    sources.any(|source| changed(&entry.directory.join(source)) > made)
+}
+
+/// Runs the build command once.
+fn run_command(entry: &Entry, log: &Path, seconds_max: f64) -> Result<(), BuildError> {
     let command = &entry.manifest.build;
-    if !command.is_empty() {
-        let cannot_log = |source| BuildError::Log { path: log.to_owned(), source };
-        if let Some(folder) = log.parent() {
-            fs::create_dir_all(folder).map_err(cannot_log)?;
-        }
-        let stdout = File::create(log).map_err(cannot_log)?;
-        let stderr = stdout.try_clone().map_err(cannot_log)?;
-        let before =
-            entry.launch().ok().map(|launch| PutAside::take(&launch.program, &entry.directory));
-        let before = before.transpose().map_err(BuildError::PutAside)?.flatten();
-        let mut shell = shell(command, &entry.directory);
-        shell.stdout(stdout).stderr(stderr);
-        let (group, _) = Group::spawn(shell).map_err(BuildError::Spawn)?;
-        match group.wait(seconds_max) {
-            Some(status) if status.success() => {}
-            Some(status) => return Err(BuildError::Failed { command: command.clone(), status }),
-            None => {
-                group.end(BUILD_GRACE_SECONDS);
-                let command = command.clone();
-                return Err(BuildError::TimedOut { command, seconds: seconds_max });
-            }
-        }
-        if before.is_some_and(|before| !before.was_made_anew()) {
-            return Err(BuildError::Elsewhere(entry.manifest.run[0].clone()));
+    let cannot_log = |source| BuildError::Log { path: log.to_owned(), source };
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder).map_err(cannot_log)?;
+    }
+    let stdout = File::create(log).map_err(cannot_log)?;
+    let stderr = stdout.try_clone().map_err(cannot_log)?;
+    let mut shell = shell(command, &entry.directory);
+    shell.stdout(stdout).stderr(stderr);
+    let (group, _) = Group::spawn(shell).map_err(BuildError::Spawn)?;
+    match group.wait(seconds_max) {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(BuildError::Failed { command: command.clone(), status }),
+        None => {
+            group.end(BUILD_GRACE_SECONDS);
+            Err(BuildError::TimedOut { command: command.clone(), seconds: seconds_max })
         }
     }
-    entry.launch().map(drop).map_err(|error| BuildError::NoProgram(error.to_string()))
 }
 
 /// Why a probe failed.
