@@ -156,7 +156,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         Format::Human => output::print(&summary.human(arguments.width))?,
         Format::Json => output::print_json(&summary)?,
     }
-    summary.conclude(!arguments.targets.is_empty())
+    summary.conclude(&arguments.targets)
 }
 
 /// A run from the beginning.
@@ -165,6 +165,8 @@ fn prepare(arguments: &Arguments, global: &Global) -> Result<Prepared, Failure> 
     // Names are looked up, and an unusable folder is reported, before anything is built.
     let named = chosen(arguments, &scenarios, global)?;
     let folder = new_folder(arguments)?;
+    let begun = folder.clone();
+    interrupt::before_exit(move || Store::discard_if_empty(&begun));
     let prepared = prepare_in(folder.clone(), arguments, scenarios, named, global);
     if prepared.is_err() {
         Store::discard_if_empty(&folder);
@@ -241,7 +243,6 @@ fn interruption_notice(folder: &Path) -> String {
              resume with: zillions bench --resume {folder_text}"
         )
     } else {
-        Store::discard_if_empty(folder);
         "zillions: interrupted before anything was measured".to_owned()
     }
 }

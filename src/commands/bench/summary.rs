@@ -138,14 +138,15 @@ impl<'a> Summary<'a> {
         )
     }
 
-    /// The exit code; `by_name` if targets were asked for by name.
-    pub(super) fn conclude(&self, by_name: bool) -> Outcome {
+    /// The exit code; what is among `names` must not be skipped.
+    pub(super) fn conclude(&self, names: &[String]) -> Outcome {
         let targets = &self.results.run.targets;
         let failed_check =
             targets.iter().filter(|it| matches!(it.status, TargetStatus::FailedCheck { .. }));
         let skipped = targets
             .iter()
-            .filter(|it| by_name && matches!(it.status, TargetStatus::Skipped { .. }));
+            .filter(|it| matches!(it.status, TargetStatus::Skipped { .. }))
+            .filter(|it| names.contains(&it.name));
         let failed = self
             .results
             .trials
