@@ -7,22 +7,23 @@ use zillions_harness::manifest::{Entry, Manifest, STYLES, TAGS};
 /// What stands in front of a pattern that takes away.
 const NOT: char = '!';
 
+const FILTERS: &str = "Which entries (globs, may be repeated; '!GLOB' takes away)";
+
 /// Entries by what they are. Patterns of one option add up; several options must all match; a
 /// pattern with `!` takes away, whatever selected an entry.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Which entries (globs, may be repeated; '!GLOB' takes away)")]
 pub struct Filters {
     /// Entries of this style, such as CSP or 'threads*'.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", help_heading = FILTERS)]
     style: Vec<String>,
     /// Entries in this language.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", help_heading = FILTERS)]
     language: Vec<String>,
     /// Entries with this library, or std for the language's own.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", help_heading = FILTERS)]
     library: Vec<String>,
     /// Entries with this tag; docs/impl-toml.md lists them.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", help_heading = FILTERS)]
     tag: Vec<String>,
 }
 
