@@ -166,12 +166,14 @@ fn program_of(entry: &Entry) -> Result<PathBuf, BuildError> {
     Ok(launch.program)
 }
 
-/// The manifest is a source, too: it has the build command.
+/// Whether `program` may be of an earlier build. The manifest is a source, too: it has the build
+/// command. A source of the same time may be newer, as times have steps.
 fn is_older_than_a_source(program: &Path, entry: &Entry) -> bool {
     let changed = |path: &Path| fs::metadata(path).and_then(|it| it.modified()).ok();
     let made = changed(program);
-    let mut sources = entry.sources.iter().map(PathBuf::as_path).chain([Path::new(FILE_NAME)]);
-    sources.any(|source| changed(&entry.directory.join(source)) > made)
+    let sources = entry.sources.iter().map(PathBuf::as_path).chain([Path::new(FILE_NAME)]);
+    let mut sources = sources.map(|source| entry.directory.join(source));
+    sources.any(|source| source != program && changed(&source) >= made)
 }
 
 /// Runs the build command once.
