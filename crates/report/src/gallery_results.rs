@@ -228,9 +228,7 @@ impl GalleryResults {
         found.sort_by(|a, b| (&a.1.started, &a.0).cmp(&(&b.1.started, &b.0)));
         Ok(found)
     }
-}
 
-impl GalleryResults {
     /// Without the figures of programs that have changed: `current` has the hash of the sources of
     /// each as it is now.
     #[must_use]
