@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 
 const OPTION: &str = "--color";
 
-/// The option, to be flattened into a command line.
+/// The option, to be flattened into a command line. What it asks for is applied before the command
+/// line is parsed ([`Color::asked_for`]); here it is checked, and has its help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 pub struct ColorOption {
     /// Colours in the output.
