@@ -13,20 +13,21 @@ use zillions_harness::Gallery;
 use zillions_report::gallery_text;
 
 use crate::failure::{Failure, Outcome};
-use crate::gallery_table;
+use crate::gallery_table::{self, MoreColumns};
 use crate::options::Global;
 use crate::output;
 use crate::targets;
 
 use figures::Figures;
 
-const TABLE_BEGIN: &str = "<!-- gallery:begin -->\n";
-const TABLE_END: &str = "<!-- gallery:end -->";
-const PICTURE_BEGIN: &str = "<!-- picture:begin -->\n";
-const PICTURE_END: &str = "<!-- picture:end -->";
+/// A row for each entry, with its figures.
+const TABLE: Place = Place::called("gallery");
+/// A row for each style.
+const STYLES: Place = Place::called("styles");
+const PICTURE: Place = Place::called("picture");
 
-/// Write the README's table of the gallery and scripts/toolchains from the
-/// impl.toml files, and figures and pictures from the results in docs/results.
+/// Write the tables of the gallery and scripts/toolchains from the impl.toml files, and figures
+/// and pictures from the results in docs/results.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  zillions gallery-docs\n  zillions gallery-docs --check\n\n\
     'zillions report DIR --figures docs/results/DATE.json' writes the results of a run there. Figures of a\n\
@@ -47,8 +48,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let root = folder.parent().unwrap_or(Path::new(".")).to_owned();
     let figures = Figures::read(&root, &gallery)?;
     let script = root.join("scripts").join("toolchains");
-    let mut wanted =
-        vec![readme(&root, &gallery, &figures)?, (script.clone(), toolchains(&gallery))];
+    let mut wanted = overviews(&root, &folder, &gallery, &figures)?;
+    wanted.push((script.clone(), toolchains(&gallery)));
     wanted.extend(pages(&gallery, &figures)?);
     let results = root.join(figures::FOLDER);
     wanted.extend(figures.pictures().into_iter().map(|(file, svg)| (results.join(file), svg)));
@@ -99,20 +100,30 @@ fn read(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| cannot("read", path, &error))
 }
 
-/// The README of the repository, as it should be.
-fn readme(root: &Path, gallery: &Gallery, figures: &Figures) -> Result<(PathBuf, String), Failure> {
-    let path = root.join("README.md");
-    let text = read(&path)?;
-    let mut text = with_table(&text, &table(gallery, figures), &path)?;
-    // A picture is shown by those that have made a place for it.
-    if let Some((before, rest)) = text.split_once(PICTURE_BEGIN)
-        && let Some((_, after)) = rest.split_once(PICTURE_END)
-    {
-        let picture =
-            if figures.pictures().is_empty() { String::new() } else { gallery_text::picture() };
-        text = format!("{before}{PICTURE_BEGIN}{picture}{PICTURE_END}{after}");
+/// The README of the repository and that of the gallery, if it has one, as they should be.
+fn overviews(
+    root: &Path,
+    folder: &Path,
+    gallery: &Gallery,
+    figures: &Figures,
+) -> Result<Vec<(PathBuf, String)>, Failure> {
+    let mut pages = vec![(root.join("README.md"), table(gallery, figures, "impls/", ""))];
+    let of_gallery = folder.join("README.md");
+    if of_gallery.is_file() {
+        pages.push((of_gallery, table(gallery, figures, "", "../")));
     }
-    Ok((path, text))
+    let picture =
+        if figures.pictures().is_empty() { String::new() } else { gallery_text::picture() };
+    let mut has_table = false;
+    let mut wanted = Vec::new();
+    for (path, table) in pages {
+        let text = read(&path)?;
+        has_table |= TABLE.is_in(&text);
+        let text = TABLE.filled(&text, &table);
+        let text = STYLES.filled(&text, &gallery_table::by_style(&gallery.entries));
+        wanted.push((path, PICTURE.filled(&text, &picture)));
+    }
+    if has_table { Ok(wanted) } else { Err(no_place(&root.join("README.md"))) }
 }
 
 /// The README of each entry, as it should be.
@@ -127,26 +138,58 @@ fn pages(gallery: &Gallery, figures: &Figures) -> Result<Vec<(PathBuf, String)>,
         .collect()
 }
 
-/// The gallery's table, with the figures of the committed results.
-fn table(gallery: &Gallery, figures: &Figures) -> String {
+/// The gallery's table, with the figures of the committed results, for a page from which the
+/// entries' folders are in `impls` and the repository's root is `root`.
+fn table(gallery: &Gallery, figures: &Figures, impls: &str, root: &str) -> String {
     let [heads, rules] = figures.columns().unwrap_or_default();
-    let cells = |name: &str| figures.cells(name);
-    gallery_table::markdown_with(&gallery.entries, heads, rules, &cells) + &figures.note()
+    let more = MoreColumns { heads, rules, cells: &|name| figures.cells(name) };
+    gallery_table::markdown_with(&gallery.entries, impls, &more) + &figures.note(root)
 }
 
-/// `text` with the table between the two markers.
-fn with_table(text: &str, table: &str, path: &Path) -> Result<String, Failure> {
-    let parts = text
-        .split_once(TABLE_BEGIN)
-        .and_then(|(before, rest)| Some((before, rest.split_once(TABLE_END)?.1)));
-    let (before, after) = parts.ok_or_else(|| {
-        Failure::usage(format!(
-            "'{}' has no place for the table: put the lines '{}' and '{TABLE_END}' into it",
-            path.display(),
-            TABLE_BEGIN.trim_end()
-        ))
-    })?;
-    Ok(format!("{before}{TABLE_BEGIN}{table}{TABLE_END}{after}"))
+/// A part of a page between two comments, for a text that is made.
+struct Place {
+    name: &'static str,
+}
+
+impl Place {
+    const fn called(name: &'static str) -> Self {
+        Self { name }
+    }
+
+    fn begin(&self) -> String {
+        format!("<!-- {}:begin -->\n", self.name)
+    }
+
+    fn end(&self) -> String {
+        format!("<!-- {}:end -->", self.name)
+    }
+
+    /// What is before and after it in `text`.
+    fn around<'a>(&self, text: &'a str) -> Option<(&'a str, &'a str)> {
+        let (before, rest) = text.split_once(&self.begin())?;
+        Some((before, rest.split_once(&self.end())?.1))
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        self.around(text).is_some()
+    }
+
+    /// `text` with `content` in this place; unchanged if it has none.
+    fn filled(&self, text: &str, content: &str) -> String {
+        self.around(text).map_or_else(
+            || text.to_owned(),
+            |(before, after)| format!("{before}{}{content}{}{after}", self.begin(), self.end()),
+        )
+    }
+}
+
+fn no_place(path: &Path) -> Failure {
+    Failure::usage(format!(
+        "'{}' has no place for the table: put the lines '{}' and '{}' into it",
+        path.display(),
+        TABLE.begin().trim_end(),
+        TABLE.end()
+    ))
 }
 
 fn toolchains(gallery: &Gallery) -> String {
@@ -172,12 +215,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_goes_between_its_markers_and_nothing_else_changes() {
-        let text = format!("before\n{TABLE_BEGIN}old\n{TABLE_END}\nafter\n");
-        let path = Path::new("README.md");
-        let once = with_table(&text, "new\n", path).expect("markers");
-        assert_eq!(once, format!("before\n{TABLE_BEGIN}new\n{TABLE_END}\nafter\n"));
-        assert_eq!(with_table(&once, "new\n", path).expect("markers"), once);
-        assert!(with_table("no markers", "new\n", path).is_err());
+    fn a_text_goes_into_its_place_and_nothing_else_changes() {
+        let begin = TABLE.begin();
+        let text = format!("before\n{begin}old\n{}\nafter\n", TABLE.end());
+        let once = TABLE.filled(&text, "new\n");
+        assert_eq!(once, format!("before\n{begin}new\n{}\nafter\n", TABLE.end()));
+        assert_eq!(TABLE.filled(&once, "new\n"), once);
+        assert!(TABLE.is_in(&text) && !STYLES.is_in(&text) && !TABLE.is_in("no place"));
+        assert_eq!(STYLES.filled(&text, "new\n"), text, "that has no place in it");
     }
 }

@@ -365,6 +365,25 @@ pub(crate) fn the_script_that_installs_tool_chains_follows_the_manifests() {
     assert_eq!(syntax.code, 0, "{}", syntax.stderr);
 }
 
+pub(crate) fn the_gallery_is_shown_by_style_and_by_entry_where_a_page_has_a_place() {
+    let gallery = Gallery::new();
+    gallery.add("here", "true", "true");
+    let root = gallery.folder.path();
+    fs::create_dir(root.join("scripts")).expect("a folder");
+    let place = |name: &str| format!("<!-- {name}:begin -->\n<!-- {name}:end -->\n");
+    let (readme, page) = (root.join("README.md"), root.join("impls/README.md"));
+    fs::write(&readme, place("styles")).expect("a readme");
+    let without = gallery.run(&["gallery-docs"]);
+    assert_eq!(without.code, 64);
+    assert!(without.line().contains("README.md' has no place for the table"), "{}", without.line());
+    fs::write(&page, place("gallery")).expect("a page");
+    assert_eq!(gallery.run(&["gallery-docs"]).code, 0);
+    let text = |path| fs::read_to_string(path).expect("a page");
+    assert!(text(&readme).contains("](docs/styles.md#"), "{}", text(&readme));
+    assert!(text(&readme).contains("[here](impls/here)"), "{}", text(&readme));
+    assert!(text(&page).contains("[here](here)"), "{}", text(&page));
+}
+
 pub(crate) fn a_listing_ends_quietly_when_its_reader_goes_away() {
     let gallery = Gallery::new();
     gallery.add("here", "true", "true");

@@ -12,6 +12,7 @@ mod figures;
 mod gallery;
 mod machine;
 mod outputs;
+mod readme;
 mod self_check;
 mod stresstest;
 mod support;
@@ -116,6 +117,7 @@ tests! {
         a_wrong_manifest_is_named_with_file_line_and_remedy;
         two_entries_with_one_name_are_named_with_both_folders;
         the_script_that_installs_tool_chains_follows_the_manifests;
+        the_gallery_is_shown_by_style_and_by_entry_where_a_page_has_a_place;
         a_tool_chain_that_does_not_work_is_not_skipped;
         a_listing_ends_quietly_when_its_reader_goes_away;
         the_doctor_knows_this_machine;
@@ -132,6 +134,9 @@ tests! {
         errors_that_nobody_can_read_end_a_command_as_others_do;
         a_signal_that_was_ignored_at_the_start_stays_ignored;
         what_is_left_of_a_tool_that_was_killed_is_named_by_the_doctor;
+    }
+    readme {
+        the_check_that_it_shows_ends_like_that;
     }
     machine {
         few_local_ports_are_told_with_what_to_do;

@@ -137,6 +137,39 @@ fn every_relative_link_leads_somewhere() {
 }
 
 #[test]
+fn every_page_is_in_the_book() {
+    let mut offenders = Offenders::of("a page that docs/SUMMARY.md leaves out is not in the book");
+    let pages = pages();
+    let links_of = |path: &str| {
+        let page = pages.iter().find(|page| page.file.path == path).expect("the page");
+        page.links.iter().filter_map(|link| page.resolve(&link.target)).collect::<Vec<_>>()
+    };
+    let in_book = links_of("docs/SUMMARY.md");
+    // The entries of the gallery are added when the book is made.
+    let is_page = |path: &str| path.starts_with("docs/") || !path.contains('/');
+    for page in pages.iter().filter(|page| is_page(&page.file.path)) {
+        offenders.look();
+        if page.file.path != "docs/SUMMARY.md" && !in_book.contains(&page.file.path) {
+            offenders.add(&page.file.path, 1, "add it to docs/SUMMARY.md");
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
+fn every_reader_is_led_through_at_most_four_pages() {
+    let mut offenders = Offenders::of("docs/README.md leads a reader through at most four pages");
+    let index = document("docs/README.md");
+    for (number, row) in index.text.lines().enumerate().filter(|(_, row)| row.starts_with("| **")) {
+        offenders.look();
+        if !(1..=4).contains(&row.matches("](").count()) {
+            offenders.add(&index.path, number + 1, "lead this reader through one to four pages");
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
 fn the_code_map_shows_every_crate_and_nothing_that_is_not_there() {
     let mut offenders =
         Offenders::of("ARCHITECTURE.md is the way in: its code map is the repository's");

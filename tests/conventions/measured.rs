@@ -16,6 +16,8 @@ const END: &str = "<!-- figures:end -->";
 /// What is committed is read by people, too.
 const FILE_BYTES_MAX: usize = 1 << 20;
 
+/// The page with the gallery's table.
+const TABLE: &str = "impls/README.md";
 const REMEDY: &str = "run 'zillions gallery-docs'";
 
 fn gallery() -> Gallery {
@@ -84,15 +86,15 @@ fn the_figures_of_an_entry_are_those_of_the_committed_results_and_of_its_program
 #[test]
 fn the_table_and_the_pictures_are_those_of_the_committed_results() {
     let mut offenders =
-        Offenders::of("the figures and the pictures of README.md are written from docs/results");
+        Offenders::of("the gallery's figures and pictures are written from docs/results");
     offenders.look();
     let runs = current_runs();
-    let readme = file("README.md").expect("README.md");
+    let page = file(TABLE).expect("the gallery's page");
     let main = gallery_text::main_run(&runs);
-    let note = main.map(|(file, run)| gallery_text::table_note(file, run));
-    let is_noted = readme.text.contains("](docs/results/");
-    if note.as_ref().map_or(is_noted, |note| !readme.text.contains(note.as_str())) {
-        offenders.add("README.md", 1, format!("the figures of its table are others: {REMEDY}"));
+    let note = main.map(|(file, run)| gallery_text::table_note(file, run, "../"));
+    let is_noted = page.text.contains("](../docs/results/");
+    if note.as_ref().map_or(is_noted, |note| !page.text.contains(note.as_str())) {
+        offenders.add(TABLE, 1, format!("the figures of its table are others: {REMEDY}"));
     }
     let pictures = main.map_or_else(Vec::new, |(_, run)| gallery_text::pictures(run));
     for name in gallery_text::PICTURES {

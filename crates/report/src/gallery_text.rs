@@ -125,11 +125,11 @@ pub fn cells(run: &GalleryResults, name: &str) -> [String; 2] {
 
 /// What the figures of the gallery's table are, in a sentence or two.
 #[must_use]
-pub fn table_note(file: &str, run: &GalleryResults) -> String {
+pub fn table_note(file: &str, run: &GalleryResults, root: &str) -> String {
     format!(
         "CPU time per delivery is the median in the scenario {}; figures of one run, comparable \
-         with each other only. – is not measured. {} [All figures](docs/results/{file}), and [how \
-         to read them](docs/reading-results.md).\n",
+         with each other only. – is not measured. {} [All figures]({root}docs/results/{file}), and \
+         [how to read them]({root}docs/reading-results.md).\n",
         run.reference.as_deref().unwrap_or_default(),
         circumstances(run, None)
     )
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(file, "one.json");
         assert_eq!(cells(run, "slow"), ["61", "114 µs"]);
         assert_eq!(cells(run, "absent"), ["–", "–"]);
-        assert!(table_note(file, run).contains("scenario crowd"), "{}", table_note(file, run));
+        assert!(table_note(file, run, "").contains("scenario crowd"));
         assert!(main_run(&[]).is_none());
     }
 

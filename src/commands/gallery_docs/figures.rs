@@ -57,10 +57,10 @@ impl Figures {
         })
     }
 
-    /// What is said below the table.
-    pub(super) fn note(&self) -> String {
+    /// What is said below the table, on a page from which the repository's root is at `root`.
+    pub(super) fn note(&self, root: &str) -> String {
         gallery_text::main_run(&self.runs).map_or_else(String::new, |(file, run)| {
-            format!("\n{}", gallery_text::table_note(file, run))
+            format!("\n{}", gallery_text::table_note(file, run, root))
         })
     }
 
