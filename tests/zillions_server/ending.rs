@@ -23,6 +23,22 @@ fn a_signal_stops_it_at_once_when_nothing_is_queued() {
 }
 
 #[test]
+fn an_ordinary_stop_warns_of_nothing() {
+    for _ in 0..10 {
+        let running = Running::start(&["--shards", "8"]);
+        drop((running.join(), running.join()));
+        running.server.signal(Signal::TERM);
+        eventually("it has ended", || running.server.exited().is_some());
+        // The harness reads on to the end.
+        eventually("its last line is read", || {
+            running.server.log_tail(1).iter().any(|line| line.contains("stopped"))
+        });
+        let lines = running.server.log_tail(100);
+        assert!(lines.iter().all(|line| line.contains("INFO")), "{lines:?}");
+    }
+}
+
+#[test]
 fn what_has_been_appended_is_flushed_before_it_ends() {
     // More than the sockets hold: most of it is still in the ring when the signal comes.
     const MESSAGES: u32 = 4000;

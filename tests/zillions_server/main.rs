@@ -2,9 +2,11 @@
 
 mod clients;
 mod ending;
+mod endpoint;
 mod engines;
 mod idle;
 mod limits;
+mod log;
 mod metrics;
 mod promlint;
 mod refusals;

@@ -6,10 +6,10 @@ use std::net::TcpStream;
 use zillions_harness::Signal;
 
 use crate::promlint::lint;
-use crate::support::{Running, eventually, read_until, send};
+use crate::support::{PATIENCE, Running, eventually, read_until, send};
 
 /// The address of the metrics, from the server's log.
-fn endpoint(running: &Running) -> String {
+pub(crate) fn endpoint(running: &Running) -> String {
     let mut address = String::new();
     eventually("it logs the address of the metrics", || {
         let lines = running.server.log_tail(100);
@@ -21,14 +21,23 @@ fn endpoint(running: &Running) -> String {
     address
 }
 
-fn get(address: &str, path: &str) -> (u16, String) {
+/// The status and the body that a GET is answered with.
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
+    let (head, body) = ask(address, path, "");
+    let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
+    (status, body)
+}
+
+/// The head and the body that a GET with more headers is answered with.
+pub(crate) fn ask(address: &str, path: &str, headers: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).expect("the metrics' address");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
-        .expect("a request");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    let headers = format!("Host: {address}\r\nConnection: close\r\n{headers}");
+    write!(stream, "GET {path} HTTP/1.1\r\n{headers}\r\n").expect("a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
-    let status = answer.split(' ').nth(1).expect("a status").parse().expect("a number");
-    (status, answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned())
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head.to_owned(), body.to_owned())
 }
 
 /// The sum of all samples whose line contains `name`.

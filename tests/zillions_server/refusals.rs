@@ -1,10 +1,11 @@
 //! Invalid requests are refused in one line, with nothing half-started.
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
-use crate::support::PROGRAM;
+use crate::support::{Ended, PATIENCE, PROGRAM, receive, send};
 
 /// Runs the program to its end, which must be a refusal; returns the line without its prefix.
 fn refusal(code: i32, arguments: &[&str]) -> String {
@@ -106,6 +107,7 @@ fn limits_that_contradict_each_other_are_refused() {
             &["--max-unsent-bytes", "1MiB"],
             "--max-unsent-bytes 1048576 is not between 1 and --send-buffer-bytes 262144",
         ),
+        (&["--idle-traffic", "both"], "--idle-traffic requires --idle-timeout-seconds"),
         (&["--send-buffer-bytes", "1"], "--send-buffer-bytes 1 is not between 4096 and 1 GiB"),
     ] {
         let line = refusal(64, &[arguments, &["127.0.0.1:0"]].concat());
@@ -125,6 +127,44 @@ fn a_descriptor_limit_too_low_for_max_clients_is_refused() {
     let line = refusal_of(70, Command::new("sh").args(["-c", &script]));
     assert!(line.starts_with("--max-clients 1000 needs 1064 descriptors"), "{line}");
     assert!(line.contains("the limit of this process is 100: raise it (ulimit -n 1064"), "{line}");
+}
+
+#[test]
+fn with_few_descriptors_it_serves_or_says_what_to_raise() {
+    let (mut served, mut refused) = (0, 0);
+    for (shards, limits) in [(1, 4..=16), (8, 16..=34)] {
+        for limit in limits {
+            let script =
+                format!("ulimit -n {limit} && exec '{PROGRAM}' --shards {shards} 127.0.0.1:0");
+            let mut command = Command::new("sh");
+            command.args(["-c", &script]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut server = Ended(command.spawn().expect("a shell"));
+            let mut line = String::new();
+            let stdout = server.0.stdout.take().expect("a pipe");
+            BufReader::new(stdout).read_line(&mut line).expect("text");
+            if let Some(address) = line.trim().strip_prefix("listening on ") {
+                let mut client = TcpStream::connect(address).expect("a connection");
+                client.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+                send(&mut client, b"served");
+                assert_eq!(receive(&mut client).as_deref(), Some(&b"served"[..]), "{script}");
+                served += 1;
+                continue;
+            }
+            let mut stderr = String::new();
+            let mut log = server.0.stderr.take().expect("a pipe");
+            log.read_to_string(&mut stderr).expect("text");
+            let code = server.0.wait().expect("it ends").code();
+            if code == Some(127) {
+                // Not even its libraries could be loaded.
+                continue;
+            }
+            assert_eq!(code, Some(70), "{script}: {stderr}");
+            let advice = "raise it (ulimit -n 65 or more, or LimitNOFILE= of a service)";
+            assert!(stderr.lines().any(|line| line.contains(advice)), "{script}: {stderr}");
+            refused += 1;
+        }
+    }
+    assert!(served > 0 && refused > 0, "{served} served, {refused} refused");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::support::{PROGRAM, Running, frame, read_until, receive, send};
 /// example in a container; that it is then refused is tested in `engines`.
 fn variants() -> Vec<Vec<&'static str>> {
     let mut variants = Vec::new();
-    for engine in ENGINES.iter().filter(|engine| engine.probe(1).is_ok()) {
+    for engine in ENGINES.iter().filter(|engine| engine.probe().is_ok()) {
         variants.push(vec!["--engine", engine.name, "--shards", "1"]);
         variants.push(vec!["--engine", engine.name, "--shards", "2"]);
         variants.push(vec!["--engine", engine.name, "--shards", "3", "--ring-bytes", "16KiB"]);

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::process::Child;
 use std::time::Duration;
 
 use zillions_harness::{Launch, PortLease, Server, StartOptions};
@@ -10,7 +11,7 @@ use zillions_harness::{Launch, PortLease, Server, StartOptions};
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_zillions-server");
 
 /// No answer for so long is a failure; the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server and its address.
 pub(crate) struct Running {
@@ -72,6 +73,17 @@ impl Running {
 
     pub(crate) fn descriptors(&self) -> u64 {
         self.server.sample().expect("a sample").descriptors
+    }
+}
+
+/// A process that is ended when the test is over, however it ends.
+pub(crate) struct Ended(pub(crate) Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Of no effect on one that has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -1,14 +1,14 @@
 //! The limits on connections, and who has been admitted.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// How many clients there may be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AdmissionLimits {
     /// In total.
     pub clients_max: Option<usize>,
-    /// From one address.
+    /// From one address; all of an IPv6 network of 64 bits count as one.
     pub clients_per_ip_max: Option<usize>,
 }
 
@@ -56,7 +56,7 @@ impl Admission {
             return Err(Rejection::MaxClients);
         }
         if let Some(max) = self.limits.clients_per_ip_max {
-            let from_peer = self.per_ip.entry(peer).or_default();
+            let from_peer = self.per_ip.entry(counted(peer)).or_default();
             if *from_peer >= max {
                 return Err(Rejection::MaxClientsPerIp);
             }
@@ -67,11 +67,47 @@ impl Admission {
 
     /// A client of this address has been closed.
     pub(crate) fn release(&mut self, peer: IpAddr) {
+        let peer = counted(peer);
         if let Some(from_peer) = self.per_ip.get_mut(&peer) {
             *from_peer -= 1;
             if *from_peer == 0 {
                 self.per_ip.remove(&peer);
             }
         }
+    }
+}
+
+/// The address that a peer counts as: an IPv6 host can take any of its network of 64 bits.
+fn counted(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_of_an_ipv6_network_of_64_bits_count_as_one() {
+        let limits = AdmissionLimits { clients_max: None, clients_per_ip_max: Some(1) };
+        let mut admission = Admission::new(limits);
+        let [first, same, other, ipv4, next] =
+            ["2001:db8::1", "2001:db8:0:0:ffff::2", "2001:db8:0:1::1", "192.0.2.1", "192.0.2.2"]
+                .map(|text| text.parse::<IpAddr>().expect("an address"));
+        assert_eq!(admission.admit(0, first), Ok(()));
+        assert_eq!(admission.admit(1, same), Err(Rejection::MaxClientsPerIp));
+        for peer in [other, ipv4, next] {
+            assert_eq!(admission.admit(1, peer), Ok(()), "{peer}");
+            assert_eq!(admission.admit(1, peer), Err(Rejection::MaxClientsPerIp), "{peer}");
+        }
+        admission.release(first);
+        assert_eq!(admission.admit(3, same), Ok(()));
+        [same, other, ipv4, next].into_iter().for_each(|peer| admission.release(peer));
+        assert!(admission.per_ip.is_empty(), "nobody is left: {admission:?}");
     }
 }

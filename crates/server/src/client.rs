@@ -28,6 +28,8 @@ pub(crate) struct Client<S> {
     pub(crate) joined: Offset,
     /// Messages it was not sent because it was too slow.
     pub(crate) dropped: u64,
+    /// The byte offset up to which it had taken the log when it last seemed idle.
+    pub(crate) taken_bytes: u64,
 }
 
 /// Up to which offset of the log a client has been sent.
@@ -64,7 +66,7 @@ pub(crate) struct ReadState {
     pub(crate) queued: bool,
     /// Its end of the stream has arrived, though perhaps not been read.
     pub(crate) ended: bool,
-    /// When it last sent something.
+    /// When it was last active, by the shard's idle clock.
     pub(crate) active_at: Duration,
 }
 
@@ -80,20 +82,22 @@ pub(crate) struct Draining {
 }
 
 impl<S> Client<S> {
-    /// A client that has been sent nothing yet; `index` is where it is in the lagging list.
+    /// A client that has been sent nothing yet; `index` is where it is in the lagging list, and
+    /// `active_at` the time of the shard's idle clock.
     pub(crate) fn new(
         stream: S,
         peer: IpAddr,
         joined: Offset,
         index: usize,
         now: Duration,
+        active_at: Duration,
     ) -> Self {
         let checkpoint = (joined.bytes, now);
         let lag = Lag { partial_out: Vec::new(), next: joined, writable: true, checkpoint };
-        let read =
-            ReadState { partial_in: Vec::new(), queued: false, ended: false, active_at: now };
+        let read = ReadState { partial_in: Vec::new(), queued: false, ended: false, active_at };
         let progress = Progress::Lagging { index, lag };
-        Self { stream, peer, progress, read, draining: None, joined, dropped: 0 }
+        let taken_bytes = joined.bytes;
+        Self { stream, peer, progress, read, draining: None, joined, dropped: 0, taken_bytes }
     }
 
     pub(crate) fn lag(&self) -> Option<&Lag> {

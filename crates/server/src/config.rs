@@ -5,6 +5,16 @@ use std::time::Duration;
 use crate::admission::AdmissionLimits;
 use crate::slow_reader::SlowReaderPolicy;
 
+/// What keeps a client from being idle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum IdleTraffic {
+    /// What it sends.
+    #[default]
+    Sent,
+    /// What it sends, and what it takes of what it is sent.
+    Both,
+}
+
 /// The limits of the server's core.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -12,8 +22,10 @@ pub struct Config {
     pub slow_reader: SlowReaderPolicy,
     /// How many clients there may be.
     pub admission: AdmissionLimits,
-    /// How long a client may send nothing.
+    /// How long a client may be idle.
     pub idle_timeout: Option<Duration>,
+    /// What keeps a client from being idle.
+    pub idle_traffic: IdleTraffic,
     /// The longest delay of a busy shard's next pass, so that small messages share a send.
     pub coalesce_max: Duration,
     /// How long a stop may take to flush what is queued.

@@ -11,7 +11,7 @@ use tracing::info;
 use crate::epoll::Epoll;
 use crate::error::Error;
 use crate::io_uring::Uring;
-use crate::serve::Core;
+use crate::serve::{Core, Prepared, Unprepared};
 use crate::socket_engine::SocketEngine;
 
 /// Every engine; `auto` takes the first that works.
@@ -25,9 +25,9 @@ pub struct EngineEntry {
     /// As the command line names it.
     pub name: &'static str,
     summary: &'static str,
-    probe: fn(usize) -> io::Result<()>,
+    probe: fn() -> io::Result<()>,
     advice: fn(&io::Error) -> &'static str,
-    serve: fn(Core) -> Result<(), Error>,
+    prepare: fn(Box<Core>) -> Result<Prepared, Unprepared>,
 }
 
 impl EngineEntry {
@@ -37,21 +37,16 @@ impl EngineEntry {
             summary: E::SUMMARY,
             probe: E::probe,
             advice: E::advice,
-            serve: Core::serve::<E>,
+            prepare: Core::prepare::<E>,
         }
     }
 
-    /// Whether so many of it work on this system.
+    /// Whether it works on this system.
     ///
     /// # Errors
     /// Why not.
-    pub fn probe(&self, engines: usize) -> io::Result<()> {
-        (self.probe)(engines)
-    }
-
-    /// Serves with this engine until a signal arrives.
-    pub(crate) fn serve(&self, core: Core) -> Result<(), Error> {
-        (self.serve)(core)
+    pub fn probe(&self) -> io::Result<()> {
+        (self.probe)()
     }
 }
 
@@ -76,29 +71,24 @@ impl EngineChoice {
         })
     }
 
-    /// The engine to use for so many shards; logs which and why.
-    pub(crate) fn resolve(self, shards: usize) -> Result<EngineEntry, Error> {
-        if let Self::Named(engine) = self {
-            return match engine.probe(shards) {
-                Ok(()) => {
-                    info!(engine = engine.name, "engine chosen by --engine");
-                    Ok(engine)
-                }
-                Err(source) => {
-                    let advice = (engine.advice)(&source);
-                    Err(Error::Engine { name: engine.name, advice, source })
-                }
-            };
-        }
+    /// Prepares a server with the engine to use; logs which and why.
+    pub(crate) fn prepare(self, core: Core) -> Result<Prepared, Error> {
+        let mut core = Box::new(core);
+        let (engines, option): (&[EngineEntry], _) = match &self {
+            Self::Named(engine) => (std::slice::from_ref(engine), ""),
+            Self::Auto => (&ENGINES, " auto"),
+        };
         let mut failures = String::new();
         let mut last = None;
-        for engine in ENGINES {
-            match engine.probe(shards) {
-                Ok(()) => {
-                    info!(engine = engine.name, "engine chosen by --engine auto{failures}");
-                    return Ok(engine);
+        for engine in engines {
+            match (engine.prepare)(core) {
+                Ok(prepared) => {
+                    info!(engine = engine.name, "engine chosen by --engine{option}{failures}");
+                    return Ok(prepared);
                 }
-                Err(source) => {
+                Err(unprepared) => {
+                    core = unprepared.core;
+                    let source = unprepared.source;
                     let advice = (engine.advice)(&source);
                     failures += &format!("; {} does not work here: {source}{advice}", engine.name);
                     last = Some(Error::Engine { name: engine.name, advice, source });

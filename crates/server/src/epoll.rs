@@ -44,7 +44,7 @@ impl SocketEngine for Epoll {
     const NAME: &str = "epoll";
     const SUMMARY: &str = "Readiness events and one system call per send; works everywhere";
 
-    fn probe(_engines: usize) -> io::Result<()> {
+    fn probe() -> io::Result<()> {
         Ok(())
     }
 

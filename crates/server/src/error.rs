@@ -43,10 +43,21 @@ pub enum Error {
         "--max-clients {clients} needs {needed} descriptors, and the limit of this process is \
          {limit}: raise it (ulimit -n {needed}, or LimitNOFILE= of a service) or allow fewer clients"
     )]
-    Descriptors {
+    DescriptorsOfClients {
         /// The requested number of clients.
         clients: usize,
         /// How many descriptors that takes.
+        needed: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The descriptor limit is too low for anything.
+    #[error(
+        "too few descriptors: the limit of this process is {limit}: raise it (ulimit -n {needed} or \
+         more, or LimitNOFILE= of a service), or use fewer --shards"
+    )]
+    Descriptors {
+        /// How many are certainly enough for one client.
         needed: u64,
         /// The limit.
         limit: u64,

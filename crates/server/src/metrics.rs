@@ -1,21 +1,33 @@
-//! Metrics in Prometheus' text format, `/healthz` and `/readyz`, on a thread of their own.
+//! Metrics, `/healthz` and `/readyz` over HTTP, on a thread of their own.
 //!
 //! Shards only add to counters of their own ([`counters`](crate::counters), where the table of
-//! metrics is); this thread reads them on request.
+//! metrics is); this thread reads them on request. Anybody who can reach its address may try to use it
+//! up, so all it takes is bounded ([`connections`]), and it takes no descriptor that a client could
+//! have, nor the other way round ([`own_descriptors`]).
 
+mod connections;
+mod exposition;
+mod own_descriptors;
+
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 
-use tiny_http::{Header, Method, Request, Response, Server};
-use tracing::warn;
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::{self, Runtime};
+use tracing::{info, warn};
 
-use crate::counters::{METRICS, Metric};
 use crate::error::Error;
 use crate::shared::{Phase, Shared};
+use exposition::Format;
 
-const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 128;
 
 /// A bound socket that serves nothing yet: a busy address must show before the server starts.
 #[derive(Debug)]
@@ -28,60 +40,83 @@ impl Endpoint {
     pub(crate) fn bind(text: &str) -> Result<Self, Error> {
         let address = crate::listen::parse(text)?;
         let failed = |source| Error::Listen { address, source };
-        let listener = TcpListener::bind(address).map_err(failed)?;
+        let listener = listen(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address })
     }
 
     /// Serves until the process ends.
     pub(crate) fn serve(self, shared: Arc<Shared<OwnedFd>>) -> Result<(), Error> {
-        let failed = |source| Error::System { doing: "serve metrics", source };
-        let server = Server::from_listener(self.listener, None)
-            .map_err(|error| failed(std::io::Error::other(error)))?;
-        let serve = move || {
-            for request in server.incoming_requests() {
-                answer(request, &shared);
+        let run = move || match prepare(self.listener) {
+            Ok((runtime, listener)) => {
+                let answer = move |request: &Request<Incoming>| answer(request, &shared);
+                runtime.block_on(connections::serve(listener, answer));
             }
+            // The server goes on without.
+            Err(error) => warn!(%error, "cannot serve metrics"),
         };
         let thread = thread::Builder::new().name("metrics".into());
-        thread.spawn(serve).map(drop).map_err(failed)
+        let failed = |source| Error::System { doing: "start a thread", source };
+        thread.spawn(run).map(drop).map_err(failed)
     }
 }
 
-fn answer(request: Request, shared: &Shared<OwnedFd>) {
-    let text = |status, text: &str| Response::from_string(text).with_status_code(status);
-    let path = request.url().split('?').next().unwrap_or_default();
-    let response = match (request.method(), path) {
-        (Method::Get | Method::Head, "/metrics") => {
-            let header = Header::from_bytes("Content-Type", CONTENT_TYPE);
-            text(200, &exposition(shared)).with_header(header.expect("a valid header"))
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    // As for the addresses of clients; see `listen.rs`.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// What the endpoint's thread needs, made on it.
+fn prepare(listener: TcpListener) -> io::Result<(Runtime, tokio::net::TcpListener)> {
+    if let Err(error) = own_descriptors::detach(&listener) {
+        info!(%error, "metrics share the descriptors of clients");
+    }
+    let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let guard = runtime.enter();
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    drop(guard);
+    Ok((runtime, listener))
+}
+
+fn answer(request: &Request<Incoming>, shared: &Shared<OwnedFd>) -> Response<String> {
+    match request.uri().path() {
+        "/metrics" | "/healthz" | "/readyz"
+            if request.method() != Method::GET && request.method() != Method::HEAD =>
+        {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
         }
-        (Method::Get | Method::Head, "/healthz") => text(200, "ok\n"),
-        (Method::Get | Method::Head, "/readyz") => match shared.phase() {
-            Phase::Serving => text(200, "ready\n"),
-            Phase::Closing | Phase::Flushing => text(503, "stopping\n"),
+        "/metrics" => {
+            let accept = request.headers().get_all(ACCEPT).iter();
+            let format = Format::negotiate(accept.filter_map(|value| value.to_str().ok()));
+            let body = format.expose(shared, crate::logging::lost_lines());
+            with_type(StatusCode::OK, format.content_type(), body)
+        }
+        "/healthz" => text(StatusCode::OK, "ok\n"),
+        "/readyz" => match shared.phase() {
+            Phase::Serving => text(StatusCode::OK, "ready\n"),
+            Phase::Closing | Phase::Flushing => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         },
-        (_, "/metrics" | "/healthz" | "/readyz") => text(405, "only GET\n"),
-        _ => text(404, "not found; try /metrics, /healthz or /readyz\n"),
-    };
-    if let Err(error) = request.respond(response) {
-        warn!(%error, "cannot answer a metrics request");
+        _ => text(StatusCode::NOT_FOUND, "not found; try /metrics, /healthz or /readyz\n"),
     }
 }
 
-/// All metrics in Prometheus' text format.
-fn exposition<S>(shared: &Shared<S>) -> String {
-    let mut text = String::new();
-    for Metric { name, kind, help, samples } in METRICS {
-        let kind = kind.name();
-        text += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
-        for shard in 0..shared.shards() {
-            samples(shared.counters(shard)).visit(&mut |reason, value| {
-                let reason =
-                    reason.map(|reason| format!(",reason=\"{reason}\"")).unwrap_or_default();
-                text += &format!("{name}{{shard=\"{shard}\"{reason}}} {value}\n");
-            });
-        }
-    }
-    text
+fn text(status: StatusCode, body: &str) -> Response<String> {
+    with_type(status, "text/plain; charset=utf-8", body.to_owned())
+}
+
+fn with_type(status: StatusCode, content_type: &'static str, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
 use crate::admission::AdmissionLimits;
-use crate::config::Config;
+use crate::config::{Config, IdleTraffic};
 use crate::engines::EngineChoice;
 use crate::error::Error;
 use crate::listen::{SocketOptions, parse};
+pub use crate::logging::{LogFormat, LogLevel};
 use crate::slow_reader::{SlowReader, SlowReaderPolicy};
 
 /// The largest ring, in bytes. All of it is allocated at the start, and a ring larger than the
@@ -53,13 +54,17 @@ pub struct Options {
     /// Maximum number of clients [default: what the descriptor limit allows].
     #[arg(long, value_name = "N")]
     pub max_clients: Option<NonZeroUsize>,
-    /// Maximum number of clients per IP address [default: no limit].
+    /// Maximum number of clients per IP address; an IPv6 /64 counts as one [default: no limit].
     #[arg(long, value_name = "N")]
     pub max_clients_per_ip: Option<NonZeroUsize>,
-    /// Disconnect clients that have sent nothing for so long [default: never].
+    /// Disconnect clients that have been idle for so long [default: never].
     #[arg(long, value_name = "SECONDS")]
     pub idle_timeout_seconds: Option<NonZeroU64>,
-    /// Silence after which the kernel probes whether a client is still there, or off.
+    /// What keeps a client from being idle [default: sent].
+    #[arg(long, value_name = "TRAFFIC")]
+    pub idle_traffic: Option<IdleTraffic>,
+    /// Silence after which the kernel probes whether a client is still there, or off. While bytes
+    /// are unacknowledged there is no silence: see --user-timeout-seconds.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds_or_off)]
     pub keepalive_seconds: OrOff,
     /// How long sent bytes may stay unacknowledged before the connection is closed, or off.
@@ -86,28 +91,6 @@ pub struct Options {
     /// The least severe log lines to write.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
-}
-
-/// The format of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For humans.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// The severity of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// Errors that end the server.
-    Error,
-    /// Problems that an operator should look at.
-    Warn,
-    /// Starts, stops, disconnected slow clients.
-    Info,
-    /// Every connection and disconnection.
-    Debug,
 }
 
 /// A time, or none.
@@ -179,6 +162,11 @@ impl Options {
                 "--max-clients-per-ip {per_ip} is more than --max-clients {all}"
             )));
         }
+        if self.idle_traffic.is_some() && self.idle_timeout_seconds.is_none() {
+            return Err(Error::Contradiction(
+                "--idle-traffic requires --idle-timeout-seconds".into(),
+            ));
+        }
         Ok(Config {
             slow_reader,
             admission: AdmissionLimits {
@@ -188,6 +176,7 @@ impl Options {
             idle_timeout: self
                 .idle_timeout_seconds
                 .map(|seconds| Duration::from_secs(seconds.get())),
+            idle_traffic: self.idle_traffic.unwrap_or_default(),
             coalesce_max: Duration::from_micros(self.max_coalesce_microseconds),
             drain_timeout: Duration::from_secs(self.drain_timeout_seconds),
         })
@@ -225,6 +214,15 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn the_help_of_keepalive_names_the_option_for_what_it_does_not_see() {
+        let command = Options::command();
+        let keepalive = |it: &&clap::Arg| it.get_long() == Some("keepalive-seconds");
+        let option = command.get_opts().find(keepalive).expect("the option");
+        let help = option.get_help().expect("a help text").to_string();
+        assert!(help.contains("--user-timeout-seconds"), "{help}");
+    }
 
     #[test]
     fn limits_begin_with_max_and_units_are_last() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use clap::Parser;
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -15,11 +16,15 @@ use zillions_signals::not_ignored;
 use crate::error::Error;
 use crate::listen::Listeners;
 use crate::options::Options;
-use crate::serve::{Core, system};
+use crate::serve::{Core, Prepared, system};
 use crate::{logging, metrics};
 
-/// Descriptors that are not clients': standard ones, listeners, engines, metrics, and some spare.
-const DESCRIPTORS_BESIDE_CLIENTS: u64 = 64;
+/// The least that is left for descriptors that are not clients'.
+const DESCRIPTORS_BESIDE_CLIENTS_MIN: u64 = 64;
+/// Standard ones, signals, and some spare.
+const DESCRIPTORS_OF_PROCESS: u64 = 32;
+/// Of the most demanding engine.
+const DESCRIPTORS_PER_SHARD: u64 = 3;
 
 /// The whole program: parses the command line, runs, and reports an error in one line.
 #[must_use]
@@ -28,13 +33,15 @@ pub fn execute() -> ExitCode {
         Ok(options) => options,
         Err(error) => return usage(&error),
     };
-    match run(&options) {
+    let code = match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "zillions-server: error: {error}");
+            logging::say(&format!("zillions-server: error: {error}"));
             ExitCode::from(error.exit_code())
         }
-    }
+    };
+    logging::flush();
+    code
 }
 
 /// Help unchanged; everything else in one line.
@@ -59,15 +66,43 @@ fn usage(error: &clap::Error) -> ExitCode {
 /// # Errors
 /// When it cannot start, with nothing left half-started, or a shard fails.
 pub fn run(options: &Options) -> Result<(), Error> {
+    let served = prepare(options).and_then(|serve| serve());
+    served.map_err(|error| match error {
+        error if lacks_descriptors(&error) => {
+            let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+            let needed = descriptors_beside_clients(shards(options), options.addresses.len()) + 1;
+            Error::Descriptors { needed, limit }
+        }
+        error => error,
+    })
+}
+
+/// Whether the process had no descriptor left, whatever it was needed for.
+fn lacks_descriptors(error: &Error) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
+    let mut causes = std::iter::successors(Some(first), |error| error.source());
+    causes.any(|cause| {
+        let cause = cause.downcast_ref::<io::Error>();
+        cause.is_some_and(|error| Errno::from_io_error(error) == Some(Errno::MFILE))
+    })
+}
+
+fn shards(options: &Options) -> usize {
+    options.shards.map_or_else(
+        || thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        std::num::NonZero::get,
+    )
+}
+
+/// Everything that can fail, before anything is served.
+fn prepare(options: &Options) -> Result<Prepared, Error> {
     let config = options.config()?;
     let socket_options = options.socket_options()?;
     let addresses = options.addresses()?;
-    let shards = options.shards.map_or_else(
-        || thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        std::num::NonZero::get,
-    );
-    check_descriptors(config.admission.clients_max)?;
-    logging::install(options);
+    let shards = shards(options);
+    let beside_clients = descriptors_beside_clients(shards, addresses.len());
+    check_descriptors(config.admission.clients_max, beside_clients)?;
+    logging::install(options.log_level, options.log_format)?;
     let log = Log::new(options.ring_bytes, shards).map_err(Error::Ring)?;
     let metrics = options.metrics.as_deref().map(metrics::Endpoint::bind).transpose()?;
     let listeners = Arc::new(Listeners::bind(&addresses, &socket_options)?);
@@ -75,17 +110,26 @@ pub fn run(options: &Options) -> Result<(), Error> {
     // Before any thread starts, so that no signal is missed.
     let signals =
         Signals::new(not_ignored(&[SIGTERM, SIGINT])).map_err(system("listen for signals"))?;
-    let engine = options.engine.resolve(shards)?;
     let addresses = options.addresses.clone();
-    engine.serve(Core { addresses, config, shards, log, metrics, listeners, signals })
+    options.engine.prepare(Core { addresses, config, shards, log, metrics, listeners, signals })
+}
+
+/// How many descriptors are not clients'. Those of metrics are in a table of their own.
+fn descriptors_beside_clients(shards: usize, addresses: usize) -> u64 {
+    let needed = DESCRIPTORS_OF_PROCESS + DESCRIPTORS_PER_SHARD * shards as u64 + addresses as u64;
+    needed.max(DESCRIPTORS_BESIDE_CLIENTS_MIN)
 }
 
 /// Raises the soft descriptor limit to the hard one, and checks whether it is enough.
-fn check_descriptors(clients_max: Option<usize>) -> Result<(), Error> {
+fn check_descriptors(clients_max: Option<usize>, beside_clients: u64) -> Result<(), Error> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
     let limit = if raised { maximum } else { current }.unwrap_or(u64::MAX);
     let Some(clients) = clients_max else { return Ok(()) };
-    let needed = clients as u64 + DESCRIPTORS_BESIDE_CLIENTS;
-    if needed > limit { Err(Error::Descriptors { clients, needed, limit }) } else { Ok(()) }
+    let needed = clients as u64 + beside_clients;
+    if needed > limit {
+        Err(Error::DescriptorsOfClients { clients, needed, limit })
+    } else {
+        Ok(())
+    }
 }

@@ -38,6 +38,16 @@ pub(crate) struct Core {
     pub(crate) signals: Signals,
 }
 
+/// Serves until a signal arrives.
+pub(crate) type Prepared = Box<dyn FnOnce() -> Result<(), Error>>;
+
+/// A server whose engine does not work here.
+#[derive(Debug)]
+pub(crate) struct Unprepared {
+    pub(crate) core: Box<Core>,
+    pub(crate) source: io::Error,
+}
+
 /// Something that the main thread waits for.
 enum Event {
     Signal,
@@ -46,11 +56,25 @@ enum Event {
 }
 
 impl Core {
+    /// Makes the engines, and so finds out whether they work here: returns how to serve with
+    /// them, or itself, for another engine.
+    pub(crate) fn prepare<E: SocketEngine>(self: Box<Self>) -> Result<Prepared, Unprepared> {
+        let engines = || {
+            E::probe()?;
+            let engines = (0..self.shards).map(|_| E::new(Arc::clone(&self.listeners)));
+            let engines = engines.collect::<io::Result<Vec<_>>>()?;
+            // A server without a descriptor for a client would be of no use.
+            drop(self.listeners.sockets().first().map(rustix::io::dup).transpose()?);
+            Ok(engines)
+        };
+        match engines() {
+            Ok(engines) => Ok(Box::new(move || self.serve(engines))),
+            Err(source) => Err(Unprepared { core: self, source }),
+        }
+    }
+
     /// Starts the shards, prints the ready line, and serves until a signal arrives.
-    pub(crate) fn serve<E: SocketEngine>(self) -> Result<(), Error> {
-        let engines = (0..self.shards).map(|_| E::new(Arc::clone(&self.listeners)));
-        let engines =
-            engines.collect::<io::Result<Vec<_>>>().map_err(system("start the engine"))?;
+    fn serve<E: SocketEngine>(self, engines: Vec<(E, Wake)>) -> Result<(), Error> {
         let (engines, wakes): (Vec<_>, Vec<Wake>) = engines.into_iter().unzip();
         let ring_bytes = self.log.ring_bytes();
         let shared = Arc::new(Shared::new(self.log, self.config, wakes));
@@ -131,8 +155,9 @@ fn wait_for_end(
     }
     let drain_timeout = shared.config.drain_timeout;
     info!(drain_timeout_seconds = drain_timeout.as_secs(), "stopping");
-    listeners.close();
+    // In this order: a shard whose accept fails because of the second knows of the first.
     shared.stop();
+    listeners.close();
     let deadline = Instant::now() + drain_timeout + DRAIN_SLACK;
     let mut running = shared.shards();
     while running > 0 {

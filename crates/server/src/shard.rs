@@ -9,6 +9,7 @@
 mod batch;
 mod coalescing;
 mod drain_queue;
+mod idle_clock;
 mod read_queue;
 mod receive;
 mod send;
@@ -30,6 +31,7 @@ use crate::shared::{Handoff, Phase, Shared};
 use batch::Batch;
 use coalescing::Coalescing;
 use drain_queue::DrainQueue;
+use idle_clock::IdleClock;
 use read_queue::ReadQueue;
 use send_queue::SendQueue;
 
@@ -48,6 +50,7 @@ pub struct Shard<E: Engine> {
     ready: Vec<Ready>,
     now: Duration,
     upkeep_at: Duration,
+    idle_clock: IdleClock,
     /// The head, in bytes, at the last lag check.
     lag_checked_at: u64,
     /// When to try to accept again, after it failed.
@@ -79,6 +82,7 @@ impl<E: Engine> Shard<E> {
             ready: Vec::new(),
             now: Duration::ZERO,
             upkeep_at: Duration::ZERO,
+            idle_clock: IdleClock::default(),
             lag_checked_at: 0,
             accept_at: None,
             drained: false,
@@ -101,6 +105,7 @@ impl<E: Engine> Shard<E> {
     /// When waiting fails.
     pub fn pass(&mut self) -> io::Result<bool> {
         let listener_is_ready = self.wait()?;
+        self.idle_clock.advance(self.now, !self.read_queue.stalled);
         self.counters().passes.add(1);
         // Loaded before the inbox is: once the flush has begun, no more is handed off.
         let phase = self.shared.phase();
@@ -220,7 +225,14 @@ impl<E: Engine> Shard<E> {
             self.send_queue.sent_up_to = self.reader.pin_head();
         }
         let index = self.send_queue.lagging.len();
-        let key = self.clients.insert(Client::new(stream, peer, joined, index, self.now));
+        let key = self.clients.insert(Client::new(
+            stream,
+            peer,
+            joined,
+            index,
+            self.now,
+            self.idle_clock.now(),
+        ));
         self.send_queue.add(key);
         self.counters().connections_accepted.add(1);
         debug!(shard = self.number, client = key.data().as_ffi(), %peer, "client connected");

@@ -14,11 +14,12 @@ pub trait SocketEngine: Engine<Stream = OwnedFd> + Sized + Send + 'static {
     /// One line of help.
     const SUMMARY: &str;
 
-    /// Whether so many of it work on this system.
+    /// Whether it works on this system. That there can be as many as wanted shows only when they
+    /// are made.
     ///
     /// # Errors
     /// Why not.
-    fn probe(engines: usize) -> io::Result<()>;
+    fn probe() -> io::Result<()>;
 
     /// What an error of [`probe`](Self::probe) means, in parentheses after a space, if more is
     /// known than it says itself.

@@ -12,10 +12,12 @@ use super::Shard;
 use super::batch::Received;
 use crate::client::{DisconnectReason, Draining, Key};
 use crate::engine::Engine;
-use crate::shared::Handoff;
+use crate::shared::{Handoff, Phase};
 
 /// How many connections are accepted before the registered clients have their turn.
 const ACCEPTS_PER_PASS_MAX: usize = 1024;
+/// How many connections may be lost one after the other before that counts as a failure of accepting.
+const LOST_IN_A_ROW_MAX: usize = 64;
 /// How long accepting pauses after it failed, which mostly means that descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a client that has closed its sending side may take for what is queued for it.
@@ -39,7 +41,7 @@ impl<E: Engine> Shard<E> {
             let Some(key) = self.read_queue.pop() else { break };
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.read.queued = false;
-            client.read.active_at = self.now;
+            client.read.active_at = self.idle_clock.now();
             match self.batch.read_from(&mut self.engine, client) {
                 Received::Drained => {}
                 Received::Maybe => self.read_queue.push(key, client),
@@ -104,28 +106,40 @@ impl<E: Engine> Shard<E> {
             return;
         }
         self.accept_at = None;
+        let mut lost = 0;
         for _ in 0..ACCEPTS_PER_PASS_MAX {
-            let Some(accepted) = self.accept_one() else { return };
-            match accepted {
-                Some((shard, handoff)) if shard == self.number => self.register(handoff),
-                Some((shard, handoff)) => self.shared.hand_off(shard, handoff),
-                None => {}
+            match self.accept_one(lost) {
+                AcceptStep::Admitted(shard, handoff) if shard == self.number => {
+                    self.register(handoff);
+                }
+                AcceptStep::Admitted(shard, handoff) => self.shared.hand_off(shard, handoff),
+                AcceptStep::Rejected => {}
+                AcceptStep::Lost => {
+                    lost += 1;
+                    continue;
+                }
+                AcceptStep::Done => return,
             }
+            lost = 0;
         }
         self.accept_at = Some(self.now);
     }
 
-    /// Accepts once: `None` if nothing is pending or accepting fails, `Some(None)` if the
-    /// connection was rejected or lost.
+    /// Accepts once, after `lost` connections in a row were lost.
     ///
     /// The whole step holds the admission lock: a shard that looks for pending connections waits
     /// for a shard that is just accepting, until that has recorded where in the log the client
     /// joins.
-    fn accept_one(&mut self) -> Option<Option<(usize, Handoff<E::Stream>)>> {
+    fn accept_one(&mut self, lost: usize) -> AcceptStep<E::Stream> {
         let mut admission = self.shared.admission();
         let accepted = match self.engine.accept() {
-            Ok(accepted) => accepted?,
-            Err(error) if is_lost_connection(&error) => return Some(None),
+            Ok(Some(accepted)) => accepted,
+            Ok(None) => return AcceptStep::Done,
+            Err(error) if is_lost_connection(&error) && lost < LOST_IN_A_ROW_MAX => {
+                return AcceptStep::Lost;
+            }
+            // The listening sockets were closed after this pass had begun.
+            Err(_) if self.shared.phase() != Phase::Serving => return AcceptStep::Done,
             Err(error) => {
                 self.counters().accept_errors.add(1);
                 self.accept_at = Some(self.now + ACCEPT_PAUSE);
@@ -133,7 +147,7 @@ impl<E: Engine> Shard<E> {
                     let pause_ms = ACCEPT_PAUSE.as_millis();
                     warn!(%error, "cannot accept connections; retrying every {pause_ms} ms");
                 }
-                return None;
+                return AcceptStep::Done;
             }
         };
         admission.failing = false;
@@ -141,15 +155,27 @@ impl<E: Engine> Shard<E> {
             Ok(shard) => {
                 let joined = self.shared.log.head();
                 let handoff = Handoff { stream: accepted.stream, peer: accepted.peer, joined };
-                Some(Some((shard, handoff)))
+                AcceptStep::Admitted(shard, handoff)
             }
             Err(reason) => {
                 self.counters().connections_rejected.by(reason).add(1);
                 debug!(peer = %accepted.peer, reason = reason.name(), "connection rejected");
-                Some(None)
+                AcceptStep::Rejected
             }
         }
     }
+}
+
+/// What became of one attempt to accept.
+enum AcceptStep<S> {
+    /// A client of this shard.
+    Admitted(usize, Handoff<S>),
+    /// It was closed because of a limit.
+    Rejected,
+    /// The connection was gone before it was accepted.
+    Lost,
+    /// Nothing is pending, or accepting fails.
+    Done,
 }
 
 /// Whether accepting failed because of the connection, which is lost then, and not in general.
@@ -159,7 +185,6 @@ fn is_lost_connection(error: &io::Error) -> bool {
         Errno::CONNABORTED,
         Errno::INTR,
         Errno::PROTO,
-        Errno::PERM,
         Errno::NETDOWN,
         Errno::NOPROTOOPT,
         Errno::HOSTDOWN,

@@ -6,6 +6,7 @@ use tracing::info;
 
 use super::Shard;
 use crate::client::{DisconnectReason, Draining, Key};
+use crate::config::IdleTraffic;
 use crate::engine::Engine;
 use crate::shared::Phase;
 
@@ -30,6 +31,10 @@ impl<E: Engine> Shard<E> {
 
     pub(super) fn upkeep(&mut self) {
         self.close_drained();
+        if self.idle_clock.jumped() && self.shared.config.idle_timeout.is_some() {
+            // First what has arrived meanwhile is read.
+            self.upkeep_at = self.upkeep_at.max(self.now + UPKEEP_INTERVAL);
+        }
         let is_due = self.now >= self.upkeep_at;
         let head = self.send_queue.sent_up_to.bytes;
         if is_due || self.shared.config.slow_reader.check_is_due(head, self.lag_checked_at) {
@@ -67,9 +72,26 @@ impl<E: Engine> Shard<E> {
 
     fn close_idle(&mut self) {
         let Some(timeout) = self.shared.config.idle_timeout else { return };
-        let is_idle = |since: Duration| self.now.saturating_sub(since) >= timeout;
-        let clients = self.clients.iter().filter(|(_, client)| is_idle(client.read.active_at));
-        let idle: Vec<Key> = clients.map(|(key, _)| key).collect();
+        let now = self.idle_clock.now();
+        let is_over = |since: Duration| now.saturating_sub(since) >= timeout;
+        let mut idle: Vec<Key> = Vec::new();
+        for (key, client) in &mut self.clients {
+            // One that waits to be read has sent something.
+            if !is_over(client.read.active_at) || client.read.queued {
+                continue;
+            }
+            if self.shared.config.idle_traffic == IdleTraffic::Both {
+                let sent = client.lag().map_or(self.send_queue.sent_up_to, |lag| lag.next);
+                let in_flight = self.engine.in_flight_bytes(&client.stream) as u64;
+                let taken = sent.bytes.saturating_sub(in_flight);
+                if taken > client.taken_bytes {
+                    client.taken_bytes = taken;
+                    client.read.active_at = now;
+                    continue;
+                }
+            }
+            idle.push(key);
+        }
         idle.into_iter().for_each(|key| self.close(key, DisconnectReason::Idle));
     }
 

@@ -8,6 +8,7 @@ use zillions_log::Log;
 use zillions_ordering::{ConnectionId, History, StreamPosition, check};
 use zillions_server::admission::AdmissionLimits;
 use zillions_server::client::DisconnectReason;
+use zillions_server::config::IdleTraffic;
 use zillions_server::slow_reader::{SlowReader, SlowReaderPolicy};
 use zillions_server::{Config, Shard, Shared};
 
@@ -138,6 +139,7 @@ fn config(dice: &mut Dice, ring_bytes: usize) -> Config {
             clients_per_ip_max: dice.one_in(4).then_some(2),
         },
         idle_timeout: None,
+        idle_traffic: IdleTraffic::Sent,
         coalesce_max: Duration::from_micros(100),
         drain_timeout: Duration::from_secs(2),
     }
