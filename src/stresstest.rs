@@ -11,7 +11,8 @@ use zillions_harness::{
     Launch, MachineFault, PortLease, Server, StartError, StartOptions, address, limits, loopback,
     resources,
 };
-use zillions_stress::{Parameters, StressError, Summary};
+use zillions_report::percentile::of_count;
+use zillions_stress::{Latency, Parameters, StressError, Summary};
 
 use crate::failure::{Failure, Outcome};
 use crate::options::{Format, positive_seconds};
@@ -194,6 +195,25 @@ fn explain(error: &StressError, server: Option<&Server>) -> Failure {
     }
 }
 
+/// Percentiles of few deliveries are lower bounds.
+fn latency_line(latency: &Latency) -> String {
+    let us = |value: f64| format!("{value:.0} µs");
+    let percentiles = [
+        ("p50", latency.arrived_p50_us, 0.5),
+        ("p90", latency.arrived_p90_us, 0.9),
+        ("p99", latency.arrived_p99_us, 0.99),
+        ("p99.9", latency.arrived_p999_us, 0.999),
+    ];
+    let texts = percentiles.map(|(name, value, quantile)| {
+        format!("{name} {}", of_count(value, latency.timed, quantile).text(us))
+    });
+    format!(
+        "latency of arrived deliveries: {}, max {}\n",
+        texts.join(", "),
+        us(latency.arrived_max_us)
+    )
+}
+
 fn human(summary: &Summary) -> String {
     let mut text = format!(
         "drop rate: {:.4} % ({} of {} deliveries)\nelapsed: {:.3} s for {} messages in {} repetitions\n",
@@ -205,14 +225,7 @@ fn human(summary: &Summary) -> String {
         summary.repetitions,
     );
     if let Some(latency) = &summary.latency {
-        text += &format!(
-            "latency of arrived deliveries: p50 {:.0} µs, p90 {:.0} µs, p99 {:.0} µs, p99.9 {:.0} µs, max {:.0} µs\n",
-            latency.arrived_p50_us,
-            latency.arrived_p90_us,
-            latency.arrived_p99_us,
-            latency.arrived_p999_us,
-            latency.arrived_max_us
-        );
+        text += &latency_line(latency);
     }
     if summary.timeouts > 0 {
         text += &format!(
@@ -229,4 +242,26 @@ fn human(summary: &Summary) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_few_deliveries_are_lower_bounds() {
+        let latency = Latency {
+            timed: 1_600,
+            arrived_p50_us: 50.0,
+            arrived_p90_us: 90.0,
+            arrived_p99_us: 99.0,
+            arrived_p999_us: 99.9,
+            arrived_max_us: 120.0,
+        };
+        let line = "latency of arrived deliveries: p50 50 µs, p90 90 µs, p99 99 µs, p99.9 ≥ 100 µs, \
+                    max 120 µs\n";
+        assert_eq!(latency_line(&latency), line);
+        let few = latency_line(&Latency { timed: 12, ..latency });
+        assert_eq!(few.matches('≥').count(), 4, "{few}");
+    }
 }

@@ -49,7 +49,7 @@ enum CompareFormat {
     Human,
     /// Tables in Markdown.
     Markdown,
-    /// One JSON document, `zillions.compare/2`.
+    /// One JSON document, `zillions.compare/3`.
     Json,
 }
 
@@ -143,14 +143,10 @@ fn row(target: &TargetComparison, change: &Change) -> [String; 7] {
     [
         target.target.clone(),
         figure.title().to_owned(),
-        figure.text(change.base.median),
-        figure.text(change.new.median),
-        figure.change_text(change.change.median),
-        format!(
-            "{} – {}",
-            figure.change_text(change.change.low),
-            figure.change_text(change.change.high)
-        ),
+        figure.text(&change.base),
+        figure.text(&change.new),
+        figure.change_text(&change.change),
+        figure.interval_text(&change.change),
         meaning,
     ]
 }

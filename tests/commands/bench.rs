@@ -16,7 +16,7 @@ pub(crate) fn a_run_leaves_results_and_a_report_and_the_report_can_be_made_again
     // One trial ranks nothing.
     assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
     let summary: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
-    assert_eq!(summary["schema"], "zillions.bench/1");
+    assert_eq!(summary["schema"], "zillions.bench/2");
     let row = &summary["scenarios"][0]["rows"][0];
     assert_eq!(row["target"], server.name());
 

@@ -21,7 +21,7 @@ load = "fixed-rate"
 messages_per_second = 500
 body_bytes = [20, 64, 255]
 warm_up_seconds = 0.05
-measure_seconds = 0.4
+measure_seconds = 0.6
 late_after_ms = 100
 repeats = 1
 "#;
@@ -48,9 +48,9 @@ fn assert_all_delivered(results: &Results) -> Vec<&str> {
     for trial in &results.trials {
         let TrialResult::Measured(figures) = &trial.result else { panic!("{trial:?}") };
         let pairs = figures.pairs;
-        assert_eq!((pairs.delivered, pairs.expected()), (800, 800), "{}", trial.target);
+        assert_eq!((pairs.delivered, pairs.expected()), (1_200, 1_200), "{}", trial.target);
         assert_eq!(figures.anomalies, Default::default(), "{}", trial.target);
-        assert_eq!(figures.latency.count, 800, "{}", trial.target);
+        assert_eq!(figures.latency.count, 1_200, "{}", trial.target);
         assert!(figures.lost_connections.is_empty(), "{}", trial.target);
     }
     let mut measured: Vec<_> = results.trials.iter().map(|trial| trial.target.as_str()).collect();

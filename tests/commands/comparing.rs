@@ -66,7 +66,7 @@ pub(crate) fn a_clear_regression_exits_with_1_in_every_format() {
     let json = runs.compare(&["--format", "json"]);
     assert_eq!(json.code, 1);
     let comparison: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
-    assert_eq!(comparison["schema"], "zillions.compare/2");
+    assert_eq!(comparison["schema"], "zillions.compare/3");
     assert_eq!(comparison["verdict"], "regression");
 
     assert_eq!(runs.compare(&["--threshold", "60"]).code, 0);

@@ -34,7 +34,8 @@ pub(crate) fn a_correct_server_passes_and_nothing_is_dropped() {
         ended.stdout
     );
     assert!(ended.stdout.contains("for 200 messages in 2 repetitions"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("p99.9"), "{}", ended.stdout);
+    // Of 1600 deliveries fewer than ten are above it.
+    assert!(ended.stdout.contains(", p99.9 ≥ "), "{}", ended.stdout);
 }
 
 pub(crate) fn with_port_0_a_free_one_is_found() {
@@ -52,6 +53,7 @@ pub(crate) fn json_has_its_schema_and_every_figure() {
     assert_eq!(report["verdict"], "pass");
     assert_eq!(report["expected"], 3 * 20 * 9);
     assert_eq!(report["delivered"], report["expected"]);
+    assert!(report["latency"]["timed"].as_u64().is_some_and(|timed| timed > 0));
     assert!(report["latency"]["arrived_p99_us"].as_f64().is_some_and(|p99| p99 > 0.0));
 }
 

@@ -1,8 +1,10 @@
 //! Compares the targets of each scenario.
 
+use crate::bounded::Bounded;
 use crate::figures::Figures;
 use crate::format::percent;
 use crate::noise::{NoiseFloor, noise_floor};
+use crate::percentile::{expected_deliveries, samples_needed};
 use crate::record::{
     LoadRecord, Measurement, RankBy, Role, ScenarioRecord, TargetRecord, TrialResult,
 };
@@ -19,7 +21,7 @@ pub struct ScenarioAnalysis<'a> {
     /// The scenario.
     pub scenario: &'a ScenarioRecord,
     /// One row per target of the run: those faster than the load generator, the ranked ones tier by
-    /// tier, and the others.
+    /// tier, those with too few samples, and the others.
     pub rows: Vec<Row<'a>>,
     /// The result of the A/A test: how much one target differs from itself; absent if unknown.
     pub noise: Option<NoiseFloor>,
@@ -64,7 +66,8 @@ fn analyse_scenario<'a>(
         let rank = match (unranked, lost_too_much) {
             (Some(reason), _) => Rank::Unranked { reason },
             (None, Some(reason)) => Rank::Lossy { reason },
-            (None, None) => Rank::Ranked { tier: 0 },
+            (None, None) => why_few_samples_unrank(&used, scenario)
+                .map_or(Rank::Ranked { tier: 0 }, |reason| Rank::FewSamples { reason }),
         };
         let capacity = None;
         rows.push(Row {
@@ -134,6 +137,20 @@ fn why_loss_unranks(figures: &Figures, scenario: &ScenarioRecord) -> Option<Stri
     is_never.then(|| format!("lost {lost} of the deliveries: its p99 latency is never"))
 }
 
+/// Why too few samples keep a target from being ranked, if they do. A lower bound has no upper end:
+/// leading a tier, it would tie with everything slower, and any other place would be a claim.
+fn why_few_samples_unrank(used: &[&Measurement], scenario: &ScenarioRecord) -> Option<String> {
+    if used.iter().all(|trial| ranking_figure(trial, scenario).is_exact()) {
+        return None;
+    }
+    let least = used.iter().map(|trial| expected_deliveries(trial, scenario)).min()?;
+    let needed = samples_needed(0.99);
+    Some(format!(
+        "its p99 latency is a lower bound: a trial has {least} deliveries, and {needed} are needed \
+         (more with a longer --seconds)"
+    ))
+}
+
 /// Whether the load generator was the bottleneck, and nothing graver keeps the target unranked.
 fn is_client_bound(trials: &[JudgedTrial<'_>]) -> bool {
     let bound = number_of(trials, Validity::ClientBound);
@@ -174,6 +191,7 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
         match row.rank {
             Rank::Ranked { tier } => (tier, median),
             Rank::Unranked { .. } if row.generator_bound => (0, median),
+            Rank::FewSamples { .. } => (usize::MAX - 3, median),
             Rank::Lossy { .. } => (usize::MAX - 2, median),
             Rank::Unranked { .. } if row.figures.is_some() => (usize::MAX - 1, median),
             Rank::Unranked { .. } => (usize::MAX, 0.0),
@@ -213,7 +231,7 @@ fn mark_generator_bound(rows: &mut [Row<'_>], ranked: &[Estimate], lower_is_bett
 }
 
 /// The ranking figure of each valid trial.
-fn ranking_figures(row: &Row<'_>, scenario: &ScenarioRecord) -> Vec<f64> {
+fn ranking_figures(row: &Row<'_>, scenario: &ScenarioRecord) -> Vec<Bounded> {
     row.valid_measurements().map(|figures| ranking_figure(figures, scenario)).collect()
 }
 

@@ -46,7 +46,9 @@ pub fn answer(trial: &TrialRecord, scenario: &ScenarioRecord) -> Option<(f64, An
     let validity = judge(figures).validity;
     let failed = figures.pairs.lost() + figures.pairs.pending;
     let lost_share = failed as f64 / figures.pairs.expected().max(1) as f64;
-    let p99_ms = latency_p99_ns(figures, scenario) / 1e6;
+    // The limit is on the deliveries of this trial, so where they are few the least that their
+    // percentile may be decides: above the limit it is missed whatever more of them would show.
+    let p99_ms = latency_p99_ns(figures, scenario).least() / 1e6;
     let is_met = p99_ms <= max_latency_p99_ms && lost_share <= max_lost_share;
     let answer = match validity {
         // What disturbs only ever makes it harder: a limit that was met was met.

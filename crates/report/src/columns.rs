@@ -6,9 +6,12 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::bounded::Bounded;
 use crate::figures::Figures;
 use crate::format::{bytes, count, digits, interval, percent, size, time};
-use crate::percentile::{latency_p50_ns, latency_p99_ns, latency_p999_ns};
+use crate::percentile::{
+    arrived_p99_ns, lag_p99_ns, latency_p50_ns, latency_p99_ns, latency_p999_ns,
+};
 use crate::record::{Measurement, RankBy, ScenarioRecord, TargetRecord};
 use crate::statistics::{Estimate, median};
 use crate::trial_figures::{cpu_per_delivery_ns, deliveries_per_second, lost_share};
@@ -31,8 +34,8 @@ pub struct Head {
 pub enum Value {
     /// It is not known.
     Unknown,
-    /// A number; infinite for a percentile that never arrived.
-    Number(f64),
+    /// A number, or a bound of it; infinite for a percentile that never arrived.
+    Number(Bounded),
     /// A median with its interval.
     Estimate(Estimate),
     /// A part of a whole.
@@ -46,27 +49,27 @@ pub enum Value {
 
 impl Value {
     fn number(value: Option<f64>) -> Self {
-        value.map_or(Self::Unknown, Self::Number)
+        value.map_or(Self::Unknown, |value| Self::Number(value.into()))
     }
 
-    /// The number that it is sorted by, if it is known.
+    /// Its number without its interval, or the bound that is known of it.
     #[must_use]
-    pub fn main(&self) -> Option<f64> {
+    pub fn main(&self) -> Option<Bounded> {
         match self {
             Self::Unknown => None,
             Self::Number(value) => Some(*value),
-            Self::Estimate(estimate) => Some(estimate.median),
-            Self::Part { part, of } => Some(f64::from(*part) / f64::from((*of).max(1))),
+            Self::Estimate(estimate) => Some(estimate.value()),
+            Self::Part { part, of } => Some((f64::from(*part) / f64::from((*of).max(1))).into()),
         }
     }
 
-    /// The value without its interval, each number as `format` writes it.
+    /// The value without its interval, each number as `format` writes it; a bound has ≥ before it.
     #[must_use]
     pub fn text(&self, format: fn(f64) -> String) -> String {
         match self {
             Self::Unknown => "–".to_owned(),
-            Self::Number(value) => format(*value),
-            Self::Estimate(estimate) => format(estimate.median),
+            Self::Number(value) => value.text(format),
+            Self::Estimate(estimate) => estimate.value().text(format),
             Self::Part { part, of } => format!("{part} of {of}"),
         }
     }
@@ -81,21 +84,20 @@ impl Value {
     }
 
     /// As JSON: a number, or an object with `median`, `low` and `high`; null for what is infinite
-    /// or not known.
+    /// or not known. A lower bound is an object with `at_least` alone.
     #[must_use]
     pub fn json(&self) -> Json {
         match self {
+            Self::Estimate(estimate) if !estimate.value().is_exact() => estimate.value().json(),
+            // What is infinite is null.
             Self::Estimate(Estimate { median, low, high, .. }) => {
-                json!({ "median": finite(*median), "low": finite(*low), "high": finite(*high) })
+                json!({ "median": median, "low": low, "high": high })
             }
             Self::Part { part, of } => json!({ "part": part, "of": of }),
-            Self::Unknown | Self::Number(_) => json!(self.main().and_then(finite)),
+            Self::Number(value) => value.json(),
+            Self::Unknown => Json::Null,
         }
     }
-}
-
-fn finite(number: f64) -> Option<f64> {
-    number.is_finite().then_some(number)
 }
 
 /// A figure of trials, and of targets over their trials.
@@ -106,7 +108,7 @@ pub struct FigureColumn {
     /// How a value is written, with its unit.
     pub format: fn(f64) -> String,
     /// Its value in one trial; `None` if the table of trials does not have it.
-    pub of_trial: Option<fn(&Measurement, &ScenarioRecord) -> Option<f64>>,
+    pub of_trial: Option<fn(&Measurement, &ScenarioRecord) -> Option<Bounded>>,
     /// Its value over the trials of a target; `None` if only single trials have it.
     pub of_target: Option<fn(&Figures) -> Value>,
     /// Whether the summary in the terminal, which is narrow, has it.
@@ -135,7 +137,8 @@ impl FigureColumn {
     /// The value in one trial.
     #[must_use]
     pub fn trial_value(&self, trial: &Measurement, scenario: &ScenarioRecord) -> Value {
-        Value::number(self.of_trial.and_then(|of| of(trial, scenario)))
+        let value = self.of_trial.and_then(|of| of(trial, scenario));
+        value.map_or(Value::Unknown, Value::Number)
     }
 }
 
@@ -165,7 +168,7 @@ pub static DELIVERIES: FigureColumn = FigureColumn {
                   33 deliveries.",
     },
     format: count,
-    of_trial: Some(|trial, _| Some(deliveries_per_second(trial))),
+    of_trial: Some(|trial, _| Some(deliveries_per_second(trial).into())),
     of_target: Some(|it| Value::Estimate(it.deliveries_per_second)),
     in_terminal: true,
     ..FigureColumn::NONE
@@ -179,7 +182,8 @@ pub static P50: FigureColumn = FigureColumn {
         unit: "nanoseconds",
         meaning: "Median latency, from the intended send of a message to its arrival, over all \
                   expected deliveries. Lost ones count as infinitely late: “never” means that at \
-                  least half were lost.",
+                  least half were lost. Here and in the columns below, ≥ means that fewer than \
+                  ten are above: a lower bound.",
     },
     format: time,
     of_trial: Some(|trial, scenario| Some(latency_p50_ns(trial, scenario))),
@@ -228,7 +232,7 @@ pub static LAST_RECEIVER: FigureColumn = FigureColumn {
                   client had it; only of the messages that reached all clients.",
     },
     format: time,
-    of_trial: Some(|trial, _| Some(trial.last_receiver.arrived_p99_ns as f64)),
+    of_trial: Some(|trial, _| Some(arrived_p99_ns(&trial.last_receiver))),
     ..FigureColumn::NONE
 };
 
@@ -243,7 +247,7 @@ pub static SERVICE: FigureColumn = FigureColumn {
                   server. Where it is far below p99, messages were queueing.",
     },
     format: time,
-    of_trial: Some(|trial, _| Some(trial.service.arrived_p99_ns as f64)),
+    of_trial: Some(|trial, _| Some(arrived_p99_ns(&trial.service))),
     ..FigureColumn::NONE
 };
 
@@ -257,8 +261,8 @@ pub static LOST: FigureColumn = FigureColumn {
                   or never accepted by the server.",
     },
     format: percent,
-    of_trial: Some(|trial, _| Some(lost_share(trial))),
-    of_target: Some(|it| Value::Number(it.lost_share)),
+    of_trial: Some(|trial, _| Some(lost_share(trial).into())),
+    of_target: Some(|it| Value::Number(it.lost_share.into())),
     in_terminal: true,
     is_alarming: true,
 };
@@ -272,7 +276,7 @@ pub static PENDING: FigureColumn = FigureColumn {
         meaning: "Expected deliveries that had not arrived when the time to drain was over.",
     },
     format: percent,
-    of_trial: Some(|trial, _| Some(share_of_expected(trial, trial.pairs.pending))),
+    of_trial: Some(|trial, _| Some(share_of_expected(trial, trial.pairs.pending).into())),
     ..FigureColumn::NONE
 };
 
@@ -286,7 +290,7 @@ pub static LATE: FigureColumn = FigureColumn {
                   expected ones.",
     },
     format: percent,
-    of_trial: Some(|trial, _| Some(share_of_expected(trial, trial.late))),
+    of_trial: Some(|trial, _| Some(share_of_expected(trial, trial.late).into())),
     ..FigureColumn::NONE
 };
 
@@ -299,7 +303,7 @@ pub static CPU: FigureColumn = FigureColumn {
         meaning: "CPU time of the server’s whole process tree, kernel time included, per delivery.",
     },
     format: time,
-    of_trial: Some(|trial, _| cpu_per_delivery_ns(trial)),
+    of_trial: Some(|trial, _| cpu_per_delivery_ns(trial).map(Bounded::from)),
     of_target: Some(|it| it.cpu_per_delivery_ns.map_or(Value::Unknown, Value::Estimate)),
     in_terminal: true,
     ..FigureColumn::NONE
@@ -314,8 +318,8 @@ pub static MEMORY: FigureColumn = FigureColumn {
         meaning: "Peak resident memory of the process tree; of several trials the highest.",
     },
     format: memory,
-    of_trial: Some(|trial, _| Some(trial.server.peak_resident_bytes as f64)),
-    of_target: Some(|it| Value::Number(it.peak_resident_bytes as f64)),
+    of_trial: Some(|trial, _| Some((trial.server.peak_resident_bytes as f64).into())),
+    of_target: Some(|it| Value::Number((it.peak_resident_bytes as f64).into())),
     in_terminal: true,
     ..FigureColumn::NONE
 };
@@ -330,7 +334,7 @@ pub static THREADS: FigureColumn = FigureColumn {
                   most.",
     },
     format: whole,
-    of_target: Some(|it| Value::Number(it.threads as f64)),
+    of_target: Some(|it| Value::Number((it.threads as f64).into())),
     in_terminal: true,
     ..FigureColumn::NONE
 };
@@ -358,7 +362,9 @@ pub static GENERATOR_BUSY: FigureColumn = FigureColumn {
         meaning: "Share of the window in which the load generator used its processor.",
     },
     format: percent,
-    of_trial: Some(|trial, _| Some(trial.generator.cpu_seconds / trial.generator.sampled_seconds)),
+    of_trial: Some(|trial, _| {
+        Some((trial.generator.cpu_seconds / trial.generator.sampled_seconds).into())
+    }),
     ..FigureColumn::NONE
 };
 
@@ -372,7 +378,7 @@ pub static SCHEDULE_LAG: FigureColumn = FigureColumn {
                   the messages.",
     },
     format: time,
-    of_trial: Some(|trial, _| Some(trial.schedule_lag.lag_p99_ns as f64)),
+    of_trial: Some(|trial, _| Some(lag_p99_ns(&trial.schedule_lag))),
     ..FigureColumn::NONE
 };
 
@@ -420,15 +426,17 @@ pub fn ranking_column(rank_by: RankBy) -> &'static FigureColumn {
     }
 }
 
-/// A ranking figure for people.
+/// A ranking figure for people; a bound has ≥ before it.
 #[must_use]
-pub fn ranking_text(rank_by: RankBy, value: f64) -> String {
-    let text = (ranking_column(rank_by).format)(value);
-    match rank_by {
-        RankBy::Latency => text,
-        RankBy::Throughput | RankBy::Capacity if value.is_infinite() => text,
-        RankBy::Throughput | RankBy::Capacity => format!("{text}/s"),
-    }
+pub fn ranking_text(rank_by: RankBy, value: Bounded) -> String {
+    value.text(|value| {
+        let text = (ranking_column(rank_by).format)(value);
+        match rank_by {
+            RankBy::Latency => text,
+            RankBy::Throughput | RankBy::Capacity if value.is_infinite() => text,
+            RankBy::Throughput | RankBy::Capacity => format!("{text}/s"),
+        }
+    })
 }
 
 /// What a scenario ranks by, in words.
@@ -687,8 +695,8 @@ mod tests {
     fn an_unknown_value_is_a_dash_and_null_and_what_never_arrived_is_never_and_null() {
         assert_eq!(Value::Unknown.text(time), "–");
         assert_eq!(Value::Unknown.json(), Json::Null);
-        assert_eq!(Value::Number(f64::INFINITY).text(time), "never");
-        assert_eq!(Value::Number(f64::INFINITY).json(), Json::Null);
+        assert_eq!(Value::Number(f64::INFINITY.into()).text(time), "never");
+        assert_eq!(Value::Number(f64::INFINITY.into()).json(), Json::Null);
         assert_eq!(Value::Part { part: 51, of: 52 }.text(whole), "51 of 52");
     }
 

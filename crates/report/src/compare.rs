@@ -2,7 +2,8 @@
 //!
 //! Both runs must be of the same kind of machine, and a scenario is compared only if both ran it
 //! alike. Each figure is a ratio with its interval; it is worse only if the whole interval is
-//! beyond the threshold.
+//! beyond the threshold. Where percentiles are lower bounds the interval is as wide as the true
+//! ones allow, so what is called worse, better or the same is so whatever they are.
 
 mod figure;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::analysis::{ScenarioAnalysis, analyse};
+use crate::bounded::{Bound, Bounded};
 use crate::noise::NoiseFloor;
 use crate::record::{MachineRecord, ScenarioRecord, TargetStatus, TrialResult};
 use crate::results::Results;
@@ -23,7 +25,7 @@ use crate::verdict::Validity;
 pub use figure::Figure;
 
 /// The name and version of a [`Comparison`] as JSON.
-pub const COMPARE_SCHEMA: &str = "zillions.compare/2";
+pub const COMPARE_SCHEMA: &str = "zillions.compare/3";
 
 /// What is recorded where the system does not name the processor.
 const UNKNOWN_CPU: &str = "unknown";
@@ -46,7 +48,7 @@ impl Default for Thresholds {
 /// A comparison of two runs.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Comparison {
-    /// Name and version of the format: `zillions.compare/2`.
+    /// Name and version of the format: `zillions.compare/3`.
     pub schema: &'static str,
     /// Overall verdict.
     pub verdict: Verdict,
@@ -376,7 +378,8 @@ fn status(base: Option<&Row<'_>>, new: Option<&Row<'_>>) -> (Status, String) {
     // What was lost is a figure like others: it can become better or worse.
     let unranked = |row: &Row<'_>| match &row.rank {
         Rank::Unranked { reason } => Some(reason.clone()),
-        Rank::Ranked { .. } | Rank::Lossy { .. } => None,
+        // Percentiles of few samples are compared as the bounds that they are.
+        Rank::Ranked { .. } | Rank::Lossy { .. } | Rank::FewSamples { .. } => None,
     };
     let (Some(base), Some(new)) = (base, new) else {
         let only = if new.is_some() { "new" } else { "base" };
@@ -414,7 +417,7 @@ fn changes(
             let direction = limits.direction(figure, &change);
             return Some(Change { figure, base, new, change, direction });
         }
-        let samples = |row: &Row<'_>| -> Vec<f64> {
+        let samples = |row: &Row<'_>| -> Vec<Bounded> {
             row.valid_measurements().filter_map(|trial| figure.of(trial, scenario)).collect()
         };
         let (old, now) = (samples(base), samples(new));
@@ -441,6 +444,7 @@ fn ratio_of(new: &Estimate, base: &Estimate) -> Estimate {
         low: new.low / base.high,
         high: if base.low > 0.0 { new.high / base.low } else { f64::INFINITY },
         samples: new.samples.min(base.samples),
+        bound: Bound::Exact,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 
+use crate::bounded::Bounded;
 use crate::percentile::{expected_deliveries, latency_ns, latency_p99_ns};
 use crate::record::{Measurement, ScenarioRecord};
 use crate::statistics::{Estimate, estimate_median, median};
@@ -23,11 +24,11 @@ pub struct Figures {
     /// Deliveries that arrived, per second.
     pub deliveries_per_second: Estimate,
     /// Median latency of all expected deliveries, in nanoseconds; infinite where fewer arrived.
-    pub latency_p50_ns: f64,
+    pub latency_p50_ns: Bounded,
     /// 99th percentile likewise, with the interval over the trials.
     pub latency_p99_ns: Estimate,
     /// 99.9th percentile likewise.
-    pub latency_p999_ns: f64,
+    pub latency_p999_ns: Bounded,
     /// Share of the expected deliveries that never arrived, 0 to 1.
     pub lost_share: f64,
     /// CPU time of the server per delivery, in nanoseconds, if there were deliveries.
@@ -48,8 +49,8 @@ impl Figures {
     /// The figures of `trials`; `None` if there are none.
     #[must_use]
     pub fn of(trials: &[&Measurement], scenario: &ScenarioRecord, seed: u64) -> Option<Self> {
-        let estimate = |of: &dyn Fn(&Measurement) -> Option<f64>| {
-            let samples: Vec<f64> = trials.iter().filter_map(|trial| of(trial)).collect();
+        let estimate = |of: &dyn Fn(&Measurement) -> Option<Bounded>| {
+            let samples: Vec<Bounded> = trials.iter().filter_map(|trial| of(trial)).collect();
             estimate_median(&samples, seed)
         };
         let mut latency: Option<Histogram<u64>> = None;
@@ -68,12 +69,12 @@ impl Figures {
             ranking: estimate(&|trial| Some(ranking_figure(trial, scenario)))?,
             relative: None,
             capacity_messages_per_second: None,
-            deliveries_per_second: estimate(&|trial| Some(deliveries_per_second(trial)))?,
+            deliveries_per_second: estimate(&|trial| Some(deliveries_per_second(trial).into()))?,
             latency_p50_ns: latency_ns(&latency, expected, 0.5),
             latency_p99_ns: estimate(&|trial| Some(latency_p99_ns(trial, scenario)))?,
             latency_p999_ns: latency_ns(&latency, expected, 0.999),
             lost_share: lost_share_of(trials.iter().copied()),
-            cpu_per_delivery_ns: estimate(&cpu_per_delivery_ns),
+            cpu_per_delivery_ns: estimate(&|trial| cpu_per_delivery_ns(trial).map(Bounded::from)),
             peak_resident_bytes: trials.iter().map(|t| t.server.peak_resident_bytes).max()?,
             threads: trials.iter().map(|t| t.server.threads).max()?,
             switches_per_1000_deliveries: (!switches.is_empty()).then(|| median(&switches)),

@@ -1,5 +1,6 @@
 //! Figures for people: three digits and a unit.
 
+use crate::bounded::Bound;
 use crate::statistics::Estimate;
 
 /// A time in nanoseconds; what never arrived took for ever.
@@ -57,9 +58,12 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// The interval of an estimate, each end as `each` writes it.
+/// The interval of an estimate, each end as `each` writes it; that of a bound may have no upper one.
 #[must_use]
 pub fn interval(estimate: &Estimate, each: impl Fn(f64) -> String) -> String {
+    if estimate.bound == Bound::AtLeast && estimate.high == f64::INFINITY {
+        return format!("≥ {}", each(estimate.low));
+    }
     let (low, high) = (each(estimate.low), each(estimate.high));
     // One unit is enough where both ends have the same.
     match (low.rsplit_once(' '), high.rsplit_once(' ')) {
@@ -105,9 +109,13 @@ mod tests {
 
     #[test]
     fn an_interval_says_its_unit_once_where_it_can() {
-        let estimate = |low, high| Estimate { median: low, low, high, samples: 5 };
+        let bound = Bound::Exact;
+        let estimate = |low, high| Estimate { median: low, low, high, samples: 5, bound };
         assert_eq!(interval(&estimate(84_000.0, 91_000.0), time), "84.0 – 91.0 µs");
         assert_eq!(interval(&estimate(840_000.0, 1.1e6), time), "840 µs – 1.10 ms");
-        assert_eq!(interval(&estimate(840_000.0, f64::INFINITY), time), "840 µs – never");
+        let never = estimate(840_000.0, f64::INFINITY);
+        assert_eq!(interval(&never, time), "840 µs – never");
+        // What is open is not "never".
+        assert_eq!(interval(&Estimate { bound: Bound::AtLeast, ..never }, time), "≥ 840 µs");
     }
 }

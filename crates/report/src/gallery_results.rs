@@ -85,7 +85,8 @@ pub struct MeasuredFigures {
     /// Why it is not ranked; absent if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unranked: Option<String>,
-    /// Whether the load generator was the bottleneck, so that the ranking figure is a lower bound.
+    /// Whether the ranking figure is a lower bound: the load generator was the bottleneck, or it is
+    /// a percentile with fewer than ten samples above it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lower_bound: bool,
     /// Number of valid trials.
@@ -108,7 +109,8 @@ pub struct MeasuredFigures {
     pub threads: u64,
 }
 
-/// A median and its 95 % interval; null is infinite: it never arrived.
+/// A median and its 95 % interval; null is infinite: it never arrived, or a lower bound has no
+/// upper end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Range {
     /// Median over the valid trials.
@@ -294,7 +296,7 @@ fn measured_entry(target: &TargetRecord, analyses: &[ScenarioAnalysis<'_>]) -> M
     let cost = |column: &crate::columns::CostColumn| {
         let value = match (column.of)(target) {
             Value::Part { part, .. } => f64::from(part),
-            value => value.main()?,
+            value => value.main()?.exact()?,
         };
         Some((column.head.key.to_owned(), rounded(value)?))
     };
@@ -317,7 +319,7 @@ fn measured_figures(row: &Row<'_>) -> Option<MeasuredFigures> {
     Some(MeasuredFigures {
         tier: row.rank.tier(),
         unranked: row.rank.reason().map(str::to_owned),
-        lower_bound: row.lower_bound,
+        lower_bound: row.lower_bound || !figures.ranking.value().is_exact(),
         valid_trials: row.number_of(Validity::Valid),
         trials: row.trials.len(),
         ranking: figures.ranking.into(),
@@ -394,6 +396,25 @@ mod tests {
         assert!(text.contains("\"median\":null"), "{text}");
         let read: GalleryResults = serde_json::from_str(&text).unwrap();
         assert_eq!(read.entries["slow"].scenarios["room"].ranking.median, None);
+    }
+
+    #[test]
+    fn a_percentile_of_few_deliveries_is_a_lower_bound_and_comes_back_as_one() {
+        let mut results = examples::detailed_results();
+        for trial in results.trials.iter_mut().filter(|trial| trial.target == "slow") {
+            if let crate::record::TrialResult::Measured(figures) = &mut trial.result {
+                examples::deliver_only(figures, 12);
+            }
+        }
+        let text = GalleryResults::of(&results).to_json();
+        let read: GalleryResults = serde_json::from_str(&text).unwrap();
+        let figures = &read.entries["slow"].scenarios;
+        assert!(figures["room"].lower_bound && !figures["crowd"].lower_bound);
+        assert_eq!((figures["room"].tier, figures["room"].ranking.high), (None, None));
+        let page =
+            crate::gallery_text::performance(&[("x.json".to_owned(), read)], "slow").unwrap();
+        assert!(page.contains("| room | – | ≥ "), "{page}");
+        assert!(page.contains("Not ranked in room: its p99 latency is a lower bound: "), "{page}");
     }
 
     #[test]

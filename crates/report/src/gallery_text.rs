@@ -1,6 +1,7 @@
 //! What the gallery's documents say of measurements: Markdown and pictures, from the figures that
 //! are committed.
 
+use crate::bounded::Bounded;
 use crate::columns::{COSTS, CPU, LOST, MEMORY, ranking_text};
 use crate::format::digits;
 use crate::gallery_results::{GalleryResults, MeasuredEntry, MeasuredFigures, MeasuredScenario};
@@ -49,12 +50,13 @@ fn row(scenario: &MeasuredScenario, figures: &MeasuredFigures) -> String {
     let tier =
         figures.tier.map_or_else(|| "–".to_owned(), |tier| format!("{tier} of {}", scenario.tiers));
     let never = f64::INFINITY;
-    let at_least = if figures.lower_bound { "≥ " } else { "" };
+    let ranking = figures.ranking.median.unwrap_or(never);
+    let ranking = if figures.lower_bound { Bounded::at_least(ranking) } else { ranking.into() };
     let cpu = figures.cpu_per_delivery_ns.and_then(|range| range.median);
     format!(
-        "| {} | {tier} | {at_least}{} | {} | {} | {} | {} |\n",
+        "| {} | {tier} | {} | {} | {} | {} | {} |\n",
         scenario.name,
-        ranking_text(scenario.rank_by, figures.ranking.median.unwrap_or(never)),
+        ranking_text(scenario.rank_by, ranking),
         figures.relative.map_or_else(|| "–".to_owned(), |ratio| format!("× {}", digits(ratio))),
         cpu.map_or_else(|| "–".to_owned(), CPU.format),
         (LOST.format)(figures.lost_share),

@@ -4,8 +4,8 @@
 //! clock, and the same results always give the same report.
 //!
 //! Modules: [`record`] is the schema of the files, [`results`] reads a folder of them, [`schema`]
-//! publishes it and [`mod@reference`] explains its keys. [`verdict`] judges one trial; [`percentile`] computes every p99, [`trial_figures`]
-//! the other figures of one trial, [`mod@figures`] those of a target over its trials. [`analysis`]
+//! publishes it and [`mod@reference`] explains its keys. [`verdict`] judges one trial; [`percentile`] computes every p99,
+//! which is [`bounded`] where samples are few, [`trial_figures`] the other figures of one trial, [`mod@figures`] those of a target over its trials. [`analysis`]
 //! ranks the targets of each scenario in [`row`]s, [`noise`] is the A/A test, [`capacity`] what a
 //! search found, [`statistics`] the arithmetic. [`columns`] defines every column of every table,
 //! and [`mod@format`] writes its values. [`html`] writes the report, [`style_map`] draws the map of styles, [`mod@compare`] compares two
@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+pub mod bounded;
 pub mod capacity;
 pub mod columns;
 pub mod compare;

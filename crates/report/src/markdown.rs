@@ -97,13 +97,12 @@ fn cells(change: &Change) -> String {
         Direction::Unclear => "unclear",
     };
     format!(
-        "{} | {} | {} | {} ({} – {}) | {direction}",
+        "{} | {} | {} | {} ({}) | {direction}",
         figure.title(),
-        figure.text(change.base.median),
-        figure.text(change.new.median),
-        figure.change_text(change.change.median),
-        figure.change_text(change.change.low),
-        figure.change_text(change.change.high),
+        figure.text(&change.base),
+        figure.text(&change.new),
+        figure.change_text(&change.change),
+        figure.interval_text(&change.change),
     )
 }
 

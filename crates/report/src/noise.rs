@@ -1,5 +1,6 @@
 //! The noise floor, by an A/A test: one target is measured as two arms.
 
+use crate::bounded::Bounded;
 use crate::record::{Measurement, Role, ScenarioRecord};
 use crate::results::Results;
 use crate::row::measurement_of;
@@ -30,7 +31,7 @@ impl NoiseFloor {
 #[must_use]
 pub fn noise_floor(results: &Results, scenario: &ScenarioRecord) -> Option<NoiseFloor> {
     let target = results.run.twin.clone()?;
-    let arm = |role| -> Vec<f64> {
+    let arm = |role| -> Vec<Bounded> {
         results
             .trials
             .iter()
@@ -56,6 +57,7 @@ fn is_valid(figures: &Measurement) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounded::Bound;
     use crate::examples;
 
     #[test]
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_second_arm_that_is_faster_counts_like_one_that_is_slower() {
-        let ratio = Estimate { median: 0.9, low: 0.8, high: 1.0, samples: 5 };
+        let ratio = Estimate { median: 0.9, low: 0.8, high: 1.0, samples: 5, bound: Bound::Exact };
         let floor = NoiseFloor { target: "any".to_owned(), ratio };
         assert!((floor.factor() - 1.25).abs() < 1e-9);
     }

@@ -20,6 +20,8 @@ are in [docs/schema](schema). [reading-results.md](reading-results.md) explains 
 
 Units end the names of keys. A percentile whose name begins with `arrived_` covers the
 deliveries that arrived; every other p50, p99 or p999 counts lost deliveries as infinitely late.
+Those that begin with `arrived_` or `lag_` stand beside the `count` that they are of: with fewer
+than ten above it, a percentile is a lower bound (p99: a count below 1000; p999: below 10,000).
 Keys that are not marked *optional* are always there.
 ";
 
@@ -163,7 +165,8 @@ fn kind_of(property: &Value) -> String {
 fn summary() -> String {
     let mut page = "\n## Figures of `zillions bench --format json`\n\nThe `figures` of a row have \
                     the keys of the report's columns. A value is a number, or an object with \
-                    `median`, `low` and `high`; what is infinite or unknown is null.\n\n\
+                    `median`, `low` and `high`; what is infinite or unknown is null. A percentile \
+                    with fewer than ten deliveries above it is an object with `at_least` alone.\n\n\
                     | key | column | unit | meaning |\n| --- | --- | --- | --- |\n"
         .to_owned();
     let has_value = |column: &&&FigureColumn| column.of_target.is_some();

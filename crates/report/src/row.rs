@@ -37,6 +37,12 @@ pub enum Rank {
         /// How much, in one line.
         reason: String,
     },
+    /// It is not, for its ranking figure is a percentile of too few samples, a lower bound: its
+    /// figures are valid, and the true one may be anywhere above.
+    FewSamples {
+        /// How few, in one line.
+        reason: String,
+    },
     /// It is not, for this reason.
     Unranked {
         /// In one line.
@@ -50,7 +56,7 @@ impl Rank {
     pub fn tier(&self) -> Option<usize> {
         match self {
             Self::Ranked { tier } => Some(*tier),
-            Self::Lossy { .. } | Self::Unranked { .. } => None,
+            Self::Lossy { .. } | Self::FewSamples { .. } | Self::Unranked { .. } => None,
         }
     }
 
@@ -59,7 +65,9 @@ impl Rank {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Ranked { .. } => None,
-            Self::Lossy { reason } | Self::Unranked { reason } => Some(reason),
+            Self::Lossy { reason } | Self::FewSamples { reason } | Self::Unranked { reason } => {
+                Some(reason)
+            }
         }
     }
 }

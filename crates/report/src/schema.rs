@@ -27,7 +27,7 @@ pub fn published() -> Vec<PublishedSchema> {
     [
         ("results-3.run.json", generate().into_root_schema_for::<RunRecord>()),
         ("results-3.trial.json", generate().into_root_schema_for::<TrialRecord>()),
-        ("compare-2.json", generate().into_root_schema_for::<Comparison>()),
+        ("compare-3.json", generate().into_root_schema_for::<Comparison>()),
         ("gallery-results-1.json", generate().into_root_schema_for::<GalleryResults>()),
     ]
     .into_iter()

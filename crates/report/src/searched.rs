@@ -1,5 +1,6 @@
 //! Rows of scenarios that search for a capacity.
 
+use crate::bounded::Bound;
 use crate::capacity::{Answer, Capacity, answer, answers, capacity};
 use crate::figures::Figures;
 use crate::record::{Measurement, Role, ScenarioRecord, TargetRecord};
@@ -42,6 +43,7 @@ pub(crate) fn row<'a>(
             low: found.low,
             high: found.high.unwrap_or(f64::INFINITY),
             samples: found.holds,
+            bound: Bound::Exact,
         };
         figures.capacity_messages_per_second = Some(figures.ranking);
     }
@@ -64,6 +66,7 @@ pub(crate) fn relate(rows: &mut [Row<'_>]) {
             low: own.low / best.high,
             high: own.high / best.low,
             samples: own.samples,
+            bound: Bound::Exact,
         })
         .filter(|ratio| ratio.median.is_finite() && ratio.low.is_finite());
     }

@@ -1,9 +1,16 @@
 //! The arithmetic of comparing: medians, bootstrap intervals, tiers.
+//!
+//! A sample may be a lower bound. What follows from it is computed twice, with the least and with
+//! the most that it may be, so an interval holds whatever the true samples would have given.
+
+use std::borrow::Cow;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
+
+use crate::bounded::{Bound, Bounded};
 
 /// Resamples per interval.
 const RESAMPLES: usize = 2_000;
@@ -11,23 +18,77 @@ const RESAMPLES: usize = 2_000;
 /// Share of resamples that an interval covers.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// A median with its 95 % interval. In JSON, an infinite value is null.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+/// A median with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(into = "EstimateRecord")]
 pub struct Estimate {
-    /// Median of the samples.
-    #[schemars(with = "Option<f64>")]
+    /// Median of the samples, or what `bound` says of it.
     pub median: f64,
     /// Lower end of the interval.
-    #[schemars(with = "Option<f64>")]
     pub low: f64,
-    /// Upper end of the interval.
-    #[schemars(with = "Option<f64>")]
+    /// Upper end of the interval; infinite where a bound leaves it open.
     pub high: f64,
     /// Number of samples.
     pub samples: usize,
+    /// What is known of the median: a bound if any sample is one.
+    pub bound: Bound,
+}
+
+/// A median with its 95 % interval. An infinite value is null. Where samples are lower bounds,
+/// `at_least` or `at_most` takes the place of `median`, or nothing does.
+#[derive(Serialize, JsonSchema)]
+struct EstimateRecord {
+    /// Median of the samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    median: Option<f64>,
+    /// What the median is at least; absent if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_least: Option<f64>,
+    /// What the median is at most; absent if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_most: Option<f64>,
+    /// Lower end of the interval.
+    #[schemars(with = "Option<f64>")]
+    low: f64,
+    /// Upper end of the interval; null also where nothing is known above.
+    #[schemars(with = "Option<f64>")]
+    high: f64,
+    /// Number of samples.
+    samples: usize,
+}
+
+impl From<Estimate> for EstimateRecord {
+    fn from(estimate: Estimate) -> Self {
+        let Estimate { median, low, high, samples, .. } = estimate;
+        let if_it_is = |wanted| (estimate.value().bound() == wanted).then_some(median);
+        Self {
+            median: if_it_is(Bound::Exact),
+            at_least: if_it_is(Bound::AtLeast),
+            at_most: if_it_is(Bound::AtMost),
+            low,
+            high,
+            samples,
+        }
+    }
+}
+
+impl JsonSchema for Estimate {
+    fn schema_name() -> Cow<'static, str> {
+        "Estimate".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        EstimateRecord::json_schema(generator)
+    }
 }
 
 impl Estimate {
+    /// The median.
+    #[must_use]
+    pub fn value(&self) -> Bounded {
+        Bounded::new(self.median, self.bound)
+    }
+
     /// Whether two figures cannot be distinguished: their intervals have a value in common, or the
     /// larger median is at most `noise_factor` times the smaller.
     #[must_use]
@@ -57,61 +118,123 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
+/// The median of `values`, at least so much if one of them is a bound. NaN of nothing.
+#[must_use]
+pub fn bounded_median(values: &[Bounded]) -> Bounded {
+    let samples = Samples::of(values);
+    Bounded::new(median(&samples.least), samples.bound())
+}
+
 /// The median of `samples` with a percentile-bootstrap interval; `None` of nothing.
 ///
 /// The same samples and `seed` give the same interval. Few samples give an honest, wide one: of
 /// five it nearly spans from the least to the greatest.
 #[must_use]
-pub fn estimate_median(samples: &[f64], seed: u64) -> Option<Estimate> {
+pub fn estimate_median<T: Copy + Into<Bounded>>(samples: &[T], seed: u64) -> Option<Estimate> {
     if samples.is_empty() {
         return None;
     }
+    let samples = Samples::of(samples);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let medians = (0..RESAMPLES).map(|_| median(&resample(samples, &mut random))).collect();
-    Some(interval(median(samples), medians, samples.len()))
+    let medians = (0..RESAMPLES).map(|_| samples.resampled(&mut random)).collect();
+    let (low, high) = interval(medians);
+    let number = samples.least.len();
+    let median = median(&samples.least);
+    Some(Estimate { median, low, high, samples: number, bound: samples.bound() })
 }
 
 /// The ratio of the medians of `samples` and `base` with a bootstrap interval; `None` if either
 /// has no sample. Equal medians have the ratio 1, also where they are 0 or infinite.
 #[must_use]
-pub fn estimate_ratio(samples: &[f64], base: &[f64], seed: u64) -> Option<Estimate> {
+pub fn estimate_ratio<T: Copy + Into<Bounded>>(
+    samples: &[T],
+    base: &[T],
+    seed: u64,
+) -> Option<Estimate> {
     estimate_pair(samples, base, seed, |new, base| if new == base { 1.0 } else { new / base })
 }
 
 /// The difference of the medians, `samples` minus `base`, likewise.
 #[must_use]
-pub fn estimate_difference(samples: &[f64], base: &[f64], seed: u64) -> Option<Estimate> {
+pub fn estimate_difference<T: Copy + Into<Bounded>>(
+    samples: &[T],
+    base: &[T],
+    seed: u64,
+) -> Option<Estimate> {
     estimate_pair(samples, base, seed, |new, base| if new == base { 0.0 } else { new - base })
 }
 
-fn estimate_pair(
-    samples: &[f64],
-    base: &[f64],
+/// What `of` makes of two medians; it grows with the first and falls with the second.
+fn estimate_pair<T: Copy + Into<Bounded>>(
+    samples: &[T],
+    base: &[T],
     seed: u64,
     of: impl Fn(f64, f64) -> f64,
 ) -> Option<Estimate> {
     if samples.is_empty() || base.is_empty() {
         return None;
     }
+    let (samples, base) = (Samples::of(samples), Samples::of(base));
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let resampled = (0..RESAMPLES)
-        .map(|_| of(median(&resample(samples, &mut random)), median(&resample(base, &mut random))))
-        .collect();
-    let number = samples.len().min(base.len());
-    Some(interval(of(median(samples), median(base)), resampled, number))
+    let mut pair = || {
+        let (new, base) = (samples.resampled(&mut random), base.resampled(&mut random));
+        (of(new.0, base.1), of(new.1, base.0))
+    };
+    let (low, high) = interval((0..RESAMPLES).map(|_| pair()).collect());
+    Some(Estimate {
+        median: of(median(&samples.least), median(&base.least)),
+        low,
+        high,
+        samples: samples.least.len().min(base.least.len()),
+        bound: match (samples.is_open, base.is_open) {
+            (false, false) => Bound::Exact,
+            (true, false) => Bound::AtLeast,
+            (false, true) => Bound::AtMost,
+            (true, true) => Bound::Unknown,
+        },
+    })
 }
 
-fn resample(samples: &[f64], random: &mut ChaCha8Rng) -> Vec<f64> {
-    samples.iter().map(|_| samples[random.random_range(0..samples.len())]).collect()
+/// Samples of which some may be lower bounds.
+struct Samples {
+    least: Vec<f64>,
+    most: Vec<f64>,
+    /// Whether any of them is a bound.
+    is_open: bool,
 }
 
-fn interval(median: f64, mut resampled: Vec<f64>, samples: usize) -> Estimate {
-    resampled.sort_by(f64::total_cmp);
+impl Samples {
+    fn of<T: Copy + Into<Bounded>>(samples: &[T]) -> Self {
+        let samples = || samples.iter().map(|&sample| sample.into());
+        Self {
+            least: samples().map(|sample| sample.least()).collect(),
+            most: samples().map(|sample| sample.most()).collect(),
+            is_open: samples().any(|sample| !sample.is_exact()),
+        }
+    }
+
+    fn bound(&self) -> Bound {
+        if self.is_open { Bound::AtLeast } else { Bound::Exact }
+    }
+
+    /// The median of as many samples, drawn with repetition: the least and the most that it may be.
+    fn resampled(&self, random: &mut ChaCha8Rng) -> (f64, f64) {
+        let number = self.least.len();
+        let drawn: Vec<usize> = (0..number).map(|_| random.random_range(0..number)).collect();
+        let median_of = |of: &[f64]| median(&drawn.iter().map(|&at| of[at]).collect::<Vec<_>>());
+        let least = median_of(&self.least);
+        (least, if self.is_open { median_of(&self.most) } else { least })
+    }
+}
+
+/// The ends of the interval of `resampled` figures, each the least and the most that it may be.
+fn interval(resampled: Vec<(f64, f64)>) -> (f64, f64) {
+    let (mut least, mut most): (Vec<f64>, Vec<f64>) = resampled.into_iter().unzip();
+    least.sort_by(f64::total_cmp);
+    most.sort_by(f64::total_cmp);
     let tail = (1.0 - CONFIDENCE) / 2.0;
-    let last = resampled.len() - 1;
-    let low = resampled[(tail * last as f64).round() as usize];
-    let high = resampled[((1.0 - tail) * last as f64).round() as usize];
-    Estimate { median, low, high, samples }
+    let last = (least.len() - 1) as f64;
+    (least[(tail * last).round() as usize], most[((1.0 - tail) * last).round() as usize])
 }
 
 /// Puts figures into tiers, the best first; the tier of each, from 1.
@@ -151,7 +274,7 @@ mod tests {
     use super::*;
 
     fn estimate(low: f64, median: f64, high: f64) -> Estimate {
-        Estimate { median, low, high, samples: 5 }
+        Estimate { median, low, high, samples: 5, bound: Bound::Exact }
     }
 
     #[test]
@@ -166,7 +289,7 @@ mod tests {
     fn the_same_samples_give_the_same_interval() {
         let samples = [9.0, 10.0, 11.0, 12.0, 30.0];
         assert_eq!(estimate_median(&samples, 7), estimate_median(&samples, 7));
-        assert_eq!(estimate_median(&[], 7), None);
+        assert_eq!(estimate_median::<f64>(&[], 7), None);
     }
 
     #[test]
@@ -217,6 +340,61 @@ mod tests {
         assert_eq!(tiers(&[lost, estimate(1.0, 2.0, 3.0)], 9.0, |a, b| a < b), [2, 1]);
     }
 
+    /// Samples, some of them bounds, and what their true values may be.
+    fn bounded_samples() -> impl Strategy<Value = (Vec<Bounded>, Vec<f64>)> {
+        let excess = prop_oneof![Just(0.0), 0.0_f64..1e3, Just(f64::INFINITY)];
+        let sample = (1.0_f64..1e3, any::<bool>(), excess).prop_map(|(value, is_bound, excess)| {
+            if is_bound {
+                (Bounded::at_least(value), value + excess)
+            } else {
+                (value.into(), value)
+            }
+        });
+        prop::collection::vec(sample, 1..8).prop_map(|samples| samples.into_iter().unzip())
+    }
+
+    /// Whether what is known of an estimate allows that it is `truth`.
+    fn allows(known: &Estimate, truth: &Estimate) -> bool {
+        let value = known.value();
+        known.low <= truth.low
+            && truth.high <= known.high
+            && value.least() <= truth.median
+            && truth.median <= value.most()
+    }
+
+    #[test]
+    fn a_median_of_bounds_is_a_bound_and_a_ratio_of_bounds_is_not_known() {
+        let (bounds, exact) = ([Bounded::at_least(5.0); 3], [Bounded::from(2.0); 3]);
+        let median = estimate_median(&bounds, 1).unwrap();
+        assert_eq!((median.value(), median.high), (Bounded::at_least(5.0), f64::INFINITY));
+        assert_eq!(bounded_median(&bounds), Bounded::at_least(5.0));
+        assert_eq!(bounded_median(&exact).exact(), Some(2.0));
+        // Two of three never arrived, so neither did the median.
+        let never = [Bounded::at_least(5.0), f64::INFINITY.into(), f64::INFINITY.into()];
+        assert_eq!(bounded_median(&never).exact(), Some(f64::INFINITY));
+        let ratio = |new: &[Bounded], base: &[Bounded]| estimate_ratio(new, base, 1).unwrap();
+        let ends = |it: Estimate| (it.bound, it.low, it.high);
+        assert_eq!(ends(ratio(&bounds, &exact)), (Bound::AtLeast, 2.5, f64::INFINITY));
+        assert_eq!(ends(ratio(&exact, &bounds)), (Bound::AtMost, 0.0, 0.4));
+        assert_eq!(ends(ratio(&bounds, &bounds)), (Bound::Unknown, 0.0, f64::INFINITY));
+    }
+
+    #[test]
+    fn in_json_a_bound_takes_the_place_of_the_median() {
+        let json = |new: &[Bounded], base: &[Bounded]| {
+            serde_json::to_value(estimate_ratio(new, base, 1).unwrap()).unwrap()
+        };
+        let (bounds, exact) = ([Bounded::at_least(5.0); 3], [Bounded::from(2.0); 3]);
+        let expected =
+            serde_json::json!({ "at_least": 2.5, "low": 2.5, "high": null, "samples": 3 });
+        assert_eq!(json(&bounds, &exact), expected);
+        assert_eq!(json(&exact, &bounds)["at_most"], 0.4);
+        assert_eq!(json(&exact, &exact)["median"], 1.0);
+        let unknown = json(&bounds, &bounds);
+        let keys: Vec<&String> = unknown.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["high", "low", "samples"]);
+    }
+
     proptest! {
         // Each case draws thousands of resamples.
         #![proptest_config(ProptestConfig::with_cases(16))]
@@ -230,6 +408,18 @@ mod tests {
             let greatest = samples.iter().copied().fold(0.0, f64::max);
             prop_assert!(least <= estimate.low && estimate.low <= estimate.median);
             prop_assert!(estimate.median <= estimate.high && estimate.high <= greatest);
+        }
+
+        #[test]
+        fn what_is_said_of_bounds_holds_whatever_the_true_samples_are(
+            (new, true_new) in bounded_samples(), (base, true_base) in bounded_samples(), seed: u64,
+        ) {
+            let known = estimate_median(&new, seed).unwrap();
+            let truth = estimate_median(&true_new, seed).unwrap();
+            prop_assert!(allows(&known, &truth), "{known:?} {truth:?}");
+            let known = estimate_ratio(&new, &base, seed).unwrap();
+            let truth = estimate_ratio(&true_new, &true_base, seed).unwrap();
+            prop_assert!(allows(&known, &truth), "{known:?} {truth:?}");
         }
 
         #[test]

@@ -1,15 +1,16 @@
 //! The figures of a single trial.
 
+use crate::bounded::Bounded;
 use crate::percentile::latency_p99_ns;
 use crate::record::{Measurement, RankBy, ScenarioRecord};
 
 /// The figure of `trial` that `scenario` ranks by: the 99th percentile of latency in nanoseconds,
-/// or deliveries per second.
+/// or deliveries per second. A percentile may be a lower bound.
 #[must_use]
-pub fn ranking_figure(trial: &Measurement, scenario: &ScenarioRecord) -> f64 {
+pub fn ranking_figure(trial: &Measurement, scenario: &ScenarioRecord) -> Bounded {
     match scenario.rank_by {
         RankBy::Latency => latency_p99_ns(trial, scenario),
-        RankBy::Throughput | RankBy::Capacity => deliveries_per_second(trial),
+        RankBy::Throughput | RankBy::Capacity => deliveries_per_second(trial).into(),
     }
 }
 

@@ -23,11 +23,15 @@ const number = (cell) => cell?.dataset.key ? Number(cell.dataset.key) : NaN;
 // A row of two cells and what is between them; `better` is "low", "high" or "".
 const comparedRow = (title, left, right, better) => {
   const ratio = number(right) / number(left);
-  const isRatio = Number.isFinite(ratio) && ratio > 0 && number(right) < 1e300;
-  const differs = isRatio ? Math.max(ratio, 1 / ratio) > ALIKE : cellText(left) !== cellText(right);
-  const wins = (own, other) => better && differs && (better === "low" ? own < other : own > other);
+  const bounds = [left, right].filter(isBound).length;
+  const isRatio = Number.isFinite(ratio) && ratio > 0 && number(right) < 1e300 && !bounds;
+  const isApart = Math.max(ratio, 1 / ratio) > ALIKE;
+  const differs = bounds > 0 || (isRatio ? isApart : cellText(left) !== cellText(right));
+  // What is at least so much is above whatever is less, and nothing else is known of it.
+  const isLess = (own, other) => !isBound(own) && number(own) < number(other);
+  const wins = (own, other) => better && differs && (!bounds || isApart) && (better === "low" ? isLess(own, other) : isLess(other, own));
   const cell = (own, other) => {
-    const isBetter = wins(number(own), number(other));
+    const isBetter = wins(own, other);
     const mark = isBetter ? [make("span", { className: "unseen" }, " better")] : [];
     return make("td", { className: isBetter ? "n wins" : "n" }, cellText(own), ...mark);
   };
@@ -35,7 +39,7 @@ const comparedRow = (title, left, right, better) => {
     make("th", { scope: "row" }, title), cell(left, right), cell(right, left),
     make("td", { className: "n soft" }, isRatio ? `× ${ratio.toPrecision(3)}` : ""));
   row.dataset.differs = differs ? "yes" : "no";
-  row.dataset.winner = wins(number(left), number(right)) ? "left" : wins(number(right), number(left)) ? "right" : "";
+  row.dataset.winner = wins(left, right) ? "left" : wins(right, left) ? "right" : "";
   return row;
 };
 

@@ -30,9 +30,11 @@ filters.addEventListener("submit", (event) => event.preventDefault());
 // The fields have their old values until the event is over.
 filters.addEventListener("reset", () => queueMicrotask(() => setTimeout(applyFilters)));
 
-// --- Sorting: a click on a head sorts, the next one turns it round. What has no key is last.
+// --- Sorting: a click on a head sorts, the next one turns it round. What has no key is last, and
+// before it, in either direction, what is a bound: it may be anywhere above.
 
 const keyOf = (row, column) => row.cells[column]?.dataset.key ?? "";
+const isBound = (cell) => cell?.dataset.bound === "least";
 const sortBy = (table, column, direction) => {
   const body = table.tBodies[0];
   const rows = [...body.rows];
@@ -42,6 +44,8 @@ const sortBy = (table, column, direction) => {
   rows.sort((a, b) => {
     const [x, y] = [keys.get(a), keys.get(b)];
     if (x === "" || y === "") return (x === "") - (y === "");
+    const [v, w] = [a, b].map((row) => isBound(row.cells[column]));
+    if (v !== w) return v - w;
     return direction * compare(x, y);
   });
   // Tiers stand together only in their own order.

@@ -34,6 +34,9 @@ pub struct Summary {
 /// deliveries that arrived: see [`Summary::drop_rate`] for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Latency {
+    /// Deliveries that were timed: those that arrived before their publisher went on. A percentile
+    /// with fewer than ten of them above it is a lower bound.
+    pub timed: u64,
     /// Median.
     pub arrived_p50_us: f64,
     /// 90th percentile.
@@ -87,6 +90,7 @@ impl Latency {
     pub(crate) fn of(histogram: &Histogram<u64>) -> Option<Self> {
         let us = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
         (!histogram.is_empty()).then(|| Self {
+            timed: histogram.len(),
             arrived_p50_us: us(0.5),
             arrived_p90_us: us(0.9),
             arrived_p99_us: us(0.99),

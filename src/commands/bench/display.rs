@@ -7,13 +7,14 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar};
 use zillions_bench::{Event, Target};
 use zillions_escape::visible;
+use zillions_report::bounded::Bounded;
 use zillions_report::capacity::{Answer, answer};
 use zillions_report::format::{count, time};
 use zillions_report::percentile::latency_p99_ns;
 use zillions_report::record::{
     Measurement, RankBy, Role, ScenarioRecord, TargetStatus, TrialRecord, TrialResult,
 };
-use zillions_report::statistics::median;
+use zillions_report::statistics::bounded_median;
 use zillions_report::trial_figures::deliveries_per_second;
 use zillions_report::verdict::{Validity, judge};
 
@@ -34,7 +35,7 @@ struct Live {
     bar: ProgressBar,
     rows: HashMap<String, ProgressBar>,
     /// Ranking figures so far, by target and scenario.
-    figures: HashMap<(String, String), Vec<f64>>,
+    figures: HashMap<(String, String), Vec<Bounded>>,
     name_width: usize,
 }
 
@@ -145,7 +146,7 @@ impl<'a> Display<'a> {
                     trial.target,
                     purpose(trial.role, trial.offered_rate),
                     count(deliveries_per_second(figures)),
-                    time(self.p99_ns(trial, figures)),
+                    self.p99_ns(trial, figures).text(time),
                     paint(style, verdict.validity)
                 ));
             }
@@ -154,9 +155,9 @@ impl<'a> Display<'a> {
     }
 
     /// The 99th percentile of everything expected in the trial.
-    fn p99_ns(&self, trial: &TrialRecord, figures: &Measurement) -> f64 {
+    fn p99_ns(&self, trial: &TrialRecord, figures: &Measurement) -> Bounded {
         let scenario = self.scenarios.iter().find(|it| it.name == trial.scenario);
-        scenario.map_or(f64::NAN, |scenario| latency_p99_ns(figures, scenario))
+        scenario.map_or(f64::NAN.into(), |scenario| latency_p99_ns(figures, scenario))
     }
 
     /// A line that stays.
@@ -201,9 +202,9 @@ impl Live {
         let key = (trial.target.clone(), trial.scenario.clone());
         let of_scenario = |scenario: &ScenarioRecord| match scenario.rank_by {
             RankBy::Latency => Some(latency_p99_ns(figures, scenario)),
-            RankBy::Throughput => Some(deliveries_per_second(figures)),
+            RankBy::Throughput => Some(deliveries_per_second(figures).into()),
             RankBy::Capacity => {
-                answer(trial, scenario).filter(|it| it.1 == Answer::Met).map(|it| it.0)
+                answer(trial, scenario).filter(|it| it.1 == Answer::Met).map(|it| it.0.into())
             }
         };
         let Some(scenario) = scenarios.iter().find(|it| it.name == trial.scenario) else { return };
@@ -212,10 +213,11 @@ impl Live {
             let key = (trial.target.clone(), scenario.name.clone());
             let figures = self.figures.get(&key).filter(|figures| !figures.is_empty())?;
             let figure = match scenario.rank_by {
-                RankBy::Latency => format!("p99 {}", time(median(figures))),
-                RankBy::Throughput => format!("{}/s", count(median(figures))),
+                RankBy::Latency => format!("p99 {}", bounded_median(figures).text(time)),
+                RankBy::Throughput => format!("{}/s", bounded_median(figures).text(count)),
                 RankBy::Capacity => {
-                    format!("{}/s met", count(figures.iter().copied().fold(0.0, f64::max)))
+                    let highest = figures.iter().map(Bounded::least).fold(0.0, f64::max);
+                    format!("{}/s met", count(highest))
                 }
             };
             Some(format!("{} {figure}", paint(FAINT, &scenario.name)))

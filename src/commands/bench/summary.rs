@@ -19,7 +19,7 @@ use crate::options::TableWidth;
 use crate::output::{FAINT, HEADING, paint};
 use crate::table::{Column, Table};
 
-/// `zillions.bench/1`: the comparison, for programs. The raw results are in the folder.
+/// `zillions.bench/2`: the comparison, for programs. The raw results are in the folder.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary<'a> {
     schema: &'static str,
@@ -92,7 +92,7 @@ impl<'a> Summary<'a> {
     pub(super) fn new(results: &'a Results, folder: &'a Path, report: &'a Path) -> Self {
         let scenarios = analyse(results).into_iter().map(scenario_summary).collect();
         let claims = claims::claims(results);
-        Self { schema: "zillions.bench/1", folder, report, scenarios, claims, results }
+        Self { schema: "zillions.bench/2", folder, report, scenarios, claims, results }
     }
 
     /// Tables for people.
@@ -106,6 +106,10 @@ impl<'a> Summary<'a> {
             }
             if analysis.rows.iter().any(|row| row.generator_bound) {
                 let legend = "≥: lower bound; the load generator was the bottleneck";
+                text += &format!("  {}\n", paint(FAINT, legend));
+            }
+            if has_bounds(&analysis) {
+                let legend = "≥ before a percentile: lower bound; too few deliveries to know it";
                 text += &format!("  {}\n", paint(FAINT, legend));
             }
             for row in &analysis.rows {
@@ -172,7 +176,7 @@ impl<'a> Summary<'a> {
         if self.scenarios.iter().any(is_ranked) {
             return Ok(());
         }
-        let message = "nothing could be ranked: too few valid trials (the report says why)";
+        let message = "nothing could be ranked: too few valid trials, or too few deliveries (the report says why)";
         Err(Failure { code: INCONCLUSIVE, message: message.to_owned() })
     }
 }
@@ -204,6 +208,16 @@ fn row_summary<'a>(row: &Row<'a>, rank_by: RankBy) -> RowSummary<'a> {
             columns.map(|column| (column.head.key, column.value(figures).json())).collect()
         }),
     }
+}
+
+/// Whether any figure in the table is a lower bound for want of deliveries.
+fn has_bounds(analysis: &ScenarioAnalysis<'_>) -> bool {
+    let columns = target_figures(analysis.scenario.rank_by);
+    let is_bound = |column: &&FigureColumn, row: &Row<'_>| {
+        let value = row.figures.as_ref().and_then(|figures| column.value(figures).main());
+        column.in_terminal && value.is_some_and(|value| !value.is_exact())
+    };
+    analysis.rows.iter().any(|row| columns.iter().any(|column| is_bound(column, row)))
 }
 
 fn noise_line(noise: &NoiseFloor) -> String {

@@ -182,14 +182,16 @@ fn is_charged_for_the_freeze(
     figures: &Measurement,
     scenario: &ScenarioRecord,
 ) -> Result<String, String> {
-    let (p99_ms, max_ms) = (p99_ms(figures, scenario), figures.latency.arrived_max_ns as f64 / 1e6);
+    let (p99_ms, max_ms) =
+        (p99_ms(figures, scenario)?, figures.latency.arrived_max_ns as f64 / 1e6);
     between("p99", p99_ms, 1_270.0, 1_500.0)?;
     Ok(format!("p99 {p99_ms:.0} ms, max {max_ms:.0} ms"))
 }
 
 /// The same freeze in a closed loop is one slow round.
 fn hides_the_freeze(figures: &Measurement, scenario: &ScenarioRecord) -> Result<String, String> {
-    let (p99_ms, max_ms) = (p99_ms(figures, scenario), figures.latency.arrived_max_ns as f64 / 1e6);
+    let (p99_ms, max_ms) =
+        (p99_ms(figures, scenario)?, figures.latency.arrived_max_ns as f64 / 1e6);
     between("max", max_ms, 1_270.0, 1_600.0)?;
     between("p99", p99_ms, 0.0, 100.0)?;
     Ok(format!("p99 {p99_ms:.1} ms, max {max_ms:.0} ms: why loops that wait are not believed"))
@@ -240,8 +242,12 @@ fn lets_receivers_disagree(figures: &Measurement, _: &ScenarioRecord) -> Result<
     Err(format!("the order of {} deliveries was found right", figures.order.deliveries))
 }
 
-fn p99_ms(figures: &Measurement, scenario: &ScenarioRecord) -> f64 {
-    latency_p99_ns(figures, scenario) / 1e6
+fn p99_ms(figures: &Measurement, scenario: &ScenarioRecord) -> Result<f64, String> {
+    let p99 = latency_p99_ns(figures, scenario);
+    p99.exact().map(|ns| ns / 1e6).ok_or_else(|| {
+        let least = p99.text(|ns| format!("{:.1} ms", ns / 1e6));
+        format!("p99 {least}, and with so few deliveries no more is known")
+    })
 }
 
 fn between(what: &str, ms: f64, least: f64, most: f64) -> Result<(), String> {

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use zillions_load::{CHURN_PER_SECOND_MAX, FILLER_PER_MESSAGE_MAX, body};
+use zillions_report::percentile::samples_needed;
 
 use super::*;
 
@@ -25,6 +26,20 @@ fn the_built_in_scenarios_are_right_and_two_or_more_run_by_default() {
         let seconds = |it: &ScenarioRecord| it.measure_seconds * f64::from(it.repeats);
         assert!(seconds(&quick) < seconds(&full), "{}", scenario.name);
         assert_eq!(Scenario::find(&scenario.name).unwrap(), *scenario);
+    }
+}
+
+#[test]
+fn built_in_scenarios_have_enough_deliveries_for_the_percentile_that_they_rank_by() {
+    for scenario in Scenario::built_in().iter().chain(&Scenario::brokers()) {
+        for record in [scenario.record(false), scenario.record(true)] {
+            let (RankBy::Latency, Some(rate)) = (record.rank_by, offered_rate(&record)) else {
+                continue;
+            };
+            let deliveries = rate * record.measure_seconds * f64::from(record.clients);
+            let needed = samples_needed(0.99) as f64;
+            assert!(deliveries >= needed, "{}: {deliveries} in a trial", record.name);
+        }
     }
 }
 

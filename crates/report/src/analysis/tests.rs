@@ -1,5 +1,7 @@
 //! Made-up results, compared.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::examples;
 use crate::record::TrialRecord;
@@ -39,7 +41,7 @@ fn what_was_not_measured_is_listed_with_its_reason() {
     let analysis = analyse(&results);
     let reason = |name| match rank(&analysis, 0, name) {
         Rank::Unranked { reason } => reason.clone(),
-        Rank::Ranked { .. } | Rank::Lossy { .. } => panic!("{name} is ranked"),
+        other => panic!("{name}: {other:?}"),
     };
     assert_eq!(reason("absent"), "skipped: ghc is not installed; apt-get install ghc");
     assert_eq!(reason("wrong"), "failed the conformance check: order/fifo (ORDER-2)");
@@ -73,7 +75,7 @@ fn a_server_that_drops_does_not_look_faster_for_it() {
     let row = analysis[0].rows.iter().find(|row| row.target.name == "fast").unwrap();
     let figures = row.figures.as_ref().unwrap();
     assert_eq!(figures.latency_p99_ns.median, f64::INFINITY);
-    assert!(figures.latency_p50_ns.is_finite());
+    assert!(figures.latency_p50_ns.exact().is_some_and(f64::is_finite));
     assert!((figures.lost_share - 1.0 / 51.0).abs() < 1e-9);
     assert!(matches!(row.rank, Rank::Lossy { .. }));
 }
@@ -152,4 +154,91 @@ fn a_search_ranks_by_the_capacity_that_its_holds_confirm() {
     assert_eq!(fast.figures.as_ref().unwrap().relative, None, "it is the best itself");
     let slow = analysis[0].rows[1].figures.as_ref().unwrap().relative.unwrap();
     assert_eq!((slow.median, slow.low, slow.high), (0.25, 0.125, 0.5));
+}
+
+/// Leaves of every trial of `target` only so many deliveries.
+fn deliver_only(results: &mut Results, target: &str, deliveries: u64) {
+    for trial in results.trials.iter_mut().filter(|trial| trial.target == target) {
+        if let TrialResult::Measured(figures) = &mut trial.result {
+            examples::deliver_only(figures, deliveries);
+        }
+    }
+}
+
+#[test]
+fn a_percentile_of_twelve_deliveries_is_shown_as_a_bound_and_not_ranked() {
+    let mut results = examples::results();
+    deliver_only(&mut results, "fast", 12);
+    let analysis = analyse(&results);
+    let Rank::FewSamples { reason } = rank(&analysis, 0, "fast") else {
+        panic!("a bound is ranked")
+    };
+    assert!(reason.contains("a trial has 12 deliveries, and 1000 are needed"), "{reason}");
+    assert_eq!(analysis[0].noise, None, "bounds of two arms tell nothing of the machine");
+    // It is the fastest by what is known of it, and stands behind what is ranked.
+    let names: Vec<&str> = analysis[0].rows.iter().map(|row| row.target.name.as_str()).collect();
+    assert_eq!(names[..3], ["as-fast", "slow", "fast"]);
+    let figures = analysis[0].rows[2].figures.as_ref().unwrap();
+    assert_eq!(figures.ranking.high, f64::INFINITY);
+    for value in [figures.latency_p99_ns.value(), figures.latency_p999_ns] {
+        assert!(!value.is_exact() && value.least() > 0.0, "{value:?}");
+    }
+    // Sixty of all trials together are enough for a median.
+    assert!(figures.latency_p50_ns.is_exact());
+    // Deliveries per second are counted, however few.
+    assert_eq!(rank(&analysis, 1, "fast"), &Rank::Ranked { tier: 1 });
+}
+
+#[test]
+fn one_trial_with_too_few_deliveries_keeps_a_target_unranked() {
+    let mut results = examples::results();
+    let of_fast = |trial: &&mut TrialRecord| trial.target == "fast" && trial.block == 3;
+    for trial in results.trials.iter_mut().filter(of_fast) {
+        if let TrialResult::Measured(figures) = &mut trial.result {
+            examples::deliver_only(figures, 999);
+        }
+    }
+    assert!(matches!(rank(&analyse(&results), 0, "fast"), Rank::FewSamples { .. }));
+    deliver_only(&mut results, "fast", 1_000);
+    assert!(matches!(rank(&analyse(&results), 0, "fast"), Rank::Ranked { .. }));
+}
+
+proptest! {
+    // Each case ranks made-up runs twice.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn what_is_known_of_few_deliveries_changes_no_tier_of_others(
+        few in prop::collection::vec(prop::option::of(1_u64..1_000), 3),
+        speeds in prop::collection::vec(1.0_f64..4.0, 3),
+    ) {
+        let names = ["fast", "as-fast", "slow"];
+        let mut results = examples::results();
+        results.run.twin = None;
+        results.trials.retain(|trial| trial.scenario == "room" && trial.role == Role::Measure);
+        for trial in &mut results.trials {
+            let Some(at) = names.iter().position(|name| *name == trial.target) else { continue };
+            let wobble = 1.0 + f64::from(trial.block) * 0.02;
+            let mut figures = examples::scaled(speeds[at] * wobble);
+            if let Some(deliveries) = few[at] {
+                examples::deliver_only(&mut figures, deliveries);
+            }
+            trial.result = TrialResult::Measured(Box::new(figures));
+        }
+        let mut without = results.clone();
+        without.trials.retain(|trial| {
+            names.iter().position(|name| *name == trial.target).is_none_or(|at| few[at].is_none())
+        });
+        let (with, without) = (analyse(&results), analyse(&without));
+        for (name, few) in names.iter().zip(&few) {
+            if few.is_some() {
+                let is_bound = matches!(rank(&with, 0, name), Rank::FewSamples { .. });
+                prop_assert!(is_bound, "{name}");
+            } else {
+                prop_assert_eq!(rank(&with, 0, name), rank(&without, 0, name));
+            }
+        }
+        let place = |row: &Row<'_>| row.rank.tier().unwrap_or(usize::MAX);
+        prop_assert!(with[0].rows.is_sorted_by_key(place), "bounds stand behind what is ranked");
+    }
 }

@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::bounded::{Bound, Bounded};
 use crate::columns::{CAPACITY, CPU, DELIVERIES, FigureColumn, LOST, MEMORY, P50, P99};
 use crate::record::{LoadRecord, Measurement, ScenarioRecord};
+use crate::statistics::Estimate;
 
 /// A figure that runs are compared by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -69,7 +71,7 @@ impl Figure {
     }
 
     /// This figure of one trial; `None` if it has none. A capacity is of all trials together.
-    pub(super) fn of(self, trial: &Measurement, scenario: &ScenarioRecord) -> Option<f64> {
+    pub(super) fn of(self, trial: &Measurement, scenario: &ScenarioRecord) -> Option<Bounded> {
         self.column().trial_value(trial, scenario).main()
     }
 
@@ -97,15 +99,28 @@ impl Figure {
         self.column().head.title
     }
 
-    /// A value of it for people, with its unit.
+    /// A value of it for people, with its unit; a bound has ≥ before it.
     #[must_use]
-    pub fn text(self, value: f64) -> String {
-        (self.column().format)(value)
+    pub fn text(self, value: &Estimate) -> String {
+        value.value().text(self.column().format)
     }
 
-    /// A change of it for people: a factor, or percentage points.
+    /// A change of it for people: a factor, or percentage points, or what is known of it.
     #[must_use]
-    pub fn change_text(self, change: f64) -> String {
+    pub fn change_text(self, change: &Estimate) -> String {
+        change.value().text(|change| self.end_text(change))
+    }
+
+    /// The interval of a change for people.
+    #[must_use]
+    pub fn interval_text(self, change: &Estimate) -> String {
+        if change.bound == Bound::Unknown && change.high == f64::INFINITY {
+            return "unknown".to_owned();
+        }
+        format!("{} – {}", self.end_text(change.low), self.end_text(change.high))
+    }
+
+    fn end_text(self, change: f64) -> String {
         if self.is_share() {
             format!("{:+.2} pp", change * 100.0)
         } else if change.is_finite() {

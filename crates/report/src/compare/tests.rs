@@ -1,5 +1,7 @@
 //! Made-up runs, compared.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::examples;
 use crate::markdown::markdown;
@@ -142,7 +144,7 @@ fn lost_messages_are_compared_by_difference() {
     let lost = change(&comparison, "crowd", "fast", Figure::LostShare);
     assert!((lost.change.median - 0.1).abs() < 1e-3, "{lost:?}");
     assert_eq!(lost.direction, Direction::Worse);
-    assert_eq!(lost.figure.change_text(lost.change.median), "+9.99 pp");
+    assert_eq!(lost.figure.change_text(&lost.change), "+9.99 pp");
     // The 99th percentile now is of messages that never came.
     let p99 = change(&comparison, "room", "fast", Figure::LatencyP99Ns);
     assert_eq!((p99.direction, p99.change.median), (Direction::Worse, f64::INFINITY));
@@ -263,4 +265,81 @@ fn markdown_says_what_is_clear_and_keeps_texts_from_breaking_out() {
     assert!(text.lines().any(|it| it.starts_with(row) && it.ends_with("| **worse** |")), "{text}");
     assert!(!text.contains("<i>"));
     assert!(text.contains("dying was not compared: in the base run failed in 5 of 5 trials"));
+}
+
+/// The p99 change of the target "fast", whose trials have these numbers of deliveries and speeds.
+fn p99_of_few(base: (u64, f64), new: (u64, f64)) -> Change {
+    let run = |(deliveries, slowness): (u64, f64)| {
+        run_with("fast", |figures| {
+            *figures = examples::scaled(slowness);
+            examples::deliver_only(figures, deliveries);
+        })
+    };
+    change(&compared(&run(base), &run(new)), "room", "fast", Figure::LatencyP99Ns)
+}
+
+#[test]
+fn a_bound_is_worse_than_what_is_clearly_below_it_and_otherwise_nothing_is_said() {
+    let worse = p99_of_few((4_000, 1.0), (12, 9.0));
+    assert_eq!((worse.direction, worse.change.bound), (Direction::Worse, Bound::AtLeast));
+    assert!(worse.figure.change_text(&worse.change).starts_with("≥ × "), "{worse:?}");
+    assert!(worse.figure.text(&worse.new).starts_with("≥ "), "{worse:?}");
+    let better = p99_of_few((12, 9.0), (4_000, 1.0));
+    assert_eq!((better.direction, better.change.bound), (Direction::Better, Bound::AtMost));
+    // Equal bounds are not equal percentiles, and the higher bound is not the higher percentile.
+    for slowness in [1.0, 9.0] {
+        let unknown = p99_of_few((12, 1.0), (12, slowness));
+        assert_eq!((unknown.direction, unknown.change.bound), (Direction::Unclear, Bound::Unknown));
+        assert_eq!(unknown.figure.change_text(&unknown.change), "–");
+        assert_eq!(unknown.figure.interval_text(&unknown.change), "unknown");
+    }
+    // A bound below an exact figure tells nothing of it.
+    assert_eq!(p99_of_few((4_000, 9.0), (12, 1.0)).direction, Direction::Unclear);
+    // "Never" is no bound; of a base of which little is known it is not clearly worse.
+    let lost = |figures: &mut Measurement| {
+        examples::deliver_only(figures, 12);
+        figures.pairs.dropped = 1;
+    };
+    let base = run_with("fast", |figures| examples::deliver_only(figures, 12));
+    let comparison = compared(&base, &run_with("fast", lost));
+    let never = change(&comparison, "room", "fast", Figure::LatencyP99Ns);
+    assert_eq!((never.direction, never.new.bound), (Direction::Unclear, Bound::Exact));
+    let shares = change(&comparison, "room", "fast", Figure::LostShare);
+    assert_eq!(shares.direction, Direction::Worse);
+}
+
+#[test]
+fn in_text_and_json_a_change_of_bounds_has_no_figure() {
+    let few = run_with("fast", |figures| examples::deliver_only(figures, 12));
+    let comparison = compared(&few, &few);
+    let text = markdown(&comparison);
+    let row = text.lines().find(|it| it.starts_with("| fast | p99 latency | ")).unwrap();
+    assert_eq!(row, "| fast | p99 latency | ≥ 158 µs | ≥ 158 µs | – (unknown) | unclear |");
+    let unknown = change(&comparison, "room", "fast", Figure::LatencyP99Ns);
+    let json = serde_json::to_value(&unknown).unwrap();
+    assert!(json["base"]["at_least"].is_number() && json["base"].get("median").is_none(), "{json}");
+    assert!(json["change"].get("median").is_none(), "{json}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn what_is_said_of_bounds_stays_true_whatever_the_percentiles_are(
+        samples in prop::collection::vec((1.0_f64..9.0, any::<bool>(), 1.0_f64..9.0), 10),
+        seed: u64,
+    ) {
+        let known = |it: &(f64, bool, f64)| if it.1 { Bounded::at_least(it.0) } else { it.0.into() };
+        let truth = |it: &(f64, bool, f64)| if it.1 { it.0 * it.2 } else { it.0 };
+        let (base, new) = samples.split_at(5);
+        let of = |samples: &[(f64, bool, f64)]| samples.iter().map(known).collect::<Vec<_>>();
+        let true_of = |samples: &[(f64, bool, f64)]| samples.iter().map(truth).collect::<Vec<_>>();
+        let limits = Limits { thresholds: Thresholds::default(), noise_factor: 1.0 };
+        let direction = |ratio: Option<Estimate>| {
+            limits.direction(Figure::LatencyP99Ns, &ratio.expect("samples"))
+        };
+        let said = direction(estimate_ratio(&of(new), &of(base), seed));
+        let is = direction(estimate_ratio(&true_of(new), &true_of(base), seed));
+        prop_assert!(said == Direction::Unclear || said == is, "{said:?} {is:?}");
+    }
 }

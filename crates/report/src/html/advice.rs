@@ -121,7 +121,7 @@ impl Cost {
 /// The targets that were faster than the load generator.
 fn generator_bound(rank_by: RankBy, targets: &[Ranked<'_>], ids: &Ids) -> Option<Vec<Word>> {
     let least = targets.iter().map(|it| it.figures.ranking.median).fold(f64::INFINITY, f64::min);
-    let least = ranking_text(rank_by, least);
+    let least = ranking_text(rank_by, least.into());
     let mut words = names(targets, ids);
     words.push(Word::Text(match targets {
         [] => return None,
@@ -150,7 +150,7 @@ fn answer(
         RankBy::Throughput => (" delivers the most: ", " deliver the most"),
         RankBy::Capacity => (" carries the most within the limits: ", " carry the most"),
     };
-    let value = |it: &Ranked<'_>| ranking_text(rank_by, it.figures.ranking.median);
+    let value = |it: &Ranked<'_>| ranking_text(rank_by, it.figures.ranking.value());
     let mut words = Vec::new();
     if has_bounds {
         words.push(Word::Text("Of the others, ".to_owned()));

@@ -1,5 +1,6 @@
 //! Values as cells of tables: what is shown, and what it is sorted by.
 
+use crate::bounded::Bounded;
 use crate::columns::{CostColumn, FigureColumn, Head, Value, target_figures};
 use crate::figures::Figures;
 use crate::format::interval;
@@ -17,6 +18,8 @@ pub(super) struct Cell {
     pub(super) small: String,
     /// What the column is sorted by; empty sorts last.
     pub(super) key: String,
+    /// Whether the value is a bound, which sorts behind all values that are known.
+    pub(super) is_bound: bool,
     /// Whether it is highlighted.
     pub(super) is_alarming: bool,
 }
@@ -34,15 +37,20 @@ impl Cell {
         Self { text: "–".to_owned(), ..Self::default() }
     }
 
+    /// A value that may be a bound; `text` says that it is.
+    pub(super) fn bounded(value: Bounded, text: impl Into<String>) -> Self {
+        Self { is_bound: !value.is_exact(), ..Self::new(value.least(), text) }
+    }
+
     pub(super) fn estimate(estimate: &Estimate, each: impl Fn(f64) -> String) -> Self {
-        let small = interval(estimate, &each);
-        Self { small, ..Self::new(estimate.median, each(estimate.median)) }
+        let (value, small) = (estimate.value(), interval(estimate, &each));
+        Self { small, ..Self::bounded(value, value.text(each)) }
     }
 
     pub(super) fn of(value: &Value, format: fn(f64) -> String) -> Self {
         value.main().map_or_else(Self::none, |main| Self {
             small: value.interval(format),
-            ..Self::new(main, value.text(format))
+            ..Self::bounded(main, value.text(format))
         })
     }
 
@@ -66,8 +74,13 @@ impl Cell {
     }
 
     fn of_column(column: &FigureColumn, value: &Value) -> Self {
-        let is_alarming = column.is_alarming && value.main().is_some_and(|main| main > 0.0);
+        let is_alarming = column.is_alarming && value.main().is_some_and(|main| main.least() > 0.0);
         Self { is_alarming, ..Self::of(value, column.format) }
+    }
+
+    /// What tells the scripts of the page that the key is a bound.
+    pub(super) fn bound_attribute(&self) -> &'static str {
+        if self.is_bound { " data-bound=\"least\"" } else { "" }
     }
 
     /// As an element of a table's row.
@@ -78,7 +91,8 @@ impl Cell {
         };
         let (key, text) = (escaped(&self.key), escaped(&self.text));
         let class = if self.is_alarming { "n alarming" } else { "n" };
-        format!("<td class=\"{class}\" data-key=\"{key}\">{text}{small}</td>")
+        let bound = self.bound_attribute();
+        format!("<td class=\"{class}\" data-key=\"{key}\"{bound}>{text}{small}</td>")
     }
 }
 
@@ -110,7 +124,7 @@ pub(super) fn figure_heads(columns: &[&FigureColumn]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns::LOST;
+    use crate::columns::{LOST, P99};
     use crate::examples;
     use crate::record::RankBy;
 
@@ -122,6 +136,18 @@ mod tests {
         assert_eq!(Cell::new(0.25, "x").key, "0.25");
         assert_eq!(Cell::new(123_456.789, "x").key, "123460");
         assert_eq!(Cell::new(0.0, "x").key, "0");
+    }
+
+    #[test]
+    fn a_bound_says_that_it_is_one_and_its_key_is_marked() {
+        let mut trial = examples::measurement();
+        let scenario = examples::scenario("room", RankBy::Latency);
+        let exact = Cell::trial(&P99, &trial, &scenario);
+        assert!(!exact.td().contains("data-bound") && !exact.text.contains('≥'), "{exact:?}");
+        examples::deliver_only(&mut trial, 12);
+        let bound = Cell::trial(&P99, &trial, &scenario);
+        assert_eq!(bound.text, "≥ 155 µs");
+        assert!(bound.td().contains("\" data-bound=\"least\">≥ 155 µs<"), "{}", bound.td());
     }
 
     #[test]

@@ -57,12 +57,11 @@ fn percentiles(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
             name: it.name(),
             points: QUANTILES
                 .iter()
-                .map(|&(quantile, _)| {
+                .filter_map(|&(quantile, _)| {
                     let latency = latency_ns(&it.figures.latency, it.figures.expected, quantile);
-                    (percentile_position(quantile), latency / 1e6)
+                    Some((percentile_position(quantile), latency.exact()? / 1e6))
                 })
-                // No sample lies beyond.
-                .filter(|&(x, y)| y.is_finite() && x <= it.figures.expected as f64)
+                .filter(|(_, latency)| latency.is_finite())
                 .collect(),
             errors: Vec::new(),
         })
@@ -77,7 +76,7 @@ fn percentiles(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
     let spec = plots::lines(&series, &x, &Scale::new("milliseconds", true, ".3~g"));
     let cell = |figures: &Figures, quantile: f64| {
         let latency = latency_ns(&figures.latency, figures.expected, quantile);
-        Cell::new(latency, time(latency))
+        Cell::bounded(latency, latency.text(time))
     };
     Drawing {
         id: format!("{}-percentiles", scenario.name),
@@ -88,7 +87,7 @@ fn percentiles(scenario: &ScenarioRecord, rows: &[Shown<'_>]) -> Drawing {
         ),
         method: "From the moment a message was meant to be sent to its arrival at each client, \
                  over all expected deliveries of all valid trials together. A line ends where \
-                 messages never arrived."
+                 messages never arrived, or fewer than ten took longer: then the table has ≥."
             .to_owned(),
         spec: json_in_html(&spec),
         heads: QUANTILES.iter().map(|&(_, name)| name.to_owned()).collect(),
@@ -157,8 +156,12 @@ fn against_cost(scenario: &ScenarioRecord, rows: &[Shown<'_>], cost: &Cost) -> O
     let series: Vec<Series> = rows
         .iter()
         .filter_map(|it| {
-            let (paid, figure) = (cost.column.value(it.figures).main()?, it.figures.ranking);
-            let is_drawable = figure.median > 0.0 && figure.high.is_finite() && paid > 0.0;
+            let (paid, figure) =
+                (cost.column.value(it.figures).main()?.exact()?, it.figures.ranking);
+            let is_drawable = figure.value().is_exact()
+                && figure.median > 0.0
+                && figure.high.is_finite()
+                && paid > 0.0;
             is_drawable.then(|| Series {
                 name: it.name(),
                 points: vec![(paid * cost.factor, figure.median * factor)],
@@ -280,7 +283,7 @@ fn scaling_drawing(family: &[&ScenarioAnalysis<'_>]) -> Drawing {
             name: name.clone(),
             points: sizes
                 .iter()
-                .filter_map(|it| Some((it.scenario.clients, figure(it, name)?.median)))
+                .filter_map(|it| Some((it.scenario.clients, figure(it, name)?.value().exact()?)))
                 .filter(|(_, median)| median.is_finite() && *median > 0.0)
                 .map(|(clients, median)| (f64::from(clients), median * factor))
                 .collect(),
@@ -307,7 +310,7 @@ fn scaling_drawing(family: &[&ScenarioAnalysis<'_>]) -> Drawing {
                     .iter()
                     .map(|it| {
                         figure(it, name).map_or_else(Cell::none, |figure| {
-                            Cell::estimate(&figure, |value| ranking_text(rank_by, value))
+                            Cell::estimate(&figure, |value| ranking_text(rank_by, value.into()))
                         })
                     })
                     .collect(),

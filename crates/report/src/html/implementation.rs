@@ -194,8 +194,8 @@ fn rank_view<'a>(
         row.figures.as_ref().map_or_else(Cell::none, |figures| Cell::figure(column, figures))
     };
     let ranking = row.figures.as_ref().map_or_else(Cell::none, |figures| {
-        let median = figures.ranking.median;
-        Cell::new(median, ranking_text(scenario.rank_by, median))
+        let value = figures.ranking.value();
+        Cell::bounded(value, ranking_text(scenario.rank_by, value))
     });
     Some(RankView {
         scenario: &scenario.name,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::analysis::ScenarioAnalysis;
+use crate::bounded::Bounded;
 use crate::columns::{COSTS, ranking_text, ranking_title};
 use crate::format::digits;
 use crate::merge::MergedRun;
@@ -197,7 +198,7 @@ fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
             id: ids.get(&row.target.name),
             tier,
             opens_tier,
-            value: value_text(row, scenario.rank_by, ranking.median),
+            value: value_text(row, scenario.rank_by, ranking.value()),
             whisker: scale.map_or_else(String::new, |scale| scale.svg(&ranking)),
         })
     });
@@ -215,9 +216,9 @@ fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
 }
 
 /// The ranking figure; a lower bound is marked.
-fn value_text(row: &Row<'_>, rank_by: RankBy, value: f64) -> String {
-    let at_least = if row.generator_bound { "≥ " } else { "" };
-    format!("{at_least}{}", ranking_text(rank_by, value))
+fn value_text(row: &Row<'_>, rank_by: RankBy, value: Bounded) -> String {
+    let value = if row.generator_bound { Bounded::at_least(value.least()) } else { value };
+    ranking_text(rank_by, value)
 }
 
 fn glance_row<'a>(
@@ -243,7 +244,7 @@ fn tier_cell(target: &TargetRecord, analysis: &ScenarioAnalysis<'_>) -> TierCell
     let Some(figures) = &row.figures else {
         return TierCell { tier: String::new(), cell: Cell::none() };
     };
-    let text = value_text(row, analysis.scenario.rank_by, figures.ranking.median);
+    let text = value_text(row, analysis.scenario.rank_by, figures.ranking.value());
     let tier = row.rank.tier().map_or_else(String::new, |tier| tier.to_string());
     TierCell { tier, cell: Cell::new(position as f64, text) }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::ScenarioAnalysis;
+use crate::bounded::Bounded;
 use crate::columns::{LOST, P99};
 use crate::format::count;
 use crate::percentile::latency_p99_ns;
 use crate::plots::{self, Scale, Series};
 use crate::record::{Role, TrialRecord};
 use crate::row::measurement_of;
-use crate::statistics::median;
+use crate::statistics::{bounded_median, median};
 use crate::trial_figures::lost_share;
 use crate::verdict::{Validity, judge};
 
@@ -21,7 +22,7 @@ use super::escape::json_in_html;
 #[derive(Clone, Debug, PartialEq)]
 struct Point {
     messages_per_second: f64,
-    latency_p99_ns: f64,
+    latency_p99_ns: Bounded,
     lost_share: f64,
     trials: usize,
 }
@@ -42,12 +43,12 @@ pub(super) fn rate_drawings(
     }
     let x = Scale::new("messages per second, offered", true, ".3~s");
     let latency = plots::lines(
-        &series(&curves, |point| point.latency_p99_ns / 1e6),
+        &series(&curves, |point| Some(point.latency_p99_ns.exact()? / 1e6)),
         &x,
         &Scale::new("99th percentile, milliseconds", true, ".3~g"),
     );
     let lost = plots::lines(
-        &series(&curves, |point| point.lost_share * 100.0),
+        &series(&curves, |point| Some(point.lost_share * 100.0)),
         &x,
         &Scale::new("percent lost", false, ".3~g"),
     );
@@ -86,10 +87,11 @@ struct Curve {
 
 const METHOD: &str = "Each point is one offered rate: the median over the valid trials at it. The \
                       load is open-loop, so the latency of a message counts from the time at \
-                      which it was due.";
+                      which it was due. Percentiles of too few deliveries are lower bounds (≥): \
+                      they are in the table only.";
 
-/// The curves with what `value` makes of each point, where that is finite.
-fn series(curves: &[Curve], value: impl Fn(&Point) -> f64) -> Vec<Series> {
+/// The curves with what `value` makes of each point, where that is known and finite.
+fn series(curves: &[Curve], value: impl Fn(&Point) -> Option<f64>) -> Vec<Series> {
     curves
         .iter()
         .map(|curve| Series {
@@ -97,7 +99,7 @@ fn series(curves: &[Curve], value: impl Fn(&Point) -> f64) -> Vec<Series> {
             points: curve
                 .points
                 .iter()
-                .map(|point| (point.messages_per_second, value(point)))
+                .filter_map(|point| Some((point.messages_per_second, value(point)?)))
                 .filter(|(_, value)| value.is_finite())
                 .collect(),
             errors: Vec::new(),
@@ -111,7 +113,7 @@ fn rows(curves: &[Curve]) -> Vec<DrawnRow> {
         name: name.clone(),
         cells: vec![
             Cell::new(point.messages_per_second, count(point.messages_per_second)),
-            Cell::new(point.latency_p99_ns, (P99.format)(point.latency_p99_ns)),
+            Cell::bounded(point.latency_p99_ns, point.latency_p99_ns.text(P99.format)),
             Cell::new(point.lost_share, (LOST.format)(point.lost_share)),
             Cell::new(point.trials as f64, point.trials.to_string()),
         ],
@@ -124,7 +126,7 @@ fn rows(curves: &[Curve]) -> Vec<DrawnRow> {
 /// The rates at which `target` was validly measured, in their order.
 fn points(analysis: &ScenarioAnalysis<'_>, trials: &[TrialRecord], target: &str) -> Vec<Point> {
     let scenario = analysis.scenario;
-    let mut by_rate: BTreeMap<u64, Vec<(f64, f64)>> = BTreeMap::new();
+    let mut by_rate: BTreeMap<u64, Vec<(Bounded, f64)>> = BTreeMap::new();
     for trial in trials {
         let is_point = matches!(trial.role, Role::Curve | Role::Search | Role::Hold)
             && trial.scenario == scenario.name
@@ -142,10 +144,10 @@ fn points(analysis: &ScenarioAnalysis<'_>, trials: &[TrialRecord], target: &str)
     by_rate
         .into_iter()
         .map(|(rate, figures)| {
-            let (latencies, shares): (Vec<f64>, Vec<f64>) = figures.iter().copied().unzip();
+            let (latencies, shares): (Vec<Bounded>, Vec<f64>) = figures.iter().copied().unzip();
             Point {
                 messages_per_second: rate as f64,
-                latency_p99_ns: median(&latencies),
+                latency_p99_ns: bounded_median(&latencies),
                 lost_share: median(&shares),
                 trials: figures.len(),
             }

@@ -66,7 +66,7 @@ pub(super) struct RowView<'a> {
     pub(super) reason: &'a str,
     pub(super) whisker: String,
     /// What the interval is sorted by.
-    pub(super) whisker_key: String,
+    pub(super) whisker_cell: Cell,
     /// Its ranking figure relative to the best; empty for the best itself.
     pub(super) relative: String,
     pub(super) figures: Vec<Cell>,
@@ -244,7 +244,7 @@ fn rows<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids, runs: &[MergedRun]) -
                 (Some(figures), Some(scale)) => scale.svg(&figures.ranking),
                 _ => String::new(),
             };
-            let ranking = row.figures.as_ref().map(|figures| figures.ranking.median);
+            let ranking = row.figures.as_ref().map(|figures| figures.ranking.value());
             let valid = Value::Part {
                 part: row.number_of(Validity::Valid) as u32,
                 of: row.trials.len() as u32,
@@ -258,7 +258,7 @@ fn rows<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids, runs: &[MergedRun]) -
                 is_beyond: position >= FIRST_ROWS,
                 reason: row.rank.reason().unwrap_or_default(),
                 whisker,
-                whisker_key: ranking.map_or_else(String::new, |it| Cell::new(it, "").key),
+                whisker_cell: ranking.map_or_else(Cell::none, |it| Cell::bounded(it, "")),
                 relative: relative(row),
                 figures: figure_cells(row.figures.as_ref(), analysis.scenario.rank_by),
                 trials: Cell::of(&valid, digits),

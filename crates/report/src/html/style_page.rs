@@ -137,19 +137,20 @@ fn style_row<'a>(
 fn measures(targets: &[TargetRecord], analyses: &[ScenarioAnalysis<'_>]) -> Vec<Measure> {
     let mut measures = Vec::new();
     if let Some(analysis) = reference(analyses) {
-        let cpu = |figures: &crate::figures::Figures| CPU.value(figures).main();
+        let cpu = |figures: &crate::figures::Figures| CPU.value(figures).main()?.exact();
         measures.push(of_scenario(analysis, CPU.head.title.to_owned(), CPU.format, cpu));
     }
     for analysis in analyses {
         let rank_by = analysis.scenario.rank_by;
-        let ranking = |figures: &crate::figures::Figures| Some(figures.ranking.median);
+        let ranking = |figures: &crate::figures::Figures| figures.ranking.value().exact();
         let title = ranking_title(rank_by).to_owned();
-        let format = move |value| ranking_text(rank_by, value);
+        let format = move |value: f64| ranking_text(rank_by, value.into());
         measures.push(of_scenario(analysis, title, format, ranking));
     }
     for column in shown_costs().filter(|column| column.head.key != "cases_passed") {
-        let value =
-            |target: &TargetRecord| Some((target.name.clone(), (column.of)(target).main()?));
+        let value = |target: &TargetRecord| {
+            Some((target.name.clone(), (column.of)(target).main()?.exact()?))
+        };
         measures.push(Measure {
             title: column.head.title.to_owned(),
             scenario: String::new(),

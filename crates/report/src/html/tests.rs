@@ -183,6 +183,35 @@ fn rates_that_were_tried_are_drawn_against_latency_and_loss() {
 }
 
 #[test]
+fn a_percentile_of_few_deliveries_is_a_bound_wherever_the_page_has_it() {
+    let mut results = examples::detailed_results();
+    for trial in results.trials.iter_mut().filter(|trial| trial.target != "slow") {
+        if let TrialResult::Measured(figures) = &mut trial.result {
+            examples::deliver_only(figures, 12);
+        }
+    }
+    let page = page_of(&results);
+    let room = part(&page, "scenario-room");
+    assert!(
+        room.contains("Not ranked: its p99 latency is a lower bound: a trial has 12 "),
+        "{room}"
+    );
+    // In the table of figures, where it is drawn, and in the table of its percentiles.
+    assert!(room.contains("data-bound=\"least\">≥ "), "{room}");
+    assert!(
+        room.contains("<td class=\"drawn\" data-key=\"158080\" data-bound=\"least\">"),
+        "{room}"
+    );
+    let cell = |text: &str| room.matches(text).count();
+    assert!(cell("data-bound=\"least\">≥ ") > 6, "{room}");
+    for id in ["implementation-fast", "glance"] {
+        assert!(part(&page, id).contains("≥ 158 µs"), "{}", part(&page, id));
+    }
+    let trials = packs(&page).into_iter().find(|table| table.contains("Last receiver")).unwrap();
+    assert!(trials.contains("data-bound=\"least\">≥ "), "{trials}");
+}
+
+#[test]
 fn scenarios_that_differ_in_clients_only_are_drawn_over_them() {
     let mut results = examples::results();
     let mut larger = examples::scenario("larger-room", RankBy::Latency);

@@ -33,15 +33,18 @@ impl Scale {
         MARGIN + share.clamp(0.0, 1.0) * (WIDTH - 2.0 * MARGIN)
     }
 
-    /// The drawing; the figures beside it say the same in words. What is infinite is an arrow.
+    /// The drawing; the figures beside it say the same in words. What is infinite is an arrow, and a
+    /// lower bound a bar from which an arrow leads.
     pub(super) fn svg(&self, estimate: &Estimate) -> String {
         let (low, high) = (self.x(estimate.low), self.x(estimate.high));
-        let mark = if estimate.median.is_finite() {
-            format!("<circle cx=\"{:.1}\" cy=\"{MIDDLE}\" r=\"4\"/>", self.x(estimate.median))
+        let (median, tip) = (self.x(estimate.median), WIDTH - 1.0);
+        let arrow = format!("<path d=\"M{0} 3L{tip} {MIDDLE}L{0} 13z\"/>", tip - 8.0);
+        let mark = if !estimate.value().is_exact() {
+            format!("<path d=\"M{median:.1} 3h2v10h-2z\"/>{arrow}")
+        } else if estimate.median.is_finite() {
+            format!("<circle cx=\"{median:.1}\" cy=\"{MIDDLE}\" r=\"4\"/>")
         } else {
-            let tip = WIDTH - 1.0;
-            let back = tip - 8.0;
-            format!("<path d=\"M{back} 3L{tip} {MIDDLE}L{back} 13z\"/>")
+            arrow
         };
         format!(
             "<svg class=\"whisker\" width=\"{WIDTH}\" height=\"16\" viewBox=\"0 0 {WIDTH} 16\" \
@@ -54,9 +57,10 @@ impl Scale {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounded::Bound;
 
     fn estimate(low: f64, median: f64, high: f64) -> Estimate {
-        Estimate { median, low, high, samples: 5 }
+        Estimate { median, low, high, samples: 5, bound: Bound::Exact }
     }
 
     #[test]
@@ -75,6 +79,8 @@ mod tests {
         let never = estimate(f64::INFINITY, f64::INFINITY, f64::INFINITY);
         assert!(Scale::of([never].iter()).is_none());
         assert!(scale.svg(&never).contains("<path d=\"M"), "an arrow and no dot");
+        let drawn = scale.svg(&Estimate { bound: Bound::AtLeast, ..one });
+        assert!(!drawn.contains("<circle") && drawn.contains("z\"/><path d=\"M"), "{drawn}");
         assert!(!scale.svg(&never).contains("NaN") && !scale.svg(&never).contains("inf"));
     }
 }

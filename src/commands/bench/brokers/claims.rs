@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 use zillions_report::analysis::analyse;
+use zillions_report::bounded::Bounded;
 use zillions_report::format::{count, digits, time};
 use zillions_report::percentile::latency_p99_ns;
 use zillions_report::record::{Measurement, ScenarioRecord};
 use zillions_report::results::Results;
 use zillions_report::row::measurement_of;
-use zillions_report::statistics::{Estimate, estimate_ratio, median};
+use zillions_report::statistics::{Estimate, bounded_median, estimate_ratio};
 use zillions_report::trial_figures::{cpu_per_delivery_ns, deliveries_per_second};
 use zillions_report::verdict::Validity;
 
@@ -49,14 +50,14 @@ pub(crate) struct Claim {
     /// What it is compared with.
     base: String,
     /// Its own figure, the median over trials: per second, µs or ns.
-    own: f64,
+    own: Bounded,
     /// The other one.
-    other: f64,
-    ratio: f64,
+    other: Bounded,
+    ratio: Bounded,
     ratio_low: f64,
     ratio_high: f64,
     goal: Goal,
-    /// Whether the median meets the goal.
+    /// Whether the median meets the goal; of a bound, whether it does whatever the true one is.
     is_met: bool,
     /// Whether the whole interval is on one side of it.
     is_certain: bool,
@@ -67,7 +68,7 @@ pub(crate) struct Claim {
 
 /// One side of a ratio.
 struct Side {
-    samples: Vec<f64>,
+    samples: Vec<Bounded>,
     all_valid: bool,
 }
 
@@ -109,25 +110,25 @@ fn compare(
 ) -> Option<Claim> {
     let own = side(results, scenario, target, figure)?;
     let other = side(results, base_scenario, base, figure)?;
-    let Estimate { median: ratio, low, high, samples } =
-        estimate_ratio(&own.samples, &other.samples, results.run.seed)?;
+    let estimate = estimate_ratio(&own.samples, &other.samples, results.run.seed)?;
     // What was too little to be measured has no ratio.
-    if !ratio.is_finite() {
+    if !estimate.median.is_finite() {
         return None;
     }
+    let (ratio, Estimate { low, high, samples, .. }) = (estimate.value(), estimate);
     let base = if base == target { format!("itself in {base_scenario}") } else { base.to_owned() };
     Some(Claim {
         scenario: scenario.to_owned(),
         figure,
         target: target.to_owned(),
         base,
-        own: median(&own.samples),
-        other: median(&other.samples),
+        own: bounded_median(&own.samples),
+        other: bounded_median(&other.samples),
         ratio,
         ratio_low: low,
         ratio_high: high,
         goal,
-        is_met: goal.is_met(ratio),
+        is_met: goal.is_met(ratio.least()) && goal.is_met(ratio.most()),
         is_certain: goal.is_met(low) == goal.is_met(high),
         trials: samples,
         all_valid: own.all_valid && other.all_valid,
@@ -142,7 +143,7 @@ fn side(results: &Results, scenario: &str, target: &str, figure: Figure) -> Opti
     let valid: Vec<_> = row.trials.iter().filter(|trial| trial.is(Validity::Valid)).collect();
     let all_valid = valid.len() == row.trials.len();
     let used = if valid.len() >= 2 { valid } else { row.trials.iter().collect() };
-    let samples: Vec<f64> = used
+    let samples: Vec<Bounded> = used
         .iter()
         .filter_map(|trial| figure.of(measurement_of(trial.record)?, analysis.scenario))
         .collect();
@@ -150,11 +151,11 @@ fn side(results: &Results, scenario: &str, target: &str, figure: Figure) -> Opti
 }
 
 impl Figure {
-    fn of(self, trial: &Measurement, scenario: &ScenarioRecord) -> Option<f64> {
+    fn of(self, trial: &Measurement, scenario: &ScenarioRecord) -> Option<Bounded> {
         match self {
-            Self::DeliveriesPerSecond => Some(deliveries_per_second(trial)),
-            Self::DeliveriesPerCpuSecond => cpu_per_delivery_ns(trial).map(|ns| 1e9 / ns),
-            Self::CpuPerDelivery => cpu_per_delivery_ns(trial),
+            Self::DeliveriesPerSecond => Some(deliveries_per_second(trial).into()),
+            Self::DeliveriesPerCpuSecond => cpu_per_delivery_ns(trial).map(|ns| (1e9 / ns).into()),
+            Self::CpuPerDelivery => cpu_per_delivery_ns(trial).map(Bounded::from),
             Self::LatencyP99 => Some(latency_p99_ns(trial, scenario)),
         }
     }
@@ -168,11 +169,11 @@ impl Figure {
         }
     }
 
-    fn text(self, value: f64) -> String {
-        match self {
-            Self::DeliveriesPerSecond | Self::DeliveriesPerCpuSecond => count(value),
-            Self::CpuPerDelivery | Self::LatencyP99 => time(value),
-        }
+    fn text(self, value: Bounded) -> String {
+        value.text(match self {
+            Self::DeliveriesPerSecond | Self::DeliveriesPerCpuSecond => count,
+            Self::CpuPerDelivery | Self::LatencyP99 => time,
+        })
     }
 }
 
@@ -220,7 +221,8 @@ pub(crate) fn table(claims: &[Claim]) -> Table {
             (false, true) => "no",
         };
         let doubt = if claim.all_valid { "" } else { " (not all trials valid)" };
-        let [median, low, high] = [claim.ratio, claim.ratio_low, claim.ratio_high].map(ratio);
+        let median = claim.ratio.text(ratio);
+        let [low, high] = [claim.ratio_low, claim.ratio_high].map(ratio);
         table.row([
             claim.scenario.as_str(),
             claim.figure.name(),
@@ -247,9 +249,9 @@ mod tests {
             figure: Figure::DeliveriesPerSecond,
             target: format!("{OWN_PREFIX}epoll"),
             base: NATS.to_owned(),
-            own: 2e6,
-            other: 1e6,
-            ratio: 2.0,
+            own: 2e6.into(),
+            other: 1e6.into(),
+            ratio: 2.0.into(),
             ratio_low: low,
             ratio_high: high,
             goal,
