@@ -52,7 +52,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     wanted.push((script.clone(), toolchains(&gallery)));
     wanted.extend(pages(&gallery, &figures)?);
     let results = root.join(figures::FOLDER);
-    wanted.extend(figures.pictures().into_iter().map(|(file, svg)| (results.join(file), svg)));
+    let pictures = figures.pictures.iter();
+    wanted.extend(pictures.map(|(file, svg)| (results.join(file), svg.clone())));
     let mut stale: Vec<PathBuf> = Vec::new();
     for (path, text) in wanted {
         // A file that is not there yet is out of date.
@@ -86,8 +87,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
 
 /// Pictures of results that are not there any more.
 fn superfluous(results: &Path, figures: &Figures) -> Vec<PathBuf> {
-    let drawn = figures.pictures();
-    let is_drawn = |name: &str| drawn.iter().any(|(file, _)| *file == name);
+    let is_drawn = |name: &str| figures.pictures.iter().any(|(file, _)| *file == name);
     let others = gallery_text::PICTURES.into_iter().filter(|name| !is_drawn(name));
     others.map(|name| results.join(name)).filter(|path| path.is_file()).collect()
 }
@@ -112,8 +112,7 @@ fn overviews(
     if of_gallery.is_file() {
         pages.push((of_gallery, table(gallery, figures, "", "../")));
     }
-    let picture =
-        if figures.pictures().is_empty() { String::new() } else { gallery_text::picture() };
+    let picture = if figures.pictures.is_empty() { String::new() } else { gallery_text::picture() };
     let mut has_table = false;
     let mut wanted = Vec::new();
     for (path, table) in pages {

@@ -22,6 +22,8 @@ const INVITATION: &str = "To measure it on your machine";
 /// The committed runs, as far as the programs are still those that were measured.
 pub(super) struct Figures {
     runs: Vec<(String, GalleryResults)>,
+    /// The files of the picture, with their texts; none without any results.
+    pub(super) pictures: Vec<(&'static str, String)>,
 }
 
 impl Figures {
@@ -35,7 +37,13 @@ impl Figures {
         }
         let runs = GalleryResults::read_all(&root.join(FOLDER)).map_err(Failure::usage)?;
         let runs = runs.into_iter().map(|(file, run)| (file, run.of_current(&current)));
-        Ok(Self { runs: runs.collect() })
+        Ok(Self::of(runs.collect()))
+    }
+
+    fn of(runs: Vec<(String, GalleryResults)>) -> Self {
+        let pictures = gallery_text::main_run(&runs)
+            .map_or_else(Vec::new, |(_, run)| gallery_text::pictures(run));
+        Self { runs, pictures }
     }
 
     /// The page of the entry called `name`, with its figures or without any.
@@ -62,12 +70,6 @@ impl Figures {
         gallery_text::main_run(&self.runs).map_or_else(String::new, |(file, run)| {
             format!("\n{}", gallery_text::table_note(file, run, root))
         })
-    }
-
-    /// The files of the picture, with their texts.
-    pub(super) fn pictures(&self) -> Vec<(&'static str, String)> {
-        gallery_text::main_run(&self.runs)
-            .map_or_else(Vec::new, |(_, run)| gallery_text::pictures(run))
     }
 }
 
