@@ -19,7 +19,7 @@ use crate::record::{MachineRecord, RankBy, SourceRecord, TargetRecord, TargetSta
 use crate::results::Results;
 use crate::row::Row;
 use crate::statistics::Estimate;
-use crate::style_map::{self, Dot};
+use crate::style_map::{self, Candidate, Dot};
 use crate::verdict::Validity;
 
 /// The name and version that every file begins with.
@@ -91,6 +91,12 @@ pub struct MeasuredFigures {
     pub lower_bound: bool,
     /// Number of valid trials.
     pub valid_trials: usize,
+    /// Number of trials that the load generator limited; absent for none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub client_bound_trials: usize,
+    /// Number of trials in which it violated the spec; absent for none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub incorrect_trials: usize,
     /// Number of trials.
     pub trials: usize,
     /// The figure that the scenario ranks by, in the unit of its column.
@@ -244,14 +250,13 @@ impl GalleryResults {
     pub fn dots(&self) -> Vec<Dot> {
         let dot = |(name, entry): (&String, &MeasuredEntry)| {
             let figures = entry.scenarios.get(self.reference.as_ref()?)?;
-            let cpu_per_delivery_ns = figures.cpu_per_delivery_ns?.median?;
-            let lines_of_code = *entry.costs.get("lines_of_code")?;
-            let is_valid = figures.valid_trials > 0 || figures.lower_bound;
-            (is_valid && cpu_per_delivery_ns > 0.0 && lines_of_code > 0.0).then(|| Dot {
-                name: name.clone(),
-                style: entry.style.clone(),
-                cpu_per_delivery_ns,
-                lines_of_code,
+            Dot::of(Candidate {
+                name,
+                style: &entry.style,
+                cpu_per_delivery_ns: figures.cpu_per_delivery_ns.and_then(|range| range.median),
+                lines_of_code: entry.costs.get("lines_of_code").copied(),
+                usable_trials: figures.valid_trials + figures.client_bound_trials,
+                incorrect_trials: figures.incorrect_trials,
             })
         };
         self.entries.iter().filter_map(dot).collect()
@@ -321,6 +326,8 @@ fn measured_figures(row: &Row<'_>) -> Option<MeasuredFigures> {
         unranked: row.rank.reason().map(str::to_owned),
         lower_bound: row.lower_bound || !figures.ranking.value().is_exact(),
         valid_trials: row.number_of(Validity::Valid),
+        client_bound_trials: row.number_of(Validity::ClientBound),
+        incorrect_trials: row.number_of(Validity::Incorrect),
         trials: row.trials.len(),
         ranking: figures.ranking.into(),
         relative: figures.relative.and_then(|ratio| rounded(ratio.median)),
@@ -341,6 +348,11 @@ impl From<Estimate> for Range {
 /// Five significant digits, which is more than any figure is good for; `None` if it is infinite.
 fn rounded(value: f64) -> Option<f64> {
     value.is_finite().then(|| format!("{value:.4e}").parse().unwrap_or(value))
+}
+
+/// Whether there is none of what is counted.
+fn is_none(number: &usize) -> bool {
+    *number == 0
 }
 
 /// As one line of JSON.
@@ -428,6 +440,39 @@ mod tests {
         assert_eq!(current.dots().len(), 1);
         assert_eq!(written.dots().len(), 3);
         assert_eq!(written.day(), "2026-11-21");
+    }
+
+    #[test]
+    fn the_map_of_a_report_and_of_committed_figures_has_the_same_dots() {
+        let names = |change: &dyn Fn(&mut crate::record::Measurement), number: usize| {
+            let mut results = examples::detailed_results();
+            results.run.targets[1].style.clear();
+            let of_slow = results.trials.iter_mut().filter(|it| it.target == "slow");
+            for trial in of_slow.filter(|it| it.scenario == "crowd").take(number) {
+                if let crate::record::TrialResult::Measured(figures) = &mut trial.result {
+                    change(figures);
+                }
+            }
+            let written = GalleryResults::of(&results);
+            let read: GalleryResults = serde_json::from_str(&written.to_json()).unwrap();
+            let analyses = analyse(&results);
+            let of_report = style_map::dots(style_map::reference(&analyses).unwrap());
+            let sorted = |dots: Vec<Dot>| {
+                let mut names: Vec<String> = dots.into_iter().map(|dot| dot.name).collect();
+                names.sort();
+                names
+            };
+            let names = sorted(of_report);
+            assert_eq!(names, sorted(read.dots()));
+            names
+        };
+        let all = ["fast", "slow"];
+        assert_eq!(names(&|_| {}, 0), all, "without a style there is no dot");
+        assert_eq!(names(&|it| it.generator.cpu_seconds = it.window_seconds, 5), all);
+        let noisy = |it: &mut crate::record::Measurement| it.others_cpu_share = Some(0.5);
+        assert_eq!(names(&noisy, 4), all, "one trial was not disturbed");
+        assert_eq!(names(&noisy, 5), ["fast"]);
+        assert_eq!(names(&|it| it.anomalies.duplicated = 1, 1), ["fast"]);
     }
 
     #[test]

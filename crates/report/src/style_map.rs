@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use crate::analysis::ScenarioAnalysis;
 use crate::format::{digits, time};
 use crate::record::RankBy;
+use crate::row::Row;
 use crate::statistics::median;
 use crate::verdict::Validity;
 
@@ -43,6 +44,43 @@ pub struct Dot {
     pub lines_of_code: f64,
 }
 
+/// What decides whether an implementation is on the map, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its style; empty if it says none.
+    pub style: &'a str,
+    /// CPU time of the server per delivery, in nanoseconds, if there were deliveries.
+    pub cpu_per_delivery_ns: Option<f64>,
+    /// Lines of code of all its sources, if their languages are known.
+    pub lines_of_code: Option<f64>,
+    /// Number of trials that were VALID or CLIENT-BOUND: the CPU time is the server's own in both.
+    pub usable_trials: usize,
+    /// Number of trials in which it violated the spec.
+    pub incorrect_trials: usize,
+}
+
+impl Dot {
+    /// The dot of `candidate`, wherever its figures come from; `None` unless it has a style, lines
+    /// and deliveries, a trial that was not disturbed, and none in which it violated the spec.
+    #[must_use]
+    pub fn of(candidate: Candidate<'_>) -> Option<Self> {
+        let is_known = |value: &f64| *value > 0.0;
+        let cpu_per_delivery_ns = candidate.cpu_per_delivery_ns.filter(is_known)?;
+        let lines_of_code = candidate.lines_of_code.filter(is_known)?;
+        let is_drawn = !candidate.style.is_empty()
+            && candidate.usable_trials > 0
+            && candidate.incorrect_trials == 0;
+        is_drawn.then(|| Self {
+            name: candidate.name.to_owned(),
+            style: candidate.style.to_owned(),
+            cpu_per_delivery_ns,
+            lines_of_code,
+        })
+    }
+}
+
 /// The scenario that costs are compared in: the first that ranks by throughput, for there a server
 /// has no idle time to charge to a delivery; otherwise the first that was measured.
 #[must_use]
@@ -53,20 +91,20 @@ pub fn reference<'a, 'b>(analyses: &'b [ScenarioAnalysis<'a>]) -> Option<&'b Sce
     Some(std::iter::once(first).chain(measured).find(is_feed).unwrap_or(first))
 }
 
-/// The dots of `analysis`: what delivered correctly and whose lines are known.
+/// The dots of `analysis`.
 #[must_use]
 pub fn dots(analysis: &ScenarioAnalysis<'_>) -> Vec<Dot> {
-    let rows = analysis.rows.iter().filter(|row| row.number_of(Validity::Incorrect) == 0);
-    rows.filter_map(|row| {
-        Some(Dot {
-            name: row.target.name.clone(),
-            style: row.target.style.clone(),
-            cpu_per_delivery_ns: row.figures.as_ref()?.cpu_per_delivery_ns?.median,
-            lines_of_code: f64::from(row.target.costs.lines?.code),
+    let candidate = |row: &Row<'_>| {
+        Dot::of(Candidate {
+            name: &row.target.name,
+            style: &row.target.style,
+            cpu_per_delivery_ns: row.figures.as_ref()?.cpu_per_delivery_ns.map(|cpu| cpu.median),
+            lines_of_code: row.target.costs.lines.map(|lines| f64::from(lines.code)),
+            usable_trials: row.number_of(Validity::Valid) + row.number_of(Validity::ClientBound),
+            incorrect_trials: row.number_of(Validity::Incorrect),
         })
-    })
-    .filter(|dot| dot.cpu_per_delivery_ns > 0.0 && dot.lines_of_code > 0.0 && !dot.style.is_empty())
-    .collect()
+    };
+    analysis.rows.iter().filter_map(candidate).collect()
 }
 
 /// What is written on the map beside the dots.
