@@ -3,8 +3,8 @@
 //! A second build does next to nothing, and its time says nothing. So the time of the one that
 //! made the program is kept.
 
-use zillions_bench::program;
 use zillions_harness::manifest::Entry;
+use zillions_source::hash_of_texts;
 
 use crate::cache::Cache;
 
@@ -30,7 +30,7 @@ pub(super) fn before(entry: &Entry, versions: &[String]) -> FirstBuild {
         return FirstBuild::EveryTime;
     }
     let folder = entry.directory.display().to_string();
-    let name = program::hash_of_texts(&[folder.as_str(), &versions.join("\0")]) + ".json";
+    let name = hash_of_texts([folder.as_str(), &versions.join("\0")]) + ".json";
     if entry.launch().is_err() {
         return FirstBuild::Now(name);
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use zillions_harness::{Launch, locate};
+use zillions_report::gallery_results::sources_hash;
 use zillions_report::record::{LinesRecord, SourceRecord};
 use zillions_source::{Lines, language};
 
@@ -124,8 +125,8 @@ pub fn binary_bytes(launch: &Launch) -> Option<u64> {
     is_program.then(|| file.metadata().ok().map(|metadata| metadata.len())).flatten()
 }
 
-/// BLAKE3 in hexadecimal of what `launch` starts, of the files among its arguments, and of
-/// `sources`: it changes when the program does.
+/// BLAKE3 in hexadecimal of what `launch` starts, of the files among its arguments, and of the
+/// hash of `sources`: it changes when the program does.
 ///
 /// # Errors
 ///
@@ -142,9 +143,7 @@ pub fn hash(launch: &Launch, sources: &[SourceRecord]) -> Result<String, Unreada
             hash_file(&mut hasher, &path)?;
         }
     }
-    for source in sources {
-        hasher.update(source.text.as_bytes());
-    }
+    hasher.update(sources_hash(sources).as_bytes());
     Ok(hasher.finalize().to_string())
 }
 
@@ -157,17 +156,6 @@ pub fn hash_of_file(path: &Path) -> Result<String, Unreadable> {
     let mut hasher = blake3::Hasher::new();
     hash_file(&mut hasher, path)?;
     Ok(hasher.finalize().to_string())
-}
-
-/// BLAKE3 of some texts, with the boundaries between them, in hexadecimal.
-#[must_use]
-pub fn hash_of_texts(texts: &[&str]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for text in texts {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    }
-    hasher.finalize().to_string()
 }
 
 fn hash_file(hasher: &mut blake3::Hasher, path: &Path) -> Result<(), Unreadable> {
@@ -242,12 +230,6 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_told_apart_however_they_are_cut() {
-        assert_ne!(hash_of_texts(&["ab", "c"]), hash_of_texts(&["a", "bc"]));
-        assert_eq!(hash_of_texts(&["a", "b"]), hash_of_texts(&["a", "b"]));
-    }
-
-    #[test]
     fn the_hash_changes_with_the_program_its_arguments_and_its_sources() {
         let folder = tempfile::tempdir().unwrap();
         let (program, script) = (folder.path().join("run"), folder.path().join("script"));
@@ -265,10 +247,18 @@ mod tests {
         seen.push(hash(&launch, &[]).unwrap());
         fs::write(&script, "2").unwrap();
         seen.push(hash(&launch, &[]).unwrap());
-        let source = SourceRecord { text: "x".to_owned(), ..SourceRecord::default() };
-        seen.push(hash(&launch, &[source]).unwrap());
+        // The same text in another file, or cut otherwise, is another program.
+        for files in [&[("a", "xy")][..], &[("b", "xy")], &[("a", "x"), ("b", "y")]] {
+            let source = |(path, text): &(&str, &str)| SourceRecord {
+                path: (*path).to_owned(),
+                text: (*text).to_owned(),
+                ..SourceRecord::default()
+            };
+            let sources: Vec<SourceRecord> = files.iter().map(source).collect();
+            seen.push(hash(&launch, &sources).unwrap());
+        }
         seen.sort();
         seen.dedup();
-        assert_eq!(seen.len(), 4);
+        assert_eq!(seen.len(), 6);
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use zillions_source::hash_of_texts;
 
 use crate::analysis::{ScenarioAnalysis, analyse};
 use crate::columns::{COSTS, Value};
@@ -272,14 +272,7 @@ impl GalleryResults {
 /// SHA-256 of `sources`, of their paths and texts in this order, in hexadecimal.
 #[must_use]
 pub fn sources_hash(sources: &[SourceRecord]) -> String {
-    let mut hasher = Sha256::new();
-    for source in sources {
-        for text in [&source.path, &source.text] {
-            hasher.update((text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        }
-    }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash_of_texts(sources.iter().flat_map(|source| [source.path.as_str(), &source.text]))
 }
 
 /// The last part of a path: the folders of a machine are of no use on another.

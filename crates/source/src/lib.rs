@@ -1,6 +1,9 @@
-//! Programs as text: which language, how many lines of code, and highlighted as HTML.
+//! Programs as text: which language, how many lines of code, highlighted as HTML, and which texts
+//! they are.
 //!
-//! One set of syntaxes decides all three, so that what is shown as a comment is counted as one.
+//! One set of syntaxes decides the first three, so that what is shown as a comment is counted as one.
+
+mod hash;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -9,6 +12,8 @@ use syntect::easy::ScopeRegionIterator;
 use syntect::html::{ClassStyle, ClassedHTMLGenerator};
 use syntect::parsing::{ParseState, Scope, ScopeStack, SyntaxReference, SyntaxSet};
 use syntect::util::LinesWithEndings;
+
+pub use hash::hash_of_texts;
 
 /// Longer texts are not highlighted, which takes time.
 const HIGHLIGHTED_BYTES_MAX: usize = 100_000;

@@ -3,6 +3,7 @@
 use zillions_bench::{Gate, program};
 use zillions_conformance::{CaseReport, Options, TargetReport, Unobserved, Verdict};
 use zillions_report::record::{CaseRecord, ConformanceRecord, TargetRecord};
+use zillions_source::hash_of_texts;
 
 use super::target::Candidate;
 use crate::cache::Cache;
@@ -73,7 +74,7 @@ impl Checks {
             &record.command.join("\0"),
             &record.toolchain.join("\0"),
         ];
-        format!("{}.json", program::hash_of_texts(&what))
+        format!("{}.json", hash_of_texts(what))
     }
 }
 
