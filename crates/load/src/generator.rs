@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use zillions_harness::MachineFault;
 
+use crate::account::{Ending, histogram};
 use crate::body::{PROBE_SENDER, Stamp};
 use crate::churn::{Churn, ChurnCounts};
 use crate::clock::{Clock, ThreadMeter};
@@ -16,7 +17,7 @@ use crate::outcome::{Extras, GeneratorUse, Latencies, Outcome, Traffic};
 use crate::outgoing::Outgoing;
 use crate::plan::{Load, Plan};
 use crate::schedule::{Schedule, Window};
-use crate::verifier::{Ending, Verifier, histogram};
+use crate::verifier::Verifier;
 
 /// A saturating sender makes its messages in chunks of about this size.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -52,7 +53,7 @@ pub fn run(
     let window = Window { start_ns: measure_ns, end_ns: measure_ns + nanoseconds(plan.measure) };
     generator.begin(address, start_ns, window);
     generator.load_until(window.start_ns)?;
-    generator.verifier.sample.open();
+    generator.verifier.account.sample.open();
     let before = (generator.meter.read(), generator.connections.reads);
     observe(Phase::Measure);
     generator.load_until(window.end_ns)?;
@@ -219,7 +220,7 @@ impl<'plan> Generator<'plan> {
 
     /// Begins a round if the one before is over; until when to wait.
     fn next_round(&mut self) -> u64 {
-        let (now_ns, delivered) = (self.clock.now_ns(), self.verifier.counts.genuine);
+        let (now_ns, delivered) = (self.clock.now_ns(), self.verifier.account.counts.genuine);
         if !self.closed_loop.is_due(now_ns, delivered, self.window) {
             self.flush_writable();
             return self.closed_loop.deadline_ns();
@@ -422,7 +423,7 @@ impl<'plan> Generator<'plan> {
             lost.at_seconds -= start_ns as f64 / 1e9;
         }
         let extras = self.extras(written.iter().copied().map(u64::from).sum());
-        let counts = self.verifier.counts;
+        let counts = self.verifier.account.counts;
         Outcome {
             pairs,
             anomalies: counts.anomalies,
@@ -435,14 +436,14 @@ impl<'plan> Generator<'plan> {
                 late: counts.late,
             },
             latencies: Latencies {
-                delivery: self.verifier.delivery,
-                service: self.verifier.service,
-                last_receiver: self.verifier.last_receiver,
+                delivery: self.verifier.account.delivery,
+                service: self.verifier.account.service,
+                last_receiver: self.verifier.account.last_receiver,
                 schedule_lag: self.schedule_lag,
             },
             generator: used,
             extras,
-            sample: self.verifier.sample,
+            sample: self.verifier.account.sample,
             are_all_lost: self.connections.connected() == 0,
             lost: self.connections.lost,
         }
@@ -453,14 +454,14 @@ impl<'plan> Generator<'plan> {
         let churn = self.churn.as_ref().map_or_else(ChurnCounts::default, |it| it.counts);
         let filler_written = written * u64::from(self.plan.filler.per_message);
         let (filler_delivered, filler_surplus) = self.verifier.filler(filler_written);
-        self.verifier.counts.anomalies.corrupted += churn.corrupted;
-        self.verifier.counts.anomalies.invented += filler_surplus;
+        self.verifier.account.counts.anomalies.corrupted += churn.corrupted;
+        self.verifier.account.counts.anomalies.invented += filler_surplus;
         Extras {
             filler_expected: filler_written * self.plan.clients as u64,
             filler_delivered,
             churn,
             stalled_disconnected: self.connections.stalled_disconnected(),
-            rounds: self.closed_loop.counts(self.verifier.counts.genuine, self.window),
+            rounds: self.closed_loop.counts(self.verifier.account.counts.genuine, self.window),
         }
     }
 }

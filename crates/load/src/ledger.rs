@@ -1,5 +1,7 @@
 //! Who has received what: one entry per (receiver, sender) pair, updated at every delivery.
 
+use std::ops::Range;
+
 /// How many gaps are remembered per receiver, to tell a late arrival from a second one.
 pub const GAPS_REMEMBERED_MAX: usize = 64;
 
@@ -21,7 +23,7 @@ pub enum Entry {
 /// In the usual case, where the next message arrives, an update is one comparison and one store.
 /// Only [`GAPS_REMEMBERED_MAX`] gaps are kept per receiver; a message out of an older gap is
 /// called [`Entry::Duplicated`]. Either way it is a violation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
     senders: usize,
     /// `next[receiver * senders + sender]`: the lowest sequence above all received.
@@ -90,10 +92,23 @@ impl Ledger {
             Entry::Duplicated
         }
     }
+
+    /// Enters that `receiver` has received all of `sequences` of `sender` in order, if those are
+    /// exactly the next ones: each is [`Entry::Delivered`]. Otherwise false, and nothing is entered.
+    #[inline]
+    pub fn receive_next(&mut self, receiver: usize, sender: u16, sequences: Range<u32>) -> bool {
+        let Some(&sent) = self.sent.get(usize::from(sender)) else { return false };
+        let next = &mut self.next[receiver * self.senders + usize::from(sender)];
+        let are_next = sequences.start == *next && sequences.end <= sent;
+        if are_next {
+            *next = sequences.end;
+        }
+        are_next
+    }
 }
 
 /// Messages `first..end` of `sender` have not arrived though later ones have.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Gap {
     sender: u16,
     first: u32,
@@ -101,7 +116,7 @@ struct Gap {
 }
 
 /// The latest gaps of one receiver, in a ring.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Gaps {
     ring: [Gap; GAPS_REMEMBERED_MAX],
     opened: usize,
@@ -170,6 +185,23 @@ mod tests {
         ledger.receive(1, 1, 2);
         assert!(ledger.has_caught_up(1));
         assert!(!ledger.has_caught_up(0));
+    }
+
+    #[test]
+    fn messages_are_entered_together_only_if_they_are_the_next_ones_and_were_sent() {
+        let mut ledger = ledger_with_sent(5);
+        let mut one_by_one = ledger.clone();
+        let refused = [(0, 1..2), (0, 0..6), (2, 0..1)];
+        for (sender, sequences) in refused {
+            assert!(!ledger.receive_next(1, sender, sequences));
+        }
+        assert_eq!(ledger, one_by_one, "nothing was entered");
+        assert!(ledger.receive_next(1, 0, 0..3) && ledger.receive_next(1, 0, 3..5));
+        (0..5).for_each(|sequence| {
+            assert_eq!(one_by_one.receive(1, 0, sequence), Entry::Delivered);
+        });
+        assert_eq!(ledger, one_by_one);
+        assert!(!ledger.receive_next(1, 0, 3..5), "they have arrived before");
     }
 
     #[test]

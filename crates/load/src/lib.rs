@@ -19,10 +19,12 @@
 
 #![forbid(unsafe_code)]
 
+mod account;
 pub mod body;
 mod churn;
 mod clock;
 mod closed_loop;
+mod common_stream;
 mod connections;
 mod error;
 mod filler;
@@ -37,6 +39,7 @@ mod schedule;
 mod verifier;
 mod wire;
 
+pub use account::{Account, Ending, LATENCY_NS_MAX, histogram};
 pub use churn::{CHURN_CONNECTIONS_MAX, ChurnCounts};
 pub use closed_loop::{ROUND_NS_MAX, RoundCounts};
 pub use error::{LoadError, Phase};
@@ -52,5 +55,5 @@ pub use plan::{
     PlanError,
 };
 pub use schedule::{Schedule, Window};
-pub use verifier::{Control, Ending, LATENCY_NS_MAX, Verifier, histogram};
+pub use verifier::{Control, Verifier};
 pub use wire::WireFormat;

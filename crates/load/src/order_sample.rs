@@ -20,7 +20,7 @@ pub struct SampledEvent {
 
 /// What a few clients sent and received from the beginning of the window on, in the order in which
 /// it was observed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OrderSample {
     /// Those clients, in ascending order.
     pub clients: Vec<u16>,
@@ -50,10 +50,17 @@ impl OrderSample {
         self.is_open = true;
     }
 
+    /// Whether events of `client` are kept at present.
+    #[inline]
+    #[must_use]
+    pub fn keeps(&self, client: usize) -> bool {
+        self.is_open && self.is_sampled[client]
+    }
+
     /// Keeps one event, if it is of a sampled client and there is room.
     #[inline]
     pub fn note(&mut self, client: usize, sender: u16, sequence: u32, received: bool) {
-        if self.is_open && self.is_sampled[client] {
+        if self.keeps(client) {
             self.events.push(SampledEvent { client: client as u16, sender, sequence, received });
             self.is_open = self.events.len() < SAMPLED_EVENTS_MAX;
         }

@@ -1,68 +1,41 @@
 //! The hot path: from received bytes to ledger entries and latencies. Pure, and in a steady state
 //! free of allocations.
+//!
+//! All receivers of a server that drops nothing are sent the same bytes. So the first one's
+//! messages are decoded and checked one by one, and kept ([`CommonStream`]); the others' bytes are
+//! compared with them. What is equal is entered many messages at a time, everything else one by
+//! one. Both ways leave the same account (`docs/design/0014`).
 
+use crate::account::{Account, Batch, Ending};
 use crate::body::{self, PROBE_SENDER, Stamp};
+use crate::common_stream::{CommonStream, Content, Position};
 use crate::filler::Filler;
-use crate::flight::Flight;
-use crate::ledger::{Entry, Ledger};
-use crate::order_sample::OrderSample;
-use crate::outcome::{Anomalies, Pairs};
+use crate::outcome::Pairs;
 use crate::plan::Plan;
 use crate::schedule::Window;
-use crate::wire::{Decode, Decoders, Inbound, WireFormat, with_decoder};
-use hdrhistogram::Histogram;
+use crate::wire::{Decode, Decoders, Inbound, with_decoder};
 
-/// The longest time a histogram tells apart; what took longer counts as this long.
-pub const LATENCY_NS_MAX: u64 = 60_000_000_000;
+/// A comparison that gave fewer messages was not worth its cost …
+const WORTHWHILE_UNITS: u32 = 4;
 
-/// Messages under way, of all senders together, whose write times are remembered.
-const FLIGHT_SLOTS: usize = 1 << 20;
-
-/// An empty histogram of nanoseconds, up to [`LATENCY_NS_MAX`] with three significant digits.
-///
-/// # Panics
-///
-/// Never: the bounds are constants that the histogram accepts.
-#[must_use]
-pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).expect("constant bounds are accepted")
-}
+/// … and after some of those in a row, at most so many messages are verified one by one until the
+/// receiver's place is looked up again.
+const PAUSE_UNITS_MAX: u32 = 63;
 
 /// Checks and times everything that is received in one trial.
 #[derive(Debug)]
 pub struct Verifier {
-    wire: WireFormat,
     tag: u32,
-    window: Window,
-    late_after_ns: u64,
-    ledger: Ledger,
-    decoders: Decoders,
-    /// Who has received a probe.
-    served: Vec<bool>,
-    flights: Vec<Flight>,
     filler: Filler,
-    /// Filler messages that each client has received.
-    filler_received: Vec<u64>,
-    pub(crate) sample: OrderSample,
-    pub(crate) counts: Counts,
-    pub(crate) delivery: Histogram<u64>,
-    pub(crate) service: Histogram<u64>,
-    pub(crate) last_receiver: Histogram<u64>,
-}
-
-/// Sums over all receivers.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) anomalies: Anomalies,
-    /// Deliveries of messages of the window.
-    delivered: u64,
-    reordered: u64,
-    pub(crate) late: u64,
-    /// Everything genuine that arrived in the whole trial.
-    pub(crate) genuine: u64,
-    /// Everything genuine that arrived within the window.
-    pub(crate) arrived: u64,
-    pub(crate) bytes_arrived: u64,
+    decoders: Decoders,
+    pub(crate) account: Account,
+    /// Absent if every message is to be verified for itself.
+    common: Option<CommonStream>,
+    /// Per receiver: where its incomplete or next unit is expected in the common stream.
+    positions: Vec<Option<Position>>,
+    /// The beginning of the unit that the end of the last piece has cut.
+    carried: Vec<u8>,
+    compared: u64,
 }
 
 /// What a server sent besides messages.
@@ -74,81 +47,75 @@ pub struct Control {
     pub error: Option<String>,
 }
 
-/// How a trial ended for one receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// It was connected and nothing more arrived.
-    Quiet,
-    /// It was connected and messages were still arriving.
-    Busy,
-    /// It had lost its connection.
-    Lost,
-}
-
 impl Verifier {
     /// A verifier for the messages of `plan`; none of them counts before [`open`](Self::open).
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
-        let slots = (FLIGHT_SLOTS / plan.senders).max(1);
+        Self { common: Some(CommonStream::new(plan.senders)), ..Self::one_by_one(plan) }
+    }
+
+    /// The same, but every message is decoded and checked for itself: what [`new`](Self::new) is
+    /// compared with.
+    #[must_use]
+    pub fn one_by_one(plan: &Plan) -> Self {
         Self {
-            wire: plan.wire,
             tag: plan.tag,
-            window: Window { start_ns: u64::MAX, end_ns: u64::MAX },
-            late_after_ns: u64::try_from(plan.late_after.as_nanos()).unwrap_or(u64::MAX),
-            ledger: Ledger::new(plan.clients, plan.senders),
-            decoders: Decoders::new(plan.wire, plan.clients),
-            served: vec![false; plan.clients],
-            flights: vec![Flight::new(slots); plan.senders],
             filler: plan.filler,
-            filler_received: vec![0; plan.clients],
-            sample: OrderSample::new(plan.clients),
-            counts: Counts::default(),
-            delivery: histogram(),
-            service: histogram(),
-            last_receiver: histogram(),
+            decoders: Decoders::new(plan.wire, plan.clients),
+            account: Account::new(plan),
+            common: None,
+            positions: vec![None; plan.clients],
+            carried: Vec::new(),
+            compared: 0,
         }
+    }
+
+    /// Everything that has been found so far.
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// How many messages were entered because their bytes equalled those of verified ones.
+    #[must_use]
+    pub fn compared(&self) -> u64 {
+        self.compared
     }
 
     /// Sets the window whose messages count.
     pub fn open(&mut self, window: Window) {
-        self.window = window;
+        self.account.open(window);
     }
 
     /// How many clients have received a probe.
     #[must_use]
     pub fn served(&self) -> usize {
-        self.served.iter().filter(|&&served| served).count()
+        self.account.served()
     }
 
     /// Whether the latest message of every sender has reached `receiver`.
     #[must_use]
     pub fn has_caught_up(&self, receiver: usize) -> bool {
-        self.ledger.has_caught_up(receiver)
+        self.account.has_caught_up(receiver)
     }
 
     /// Numbers the next message of `sender`, which was meant to be sent at `intended_ns`.
     #[inline]
     pub fn send(&mut self, sender: u16, intended_ns: u64) -> Stamp {
-        let sequence = self.ledger.sent(sender);
-        self.ledger.send(sender);
-        self.sample.note(usize::from(sender), sender, sequence, false);
-        if self.window.contains(intended_ns) {
-            self.flights[usize::from(sender)].count(sequence);
-        }
-        Stamp { intended_ns, sequence, sender }
+        self.account.send(sender, intended_ns)
     }
 
     /// Notes a message that was due at `intended_ns` and that the server left no room to send.
     pub fn refuse(&mut self, sender: u16, intended_ns: u64) {
-        if self.window.contains(intended_ns) {
-            self.flights[usize::from(sender)].refused_in_window += 1;
-        }
+        self.account.refuse(sender, intended_ns);
     }
 
     /// Notes that a message was wholly written, with `receivers` clients connected.
+    ///
+    /// Once per message, before anybody can have received it.
     #[inline]
     pub fn written(&mut self, sender: u16, sequence: u32, written_ns: u64, receivers: u32) {
-        self.flights[usize::from(sender)].write(sequence, written_ns, receivers);
+        self.account.written(sender, sequence, written_ns, receivers);
     }
 
     /// Checks and times all messages in `bytes`, which `receiver` received at `now_ns`; and what else
@@ -156,106 +123,162 @@ impl Verifier {
     ///
     /// The stream may be cut anywhere.
     pub fn receive(&mut self, receiver: usize, bytes: &[u8], now_ns: u64) -> Control {
-        // The decoders are moved out and back so that the loop may borrow the rest of `self`.
+        // Moved out and back so that the loop may borrow the rest of `self`.
         let mut decoders = std::mem::take(&mut self.decoders);
+        let mut carried = std::mem::take(&mut self.carried);
         let control = with_decoder!(&mut decoders, receiver, |decoder| {
-            self.receive_all(decoder, receiver, bytes, now_ns)
+            carried.clear();
+            carried.extend_from_slice(decoder.rest());
+            self.receive_all(decoder, &mut carried, receiver, bytes, now_ns)
         });
-        self.decoders = decoders;
+        (self.decoders, self.carried) = (decoders, carried);
         control
     }
 
-    /// [`receive`](Self::receive), compiled for each protocol.
+    /// [`receive`](Self::receive), compiled for each protocol. `carried` is what the decoder has of
+    /// an incomplete unit.
     fn receive_all(
         &mut self,
         decoder: &mut impl Decode,
+        carried: &mut Vec<u8>,
         receiver: usize,
         mut bytes: &[u8],
         now_ns: u64,
     ) -> Control {
-        let arrived_in_window = self.window.contains(now_ns);
         let mut control = Control::default();
-        while let Some(inbound) = decoder.decode(&mut bytes) {
-            let body = match inbound {
-                Inbound::Message(body) => body,
-                Inbound::Ignored => continue,
+        let (mut pause, mut pause_left) = (0, 0);
+        loop {
+            if self.may_compare(receiver) {
+                let units = self.receive_common(decoder, carried, receiver, &mut bytes, now_ns);
+                let is_worthwhile = units >= WORTHWHILE_UNITS;
+                pause = if is_worthwhile { 0 } else { PAUSE_UNITS_MAX.min(2 * pause + 1) };
+                pause_left = pause;
+            }
+            let before = bytes;
+            let Some(inbound) = decoder.decode(&mut bytes) else { break };
+            self.positions[receiver] = match inbound {
+                Inbound::Message(body) => {
+                    let unit = [&carried[..], &before[..before.len() - bytes.len()]];
+                    let may_search = pause_left == 0;
+                    pause_left = pause_left.saturating_sub(1);
+                    self.receive_message(receiver, body, unit, now_ns, may_search)
+                }
+                Inbound::Ignored => None,
                 Inbound::Ping(reply) => {
                     control.reply = Some(reply);
-                    continue;
+                    None
                 }
                 Inbound::Error(reason) => {
                     control.error = Some(reason);
+                    self.positions[receiver] = None;
                     break;
                 }
             };
-            match body::verify(body, self.tag) {
-                None if self.filler.is(body) => {
-                    self.filler_received[receiver] += 1;
-                    self.count_arrived(arrived_in_window, body);
-                }
-                None => self.counts.anomalies.corrupted += 1,
-                Some(stamp) if stamp.sender == PROBE_SENDER => self.served[receiver] = true,
-                Some(stamp) => {
-                    let is_genuine = self.enter(receiver, stamp, now_ns);
-                    self.count_arrived(is_genuine && arrived_in_window, body);
-                }
-            }
+            carried.clear();
         }
         control
     }
 
+    /// Whether `receiver` has a position with something after it.
     #[inline]
-    fn count_arrived(&mut self, counts: bool, body: &[u8]) {
-        if counts {
-            self.counts.arrived += 1;
-            self.counts.bytes_arrived += self.wire.received_bytes(body.len()) as u64;
-        }
+    fn may_compare(&self, receiver: usize) -> bool {
+        let (Some(common), Some(position)) = (&self.common, self.positions[receiver]) else {
+            return false;
+        };
+        !common.is_end(position)
     }
 
-    /// Enters one intact message; whether it is one that `receiver` was to receive.
-    #[inline]
-    fn enter(&mut self, receiver: usize, stamp: Stamp, now_ns: u64) -> bool {
-        let counts = self.window.contains(stamp.intended_ns);
-        self.sample.note(receiver, stamp.sender, stamp.sequence, true);
-        match self.ledger.receive(receiver, stamp.sender, stamp.sequence) {
-            Entry::Delivered => {
-                self.counts.delivered += u64::from(counts);
-            }
-            Entry::Reordered => {
-                self.counts.anomalies.reordered += 1;
-                self.counts.reordered += u64::from(counts);
-            }
-            Entry::Duplicated => {
-                self.counts.anomalies.duplicated += 1;
-                return false;
-            }
-            Entry::Invented => {
-                self.counts.anomalies.invented += 1;
-                return false;
-            }
-        }
-        self.counts.genuine += 1;
-        let arrival = self.flights[usize::from(stamp.sender)].arrive(stamp.sequence);
-        if counts {
-            let latency_ns = now_ns.saturating_sub(stamp.intended_ns);
-            self.delivery.saturating_record(latency_ns);
-            self.counts.late += u64::from(latency_ns > self.late_after_ns);
-            if let Some(arrival) = arrival {
-                self.service.saturating_record(now_ns.saturating_sub(arrival.written_ns));
-                if arrival.is_last {
-                    self.last_receiver.saturating_record(latency_ns);
+    /// Takes the units from the beginning of `bytes` that equal those at the receiver's position;
+    /// how many.
+    fn receive_common(
+        &mut self,
+        decoder: &mut impl Decode,
+        carried: &mut Vec<u8>,
+        receiver: usize,
+        bytes: &mut &[u8],
+        now_ns: u64,
+    ) -> u32 {
+        let (Some(common), Some(mut position)) = (&self.common, self.positions[receiver]) else {
+            return 0;
+        };
+        let equal_bytes = common.equal_bytes(position, carried, bytes);
+        let (mut units, mut taken) = (0, 0);
+        while let Some(section) = common.section(position, equal_bytes - taken) {
+            match section.content {
+                Content::Messages(batch) => {
+                    let (skipped, number) = (section.skipped, section.units);
+                    self.account.enter_batch(receiver, &batch, skipped, number, now_ns);
+                }
+                Content::Filler(body_bytes) => {
+                    self.account.enter_filler(receiver, section.units, body_bytes, now_ns);
                 }
             }
+            position = section.end;
+            units += section.units;
+            taken += section.units as usize * section.unit_bytes;
         }
-        true
+        if units > 0 {
+            self.compared += u64::from(units);
+            self.positions[receiver] = Some(position);
+            let end = taken - carried.len();
+            let tail = &bytes[end..];
+            if !carried.is_empty() {
+                // So that the decoder is at a boundary; the message has been entered.
+                decoder.decode(bytes);
+                carried.clear();
+            }
+            *bytes = tail;
+        }
+        units
+    }
+
+    /// Enters one message; where its receiver is in the common stream then, as far as known.
+    ///
+    /// `unit` is the message as it was received. Its place is looked up only if it `may_search`.
+    #[inline]
+    fn receive_message(
+        &mut self,
+        receiver: usize,
+        body: &[u8],
+        unit: [&[u8]; 2],
+        now_ns: u64,
+        may_search: bool,
+    ) -> Option<Position> {
+        // No protocol has a longer one; what is not ours is not intact, whatever its length.
+        let body_bytes = body.len() as u8;
+        let Some(stamp) = body::verify(body, self.tag) else {
+            if !self.filler.is(body) {
+                self.account.enter_corrupted();
+                return None;
+            }
+            self.account.enter_filler(receiver, 1, body_bytes, now_ns);
+            let position = self.positions[receiver]?;
+            let common = self.common.as_mut()?;
+            return common
+                .is_end(position)
+                .then(|| common.append(unit, Content::Filler(body_bytes)));
+        };
+        if stamp.sender == PROBE_SENDER {
+            self.account.serve(receiver);
+            return None;
+        }
+        let written_ns = self.account.enter(receiver, stamp, body_bytes, now_ns);
+        let common = self.common.as_mut()?;
+        match written_ns {
+            Some(written_ns) if common.is_new(stamp) => {
+                let batch = Batch { first: stamp, written_ns, body_bytes };
+                Some(common.append(unit, Content::Messages(batch)))
+            }
+            _ if may_search => common.after(stamp),
+            _ => None,
+        }
     }
 
     /// How many filler messages arrived of the `written` ones, summed over the clients, and how many
     /// more than those.
     #[must_use]
     pub fn filler(&self, written: u64) -> (u64, u64) {
-        let sum = |of: &dyn Fn(u64) -> u64| self.filler_received.iter().map(|&it| of(it)).sum();
-        (sum(&|received| received.min(written)), sum(&|received| received.saturating_sub(written)))
+        self.account.filler(written)
     }
 
     /// Where the pairs of the window ended up.
@@ -265,34 +288,7 @@ impl Verifier {
     /// (a saturating sender always has one more), they do not.
     #[must_use]
     pub fn pairs(&self, endings: &[Ending], written: &[u32], charge_unsent: bool) -> Pairs {
-        let clients = endings.len() as u64;
-        let mut pairs = Pairs {
-            delivered: self.counts.delivered,
-            reordered: self.counts.reordered,
-            ..Pairs::default()
-        };
-        let mut sent_pairs = 0;
-        for (sender, (flight, &written)) in self.flights.iter().zip(written).enumerate() {
-            let counted = &flight.counted;
-            let end = counted.end.min(written).max(counted.start);
-            sent_pairs += u64::from(end - counted.start) * clients;
-            if charge_unsent {
-                pairs.unsent += (u64::from(counted.end - end) + flight.refused_in_window) * clients;
-            }
-            for (receiver, ending) in endings.iter().enumerate() {
-                // From here on, nothing of this sender has arrived.
-                let next = self.ledger.next(receiver, sender as u16).max(counted.start);
-                let tail = u64::from(end.saturating_sub(next));
-                match ending {
-                    Ending::Quiet => {}
-                    Ending::Busy => pairs.pending += tail,
-                    Ending::Lost => pairs.cut_off += tail,
-                }
-            }
-        }
-        let accounted = pairs.delivered + pairs.reordered + pairs.pending + pairs.cut_off;
-        pairs.dropped = sent_pairs.saturating_sub(accounted);
-        pairs
+        self.account.pairs(endings, written, charge_unsent)
     }
 }
 

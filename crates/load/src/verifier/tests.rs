@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::filler::Filler;
+use crate::outcome::Anomalies;
 use crate::plan::Load;
 use crate::wire::WireFormat;
 
@@ -61,7 +62,7 @@ fn deliveries_are_timed_from_the_intended_and_from_the_actual_send() {
     let frame = paper.send(0, 1_000);
     paper.verifier.receive(0, &frame, 1_100);
     paper.verifier.receive(1, &frame, 1_300);
-    let verifier = &paper.verifier;
+    let verifier = &paper.verifier.account;
     assert_eq!((verifier.delivery.min(), verifier.delivery.max()), (100, 300));
     assert_eq!((verifier.service.min(), verifier.service.max()), (90, 290));
     assert_eq!((verifier.last_receiver.len(), verifier.last_receiver.max()), (1, 300));
@@ -77,7 +78,7 @@ fn a_stream_may_be_cut_anywhere() {
         paper.verifier.receive(0, piece, 1_500);
     }
     assert_eq!(paper.pairs(&[Ending::Quiet]).delivered, 5);
-    assert!(paper.verifier.counts.anomalies.is_none());
+    assert!(paper.verifier.account.counts.anomalies.is_none());
 }
 
 #[test]
@@ -90,8 +91,8 @@ fn messages_outside_the_window_are_checked_but_do_not_count() {
         paper.verifier.receive(0, frame, 2_100);
     }
     assert_eq!(paper.pairs(&[Ending::Quiet]), Pairs { delivered: 1, ..Pairs::default() });
-    assert_eq!(paper.verifier.delivery.len(), 1);
-    assert_eq!(paper.verifier.counts.anomalies.duplicated, 1);
+    assert_eq!(paper.verifier.account.delivery.len(), 1);
+    assert_eq!(paper.verifier.account.counts.anomalies.duplicated, 1);
 }
 
 #[test]
@@ -146,7 +147,7 @@ fn every_kind_of_fault_is_told_apart() {
     for frame in [&second, &first, &second, &corrupted, &invented] {
         paper.verifier.receive(0, frame, 1_100);
     }
-    let anomalies = paper.verifier.counts.anomalies;
+    let anomalies = paper.verifier.account.counts.anomalies;
     let one_each = Anomalies { duplicated: 1, corrupted: 1, invented: 1, reordered: 1 };
     assert_eq!(anomalies, one_each);
     let pairs = paper.pairs(&[Ending::Quiet]);
@@ -159,7 +160,7 @@ fn late_deliveries_are_counted() {
     let frames: Vec<_> = (0..2).map(|i| paper.send(0, 1_000 + i)).collect();
     paper.verifier.receive(0, &frames[0], 1_500);
     paper.verifier.receive(0, &frames[1], 1_502);
-    assert_eq!(paper.verifier.counts.late, 1);
+    assert_eq!(paper.verifier.account.counts.late, 1);
 }
 
 #[test]
@@ -169,7 +170,7 @@ fn probes_are_verified_and_otherwise_passed_over() {
     let stamp = Stamp { intended_ns: 1_500, sequence: 0, sender: PROBE_SENDER };
     body::append_frame(stamp, 20, TAG, &mut probe);
     paper.verifier.receive(0, &probe, 1_600);
-    assert!(paper.verifier.counts.anomalies.is_none());
-    assert_eq!(paper.verifier.counts.arrived, 0);
+    assert!(paper.verifier.account.counts.anomalies.is_none());
+    assert_eq!(paper.verifier.account.counts.arrived, 0);
     assert_eq!(paper.verifier.served(), 1);
 }

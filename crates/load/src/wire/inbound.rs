@@ -20,6 +20,9 @@ pub(crate) trait Decode: Clone + Default {
         &'lent mut self,
         input: &mut &'input [u8],
     ) -> Option<Inbound<'lent>>;
+
+    /// The bytes so far of a unit that is not whole yet.
+    fn rest(&self) -> &[u8];
 }
 
 impl Decode for zillions_protocol::Decoder {
@@ -29,5 +32,10 @@ impl Decode for zillions_protocol::Decoder {
         input: &mut &'input [u8],
     ) -> Option<Inbound<'lent>> {
         Self::decode(self, input).map(Inbound::Message)
+    }
+
+    #[inline]
+    fn rest(&self) -> &[u8] {
+        Self::rest(self)
     }
 }

@@ -90,6 +90,11 @@ impl<P: TextProtocol> Decode for Reassembler<P> {
             }
         }
     }
+
+    #[inline]
+    fn rest(&self) -> &[u8] {
+        if self.is_spent { &[] } else { &self.partial }
+    }
 }
 
 impl<P: TextProtocol> Reassembler<P> {

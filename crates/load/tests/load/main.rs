@@ -1,6 +1,8 @@
 //! Whole trials against small servers: a correct one, and ones with a single known fault.
 
+mod both_ways;
 mod brokers;
+mod equality;
 mod server;
 
 use std::net::SocketAddr;
