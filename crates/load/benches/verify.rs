@@ -1,4 +1,15 @@
-//! The cost of verifying one delivery: decode, check every byte, enter in the ledger, time.
+//! The cost of verifying one delivery, in both ways: by comparison with what another receiver was
+//! sent, and message by message (decode, check every byte, enter in the ledger, time).
+//!
+//! Instructions per delivery, where valgrind is installed:
+//!
+//! ```sh
+//! cargo bench -p zillions-load --bench verify --no-run
+//! valgrind --tool=callgrind --toggle-collect='zillions_load::verifier::Verifier::receive*' \
+//!     target/release/deps/verify-* --test saturated_by_comparison
+//! ```
+//!
+//! divided by [`deliveries`]; `--test` carries out each benchmark once.
 
 use std::time::Duration;
 
@@ -8,16 +19,22 @@ use zillions_load::{Filler, Load, Plan, Verifier, Window, WireFormat, body};
 
 /// About what one `recv` hands over under load.
 const PIECE_BYTES: usize = 64 * 1024;
+/// Pieces that every receiver gets in one iteration.
+const PIECES: usize = 16;
+/// As in `scenarios/one-to-many.toml`.
+const CLIENTS: usize = 33;
+/// What a saturating sender makes at once.
+const CHUNK_BYTES: usize = 16 * 1024;
 const BODIES: [u8; 3] = [20, 64, 255];
 
 fn main() {
     divan::main();
 }
 
-fn plan(clients: usize) -> Plan {
+fn plan() -> Plan {
     Plan {
         wire: WireFormat::Zillions,
-        clients,
+        clients: CLIENTS,
         senders: 1,
         stalled: 0,
         churn_per_second: 0.0,
@@ -35,27 +52,60 @@ fn plan(clients: usize) -> Plan {
     }
 }
 
-/// One piece of stream after the other, each received by all of 16 clients.
-#[divan::bench(args = BODIES)]
-fn deliveries(bencher: Bencher<'_, '_>, body_bytes: u8) {
-    const CLIENTS: usize = 16;
-    let messages = PIECE_BYTES / (usize::from(body_bytes) + 1);
-    let mut verifier = Verifier::new(&plan(CLIENTS));
+/// Messages in one piece.
+fn messages(body_bytes: u8) -> usize {
+    PIECE_BYTES / (usize::from(body_bytes) + 1)
+}
+
+/// Deliveries of one iteration: 529,848 with bodies of 64 bytes.
+fn deliveries(body_bytes: u8) -> usize {
+    PIECES * messages(body_bytes) * CLIENTS
+}
+
+/// One piece of stream after the other, each received by all clients; `together` messages are due
+/// and written at one time.
+fn bench(bencher: Bencher<'_, '_>, mut verifier: Verifier, body_bytes: u8, together: usize) {
     verifier.open(Window { start_ns: 0, end_ns: u64::MAX });
     let mut now_ns = 0;
     let mut piece = Vec::with_capacity(PIECE_BYTES);
-    bencher.counter(ItemsCount::new(messages * CLIENTS)).bench_local(|| {
-        // Making the messages is measured too: once for 16 deliveries, as in a trial.
-        piece.clear();
-        for _ in 0..messages {
-            now_ns += 100;
-            let stamp = verifier.send(0, now_ns);
-            verifier.written(0, stamp.sequence, now_ns, CLIENTS as u32);
-            body::append_frame(stamp, body_bytes, 1, &mut piece);
-        }
-        for receiver in 0..CLIENTS {
-            now_ns += 10_000;
-            verifier.receive(receiver, black_box(&piece), now_ns);
+    bencher.counter(ItemsCount::new(deliveries(body_bytes))).bench_local(|| {
+        for _ in 0..PIECES {
+            // Making the messages is measured too: once for all clients, as in a trial.
+            piece.clear();
+            for message in 0..messages(body_bytes) {
+                now_ns += if message % together == 0 { 10_000 } else { 0 };
+                let stamp = verifier.send(0, now_ns);
+                verifier.written(0, stamp.sequence, now_ns, CLIENTS as u32);
+                body::append_frame(stamp, body_bytes, 1, &mut piece);
+            }
+            for receiver in 0..CLIENTS {
+                now_ns += 10_000;
+                verifier.receive(receiver, black_box(&piece), now_ns);
+            }
         }
     });
+}
+
+fn in_chunk(body_bytes: u8) -> usize {
+    CHUNK_BYTES / (usize::from(body_bytes) + 1)
+}
+
+#[divan::bench(args = BODIES)]
+fn saturated_by_comparison(bencher: Bencher<'_, '_>, body_bytes: u8) {
+    bench(bencher, Verifier::new(&plan()), body_bytes, in_chunk(body_bytes));
+}
+
+#[divan::bench(args = BODIES)]
+fn saturated_one_by_one(bencher: Bencher<'_, '_>, body_bytes: u8) {
+    bench(bencher, Verifier::one_by_one(&plan()), body_bytes, in_chunk(body_bytes));
+}
+
+#[divan::bench(args = BODIES)]
+fn scheduled_by_comparison(bencher: Bencher<'_, '_>, body_bytes: u8) {
+    bench(bencher, Verifier::new(&plan()), body_bytes, 1);
+}
+
+#[divan::bench(args = BODIES)]
+fn scheduled_one_by_one(bencher: Bencher<'_, '_>, body_bytes: u8) {
+    bench(bencher, Verifier::one_by_one(&plan()), body_bytes, 1);
 }
