@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::client::{Client, ClientId, End, Message};
 use crate::error::Error;
-use crate::server_state::{Context, PAUSE_AFTER_EXHAUSTION, ServerState, SocketEvent};
+use crate::server_state::{Context, PAUSE_AFTER_EXHAUSTION, ServerState};
 use crate::start;
 
 /// One way to be a chat server.
@@ -42,11 +42,6 @@ pub(crate) trait Deviation {
     }
 
     // Accepting.
-
-    /// Whether connections are accepted in this turn of the loop, which has these events.
-    fn may_accept(&mut self, _events: &[SocketEvent]) -> bool {
-        true
-    }
 
     /// Accepts one connection, or fails with `WouldBlock` if there is none.
     fn accept(&mut self, state: &mut ServerState) -> io::Result<TcpStream> {
@@ -280,6 +275,7 @@ pub(crate) mod correct {
             };
             let Some(written) = client.write_or_block(bytes_max)? else { return Ok(()) };
             let finished = client.outbound.advance(written.taken);
+            context.log_deliveries(client.id, finished);
             work_for(finished, written.taken, context);
         }
         client.outbound.blocked = false;

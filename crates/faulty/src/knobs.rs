@@ -112,6 +112,15 @@ pub struct Knobs {
     #[arg(long)]
     pub log: bool,
 
+    /// Log every delivery to standard error, as soon as it is written
+    #[arg(long)]
+    pub log_deliveries: bool,
+
+    /// Serve each client in a thread of its own, under one lock that is held while writing; of the
+    /// other settings only the pauses per message and per delivery apply, and what is logged
+    #[arg(long, conflicts_with_all = ["fault", "calibration"])]
+    pub global_lock: bool,
+
     /// What happens when a client closes its sending side
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub close_after_eof: CloseAfterEof,
@@ -138,6 +147,8 @@ impl Default for Knobs {
             nagle: false,
             sender_last: false,
             log: false,
+            log_deliveries: false,
+            global_lock: false,
             close_after_eof: CloseAfterEof::default(),
         }
     }
@@ -155,6 +166,8 @@ impl Knobs {
             (self.nagle, "--nagle"),
             (self.sender_last, "--sender-last"),
             (self.log, "--log"),
+            (self.log_deliveries, "--log-deliveries"),
+            (self.global_lock, "--global-lock"),
         ];
         let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.into());
         let values = [
@@ -248,6 +261,16 @@ impl Oddity {
                 "slow-log",
                 "writes a line for each message and takes 100 microseconds per delivery",
                 Knobs { log: true, slow_microseconds: 100, ..base() },
+            ),
+            slow(
+                "slow-log-of-deliveries",
+                "writes a line to standard error for each delivery, which takes 50 microseconds",
+                Knobs { log_deliveries: true, slow_microseconds: 50, ..base() },
+            ),
+            slow(
+                "global-lock",
+                "serves each client in a thread and holds one lock while it writes, so that one slow reader delays all, and takes 100 microseconds per delivery",
+                Knobs { global_lock: true, slow_microseconds: 100, ..base() },
             ),
             slow(
                 "busy-deliveries",

@@ -10,7 +10,8 @@
 //! A [`Calibration`] is not a fault to be found but a deviation of known size, which
 //! measurements must show exactly.
 //!
-//! The correct server is one event loop. [`run`] starts it; [`Arguments`] are
+//! The correct server is one event loop; `locked` is another, with a thread per client, that only
+//! shows one more kind of slowness. [`run`] starts it; [`Arguments`] are
 //! its command line. Internally every fault overrides a few methods of one
 //! trait whose default methods are the correct behaviour.
 
@@ -23,6 +24,7 @@ mod error;
 mod fault;
 mod faults;
 mod knobs;
+mod locked;
 mod server;
 mod server_state;
 mod start;
@@ -68,6 +70,7 @@ fn run_argument(
     argument: Option<&str>,
 ) -> Result<(), Error> {
     match start(&mut *deviation, knobs, argument) {
+        Ok(state) if knobs.global_lock => locked::serve(&state.listener, &state.context),
         Ok(state) => Server::new(state, deviation).run(),
         Err(error) => deviation.not_started(error),
     }

@@ -70,6 +70,17 @@ impl Context {
         }
     }
 
+    /// Writes a line to standard error for each of so many messages that a client was written, if
+    /// deliveries are to be logged.
+    pub(crate) fn log_deliveries(&self, client: ClientId, messages: usize) {
+        if self.knobs.log_deliveries {
+            for _ in 0..messages {
+                // With standard error closed nobody can read it.
+                let _ = writeln!(io::stderr(), "delivered to client {client}");
+            }
+        }
+    }
+
     pub(crate) fn stop_requested(&self) -> bool {
         self.stop_requested.load(Ordering::Relaxed)
     }
@@ -119,6 +130,14 @@ impl Context {
             }
             std::thread::sleep(left.min(PAUSE_PIECE));
         }
+    }
+
+    /// Blocks until somebody connects to `listener`, or a signal to stop comes.
+    pub(crate) fn wait_for_connection(&self, listener: &TcpListener) {
+        let mut descriptors =
+            [PollFd::new(listener, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+        // An interruption needs no handling: the caller tries again.
+        let _ = poll(&mut descriptors, None);
     }
 
     /// Blocks the whole server until `stream` is ready for `what`, a signal to

@@ -72,5 +72,11 @@ fn text(proofs: &[Proof]) -> Result<String, Failed> {
     for oddity in Oddity::all() {
         writeln!(text, "| `{}` | {} |", oddity.name, oddity.what)?;
     }
+    text += "\n## Slow servers\n\nCorrect too; however busy the machine is, the suite must never call one\n\
+             wrong: [0012](design/0012-slow-is-not-wrong.md).\n\n";
+    text += "| server | what it does |\n| --- | --- |\n";
+    for oddity in Oddity::slow() {
+        writeln!(text, "| `{}` | {} |", oddity.name, oddity.what)?;
+    }
     Ok(text)
 }

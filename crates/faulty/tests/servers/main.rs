@@ -89,7 +89,7 @@ probes! {
     start::five_clients_are_accepted_at_once shows ["slow-accept"];
     start::who_come_together_are_all_accepted shows ["accepts-one-per-event"];
     start::hundreds_who_come_together_are_all_accepted shows ["accepts-256-per-event"];
-    start::who_joins_in_a_flood_is_accepted shows ["accepts-in-quiet-turns-only"];
+    start::who_joins_in_a_flood_is_accepted shows ["accepts-nobody-beside-a-flooder"];
     start::dropping_is_not_reported_on_standard_output (long) shows ["says-what-it-drops"];
 
     frame::bodies_arrive_unchanged_and_once shows [

@@ -1,22 +1,23 @@
 //! Faults of accepting connections: START-5.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use crate::client::ClientId;
-use crate::deviation::Deviation;
+use crate::client::{Client, ClientId, End};
+use crate::deviation::{Deviation, correct};
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::server_state::{LISTENER, ServerState, SocketEvent};
+use crate::server_state::{PAUSE_AFTER_EXHAUSTION, ServerState};
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault::always(
-        "accepts-in-quiet-turns-only",
+        "accepts-nobody-beside-a-flooder",
         "START-5",
-        "accepts nobody in a pass of its loop in which a client has sent something",
-        || Box::new(AcceptsInQuietTurns),
+        "accepts nobody while a client is connected that has sent 32 messages or more at once",
+        || Box::new(AcceptsNobodyBesideFlooder { flooders: BTreeSet::new() }),
     )
     .by_timeout(),
     Fault::always("client-cap-64", "START-5", "closes every connection beyond 64", || {
@@ -54,11 +55,33 @@ pub(crate) const FAULTS: &[Fault] = &[
     .by_timeout(),
 ];
 
-struct AcceptsInQuietTurns;
+/// Who sends so many messages at once floods. Not how fast they come: on a busy machine a flood has
+/// pauses, in which a server that only needs a quiet moment does accept.
+const FLOOD_MESSAGES: usize = 32;
 
-impl Deviation for AcceptsInQuietTurns {
-    fn may_accept(&mut self, happened: &[SocketEvent]) -> bool {
-        !happened.iter().any(|event| event.id != LISTENER && event.readable)
+struct AcceptsNobodyBesideFlooder {
+    flooders: BTreeSet<ClientId>,
+}
+
+impl Deviation for AcceptsNobodyBesideFlooder {
+    fn accept(&mut self, state: &mut ServerState) -> io::Result<TcpStream> {
+        if !self.flooders.is_empty() {
+            state.pause_accepting(PAUSE_AFTER_EXHAUSTION)?;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(state.listener.accept()?.0)
+    }
+
+    fn decode(&mut self, client: &mut Client) -> Vec<Vec<u8>> {
+        let bodies = correct::decode(&mut client.inbound);
+        if bodies.len() >= FLOOD_MESSAGES {
+            self.flooders.insert(client.id);
+        }
+        bodies
+    }
+
+    fn left(&mut self, _state: &mut ServerState, client: Client, _end: End) {
+        self.flooders.remove(&client.id);
     }
 }
 
