@@ -5,11 +5,12 @@
 //!
 //! ```sh
 //! cargo bench -p zillions-load --bench verify --no-run
-//! valgrind --tool=callgrind --toggle-collect='zillions_load::verifier::Verifier::receive*' \
-//!     target/release/deps/verify-* --test saturated_by_comparison
+//! valgrind --tool=callgrind --toggle-collect='zillions_load::verifier::Verifier::receive' \
+//!     target/release/deps/verify-* --test --exact verify::saturated_by_comparison::64
 //! ```
 //!
-//! divided by [`deliveries`]; `--test` carries out each benchmark once.
+//! divided by [`deliveries`]; `--test` carries out each benchmark once. The function is named in full:
+//! a pattern would toggle again in functions below it.
 
 use std::time::Duration;
 
