@@ -2,6 +2,8 @@
 //! from its manifests and the committed results.
 
 mod figures;
+mod place;
+mod styles;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,6 +21,7 @@ use crate::output;
 use crate::targets;
 
 use figures::Figures;
+use place::Place;
 
 /// A row for each entry, with its figures.
 const TABLE: Place = Place::called("gallery");
@@ -26,8 +29,8 @@ const TABLE: Place = Place::called("gallery");
 const STYLES: Place = Place::called("styles");
 const PICTURE: Place = Place::called("picture");
 
-/// Write the tables of the gallery and scripts/toolchains from the impl.toml files, and figures
-/// and pictures from the results in docs/results.
+/// Write the tables of the gallery and scripts/toolchains from the impl.toml files, the table and
+/// the family tree of the styles, and figures and pictures from the results in docs/results.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  zillions gallery-docs\n  zillions gallery-docs --check\n\n\
     'zillions report DIR --figures docs/results/DATE.json' writes the results of a run there. Figures of a\n\
@@ -51,6 +54,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let mut wanted = overviews(&root, &folder, &gallery, &figures)?;
     wanted.push((script.clone(), toolchains(&gallery)));
     wanted.extend(pages(&gallery, &figures)?);
+    let styles = root.join(styles::DOCUMENT);
+    if styles.is_file() {
+        wanted.extend(styles::files(&styles, &read(&styles)?));
+    }
     let results = root.join(figures::FOLDER);
     let pictures = figures.pictures.iter();
     wanted.extend(pictures.map(|(file, svg)| (results.join(file), svg.clone())));
@@ -145,43 +152,6 @@ fn table(gallery: &Gallery, figures: &Figures, impls: &str, root: &str) -> Strin
     gallery_table::markdown_with(&gallery.entries, impls, &more) + &figures.note(root)
 }
 
-/// A part of a page between two comments, for a text that is made.
-struct Place {
-    name: &'static str,
-}
-
-impl Place {
-    const fn called(name: &'static str) -> Self {
-        Self { name }
-    }
-
-    fn begin(&self) -> String {
-        format!("<!-- {}:begin -->\n", self.name)
-    }
-
-    fn end(&self) -> String {
-        format!("<!-- {}:end -->", self.name)
-    }
-
-    /// What is before and after it in `text`.
-    fn around<'a>(&self, text: &'a str) -> Option<(&'a str, &'a str)> {
-        let (before, rest) = text.split_once(&self.begin())?;
-        Some((before, rest.split_once(&self.end())?.1))
-    }
-
-    fn is_in(&self, text: &str) -> bool {
-        self.around(text).is_some()
-    }
-
-    /// `text` with `content` in this place; unchanged if it has none.
-    fn filled(&self, text: &str, content: &str) -> String {
-        self.around(text).map_or_else(
-            || text.to_owned(),
-            |(before, after)| format!("{before}{}{content}{}{after}", self.begin(), self.end()),
-        )
-    }
-}
-
 fn no_place(path: &Path) -> Failure {
     Failure::usage(format!(
         "'{}' has no place for the table: put the lines '{}' and '{}' into it",
@@ -207,20 +177,4 @@ fn toolchains(gallery: &Gallery) -> String {
          exec apt-get install -y --no-install-recommends \\\n    {}\n",
         packages.join(" \\\n    ")
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_goes_into_its_place_and_nothing_else_changes() {
-        let begin = TABLE.begin();
-        let text = format!("before\n{begin}old\n{}\nafter\n", TABLE.end());
-        let once = TABLE.filled(&text, "new\n");
-        assert_eq!(once, format!("before\n{begin}new\n{}\nafter\n", TABLE.end()));
-        assert_eq!(TABLE.filled(&once, "new\n"), once);
-        assert!(TABLE.is_in(&text) && !STYLES.is_in(&text) && !TABLE.is_in("no place"));
-        assert_eq!(STYLES.filled(&text, "new\n"), text, "that has no place in it");
-    }
 }

@@ -1,5 +1,5 @@
-//! What the documents claim: that clauses are tested, that styles are
-//! described, and that what they point at is there.
+//! What the documents claim: that clauses are tested, and that what they
+//! point at is there.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -9,7 +9,6 @@ use regex::Regex;
 use zillions_conformance::all_cases;
 use zillions_conformance::spec::{Obligation, clause, clauses};
 use zillions_faulty::Fault;
-use zillions_harness::manifest::STYLES;
 
 use crate::tree::{Exceptions, File, Offenders, file, files, folders_in, root};
 
@@ -17,7 +16,6 @@ use crate::tree::{Exceptions, File, Offenders, file, files, folders_in, root};
 const UNTESTED_CLAUSES: &[(&str, &str)] = &[];
 
 const SPEC: &str = "docs/spec.md";
-const STYLES_DOCUMENT: &str = "docs/styles.md";
 
 fn document(path: &str) -> &'static File {
     file(path).unwrap_or_else(|| panic!("{path} is missing"))
@@ -68,23 +66,6 @@ fn every_fault_breaks_a_clause_that_exists() {
         offenders.look();
         if clause(fault.breaks).is_none() {
             offenders.add("crates/faulty", 1, format!("{} breaks '{}'", fault.name, fault.breaks));
-        }
-    }
-    offenders.assert_none();
-}
-
-#[test]
-fn every_style_is_described() {
-    let mut offenders =
-        Offenders::of("each style of the closed list has a section and a row in docs/styles.md");
-    let styles = document(STYLES_DOCUMENT);
-    for style in STYLES {
-        offenders.look();
-        if !styles.text.lines().any(|line| line == format!("## {style}")) {
-            offenders.add(STYLES_DOCUMENT, 1, format!("no section '## {style}'"));
-        }
-        if !styles.text.lines().any(|line| line.starts_with(&format!("| [{style}]("))) {
-            offenders.add(STYLES_DOCUMENT, 1, format!("no row '| [{style}](…'"));
         }
     }
     offenders.assert_none();

@@ -15,4 +15,5 @@ mod invariants;
 mod measured;
 mod modules;
 mod rust;
+mod styles;
 mod tree;

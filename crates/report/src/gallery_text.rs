@@ -5,6 +5,7 @@ use crate::bounded::Bounded;
 use crate::columns::{COSTS, CPU, LOST, MEMORY, ranking_text};
 use crate::format::digits;
 use crate::gallery_results::{GalleryResults, MeasuredEntry, MeasuredFigures, MeasuredScenario};
+use crate::picture::{DARK, LIGHT};
 use crate::style_map::{Lettering, svg};
 
 /// The files of the picture: for light and for dark ground.
@@ -176,12 +177,6 @@ pub fn pictures(run: &GalleryResults) -> Vec<(&'static str, String)> {
     let drawn = PICTURES.iter().zip(palettes);
     drawn.filter_map(|(file, palette)| Some((*file, svg(&dots, &lettering(palette))?))).collect()
 }
-
-/// The colours of the report.
-const LIGHT: &str = "--paper: #fdfcf9; --ink: #1b1c1e; --soft: #595d63; --rule: #d9d6cd; \
-                     --faint: #efece4; --first: #0b4f8a; --later: #767a80; --dot: #a9a69b;";
-const DARK: &str = "--paper: #131518; --ink: #e7e5df; --soft: #a6a8ab; --rule: #373b41; \
-                    --faint: #23262b; --first: #84bdf0; --later: #8e9298; --dot: #6c7178;";
 
 /// A picture stands alone: it brings its own looks.
 const PICTURE_CSS: &str = "\

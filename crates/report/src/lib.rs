@@ -8,9 +8,10 @@
 //! which is [`bounded`] where samples are few, [`trial_figures`] the other figures of one trial, [`mod@figures`] those of a target over its trials. [`analysis`]
 //! ranks the targets of each scenario in [`row`]s, [`noise`] is the A/A test, [`capacity`] what a
 //! search found, [`statistics`] the arithmetic. [`columns`] defines every column of every table,
-//! and [`mod@format`] writes its values. [`html`] writes the report, [`style_map`] draws the map of styles, [`mod@compare`] compares two
-//! runs, [`markdown`] writes that as Markdown, [`merge`] puts runs together. [`gallery_results`] are the
-//! figures of a run that are committed, and [`gallery_text`] is what documents say of them.
+//! and [`mod@format`] writes its values. [`html`] writes the report, [`style_map`] draws the map of styles and
+//! [`style_tree`] their family tree, [`mod@compare`] compares two runs, [`markdown`] writes that as
+//! Markdown, [`merge`] puts runs together. [`gallery_results`] are the figures of a run that are
+//! committed, and [`gallery_text`] is what documents say of them.
 
 #![forbid(unsafe_code)]
 
@@ -30,6 +31,7 @@ pub mod markdown;
 pub mod merge;
 pub mod noise;
 pub mod percentile;
+mod picture;
 mod plots;
 pub mod record;
 pub mod reference;
@@ -39,5 +41,6 @@ pub mod schema;
 mod searched;
 pub mod statistics;
 pub mod style_map;
+pub mod style_tree;
 pub mod trial_figures;
 pub mod verdict;

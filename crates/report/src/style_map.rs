@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::analysis::ScenarioAnalysis;
 use crate::format::{digits, time};
+use crate::picture::escaped;
 use crate::record::RankBy;
 use crate::row::Row;
 use crate::statistics::median;
@@ -370,12 +371,6 @@ fn short(text: &str) -> String {
         number
     };
     format!("{number} {unit}").trim_end().to_owned()
-}
-
-/// `text` in an element or an attribute of XML.
-fn escaped(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    text.replace('"', "&quot;")
 }
 
 #[cfg(test)]
