@@ -1,6 +1,7 @@
 //! The gallery as tables in Markdown: of the READMEs, and of `zillions list`.
 
 use zillions_harness::manifest::{Entry, STYLES};
+use zillions_report::style_tree::anchor;
 
 /// Columns before the idea, each with the bar that ends it.
 pub(crate) struct MoreColumns<'a> {
@@ -61,10 +62,4 @@ pub(crate) fn by_style(entries: &[Entry]) -> String {
 
 fn of_style<'a>(entries: &'a [Entry], style: &'a str) -> impl Iterator<Item = &'a Entry> {
     entries.iter().filter(move |entry| entry.manifest.style == style)
-}
-
-/// The anchor that forges and mdBook give to a heading.
-fn anchor(heading: &str) -> String {
-    let kept = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
-    heading.to_lowercase().chars().filter(|&c| kept(c)).collect::<String>().replace(' ', "-")
 }

@@ -9,6 +9,7 @@ use regex::Regex;
 use zillions_conformance::all_cases;
 use zillions_conformance::spec::{Obligation, clause, clauses};
 use zillions_faulty::Fault;
+use zillions_report::style_tree::anchor;
 
 use crate::tree::{Exceptions, File, Offenders, file, files, folders_in, root};
 
@@ -302,17 +303,4 @@ fn read_page(file: &'static File) -> Page {
         }
     }
     page
-}
-
-/// The anchor that GitHub gives to a heading.
-fn anchor(heading: &str) -> String {
-    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
-    heading.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
-}
-
-#[test]
-fn anchors_are_those_that_github_makes() {
-    assert_eq!(anchor("threads + channels"), "threads--channels");
-    assert_eq!(anchor("async/await"), "asyncawait");
-    assert_eq!(anchor("`impl.toml`, key by key"), "impltoml-key-by-key");
 }

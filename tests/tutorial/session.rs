@@ -1,12 +1,9 @@
 //! Sessions with the tools: they end as a chapter shows them, with the output that it shows.
 
-use regex::Regex;
+use zillions_testing::first_missing;
 
 use crate::chapter::{Chapter, Language, Session};
 use crate::steps::Steps;
-
-/// What a chapter shows as left out.
-const LEFT_OUT: &str = "…";
 
 /// Whether a session says that the target failed; otherwise it says that it passed.
 fn shows_failure(session: &Session) -> bool {
@@ -59,38 +56,6 @@ pub(crate) fn run(session: &Session, steps: &Steps) {
     assert!(missing.is_none(), "line {line}: {missing:?} is not in the output:\n{output}");
 }
 
-/// The first line that a chapter shows and `output` does not have, in that order and with nothing
-/// between them but what is shown as left out.
-fn first_missing<'a>(shown: &'a [String], output: &str) -> Option<&'a str> {
-    let output: Vec<&str> = output.lines().map(str::trim_end).collect();
-    let mut at = 0;
-    let mut is_gap = true;
-    for line in shown.iter().map(|line| line.trim_end()) {
-        if line.trim() == LEFT_OUT {
-            is_gap = true;
-            continue;
-        }
-        let pattern = pattern(line);
-        let reach = if is_gap { output.len() } else { output.len().min(at + 1) };
-        match (at..reach).find(|&index| pattern.is_match(output[index])) {
-            Some(index) => at = index + 1,
-            None => return Some(line),
-        }
-        is_gap = false;
-    }
-    None
-}
-
-/// Matches what differs from `line` in figures and in what it leaves out.
-fn pattern(line: &str) -> Regex {
-    let figure = Regex::new(r"[0-9]+(?:\\\.[0-9]+)?").expect("a pattern");
-    let blank = Regex::new(r" +").expect("a pattern");
-    let escaped = regex::escape(line).replace(LEFT_OUT, ".*");
-    let figures = figure.replace_all(&escaped, r"[0-9]+(?:\.[0-9]+)?");
-    let blanks = blank.replace_all(&figures, " +");
-    Regex::new(&format!("^{blanks}$")).expect("a pattern")
-}
-
 /// Fails unless the last chapter checks its last program with all cases; that session is a test,
 /// as every other is.
 pub(crate) fn ends_with_the_whole_suite(chapter: &Chapter) {
@@ -108,16 +73,4 @@ pub(crate) fn passes(steps: &Steps, language: Language, step: usize, cases: &[St
     }
     let Some(ended) = steps.run(&command, [(language, step)]) else { return };
     assert_eq!(ended.code, 0, "{command}: {}{}", ended.stdout, ended.stderr);
-}
-
-/// That the comparison can fail is shown once, before anything relies on it.
-pub(crate) fn compares_in_earnest() {
-    let shown = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    let output = "one 1.5 s\n  two\nthree 30 ms\nfour\n";
-    for same in ["one 9 s\n two", "  two\n…\nfour", "three 7…", "four"] {
-        assert_eq!(first_missing(&shown(same), output), None, "{same}");
-    }
-    for other in ["one 1.5 m", "one 1.5 s\nthree 30 ms", "four\n…\n  two", "five", "thre"] {
-        assert!(first_missing(&shown(other), output).is_some(), "{other}");
-    }
 }

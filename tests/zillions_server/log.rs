@@ -7,35 +7,26 @@ use std::process::{ChildStderr, Command, Stdio};
 use crate::metrics::get;
 use crate::support::{Ended, PATIENCE, PROGRAM, eventually, read_until, send};
 
-/// A server whose log is a pipe of the test's own.
-struct Logged {
+/// A server whose log the test decides about.
+struct Logging {
     process: Ended,
     address: String,
-    metrics: String,
-    log: Option<BufReader<ChildStderr>>,
 }
 
-impl Logged {
-    fn start(options: &[&str]) -> Self {
+impl Logging {
+    fn start(options: &[&str], log: impl Into<Stdio>) -> Self {
         let process = Command::new(PROGRAM)
-            .args(["127.0.0.1:0", "--metrics", "127.0.0.1:0", "--shards", "2"])
+            .args(["127.0.0.1:0", "--shards", "2"])
             .args(options)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(log)
             .spawn();
         let mut process = Ended(process.expect("it starts"));
         let mut line = String::new();
         let stdout = process.0.stdout.take().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("its line");
         let address = line.trim().strip_prefix("listening on ").expect("its address").to_owned();
-        let mut log = BufReader::with_capacity(256, process.0.stderr.take().expect("a pipe"));
-        let mut metrics = None;
-        while metrics.is_none() {
-            line.clear();
-            assert_ne!(log.read_line(&mut line).expect("a line"), 0, "it has ended");
-            metrics = line.trim().split_once("metrics address=").map(|(_, it)| it.to_owned());
-        }
-        Self { process, address, metrics: metrics.expect("found"), log: Some(log) }
+        Self { process, address }
     }
 
     fn connect(&self) -> TcpStream {
@@ -66,12 +57,35 @@ impl Logged {
     }
 }
 
+/// One with metrics, whose log is a pipe of the test's own.
+struct Piped {
+    server: Logging,
+    metrics: String,
+    log: BufReader<ChildStderr>,
+}
+
+impl Piped {
+    fn start(options: &[&str]) -> Self {
+        let options = [&["--metrics", "127.0.0.1:0"], options].concat();
+        let mut server = Logging::start(&options, Stdio::piped());
+        let pipe = server.process.0.stderr.take().expect("a pipe");
+        let mut log = BufReader::with_capacity(256, pipe);
+        let (mut line, mut metrics) = (String::new(), None);
+        while metrics.is_none() {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).expect("a line"), 0, "it has ended");
+            metrics = line.trim().split_once("metrics address=").map(|(_, it)| it.to_owned());
+        }
+        Self { server, metrics: metrics.expect("found"), log }
+    }
+}
+
 /// More lines than the queue, the pipe and both readers' buffers hold.
 const CONNECTIONS: usize = 4000;
 
 #[test]
 fn a_log_that_is_held_and_not_read_loses_lines_and_says_how_many() {
-    let mut server = Logged::start(&["--log-level", "debug"]);
+    let Piped { mut server, metrics, mut log } = Piped::start(&["--log-level", "debug"]);
     let mut witness = server.connect();
     for number in 0..CONNECTIONS {
         let mut passing = server.connect();
@@ -80,13 +94,12 @@ fn a_log_that_is_held_and_not_read_loses_lines_and_says_how_many() {
     server.echo(&mut witness, b"still here");
     let mut lost = 0;
     eventually("lines are lost", || {
-        let (status, metrics) = get(&server.metrics, "/metrics");
+        let (status, text) = get(&metrics, "/metrics");
         assert_eq!(status, 200);
-        let line = metrics.lines().find(|line| line.starts_with("zillions_log_lines_lost_total "));
+        let line = text.lines().find(|line| line.starts_with("zillions_log_lines_lost_total "));
         lost = line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a number");
         lost > 0
     });
-    let mut log = server.log.take().expect("nobody else has taken it");
     let mut line = String::new();
     while !line.contains("log lines were lost") {
         line.clear();
@@ -103,7 +116,7 @@ fn a_log_that_is_held_and_not_read_loses_lines_and_says_how_many() {
 
 #[test]
 fn a_log_that_is_held_and_not_read_does_not_delay_the_stop_for_long() {
-    let mut server = Logged::start(&["--log-level", "debug"]);
+    let Piped { mut server, log: _unread, .. } = Piped::start(&["--log-level", "debug"]);
     for number in 0..CONNECTIONS / 4 {
         let mut passing = server.connect();
         server.echo(&mut passing, &number.to_le_bytes());
@@ -116,8 +129,8 @@ fn a_log_that_is_held_and_not_read_does_not_delay_the_stop_for_long() {
 fn a_log_whose_reader_has_gone_ends_nothing() {
     let options =
         ["--slow-reader", "disconnect", "--ring-bytes", "64KiB", "--send-buffer-bytes", "8KiB"];
-    let mut server = Logged::start(&options);
-    drop(server.log.take());
+    let Piped { mut server, metrics, log } = Piped::start(&options);
+    drop(log);
     let mut stalled = server.connect();
     server.echo(&mut stalled, b"in");
     let mut witness = server.connect();
@@ -128,8 +141,8 @@ fn a_log_whose_reader_has_gone_ends_nothing() {
             // Never so much at once that it is slow itself.
             server.echo(&mut witness, &[number; 250]);
         }
-        let (_, metrics) = get(&server.metrics, "/metrics");
-        metrics.lines().any(|line| line.contains("reason=\"slow\"") && !line.ends_with(" 0"))
+        let (_, text) = get(&metrics, "/metrics");
+        text.lines().any(|line| line.contains("reason=\"slow\"") && !line.ends_with(" 0"))
     });
     server.terminate();
     // It is drained: the end of the stream is an ordinary one.
@@ -140,21 +153,9 @@ fn a_log_whose_reader_has_gone_ends_nothing() {
 #[test]
 fn a_log_on_a_full_disk_ends_nothing() {
     let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
-    let process = Command::new(PROGRAM)
-        .args(["127.0.0.1:0", "--log-level", "debug"])
-        .stdout(Stdio::piped())
-        .stderr(full)
-        .spawn();
-    let mut process = Ended(process.expect("it starts"));
-    let mut line = String::new();
-    let stdout = process.0.stdout.take().expect("a pipe");
-    BufReader::new(stdout).read_line(&mut line).expect("its line");
-    let address = line.trim().strip_prefix("listening on ").expect("its address").to_owned();
-    let mut client = TcpStream::connect(&address).expect("a connection");
-    client.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    send(&mut client, b"all the same");
-    read_until(&mut client, b"all the same");
-    let stopped = Command::new("kill").args(["-TERM", &process.0.id().to_string()]).status();
-    assert!(stopped.expect("kill").success());
-    assert_eq!(process.0.wait().expect("it ends").code(), Some(0));
+    let mut server = Logging::start(&["--log-level", "debug"], full);
+    let mut client = server.connect();
+    server.echo(&mut client, b"all the same");
+    server.terminate();
+    assert_eq!(server.exit_code(), Some(0));
 }

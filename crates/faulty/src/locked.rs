@@ -42,16 +42,16 @@ struct Room {
     knobs: Knobs,
 }
 
-/// The lock, and the door before it: who waits inside the door is next, so that a client that
-/// never stops sending cannot take the lock again before others.
+/// The lock behind a turnstile: the thread in the turnstile is next, so that a client that never
+/// stops sending cannot take the lock again before others.
 struct Lock {
-    door: Mutex<()>,
+    turnstile: Mutex<()>,
     room: Mutex<Room>,
 }
 
 impl Lock {
     fn enter(&self) -> MutexGuard<'_, Room> {
-        let _next = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        let _next = self.turnstile.lock().unwrap_or_else(PoisonError::into_inner);
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -59,7 +59,7 @@ impl Lock {
 /// Serves until a signal stops it; the threads end with the process.
 pub(crate) fn serve(listener: &TcpListener, context: &Context) -> Result<(), Error> {
     let room = Room { members: BTreeMap::new(), sequenced: 0, knobs: context.knobs.clone() };
-    let lock = Arc::new(Lock { door: Mutex::new(()), room: Mutex::new(room) });
+    let lock = Arc::new(Lock { turnstile: Mutex::new(()), room: Mutex::new(room) });
     let mut next: ClientId = 0;
     while !context.stop_requested() {
         match listener.accept() {

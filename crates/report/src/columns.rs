@@ -2,103 +2,24 @@
 //!
 //! The tables of the report, the summary in the terminal and as JSON, `zillions compare` and the
 //! explanations in `docs/reading-results.md` all derive from the rows of [`FIGURES`] and [`COSTS`].
-//! A new column is one entry here, and its recorded value where that is new.
+//! A new column is one entry here, or in `costs`, and its recorded value where that is new.
 
-use serde_json::{Value as Json, json};
+mod costs;
+mod head;
+mod value;
 
 use crate::bounded::Bounded;
 use crate::figures::Figures;
-use crate::format::{bytes, count, digits, interval, percent, size, time};
+use crate::format::{bytes, count, digits, percent, time, whole};
 use crate::percentile::{
     arrived_p99_ns, lag_p99_ns, latency_p50_ns, latency_p99_ns, latency_p999_ns,
 };
-use crate::record::{Measurement, RankBy, ScenarioRecord, TargetRecord};
-use crate::statistics::{Estimate, median};
+use crate::record::{Measurement, RankBy, ScenarioRecord};
 use crate::trial_figures::{cpu_per_delivery_ns, deliveries_per_second, lost_share};
 
-/// The names, the unit and the meaning of a column.
-#[derive(Clone, Copy, Debug)]
-pub struct Head {
-    /// Its name in JSON, the unit last.
-    pub key: &'static str,
-    /// Its name for people.
-    pub title: &'static str,
-    /// The unit of its values.
-    pub unit: &'static str,
-    /// Its meaning, in a sentence or two; also the tooltip of its head.
-    pub meaning: &'static str,
-}
-
-/// One value of a table.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value {
-    /// It is not known.
-    Unknown,
-    /// A number, or a bound of it; infinite for a percentile that never arrived.
-    Number(Bounded),
-    /// A median with its interval.
-    Estimate(Estimate),
-    /// A part of a whole.
-    Part {
-        /// The part.
-        part: u32,
-        /// The whole.
-        of: u32,
-    },
-}
-
-impl Value {
-    fn number(value: Option<f64>) -> Self {
-        value.map_or(Self::Unknown, |value| Self::Number(value.into()))
-    }
-
-    /// Its number without its interval, or the bound that is known of it.
-    #[must_use]
-    pub fn main(&self) -> Option<Bounded> {
-        match self {
-            Self::Unknown => None,
-            Self::Number(value) => Some(*value),
-            Self::Estimate(estimate) => Some(estimate.value()),
-            Self::Part { part, of } => Some((f64::from(*part) / f64::from((*of).max(1))).into()),
-        }
-    }
-
-    /// The value without its interval, each number as `format` writes it; a bound has ≥ before it.
-    #[must_use]
-    pub fn text(&self, format: fn(f64) -> String) -> String {
-        match self {
-            Self::Unknown => "–".to_owned(),
-            Self::Number(value) => value.text(format),
-            Self::Estimate(estimate) => estimate.value().text(format),
-            Self::Part { part, of } => format!("{part} of {of}"),
-        }
-    }
-
-    /// The interval; empty if it has none.
-    #[must_use]
-    pub fn interval(&self, format: fn(f64) -> String) -> String {
-        match self {
-            Self::Estimate(estimate) => interval(estimate, format),
-            Self::Unknown | Self::Number(_) | Self::Part { .. } => String::new(),
-        }
-    }
-
-    /// As JSON: a number, or an object with `median`, `low` and `high`; null for what is infinite
-    /// or not known. A lower bound is an object with `at_least` alone.
-    #[must_use]
-    pub fn json(&self) -> Json {
-        match self {
-            Self::Estimate(estimate) if !estimate.value().is_exact() => estimate.value().json(),
-            // What is infinite is null.
-            Self::Estimate(Estimate { median, low, high, .. }) => {
-                json!({ "median": median, "low": low, "high": high })
-            }
-            Self::Part { part, of } => json!({ "part": part, "of": of }),
-            Self::Number(value) => value.json(),
-            Self::Unknown => Json::Null,
-        }
-    }
-}
+pub use costs::{COSTS, CostColumn, cases_passed};
+pub use head::{Head, IMPLEMENTATION, INTERVAL, RUNS, TIER, TO_BEST, VALID_TRIALS};
+pub use value::Value;
 
 /// A figure of trials, and of targets over their trials.
 #[derive(Clone, Copy, Debug)]
@@ -449,114 +370,6 @@ pub fn ranking_title(rank_by: RankBy) -> &'static str {
     }
 }
 
-/// What a target costs beyond speed.
-#[derive(Clone, Copy, Debug)]
-pub struct CostColumn {
-    /// Its names, its unit and its meaning.
-    pub head: Head,
-    /// How a value is written, with its unit.
-    pub format: fn(f64) -> String,
-    /// Its value.
-    pub of: fn(&TargetRecord) -> Value,
-}
-
-/// Every cost, in the order of the tables.
-pub static COSTS: [CostColumn; 8] = [
-    CostColumn {
-        head: Head {
-            key: "lines_of_code",
-            title: "Lines of code",
-            unit: "lines",
-            meaning: "Lines of its sources, without comments and blank lines.",
-        },
-        format: whole,
-        of: |target| Value::number(target.costs.lines.map(|lines| f64::from(lines.code))),
-    },
-    CostColumn {
-        head: Head {
-            key: "dependencies",
-            title: "Packages",
-            unit: "packages",
-            meaning: "Packages that its lock file pins, itself not counted.",
-        },
-        format: whole,
-        of: |target| Value::number(target.costs.dependencies.map(f64::from)),
-    },
-    CostColumn {
-        head: Head {
-            key: "binary_bytes",
-            title: "Program size",
-            unit: "bytes",
-            meaning: "Size of the built file; unknown for scripts.",
-        },
-        format: size,
-        of: |target| Value::number(target.costs.binary_bytes.map(|bytes| bytes as f64)),
-    },
-    CostColumn {
-        head: Head {
-            key: "build_seconds",
-            title: "First build",
-            unit: "seconds",
-            meaning: "Time of the first build, dependencies included; – if unknown.",
-        },
-        format: seconds,
-        of: |target| Value::number(target.costs.build_seconds),
-    },
-    CostColumn {
-        head: Head {
-            key: "start_up_seconds",
-            title: "Start-up",
-            unit: "seconds",
-            meaning: "Median time from starting the process to its “listening on” line.",
-        },
-        format: seconds,
-        of: |target| {
-            let times = &target.costs.start_up_seconds;
-            Value::number((!times.is_empty()).then(|| median(times)))
-        },
-    },
-    CostColumn {
-        head: Head {
-            key: "idle_cpu_share",
-            title: "Idle CPU",
-            unit: "share, 0 to 1 per processor",
-            meaning: "CPU use while clients are connected and silent, as a share of one processor.",
-        },
-        format: percent,
-        of: |target| Value::number(target.costs.idle.map(|idle| idle.cpu_share())),
-    },
-    CostColumn {
-        head: Head {
-            key: "memory_per_connection_bytes",
-            title: "Memory per connection",
-            unit: "bytes",
-            meaning: "Resident memory that one more idle connection takes.",
-        },
-        format: size,
-        of: |target| {
-            Value::number(target.costs.idle.map(|idle| idle.memory_per_connection_bytes()))
-        },
-    },
-    CostColumn {
-        head: Head {
-            key: "cases_passed",
-            title: "Cases passed",
-            unit: "cases",
-            meaning: "Cases of the conformance suite that passed before the measurement.",
-        },
-        format: whole,
-        of: cases_passed,
-    },
-];
-
-/// Cases that passed, of those that judge something.
-#[must_use]
-pub fn cases_passed(target: &TargetRecord) -> Value {
-    let Some(found) = &target.conformance else { return Value::Unknown };
-    let judged = found.passed + found.failed + found.nonstrict + found.inconclusive + found.errors;
-    Value::Part { part: found.passed, of: judged }
-}
-
 fn share_of_expected(trial: &Measurement, deliveries: u64) -> f64 {
     deliveries as f64 / trial.pairs.expected().max(1) as f64
 }
@@ -569,65 +382,6 @@ fn count_or_unbounded(value: f64) -> String {
 fn memory(value: f64) -> String {
     bytes(value as u64)
 }
-
-fn seconds(value: f64) -> String {
-    time(value * 1e9)
-}
-
-fn whole(value: f64) -> String {
-    format!("{value:.0}")
-}
-
-/// How a scenario’s table begins: the tier.
-pub static TIER: Head = Head {
-    key: "tier",
-    title: "Tier",
-    unit: "",
-    meaning: "1 is best. The leader of each tier is significantly worse than the leader of the \
-              tier above; within a tier nothing is ranked, whatever the medians say. Differences \
-              below the noise floor never separate tiers.",
-};
-
-/// The implementation.
-pub static IMPLEMENTATION: Head = Head {
-    key: "implementation",
-    title: "Implementation",
-    unit: "",
-    meaning: "Its name, which leads to its page, and its style.",
-};
-
-/// The interval, drawn.
-pub static INTERVAL: Head = Head {
-    key: "interval",
-    title: "Interval",
-    unit: "",
-    meaning: "Median and 95 % interval of the figure that ranks, on one logarithmic scale per \
-              scenario.",
-};
-
-/// The ratio to the best.
-pub static TO_BEST: Head = Head {
-    key: "relative",
-    title: "To best",
-    unit: "ratio",
-    meaning: "Ratio of the figure that ranks to the best one.",
-};
-
-/// How many trials count.
-pub static VALID_TRIALS: Head = Head {
-    key: "valid_trials",
-    title: "Valid trials",
-    unit: "trials",
-    meaning: "Trials with the verdict VALID, of all trials.",
-};
-
-/// Which runs the trials come from.
-pub static RUNS: Head = Head {
-    key: "runs",
-    title: "Runs",
-    unit: "",
-    meaning: "Runs that the trials come from; only in a report of several runs.",
-};
 
 /// Every head, in the order in which `docs/reading-results.md` explains them.
 #[must_use]
@@ -689,29 +443,5 @@ mod tests {
             let keys: Vec<_> = target_figures(rank_by).iter().map(|it| it.head.key).collect();
             assert_eq!(keys.contains(&CAPACITY.head.key), rank_by == RankBy::Capacity);
         }
-    }
-
-    #[test]
-    fn an_unknown_value_is_a_dash_and_null_and_what_never_arrived_is_never_and_null() {
-        assert_eq!(Value::Unknown.text(time), "–");
-        assert_eq!(Value::Unknown.json(), Json::Null);
-        assert_eq!(Value::Number(f64::INFINITY.into()).text(time), "never");
-        assert_eq!(Value::Number(f64::INFINITY.into()).json(), Json::Null);
-        assert_eq!(Value::Part { part: 51, of: 52 }.text(whole), "51 of 52");
-    }
-
-    #[test]
-    fn costs_are_written_in_the_unit_that_suits_them() {
-        let results = examples::detailed_results();
-        let text = |key: &str, target: usize| {
-            let column = COSTS.iter().find(|it| it.head.key == key).unwrap();
-            (column.of)(&results.run.targets[target]).text(column.format)
-        };
-        assert_eq!(text("lines_of_code", 0), "97");
-        assert_eq!(text("start_up_seconds", 0), "2.00 ms");
-        assert_eq!(text("idle_cpu_share", 0), "0.01 %");
-        assert_eq!(text("memory_per_connection_bytes", 0), "6.06 KiB");
-        assert_eq!(text("binary_bytes", 3), "–");
-        assert_eq!(text("cases_passed", 0), "51 of 52");
     }
 }

@@ -26,6 +26,12 @@ pub fn count(number: f64) -> String {
     }
 }
 
+/// A number without decimals.
+#[must_use]
+pub fn whole(value: f64) -> String {
+    format!("{value:.0}")
+}
+
 /// An amount of memory.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {

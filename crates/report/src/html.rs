@@ -7,7 +7,6 @@ mod advice;
 mod cells;
 mod drawing;
 mod drawings;
-mod escape;
 mod ids;
 mod implementation;
 mod method;

@@ -28,6 +28,7 @@ pub mod gallery_results;
 pub mod gallery_text;
 pub mod html;
 pub mod markdown;
+mod markup;
 pub mod merge;
 pub mod noise;
 pub mod percentile;

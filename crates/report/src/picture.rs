@@ -1,4 +1,4 @@
-//! What the pictures of the documents share: their colours, and text in XML.
+//! What the pictures of the documents share: their colours.
 
 /// The colours of the report, on light ground.
 pub(crate) const LIGHT: &str = "--paper: #fdfcf9; --ink: #1b1c1e; --soft: #595d63; --rule: #d9d6cd; \
@@ -6,9 +6,3 @@ pub(crate) const LIGHT: &str = "--paper: #fdfcf9; --ink: #1b1c1e; --soft: #595d6
 /// And on dark ground.
 pub(crate) const DARK: &str = "--paper: #131518; --ink: #e7e5df; --soft: #a6a8ab; --rule: #373b41; \
                     --faint: #23262b; --first: #84bdf0; --later: #8e9298; --dot: #6c7178;";
-
-/// `text` in an element or an attribute of XML.
-pub(crate) fn escaped(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    text.replace('"', "&quot;")
-}

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::analysis::ScenarioAnalysis;
 use crate::format::{digits, time};
-use crate::picture::escaped;
+use crate::markup::escaped;
 use crate::record::RankBy;
 use crate::row::Row;
 use crate::statistics::median;

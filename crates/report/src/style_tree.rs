@@ -6,7 +6,8 @@
 mod layout;
 mod places;
 
-use crate::picture::{DARK, LIGHT, escaped};
+use crate::markup::escaped;
+use crate::picture::{DARK, LIGHT};
 
 use layout::{HEIGHT_OF_MARK, Layout, Mark, WIDTH};
 pub use places::{FastSender, FullQueue, PLACES, Place, Scheduler, Suspender};
@@ -31,10 +32,11 @@ pub fn table() -> String {
     text
 }
 
-/// The anchor of a style's section, as GitHub makes it.
-fn anchor(style: &str) -> String {
+/// The anchor of a heading in Markdown, as GitHub and mdBook make it.
+#[must_use]
+pub fn anchor(heading: &str) -> String {
     let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
-    style.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
+    heading.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 /// The picture as Markdown, for a page in the folder of its files.
@@ -126,6 +128,13 @@ text { font: 14px system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn anchors_are_those_that_github_makes() {
+        assert_eq!(anchor("threads + channels"), "threads--channels");
+        assert_eq!(anchor("async/await"), "asyncawait");
+        assert_eq!(anchor("`impl.toml`, key by key"), "impltoml-key-by-key");
+    }
 
     #[test]
     fn the_table_has_a_row_for_each_style_that_leads_to_its_section() {

@@ -107,7 +107,7 @@ fn prepare(options: &Options) -> Result<Prepared, Error> {
     let metrics = options.metrics.as_deref().map(metrics::Endpoint::bind).transpose()?;
     let listeners = Arc::new(Listeners::bind(&addresses, &socket_options)?);
 
-    // Before any thread starts, so that no signal is missed.
+    // Before the ready line, so that a signal after it is not missed.
     let signals =
         Signals::new(not_ignored(&[SIGTERM, SIGINT])).map_err(system("listen for signals"))?;
     let addresses = options.addresses.clone();

@@ -1,12 +1,17 @@
-//! Which tests run: a short part by default, and all of them with `ZILLIONS_TESTS=all`.
+//! What tests of several packages share: which of them run, and the comparison of quoted output.
 //!
+//! A short part runs by default, and all of them with `ZILLIONS_TESTS=all`.
 //! Test programs that take minutes mark each test as [`Part::Short`] or [`Part::Long`].
 //! Which tests are short is decided by fixed rules in those programs, so that the short part is
 //! the same in every run.
 
+mod quoted;
+
 use std::ffi::OsStr;
 
 use libtest_mimic::{Arguments, Trial};
+
+pub use quoted::first_missing;
 
 /// The environment variable that says which tests run.
 pub const SWITCH: &str = "ZILLIONS_TESTS";

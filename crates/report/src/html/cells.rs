@@ -7,7 +7,7 @@ use crate::format::interval;
 use crate::record::{Measurement, RankBy, ScenarioRecord, TargetRecord};
 use crate::statistics::Estimate;
 
-use super::escape::escaped;
+use crate::markup::escaped;
 
 /// One cell.
 #[derive(Clone, Debug, Default, PartialEq)]

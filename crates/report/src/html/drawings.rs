@@ -13,7 +13,7 @@ use crate::record::{RankBy, ScenarioRecord};
 
 use super::cells::Cell;
 use super::drawing::{Drawing, DrawnRow, Shown, shown};
-use super::escape::json_in_html;
+use crate::markup::json_in_html;
 
 const QUANTILES: [(f64, &str); 8] = [
     (0.0, "min"),

@@ -16,7 +16,7 @@ use crate::verdict::{Validity, judge};
 
 use super::cells::Cell;
 use super::drawing::{Drawing, DrawnRow, shown};
-use super::escape::json_in_html;
+use crate::markup::json_in_html;
 
 /// One rate at which a target was measured.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! Programs, highlighted.
 
-use super::escape::escaped;
+use crate::markup::escaped;
 
 /// `text` as HTML, with a class for each kind of token; `path` tells the language by its end. What
 /// is in no known language is only escaped.

@@ -101,7 +101,7 @@ fn shown_costs() -> impl Iterator<Item = &'static CostColumn> {
 fn heads(analyses: &[ScenarioAnalysis<'_>]) -> String {
     let mut heads = th(&IMPLEMENTATION, "");
     if let Some(analysis) = reference(analyses) {
-        let name = super::escape::escaped(&analysis.scenario.name);
+        let name = crate::markup::escaped(&analysis.scenario.name);
         heads +=
             &format!("<th scope=\"col\" class=\"n\">{} <small>{name}</small></th>", CPU.head.title);
     }
