@@ -19,6 +19,7 @@ const LONG_PROGRAMS: &[(&str, &str)] = &[
         "amy",
         "actors on sockets: two of them are readiness loops, and there is the mail between them",
     ),
+    ("java-flow", "the JDK has the four interfaces, and each wants a class"),
     ("libfringe", "generators have no I/O: the program contains the event loop, too"),
     ("libmill", "C: lists, and who owns a message, are written out"),
 ];
