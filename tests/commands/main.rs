@@ -144,6 +144,8 @@ tests! {
         without_ipv6_the_rest_is_checked;
         without_proc_memory_is_unknown_and_the_rest_is_checked;
         an_interpreter_that_is_missing_is_named;
+        local_ports_that_run_out_in_mid_trial_prevent_it_and_are_no_failure_of_the_server;
+        the_line_client_says_what_the_machine_lacks;
     }
     self_check {
         known_losses_repeats_swaps_and_disagreements_are_measured_as_exactly_that (long);
