@@ -158,6 +158,7 @@ tests! {
         a_table_fits_80_and_40_columns_and_says_what_it_leaves_out;
         a_terminal_that_does_not_tell_its_width_is_one_of_80_columns;
         every_command_ends_the_same_on_every_terminal (long);
+        of_several_targets_a_terminal_shows_which_is_checked_and_what_is_left;
         without_colours_there_are_none_in_usage_errors_either;
     }
     stresstest {
