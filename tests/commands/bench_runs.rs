@@ -199,7 +199,9 @@ pub(crate) fn a_capacity_is_searched_held_and_drawn_as_a_curve() {
 fn measured(scenario: &str) -> Measurement {
     match Workspace::new().trial(&Script::server(""), scenario) {
         TrialResult::Measured(figures) => *figures,
-        TrialResult::Failed { reason, .. } => panic!("the trial failed: {reason}"),
+        TrialResult::Failed { reason, .. } | TrialResult::Prevented { reason } => {
+            panic!("the trial failed: {reason}")
+        }
     }
 }
 

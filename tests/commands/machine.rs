@@ -3,7 +3,8 @@
 
 use std::fs;
 
-use crate::support::{Ended, STRESSTEST, Script, ZILLIONS, run};
+use crate::support::{CLIENT, Ended, STRESSTEST, Script, ZILLIONS, run};
+use crate::workspace::{SMALL, Workspace};
 
 /// A shell in namespaces of its own, in which root may do everything; `None` where the system
 /// permits none in which `setup` works.
@@ -108,4 +109,53 @@ pub(crate) fn an_interpreter_that_is_missing_is_named() {
         assert_eq!(ended.code, 70);
         assert!(ended.line().contains(&said), "{}", ended.line());
     }
+}
+
+pub(crate) fn local_ports_that_run_out_in_mid_trial_prevent_it_and_are_no_failure_of_the_server() {
+    // Enough to begin with; but each port is unusable for a minute after its connection was
+    // closed, and there are 500 such a second.
+    let setup = "ip link set lo up; echo 40000 40269 >/proc/sys/net/ipv4/ip_local_port_range; \
+                 echo 0 >/proc/sys/net/ipv4/tcp_tw_reuse";
+    let churn = SMALL
+        .replace("senders = 2", "senders = 2\nchurn_per_second = 1000")
+        .replace("measure_seconds = 0.2", "measure_seconds = 3");
+    let (server, workspace) = (Script::server(""), Workspace::new());
+    let scenario = workspace.scenario("churn.toml", &churn);
+    let folder = workspace.path("run");
+    let bench = format!(
+        "XDG_CACHE_HOME='{}' '{ZILLIONS}' bench '{}' --scenario '{scenario}' --out '{folder}' \
+         --format json",
+        workspace.path("cache"),
+        server.name()
+    );
+    let Some(ended) = elsewhere(setup, &bench) else { return };
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    let said = " trials were prevented: this machine has no local port left";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let row = &json["scenarios"][0]["rows"][0];
+    let reason = row["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("prevented in 1 of 1 trials: this machine has"), "{reason}");
+    assert!(reason.contains("sysctl -w net.ipv4.ip_local_port_range="), "{reason}");
+    let report = fs::read_to_string(format!("{folder}/report.html")).expect("a report");
+    assert!(report.contains("1 PREVENTED") && !report.contains("1 FAILED"));
+    // Where the ports suffice, what was prevented is measured after all.
+    let again = workspace.run(&["bench", "--resume", &folder, "--format", "json"]);
+    assert!(!again.stderr.contains("prevented"), "{}", again.stderr);
+    let json: serde_json::Value = serde_json::from_str(&again.stdout).expect("JSON");
+    let row = &json["scenarios"][0]["rows"][0];
+    assert_eq!(row["trials"], 1, "{row}");
+    assert!(!row["reason"].as_str().unwrap_or_default().contains("prevented"), "{row}");
+}
+
+pub(crate) fn the_line_client_says_what_the_machine_lacks() {
+    let chat = format!("'{CLIENT}' 127.0.0.1:9 </dev/null");
+    let Some(ended) = elsewhere("true", &chat) else { return };
+    assert_eq!((ended.code, &*ended.stdout), (70, ""));
+    assert_eq!(
+        ended.line(),
+        "commandline-client: error: cannot connect to 127.0.0.1:9: this machine does not reach \
+         that address (Network is unreachable (os error 101)): bring the interface up, for the \
+         loopback device with ip link set lo up"
+    );
 }

@@ -144,6 +144,8 @@ tests! {
         without_ipv6_the_rest_is_checked;
         without_proc_memory_is_unknown_and_the_rest_is_checked;
         an_interpreter_that_is_missing_is_named;
+        local_ports_that_run_out_in_mid_trial_prevent_it_and_are_no_failure_of_the_server;
+        the_line_client_says_what_the_machine_lacks;
     }
     self_check {
         known_losses_repeats_swaps_and_disagreements_are_measured_as_exactly_that (long);
@@ -156,6 +158,7 @@ tests! {
         a_table_fits_80_and_40_columns_and_says_what_it_leaves_out;
         a_terminal_that_does_not_tell_its_width_is_one_of_80_columns;
         every_command_ends_the_same_on_every_terminal (long);
+        of_several_targets_a_terminal_shows_which_is_checked_and_what_is_left;
         without_colours_there_are_none_in_usage_errors_either;
     }
     stresstest {

@@ -151,6 +151,32 @@ pub(crate) fn every_command_ends_the_same_on_every_terminal() {
     }
 }
 
+pub(crate) fn of_several_targets_a_terminal_shows_which_is_checked_and_what_is_left() {
+    let scripts = [Script::server(""), Script::server(""), Script::server("")];
+    let [first, second, third] = scripts.each_ref().map(Script::name);
+    let arguments = ["check", &first, &second, &third, "--case", "FRAME-3"];
+    // Wide enough for the paths.
+    let (text, code) = on_terminal(1000, true, ZILLIONS, &arguments);
+    assert_eq!(code, 0, "{text}");
+    let mut rest = text.as_str();
+    for shown in [
+        format!("[1/3] {first}"),
+        format!("2 left: {second}, {third}"),
+        format!("[2/3] {second}"),
+        format!("1 left: {third}"),
+        format!("[3/3] {third}"),
+        "none left".to_owned(),
+    ] {
+        let at = rest.find(&shown).unwrap_or_else(|| panic!("'{shown}' is not next in {rest:?}"));
+        rest = &rest[at + shown.len()..];
+    }
+    // What is taken away at the end leaves the report.
+    assert!(rest.contains("3 targets") || rest.contains("pass"), "{rest:?}");
+    let (alone, code) = on_terminal(1000, true, ZILLIONS, &["check", &first, "--case", "FRAME-3"]);
+    assert_eq!(code, 0, "{alone}");
+    assert!(!alone.contains("[1/1]") && !alone.contains("left"), "{alone:?}");
+}
+
 pub(crate) fn without_colours_there_are_none_in_usage_errors_either() {
     for (program, wrong) in [(ZILLIONS, "chek"), (STRESSTEST, "--nosuch"), (CLIENT, "--nosuch")] {
         let (coloured, code) = on_terminal(80, true, program, &[wrong]);

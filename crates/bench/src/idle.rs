@@ -61,8 +61,8 @@ pub fn measure(
         };
         let server = match trial::start(launch, &lease.address().to_string(), pinning) {
             Ok(server) => server,
-            Err(reason) => {
-                costs.idle_failure = Some(reason);
+            Err(blame) => {
+                costs.idle_failure = Some(blame.into_reason());
                 return;
             }
         };

@@ -7,7 +7,7 @@ use zillions_harness::{Launch, interrupt, limits, resources};
 use zillions_load::WireFormat;
 use zillions_report::record::{
     ConformanceRecord, LoadRecord, MachineRecord, RunRecord, SCHEMA, ScenarioRecord, TargetRecord,
-    TargetStatus, ToolRecord,
+    TargetStatus, ToolRecord, TrialResult,
 };
 use zillions_report::results::Results;
 
@@ -86,7 +86,10 @@ pub fn run(
         Some(Results { run, trials }) => {
             let mut run = run.clone();
             run.resumed.push(now());
-            (run, trials.clone())
+            // What the machine did not allow is tried again.
+            let kept =
+                trials.iter().filter(|it| !matches!(it.result, TrialResult::Prevented { .. }));
+            (run, kept.cloned().collect())
         }
         None => {
             check(&mut targets, &mut gate, &mut observe);

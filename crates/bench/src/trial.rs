@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use zillions_harness::resources::cpu_throttled_seconds;
-use zillions_harness::{Launch, PortLease, Sample, Server, StartOptions};
+use zillions_harness::{Launch, PortLease, Sample, Server, StartError, StartOptions, loopback};
 use zillions_load::{LoadError, Outcome, Phase, Plan, WireFormat};
 use zillions_report::record::{
     AnomaliesRecord, ArrivalsRecord, ExtrasRecord, GeneratorRecord, LostConnectionRecord,
@@ -61,7 +61,8 @@ struct Readings {
     end: Option<Reading>,
 }
 
-/// Runs one trial of `scenario`; whatever goes wrong with the server is in the result.
+/// Runs one trial of `scenario`; whatever goes wrong with the server or the machine is in the
+/// result.
 ///
 /// `wire` is the protocol that the server speaks, `rate` the messages per second of an open loop, `tag` tells its messages from those of any
 /// other trial.
@@ -74,31 +75,78 @@ pub fn run(
     pinning: &Pinning,
     tag: u32,
 ) -> TrialResult {
-    let failed = |reason: String, log| TrialResult::Failed { reason, log };
     let lease = match PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST)) {
         Ok(lease) => lease,
-        Err(error) => return failed(error.to_string(), Vec::new()),
+        Err(error) => return TrialResult::Prevented { reason: error.to_string() },
     };
     let server = match start(launch, &lease.address().to_string(), pinning) {
         Ok(server) => server,
-        Err(reason) => return failed(reason, Vec::new()),
+        Err(blame) => return blame.result(Vec::new()),
     };
     let plan = Plan { wire, ..load_plan(scenario, rate, tag) };
     let (outcome, readings) = load(&server, &plan, pinning);
     let result = match finish(&server, outcome, &readings, pinning) {
         Ok(measurement) => TrialResult::Measured(Box::new(measurement)),
-        Err(reason) => failed(reason, server.log_tail(LOG_LINES)),
+        Err(blame) => blame.result(server.log_tail(LOG_LINES)),
     };
     server.stop(STOP_SECONDS_MAX);
     result
 }
 
+/// Why a trial gave no figures, each in one line, and who is to blame.
+#[derive(Debug)]
+pub(crate) enum Blame {
+    Server(String),
+    Machine(String),
+}
+
+impl Blame {
+    fn result(self, log: Vec<String>) -> TrialResult {
+        match self {
+            // Without the loopback device no server seems to answer.
+            Self::Server(reason) => match loopback::check(IpAddr::V4(Ipv4Addr::LOCALHOST)) {
+                Ok(()) => TrialResult::Failed { reason, log },
+                Err(error) => TrialResult::Prevented { reason: error.to_string() },
+            },
+            Self::Machine(reason) => TrialResult::Prevented { reason },
+        }
+    }
+
+    pub(crate) fn into_reason(self) -> String {
+        match self {
+            Self::Server(reason) | Self::Machine(reason) => reason,
+        }
+    }
+}
+
+impl From<StartError> for Blame {
+    fn from(error: StartError) -> Self {
+        let reason = error.to_string();
+        if error.is_the_machines() || matches!(error, StartError::Starved { .. }) {
+            Self::Machine(reason)
+        } else {
+            Self::Server(reason)
+        }
+    }
+}
+
+impl From<LoadError> for Blame {
+    fn from(error: LoadError) -> Self {
+        let reason = error.to_string();
+        match error {
+            LoadError::Machine(_) | LoadError::System(_) => Self::Machine(reason),
+            _ => Self::Server(reason),
+        }
+    }
+}
+
 /// Starts the server on its processors, which it inherits from this thread.
-pub(crate) fn start(launch: &Launch, address: &str, pinning: &Pinning) -> Result<Server, String> {
-    let cannot_pin = |error| format!("cannot pin the server to its processors: {error}");
+pub(crate) fn start(launch: &Launch, address: &str, pinning: &Pinning) -> Result<Server, Blame> {
+    let cannot_pin =
+        |error| Blame::Machine(format!("cannot pin the server to its processors: {error}"));
     let options = StartOptions { ready_seconds_max: READY_SECONDS_MAX, ..StartOptions::default() };
     restrict_to(&pinning.servers).map_err(cannot_pin)?;
-    let server = Server::start(launch, address, &options).map_err(|error| error.to_string());
+    let server = Server::start(launch, address, &options).map_err(Blame::from);
     restrict_to(&pinning.all).map_err(cannot_pin)?;
     server
 }
@@ -140,23 +188,24 @@ fn finish(
     outcome: Result<Outcome, LoadError>,
     readings: &Readings,
     pinning: &Pinning,
-) -> Result<Measurement, String> {
+) -> Result<Measurement, Blame> {
+    let failed = |reason: &str| Blame::Server(reason.to_owned());
     if let Some(status) = ended(server, &outcome, readings) {
-        return Err(format!("the server ended in mid-trial ({status})"));
+        return Err(failed(&format!("the server ended in mid-trial ({status})")));
     }
-    let outcome = outcome.map_err(|error| error.to_string())?;
+    let outcome = outcome?;
     if outcome.extras.rounds.is_stuck {
-        return Err(STUCK.to_owned());
+        return Err(failed(STUCK));
     }
     // A generator that got no time to send shows nothing about the server.
     if outcome.pairs.expected() > 0 && outcome.pairs.delivered == 0 {
-        return Err("the server hung: not one message of the window was delivered".to_owned());
+        return Err(failed("the server hung: not one message of the window was delivered"));
     }
     let (Some(start), Some(end)) = (&readings.start, &readings.end) else {
-        return Err("the server could not be sampled".to_owned());
+        return Err(failed("the server could not be sampled"));
     };
     let (Some(before), Some(after)) = (start.server, end.server) else {
-        return Err("the server could not be sampled: none of its processes was found".to_owned());
+        return Err(failed("the server could not be sampled: none of its processes was found"));
     };
     let idle = readings.idle.as_ref().and_then(|reading| reading.server).unwrap_or_default();
     let sampled_seconds = (end.at - start.at).as_secs_f64();

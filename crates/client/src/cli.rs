@@ -22,7 +22,7 @@ Exit status:
   0   success (also when the reader of the output has gone away)
   1   a line was too long and was not sent, or the connection was lost
   64  invalid arguments
-  70  no server could be reached";
+  70  no server could be reached, or this machine is why the connection was lost";
 
 /// Chats with a server: sends each line of standard input as a message, prints each message
 /// received as a line
@@ -73,7 +73,7 @@ pub enum Exit {
     Failed = 1,
     /// Invalid arguments.
     Usage = 64,
-    /// No server could be reached.
+    /// No server could be reached, or the machine is why the connection was lost.
     Unreachable = 70,
 }
 

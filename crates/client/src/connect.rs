@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use zillions_harness::MachineFault;
+
 /// How long one address is tried.
 const CONNECT_SECONDS_MAX: u64 = 10;
 
@@ -78,9 +80,11 @@ fn connect_any(
     match &attempts[..] {
         [] => Err("the host has no address".to_owned()),
         // Nothing to add if the user gave that very address.
-        [(only, error)] if only.to_string() == as_given => Err(error.to_string()),
+        [(only, error)] if only.to_string() == as_given => Err(MachineFault::explain(error)),
         _ => {
-            let each = attempts.iter().map(|(address, error)| format!("{address}: {error}"));
+            let each = attempts
+                .iter()
+                .map(|(address, error)| format!("{address}: {}", MachineFault::explain(error)));
             Err(format!("tried {}", each.collect::<Vec<_>>().join("; ")))
         }
     }

@@ -40,8 +40,9 @@ pub fn run(
         Ok(true) => Exit::Success,
         Ok(false) => Exit::Failed,
         Err(error) => {
+            let exit = if error.is_the_machines() { Exit::Unreachable } else { Exit::Failed };
             complain(&mut stderr, error);
-            Exit::Failed
+            exit
         }
     }
 }

@@ -14,6 +14,7 @@ use rustix::{
 };
 use thiserror::Error;
 use zillions_escape::append_visible;
+use zillions_harness::MachineFault;
 use zillions_protocol::{BODY_BYTES_MAX, Decoder, HEADER_BYTES, encode};
 
 use crate::{
@@ -54,7 +55,7 @@ pub(crate) enum SessionError {
         length: usize,
     },
     /// The connection broke.
-    #[error("lost the connection: {0}")]
+    #[error("lost the connection: {}", MachineFault::explain(.0))]
     Lost(#[source] io::Error),
     /// Standard output failed, and not because its reader went away.
     #[error("cannot write standard output: {0}")]
@@ -62,6 +63,13 @@ pub(crate) enum SessionError {
     /// `poll` failed.
     #[error("cannot wait for input and messages: {0}")]
     Wait(#[source] io::Error),
+}
+
+impl SessionError {
+    /// Whether this machine, and neither the server nor a file, is why the session failed.
+    pub(crate) fn is_the_machines(&self) -> bool {
+        matches!(self, Self::Lost(error) if MachineFault::of(error).is_some())
+    }
 }
 
 /// What can be done without blocking.

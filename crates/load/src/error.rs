@@ -69,7 +69,7 @@ pub enum LoadError {
         reason: String,
     },
     /// This machine does not let the generator connect.
-    #[error("not the server's fault: {0}")]
+    #[error(transparent)]
     Machine(#[from] MachineFault),
     /// The generator's own system calls failed.
     #[error("system call of the load generator failed: {0}")]

@@ -105,18 +105,23 @@ fn why_trials_do_not_rank(trials: &[JudgedTrial<'_>]) -> Option<String> {
         .iter()
         .filter_map(|trial| match &trial.record.result {
             TrialResult::Failed { reason, .. } => Some(reason),
-            TrialResult::Measured(_) => None,
+            TrialResult::Measured(_) | TrialResult::Prevented { .. } => None,
         })
         .collect();
     if let Some(first) = failures.first() {
         return Some(format!("failed in {} of {total} trials: {first}", failures.len()));
     }
-    let worst =
-        trials.iter().filter_map(|trial| trial.verdict.as_ref()).max_by_key(|v| v.validity)?;
+    let worst = trials.iter().filter_map(|trial| trial.verdict.as_ref()).max_by_key(|v| v.validity);
     let valid = number_of(trials, Validity::Valid);
-    if worst.validity != Validity::Incorrect && valid >= VALID_TRIALS_MIN {
-        return None;
+    if worst.is_none_or(|worst| worst.validity != Validity::Incorrect) {
+        if valid >= VALID_TRIALS_MIN {
+            return None;
+        }
+        if let Some(reason) = why_prevented(trials) {
+            return Some(reason);
+        }
     }
+    let worst = worst?;
     if worst.validity == Validity::Valid {
         return Some(format!(
             "{total} trials are too few to rank: ask for {VALID_TRIALS_MIN} or more"
@@ -124,6 +129,16 @@ fn why_trials_do_not_rank(trials: &[JudgedTrial<'_>]) -> Option<String> {
     }
     let alike = number_of(trials, worst.validity);
     Some(format!("{} in {alike} of {total} trials: {}", worst.validity, worst.reason))
+}
+
+/// Why this machine did not allow some of the trials, if it did not.
+fn why_prevented(trials: &[JudgedTrial<'_>]) -> Option<String> {
+    let mut reasons = trials.iter().filter_map(|trial| match &trial.record.result {
+        TrialResult::Prevented { reason } => Some(reason),
+        TrialResult::Measured(_) | TrialResult::Failed { .. } => None,
+    });
+    let first = reasons.next()?;
+    Some(format!("prevented in {} of {} trials: {first}", 1 + reasons.count(), trials.len()))
 }
 
 /// Why what was lost keeps a target from being ranked, if it does.

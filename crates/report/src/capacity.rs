@@ -11,7 +11,7 @@ pub enum Answer {
     Met,
     /// They were not, because of the server.
     Missed,
-    /// They were not, and other programs may be to blame.
+    /// They were not, and other programs or the machine may be to blame.
     Disturbed,
     /// They were not, and the load generator may be to blame; then higher rates tell nothing either.
     Unreachable,
@@ -40,8 +40,10 @@ pub fn answer(trial: &TrialRecord, scenario: &ScenarioRecord) -> Option<(f64, An
         return None;
     };
     let rate = trial.offered_rate?;
-    let TrialResult::Measured(figures) = &trial.result else {
-        return Some((rate, Answer::Missed));
+    let figures = match &trial.result {
+        TrialResult::Measured(figures) => figures,
+        TrialResult::Failed { .. } => return Some((rate, Answer::Missed)),
+        TrialResult::Prevented { .. } => return Some((rate, Answer::Disturbed)),
     };
     let validity = judge(figures).validity;
     let failed = figures.pairs.lost() + figures.pairs.pending;

@@ -109,12 +109,12 @@ pub fn number_of(trials: &[JudgedTrial<'_>], validity: Validity) -> usize {
     trials.iter().filter(|trial| trial.is(validity)).count()
 }
 
-/// The figures of a trial; `None` if it failed.
+/// The figures of a trial; `None` if it failed or was prevented.
 #[must_use]
 pub fn measurement_of(trial: &TrialRecord) -> Option<&Measurement> {
     match &trial.result {
         TrialResult::Measured(figures) => Some(figures),
-        TrialResult::Failed { .. } => None,
+        TrialResult::Failed { .. } | TrialResult::Prevented { .. } => None,
     }
 }
 

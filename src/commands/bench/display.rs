@@ -119,6 +119,10 @@ impl<'a> Display<'a> {
             let what = format!("{} in {}", trial.target, trial.scenario);
             self.line(&format!("{} {what}: {reason}", paint(BAD, "failed")));
         }
+        if let TrialResult::Prevented { reason } = &trial.result {
+            let what = format!("{} in {}", trial.target, trial.scenario);
+            self.line(&format!("{} {what}: {reason}", paint(DOUBTFUL, "prevented")));
+        }
         match (&mut self.live, &trial.result) {
             (Some(live), result) => {
                 if let TrialResult::Measured(figures) = result {

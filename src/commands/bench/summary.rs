@@ -158,6 +158,10 @@ impl<'a> Summary<'a> {
             // In a search, a server that breaks down at a rate is an answer.
             .filter(|trial| matches!(trial.role, Role::Measure | Role::Twin))
             .filter(|trial| matches!(trial.result, TrialResult::Failed { .. }));
+        let mut prevented = self.results.trials.iter().filter_map(|trial| match &trial.result {
+            TrialResult::Prevented { reason } => Some(reason),
+            TrialResult::Measured(_) | TrialResult::Failed { .. } => None,
+        });
         let counts = [
             (failed_check.count(), "failed the check"),
             (skipped.count(), "could not be started"),
@@ -170,6 +174,10 @@ impl<'a> Summary<'a> {
             .collect();
         if !said.is_empty() {
             return Err(Failure::fail(said.join(", ")));
+        }
+        if let Some(reason) = prevented.next() {
+            let message = format!("{} trials were prevented: {reason}", 1 + prevented.count());
+            return Err(Failure { code: INCONCLUSIVE, message });
         }
         let is_ranked =
             |scenario: &ScenarioSummary<'_>| scenario.rows.iter().any(|row| row.tier.is_some());

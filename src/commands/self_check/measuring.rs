@@ -129,7 +129,9 @@ impl Known {
                 match trial::run(&launch, WireFormat::Zillions, &scenario, rate, &pinning, attempt)
                 {
                     TrialResult::Measured(figures) => figures,
-                    TrialResult::Failed { reason, .. } => return Err(reason),
+                    TrialResult::Failed { reason, .. } | TrialResult::Prevented { reason } => {
+                        return Err(reason);
+                    }
                 };
             found = (self.expect)(&figures, &scenario);
             let is_disturbed =

@@ -205,8 +205,9 @@ fn setting(scenario: &ScenarioRecord) -> String {
 
 /// How many trials have which verdict, each with its class.
 pub(super) fn verdict_counts(rows: &[Row<'_>]) -> Vec<(&'static str, String)> {
-    let failed =
-        rows.iter().flat_map(|row| &row.trials).filter(|trial| trial.verdict.is_none()).count();
+    let results = || rows.iter().flat_map(|row| &row.trials).map(|trial| &trial.record.result);
+    let failed = results().filter(|it| matches!(it, TrialResult::Failed { .. })).count();
+    let prevented = results().filter(|it| matches!(it, TrialResult::Prevented { .. })).count();
     let mut counts: Vec<_> =
         [Validity::Valid, Validity::ClientBound, Validity::Noisy, Validity::Incorrect]
             .into_iter()
@@ -216,6 +217,9 @@ pub(super) fn verdict_counts(rows: &[Row<'_>]) -> Vec<(&'static str, String)> {
             .filter(|(_, number)| *number > 0)
             .map(|(validity, number)| (class(validity), format!("{number} {validity}")))
             .collect();
+    if prevented > 0 {
+        counts.push((class(Validity::Noisy), format!("{prevented} PREVENTED")));
+    }
     if failed > 0 {
         counts.push(("bad", format!("{failed} FAILED")));
     }
@@ -317,6 +321,10 @@ fn trial_view<'a>(
         TrialResult::Failed { reason, log } => {
             let cells = vec![Cell::none(); columns.len()];
             ("FAILED".to_owned(), "bad", reason.clone(), cells, log.join("\n"))
+        }
+        TrialResult::Prevented { reason } => {
+            let cells = vec![Cell::none(); columns.len()];
+            ("PREVENTED".to_owned(), class(Validity::Noisy), reason.clone(), cells, String::new())
         }
     };
     TrialView {

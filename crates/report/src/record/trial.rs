@@ -62,6 +62,12 @@ pub enum TrialResult {
         /// Last lines that the server wrote to standard error.
         log: Vec<String>,
     },
+    /// The machine did not allow the trial, for example because it had no local port left: this
+    /// says nothing about the server.
+    Prevented {
+        /// What the machine lacks or forbids, and the remedy, in one line.
+        reason: String,
+    },
 }
 
 /// The figures of one trial.
