@@ -46,8 +46,9 @@ pub(crate) fn bodies_arrive_unchanged_and_once(probe: &Probe) -> Seen {
 pub(crate) fn frames_may_arrive_in_pieces(probe: &Probe) -> Seen {
     let server = probe.start()?;
     let mut clients = [server.connect()?, server.connect()?, server.connect()?];
-    // A client that was heard is read from: from then on each piece is read by itself.
-    for speaker in 0..clients.len() {
+    // A client that was heard is read from: from then on each piece is read by itself. The last
+    // one first: when it is served, all have been accepted.
+    for speaker in (0..clients.len()).rev() {
         clients[speaker].send(b"hello")?;
         for client in &mut clients {
             client.expect(b"hello")?;
