@@ -1,6 +1,7 @@
 //! `zillions-server` as a user and an operator see it: a process, sockets, signals.
 
 mod clients;
+mod config;
 mod ending;
 mod endpoint;
 mod engines;

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::admission::AdmissionLimits;
 use crate::slow_reader::SlowReaderPolicy;
 
 /// What keeps a client from being idle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum IdleTraffic {
     /// What it sends.
     #[default]

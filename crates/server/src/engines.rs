@@ -6,6 +6,7 @@
 use std::io;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use serde::de::{Deserialize, Deserializer, Error as _};
 use tracing::info;
 
 use crate::epoll::Epoll;
@@ -59,16 +60,29 @@ pub enum EngineChoice {
     Named(EngineEntry),
 }
 
+impl<'de> Deserialize<'de> for EngineChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::named(&name).ok_or_else(|| {
+            let names = ENGINES.map(|engine| engine.name).join(", ");
+            D::Error::custom(format!("invalid engine '{name}': write {AUTO}, {names}"))
+        })
+    }
+}
+
 impl EngineChoice {
     /// Parses the option's value.
     pub(crate) fn parser() -> impl TypedValueParser<Value = Self> {
         let auto = PossibleValue::new(AUTO).help("The best that works here");
         let named =
             ENGINES.iter().map(|engine| PossibleValue::new(engine.name).help(engine.summary));
-        PossibleValuesParser::new(std::iter::once(auto).chain(named)).map(|name| {
-            let named = ENGINES.into_iter().find(|engine| engine.name == name);
-            named.map_or(Self::Auto, Self::Named)
-        })
+        PossibleValuesParser::new(std::iter::once(auto).chain(named))
+            .map(|name| Self::named(&name).expect("a possible value"))
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let named = ENGINES.into_iter().find(|engine| engine.name == name);
+        named.map(Self::Named).or_else(|| (name == AUTO).then_some(Self::Auto))
     }
 
     /// Prepares a server with the engine to use; logs which and why.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use zillions_log::LogError;
 
@@ -27,6 +28,16 @@ pub enum Error {
     /// Limits contradict each other, or an option has no effect.
     #[error("{0}")]
     Contradiction(String),
+    /// The config file cannot be read, or is wrong.
+    #[error("{}{}: {what}", path.display(), position(*line))]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, if it is known.
+        line: Option<usize>,
+        /// What is wrong.
+        what: String,
+    },
     /// The ring cannot be created.
     #[error("--ring-bytes: {0}")]
     Ring(#[source] LogError),
@@ -91,15 +102,22 @@ pub enum Error {
 }
 
 impl Error {
-    /// The exit code: 64 if the command line is wrong, 70 if the server cannot run here.
+    /// The exit code: 64 if the command line or the config file is wrong, 70 if the server cannot run here.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Address { .. } | Self::AddressTwice { .. } | Self::Contradiction(_) => 64,
-            Self::Ring(LogError::Size { .. }) => 64,
+            Self::Address { .. }
+            | Self::AddressTwice { .. }
+            | Self::Contradiction(_)
+            | Self::Config { .. }
+            | Self::Ring(LogError::Size { .. }) => 64,
             _ => 70,
         }
     }
+}
+
+fn position(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!(":{line}"))
 }
 
 fn advice(source: &io::Error) -> &'static str {

@@ -5,7 +5,7 @@
 //! thread's loop over its share of the clients; it sees the world through an
 //! [`Engine`](engine::Engine), which [`epoll`] and [`io_uring`] implement on sockets and
 //! the simulator of the tests in memory. [`Shared`] is what the shards share. [`run`] puts
-//! it together from [`Options`].
+//! it together from [`Options`] or a config file, which both are [`Settings`] then.
 //!
 //! Entry points: a metric is a row in [`counters`]; an engine is a row in [`engines`]; the
 //! slow-reader policy is [`slow_reader`].
@@ -16,6 +16,7 @@
 pub mod admission;
 pub mod client;
 pub mod config;
+mod config_file;
 pub mod counters;
 pub mod engine;
 pub mod engines;
@@ -28,14 +29,17 @@ mod metrics;
 pub mod options;
 mod run;
 mod serve;
+pub mod settings;
 mod shard;
 pub mod shared;
 pub mod slow_reader;
 pub mod socket_engine;
+pub mod values;
 
 pub use config::Config;
 pub use error::Error;
 pub use options::Options;
 pub use run::{execute, run};
+pub use settings::Settings;
 pub use shard::Shard;
 pub use shared::Shared;

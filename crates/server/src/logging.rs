@@ -15,6 +15,7 @@ use std::{panic, thread};
 use clap::ValueEnum;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use serde::Deserialize;
 use tracing::{Level, error, warn};
 use tracing_subscriber::fmt;
 
@@ -22,7 +23,8 @@ use crate::error::Error;
 use queue::Queue;
 
 /// The format of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// For humans.
     Text,
@@ -31,7 +33,8 @@ pub enum LogFormat {
 }
 
 /// The severity of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
     /// Errors that end the server.
     Error,

@@ -17,7 +17,8 @@ use crate::error::Error;
 use crate::listen::Listeners;
 use crate::options::Options;
 use crate::serve::{Core, Prepared, system};
-use crate::{logging, metrics};
+use crate::settings::Settings;
+use crate::{config_file, logging, metrics};
 
 /// The least that is left for descriptors that are not clients'.
 const DESCRIPTORS_BESIDE_CLIENTS_MIN: u64 = 64;
@@ -33,7 +34,7 @@ pub fn execute() -> ExitCode {
         Ok(options) => options,
         Err(error) => return usage(&error),
     };
-    let code = match run(&options) {
+    let code = match carry_out(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             logging::say(&format!("zillions-server: error: {error}"));
@@ -42,6 +43,22 @@ pub fn execute() -> ExitCode {
     };
     logging::flush();
     code
+}
+
+/// What the command line asks for.
+fn carry_out(options: &Options) -> Result<(), Error> {
+    let say = |text: &str| zillions_console::out(text).map_err(system("write to standard output"));
+    if options.print_config {
+        return say(&config_file::defaults());
+    }
+    if let Some(path) = &options.check_config {
+        let settings = config_file::read(path)?;
+        settings.config()?;
+        settings.socket_options()?;
+        settings.addresses()?;
+        return say(&format!("{}: valid\n", path.display()));
+    }
+    run(options)
 }
 
 /// Help unchanged; everything else in one line.
@@ -66,11 +83,16 @@ fn usage(error: &clap::Error) -> ExitCode {
 /// # Errors
 /// When it cannot start, with nothing left half-started, or a shard fails.
 pub fn run(options: &Options) -> Result<(), Error> {
-    let served = prepare(options).and_then(|serve| serve());
+    let settings = match &options.config {
+        Some(path) => config_file::read(path)?,
+        None => Settings::of_command_line(options),
+    };
+    let served = prepare(&settings).and_then(|serve| serve());
     served.map_err(|error| match error {
         error if lacks_descriptors(&error) => {
             let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-            let needed = descriptors_beside_clients(shards(options), options.addresses.len()) + 1;
+            let addresses = settings.rooms.iter().map(|room| room.listen.len()).sum();
+            let needed = descriptors_beside_clients(shards(&settings), addresses) + 1;
             Error::Descriptors { needed, limit }
         }
         error => error,
@@ -87,31 +109,33 @@ fn lacks_descriptors(error: &Error) -> bool {
     })
 }
 
-fn shards(options: &Options) -> usize {
-    options.shards.map_or_else(
+fn shards(settings: &Settings) -> usize {
+    settings.server.shards.map_or_else(
         || thread::available_parallelism().map_or(1, std::num::NonZero::get),
         std::num::NonZero::get,
     )
 }
 
 /// Everything that can fail, before anything is served.
-fn prepare(options: &Options) -> Result<Prepared, Error> {
-    let config = options.config()?;
-    let socket_options = options.socket_options()?;
-    let addresses = options.addresses()?;
-    let shards = shards(options);
+fn prepare(settings: &Settings) -> Result<Prepared, Error> {
+    let config = settings.config()?;
+    let socket_options = settings.socket_options()?;
+    let addresses = settings.addresses()?.concat();
+    let server = &settings.server;
+    let shards = shards(settings);
     let beside_clients = descriptors_beside_clients(shards, addresses.len());
     check_descriptors(config.admission.clients_max, beside_clients)?;
-    logging::install(options.log_level, options.log_format)?;
-    let log = Log::new(options.ring_bytes, shards).map_err(Error::Ring)?;
-    let metrics = options.metrics.as_deref().map(metrics::Endpoint::bind).transpose()?;
+    logging::install(server.log_level, server.log_format)?;
+    let [room] = &settings.rooms[..] else { unreachable!("there is one room: see config()") };
+    let log = Log::new(room.ring_bytes.0, shards).map_err(Error::Ring)?;
+    let metrics = server.metrics.as_deref().map(metrics::Endpoint::bind).transpose()?;
     let listeners = Arc::new(Listeners::bind(&addresses, &socket_options)?);
 
     // Before the ready line, so that a signal after it is not missed.
     let signals =
         Signals::new(not_ignored(&[SIGTERM, SIGINT])).map_err(system("listen for signals"))?;
-    let addresses = options.addresses.clone();
-    options.engine.prepare(Core { addresses, config, shards, log, metrics, listeners, signals })
+    let addresses = room.listen.clone();
+    server.engine.prepare(Core { addresses, config, shards, log, metrics, listeners, signals })
 }
 
 /// How many descriptors are not clients'. Those of metrics are in a table of their own.

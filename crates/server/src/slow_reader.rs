@@ -10,6 +10,7 @@ use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
+use serde::Deserialize;
 use zillions_log::Log;
 
 use crate::client::{DisconnectReason, Lag};
@@ -26,7 +27,8 @@ const PROGRESS_SHARE: u64 = 8;
 const CHECK_SHARE: u64 = 8;
 
 /// What happens to a client that does not read as fast as messages arrive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SlowReader {
     /// It misses messages and continues at a later one.
     #[default]

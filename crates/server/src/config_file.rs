@@ -1,0 +1,226 @@
+//! The config file: TOML, with the groups of options as tables.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, Args, Command};
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::error::Error;
+use crate::options::{ClientOptions, RoomOptions, ServerOptions};
+use crate::settings::{Settings, as_keys};
+
+/// The longest lines of the printed file, in bytes.
+const LINE_BYTES_MAX: usize = 96;
+
+/// What is at the top of the printed file.
+const HEADER: &str = "\
+# The configuration of zillions-server, with all defaults: zillions-server --config FILE
+# Keys that begin with # are not set. Sizes are bytes, or strings that end in KiB, MiB or GiB.
+";
+
+/// What the printed file says of a room's name and addresses.
+const ROOM_HEADER: &str = "
+# Each room has its own messages and its own order of them.
+[[room]]
+# Its name: letters, digits, '-', '_' and '.'.
+name = \"main\"
+# Where to listen, HOST:PORT each.
+listen = [\"127.0.0.1:4000\"]
+";
+
+/// A config file's form.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    server: ServerOptions,
+    clients: ClientOptions,
+    room: Vec<Spanned<RoomOptions>>,
+}
+
+/// Reads a config file. What its values mean together is not checked yet.
+///
+/// # Errors
+/// [`Error::Config`]: it cannot be read, or its form is wrong.
+pub(crate) fn read(path: &Path) -> Result<Settings, Error> {
+    match fs::read_to_string(path) {
+        Ok(text) => parse(path, &text),
+        Err(error) => {
+            let what = format!("cannot read it: {error}");
+            Err(Error::Config { path: path.to_owned(), line: None, what })
+        }
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Settings, Error> {
+    let path: PathBuf = path.to_owned();
+    let line = |byte: usize| text[..byte.min(text.len())].matches('\n').count() + 1;
+    let File { server, clients, room } = match toml::from_str(text) {
+        Ok(file) => file,
+        Err(error) => {
+            let line = error.span().map(|span| line(span.start));
+            return Err(Error::Config { path, line, what: error.message().replace('\n', " ") });
+        }
+    };
+    let with_line = |room: Spanned<RoomOptions>| {
+        let line = Some(line(room.span().start));
+        RoomOptions { line, ..room.into_inner() }
+    };
+    let rooms = room.into_iter().map(with_line).collect();
+    Ok(Settings { file: Some(path), server, clients, rooms })
+}
+
+/// A config file with all defaults, and what each key means.
+pub(crate) fn defaults() -> String {
+    let mut text = HEADER.to_owned();
+    text += "\n[server]\n";
+    add_group::<ServerOptions>(&mut text);
+    text += "\n[clients]\n";
+    add_group::<ClientOptions>(&mut text);
+    text += ROOM_HEADER;
+    add_group::<RoomOptions>(&mut text);
+    text
+}
+
+fn add_group<T: Args>(text: &mut String) {
+    for option in T::augment_args(Command::new("group")).get_arguments() {
+        add_key(text, option);
+    }
+}
+
+/// The key of one option: its help as a comment, and its default, if it has one.
+fn add_key(text: &mut String, option: &Arg) {
+    let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+    let mut help = as_keys(&help);
+    let values: Vec<String> =
+        option.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    if !values.is_empty() {
+        help += &format!(" One of {}.", values.join(", "));
+    }
+    let mut line = "#".to_owned();
+    for word in help.split_whitespace() {
+        if line.len() + 1 + word.len() > LINE_BYTES_MAX {
+            *text += &line;
+            text.push('\n');
+            line = "#".to_owned();
+        }
+        line.push(' ');
+        line += word;
+    }
+    *text += &line;
+    text.push('\n');
+    let key = option.get_long().unwrap_or_default().replace('-', "_");
+    let default = option.get_default_values().first().and_then(|value| value.to_str());
+    *text += &match default {
+        Some(number) if number.parse::<u64>().is_ok() => format!("{key} = {number}\n"),
+        Some(word) => format!("{key} = \"{word}\"\n"),
+        None => {
+            let names = option.get_value_names().and_then(|names| names.first());
+            format!("#{key} = {}\n", names.map_or("", |name| name.as_str()))
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::options::Options;
+
+    fn parsed(text: &str) -> Settings {
+        parse(Path::new("zillions.toml"), text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    fn refusal(text: &str) -> String {
+        let settings = parse(Path::new("zillions.toml"), text);
+        let checked = settings.and_then(|it| it.config().and(it.addresses()));
+        checked.expect_err("it is wrong").to_string()
+    }
+
+    #[test]
+    fn the_printed_file_is_valid_and_says_what_holds_without_it() {
+        let printed = parsed(&defaults());
+        assert_eq!(format!("{:?}", printed.server), format!("{:?}", ServerOptions::default()));
+        assert_eq!(format!("{:?}", printed.clients), format!("{:?}", ClientOptions::default()));
+        let [room] = &printed.rooms[..] else { panic!("one room") };
+        let (name, listen) = ("main".to_owned(), vec!["127.0.0.1:4000".to_owned()]);
+        let expected = RoomOptions { name, listen, line: room.line, ..RoomOptions::default() };
+        assert_eq!(format!("{room:?}"), format!("{expected:?}"));
+        printed.config().expect("valid limits");
+        printed.socket_options().expect("valid options");
+    }
+
+    #[test]
+    fn every_option_is_a_key() {
+        let printed = defaults();
+        let mut keys = 0;
+        for option in Options::command().get_opts() {
+            let name = option.get_long().expect("a long name");
+            if ["config", "check-config", "print-config"].contains(&name) {
+                continue;
+            }
+            let key = name.replace('-', "_");
+            let is_key = |line: &str| line.trim_start_matches('#').starts_with(&format!("{key} ="));
+            assert!(printed.lines().any(is_key), "--{name} is not in\n{printed}");
+            keys += 1;
+        }
+        assert!(keys > 15, "{keys} keys");
+        // Those without a default, too.
+        let set = |line: &str| match line.strip_prefix('#').and_then(|it| it.split_once(" = ")) {
+            Some(("idle_traffic", _)) => "idle_traffic = \"both\"".to_owned(),
+            Some((key, "SIZE")) => format!("{key} = \"64KiB\""),
+            Some((key, "ADDR")) => format!("{key} = \"127.0.0.1:9100\""),
+            Some((key, _)) if !key.starts_with(' ') => format!("{key} = 3"),
+            _ => line.to_owned(),
+        };
+        let all: Vec<String> = printed.lines().map(set).collect();
+        let settings = parsed(&all.join("\n"));
+        assert_eq!(settings.clients.max_unsent_bytes.map(|size| size.0), Some(65536));
+        assert_eq!(settings.rooms[0].eviction_timeout_seconds.map(u64::from), Some(3));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        let room = "[[room]]\nname = \"a\"\nlisten = [\"127.0.0.1:4000\"]\n";
+        for (text, expected) in [
+            ("[server]\nshard = 2\n", "zillions.toml:2: unknown field `shard`"),
+            ("[sever]\n", "zillions.toml:1: unknown field `sever`"),
+            ("[server]\nshards = \"two\"\n", "zillions.toml:2: invalid type: string \"two\""),
+            ("[server]\nshards = 0\n", "zillions.toml:2: invalid value: integer `0`"),
+            ("[server]\nengine = \"kqueue\"\n", "zillions.toml:2: invalid engine 'kqueue'"),
+            ("[server]\nlog_level = \"loud\"\n", "zillions.toml:2: unknown variant `loud`"),
+            (
+                "[server]\ndrain_timeout_seconds = 3601\n",
+                "zillions.toml:2: 3601 is not in 0..=3600",
+            ),
+            ("[server\n", "zillions.toml:1: "),
+            ("", "zillions.toml: it has 0 tables [[room]] and must have one"),
+            (
+                "[clients]\nkeepalive_seconds = 0\n",
+                "zillions.toml:2: invalid value '0': write a number of seconds from 1 to 32767, or off",
+            ),
+            (
+                "[clients]\nidle_traffic = \"both\"\n",
+                "zillions.toml: idle_traffic requires idle_timeout_seconds",
+            ),
+            (
+                "\n[[room]]\nring_bytes = \"4 bits\"\n",
+                "zillions.toml:3: invalid value '4 bits': write a number of bytes",
+            ),
+            ("\n[[room]]\n", "zillions.toml:2: room '': invalid name: write name = "),
+            ("[[room]]\nname = \"a b\"\n", "zillions.toml:1: room 'a b': invalid name"),
+            ("[[room]]\nname = \"a\"\n", "zillions.toml:1: room 'a': it has no address"),
+            (&format!("{room}ring_bytes = 100\n"), "zillions.toml:1: room 'a': ring_bytes: "),
+            (
+                &format!("{room}max_client_lag_bytes = 300\n"),
+                "zillions.toml:1: room 'a': max_client_lag_bytes 300 is less than 8192",
+            ),
+        ] {
+            let line = refusal(text);
+            assert!(line.starts_with(expected), "{line}\ninstead of\n{expected}");
+            assert_eq!(line.lines().count(), 1, "{line}");
+        }
+    }
+}

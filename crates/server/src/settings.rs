@@ -1,0 +1,227 @@
+//! What an operator has chosen, wherever it was written: here options become limits, and are
+//! checked against each other.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use zillions_log::{LogError, RING_BYTES_MIN};
+
+use crate::admission::AdmissionLimits;
+use crate::config::Config;
+use crate::error::Error;
+use crate::listen::{SocketOptions, parse};
+use crate::options::{ClientOptions, Options, RoomOptions, ServerOptions};
+use crate::slow_reader::SlowReaderPolicy;
+
+/// The largest ring, in bytes. All of it is allocated at the start, and a ring larger than the
+/// processor's caches is slower, not faster.
+const RING_BYTES_MAX: usize = 1 << 30;
+/// The longest name of a room, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Everything that an operator can choose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The config file, if they are from one.
+    pub file: Option<PathBuf>,
+    /// Of the process.
+    pub server: ServerOptions,
+    /// Of all clients.
+    pub clients: ClientOptions,
+    /// The rooms, each with its addresses.
+    pub rooms: Vec<RoomOptions>,
+}
+
+impl Settings {
+    /// What the command line says, which has one room.
+    pub(crate) fn of_command_line(options: &Options) -> Self {
+        let name = "main".to_owned();
+        let room = RoomOptions { name, listen: options.addresses.clone(), ..options.room.clone() };
+        Self {
+            file: None,
+            server: options.server.clone(),
+            clients: options.clients.clone(),
+            rooms: vec![room],
+        }
+    }
+
+    /// The addresses to listen on, room by room.
+    ///
+    /// # Errors
+    /// When one is invalid or given twice.
+    pub fn addresses(&self) -> Result<Vec<Vec<SocketAddr>>, Error> {
+        let mut seen = Vec::new();
+        self.each_room(|room| {
+            if room.listen.is_empty() {
+                return Err(Error::Contradiction(
+                    "it has no address: write for example listen = [\"127.0.0.1:4000\"]".into(),
+                ));
+            }
+            let mut addresses = Vec::new();
+            for text in &room.listen {
+                let address = parse(text)?;
+                if seen.contains(&address) && address.port() != 0 {
+                    return Err(Error::AddressTwice { address });
+                }
+                seen.push(address);
+                addresses.push(address);
+            }
+            Ok(addresses)
+        })
+    }
+
+    /// The limits of the core, checked against each other.
+    ///
+    /// # Errors
+    /// [`Error::Contradiction`], which names the options.
+    pub fn config(&self) -> Result<Config, Error> {
+        let clients = &self.clients;
+        if let (Some(per_ip), Some(all)) = (clients.max_clients_per_ip, clients.max_clients)
+            && per_ip > all
+        {
+            return Err(self.contradiction(format!(
+                "--max-clients-per-ip {per_ip} is more than --max-clients {all}"
+            )));
+        }
+        if clients.idle_traffic.is_some() && clients.idle_timeout_seconds.is_none() {
+            return Err(self.contradiction("--idle-traffic requires --idle-timeout-seconds".into()));
+        }
+        Ok(Config {
+            slow_reader: self.only_room()?,
+            admission: AdmissionLimits {
+                clients_max: clients.max_clients.map(NonZeroUsize::get),
+                clients_per_ip_max: clients.max_clients_per_ip.map(NonZeroUsize::get),
+            },
+            idle_timeout: clients
+                .idle_timeout_seconds
+                .map(|seconds| Duration::from_secs(seconds.get())),
+            idle_traffic: clients.idle_traffic.unwrap_or_default(),
+            coalesce_max: Duration::from_micros(self.server.max_coalesce_microseconds),
+            drain_timeout: Duration::from_secs(self.server.drain_timeout_seconds),
+        })
+    }
+
+    /// What is set on every connection.
+    ///
+    /// # Errors
+    /// [`Error::Contradiction`], which names the options.
+    pub fn socket_options(&self) -> Result<SocketOptions, Error> {
+        let clients = &self.clients;
+        let send_buffer_bytes = clients.send_buffer_bytes.0;
+        let unsent_bytes_max = clients.max_unsent_bytes.map_or(send_buffer_bytes / 2, |it| it.0);
+        if !(4096..=1 << 30).contains(&send_buffer_bytes) {
+            return Err(self.contradiction(format!(
+                "--send-buffer-bytes {send_buffer_bytes} is not between 4096 and 1 GiB"
+            )));
+        }
+        if unsent_bytes_max > send_buffer_bytes || unsent_bytes_max == 0 {
+            return Err(self.contradiction(format!(
+                "--max-unsent-bytes {unsent_bytes_max} is not between 1 and --send-buffer-bytes \
+                 {send_buffer_bytes}"
+            )));
+        }
+        Ok(SocketOptions {
+            send_buffer_bytes,
+            unsent_bytes_max,
+            keepalive: clients.keepalive_seconds.0,
+            user_timeout: clients.user_timeout_seconds.0,
+        })
+    }
+
+    /// The policy of the room.
+    fn only_room(&self) -> Result<SlowReaderPolicy, Error> {
+        let mut policies = self.each_room(|room| {
+            check_name(&room.name)?;
+            check_ring(room.ring_bytes.0)?;
+            SlowReaderPolicy::new(
+                room.slow_reader,
+                room.max_client_lag_bytes.map(|size| size.0),
+                room.eviction_timeout_seconds,
+                room.ring_bytes.0,
+            )
+        })?;
+        match (policies.pop(), policies.len()) {
+            (Some(policy), 0) => Ok(policy),
+            _ => Err(self.contradiction(format!(
+                "it has {} tables [[room]] and must have one",
+                self.rooms.len()
+            ))),
+        }
+    }
+
+    /// Asks `what` of each room; an error says which room it is about.
+    fn each_room<T>(
+        &self,
+        mut what: impl FnMut(&RoomOptions) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let ask = |room| {
+            what(room).map_err(|error| match &self.file {
+                None => error,
+                Some(path) => Error::Config {
+                    path: path.clone(),
+                    line: room.line,
+                    what: format!("room '{}': {}", room.name, as_keys(&error.to_string())),
+                },
+            })
+        };
+        self.rooms.iter().map(ask).collect()
+    }
+
+    /// A contradiction that is of no room; `text` names options as the command line does.
+    fn contradiction(&self, text: String) -> Error {
+        match &self.file {
+            None => Error::Contradiction(text),
+            Some(path) => Error::Config { path: path.clone(), line: None, what: as_keys(&text) },
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let is_valid = !name.is_empty()
+        && name.len() <= NAME_BYTES_MAX
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if is_valid {
+        return Ok(());
+    }
+    Err(Error::Contradiction(format!(
+        "invalid name: write name = \"…\" with 1 to {NAME_BYTES_MAX} letters, digits, '-', '_' or '.'"
+    )))
+}
+
+fn check_ring(bytes: usize) -> Result<(), Error> {
+    if bytes > RING_BYTES_MAX {
+        return Err(Error::Contradiction(format!(
+            "--ring-bytes {bytes} is more than 1 GiB: more memory than is of use"
+        )));
+    }
+    if !bytes.is_power_of_two() || bytes < RING_BYTES_MIN {
+        return Err(Error::Ring(LogError::Size { bytes }));
+    }
+    Ok(())
+}
+
+/// The text with each `--some-option` written as the key of a config file, `some_option`.
+pub(crate) fn as_keys(text: &str) -> String {
+    let mut words = text.split("--");
+    let mut keys = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let end = word.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(word.len());
+        keys += &word[..end].replace('-', "_");
+        keys += &word[end..];
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_a_key_with_underscores() {
+        let text = "--max-client-lag-bytes 300 is less than half of --ring-bytes: too-small";
+        let keys = "max_client_lag_bytes 300 is less than half of ring_bytes: too-small";
+        assert_eq!(as_keys(text), keys);
+    }
+}

@@ -1,0 +1,93 @@
+//! The config file: the same server, described in TOML.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Lines};
+use std::net::TcpStream;
+use std::process::{ChildStdout, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::support::{Ended, PATIENCE, PROGRAM, receive, send};
+
+/// A server that was started with a config file.
+struct Configured {
+    _server: Ended,
+    _folder: TempDir,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Configured {
+    fn start(text: &str) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("zillions.toml");
+        fs::write(&path, text).expect("a file");
+        let mut command = Command::new(PROGRAM);
+        command.arg("--config").arg(&path).stdout(Stdio::piped());
+        let mut server = Ended(command.spawn().expect("it starts"));
+        let lines = BufReader::new(server.0.stdout.take().expect("a pipe")).lines();
+        Self { _server: server, _folder: folder, lines }
+    }
+
+    /// A client of the next address that the server says it listens on.
+    fn connect_to_next(&mut self) -> TcpStream {
+        let line = self.lines.next().expect("a line").expect("text");
+        let address = line.strip_prefix("listening on ").expect("an address");
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        stream
+    }
+}
+
+/// Runs the program to its end: its exit code, standard output and standard error.
+fn outcome(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(PROGRAM).args(arguments).output().expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_config_file_serves_its_addresses_with_its_limits() {
+    let mut configured = Configured::start(
+        "[server]\nshards = 1\nlog_level = \"error\"\n[clients]\nmax_clients = 1\n\
+         [[room]]\nname = \"lobby\"\nlisten = [\"127.0.0.1:0\", \"[::1]:0\"]\nring_bytes = \"16KiB\"\n",
+    );
+    let mut first = configured.connect_to_next();
+    send(&mut first, b"served");
+    assert_eq!(receive(&mut first).as_deref(), Some(&b"served"[..]));
+    let mut second = configured.connect_to_next();
+    assert_eq!(receive(&mut second), None, "one client is allowed");
+}
+
+#[test]
+fn a_config_file_is_checked_without_serving() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("zillions.toml");
+    let file = path.to_str().expect("text");
+    let (code, printed, _) = outcome(&["--print-config"]);
+    assert_eq!(code, Some(0));
+    fs::write(&path, &printed).expect("a file");
+    let valid = (Some(0), format!("{file}: valid\n"), String::new());
+    assert_eq!(outcome(&["--check-config", file]), valid);
+
+    fs::write(&path, printed.replace("drop", "dorp")).expect("a file");
+    let line = 1 + printed.lines().position(|line| line == "slow_reader = \"drop\"").expect("it");
+    for arguments in [["--check-config", file], ["--config", file]] {
+        let (code, stdout, stderr) = outcome(&arguments);
+        assert_eq!((code, stdout.as_str()), (Some(64), ""), "{stderr}");
+        let place = format!("zillions-server: error: {file}:{line}: unknown variant `dorp`");
+        assert!(stderr.starts_with(&place) && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+#[test]
+fn a_config_file_that_is_missing_or_not_alone_is_refused() {
+    let (code, _, stderr) = outcome(&["--config", "/missing/zillions.toml"]);
+    assert_eq!(code, Some(64));
+    let expected = "zillions-server: error: /missing/zillions.toml: cannot read it: No such file";
+    assert!(stderr.starts_with(expected) && stderr.lines().count() == 1, "{stderr}");
+    for beside in ["127.0.0.1:0", "--shards=2", "--slow-reader=drop", "--print-config"] {
+        let (code, stdout, stderr) = outcome(&["--config", "zillions.toml", beside]);
+        assert_eq!((code, stdout.as_str()), (Some(64), ""), "{stderr}");
+        assert!(stderr.contains("'--config <FILE>' cannot be used with"), "{beside}: {stderr}");
+    }
+}
