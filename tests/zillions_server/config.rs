@@ -10,14 +10,14 @@ use tempfile::TempDir;
 use crate::support::{Ended, PATIENCE, PROGRAM, receive, send};
 
 /// A server that was started with a config file.
-struct Configured {
+pub(crate) struct Configured {
     _server: Ended,
     _folder: TempDir,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Configured {
-    fn start(text: &str) -> Self {
+    pub(crate) fn start(text: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("zillions.toml");
         fs::write(&path, text).expect("a file");
@@ -28,12 +28,16 @@ impl Configured {
         Self { _server: server, _folder: folder, lines }
     }
 
-    /// A client of the next address that the server says it listens on.
-    fn connect_to_next(&mut self) -> TcpStream {
+    /// The next address that the server says it listens on.
+    pub(crate) fn next_address(&mut self) -> String {
         let line = self.lines.next().expect("a line").expect("text");
-        let address = line.strip_prefix("listening on ").expect("an address");
+        line.strip_prefix("listening on ").expect("an address").to_owned()
+    }
+
+    pub(crate) fn connect(&self, address: &str) -> TcpStream {
         let stream = TcpStream::connect(address).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        stream.set_nodelay(true).expect("no delay");
         stream
     }
 }
@@ -51,10 +55,11 @@ fn a_config_file_serves_its_addresses_with_its_limits() {
         "[server]\nshards = 1\nlog_level = \"error\"\n[clients]\nmax_clients = 1\n\
          [[room]]\nname = \"lobby\"\nlisten = [\"127.0.0.1:0\", \"[::1]:0\"]\nring_bytes = \"16KiB\"\n",
     );
-    let mut first = configured.connect_to_next();
+    let [first, second] = [configured.next_address(), configured.next_address()];
+    let mut first = configured.connect(&first);
     send(&mut first, b"served");
     assert_eq!(receive(&mut first).as_deref(), Some(&b"served"[..]));
-    let mut second = configured.connect_to_next();
+    let mut second = configured.connect(&second);
     assert_eq!(receive(&mut second), None, "one client is allowed");
 }
 

@@ -2,6 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use crate::keys::{ListenerId, RoomKey};
+use crate::room::Room;
 
 /// How many clients there may be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +43,8 @@ impl Rejection {
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: AdmissionLimits,
+    /// The room of each listening socket.
+    rooms: HashMap<ListenerId, (RoomKey, Arc<Room>)>,
     /// Only kept when there is a limit per address.
     per_ip: HashMap<IpAddr, usize>,
     /// The last failure to accept was logged, and nothing has been accepted since.
@@ -47,7 +53,22 @@ pub(crate) struct Admission {
 
 impl Admission {
     pub(crate) fn new(limits: AdmissionLimits) -> Self {
-        Self { limits, per_ip: HashMap::new(), failing: false }
+        Self { limits, rooms: HashMap::new(), per_ip: HashMap::new(), failing: false }
+    }
+
+    /// From now on the connections of this listening socket are clients of the room.
+    pub(crate) fn set_room(&mut self, listener: ListenerId, key: RoomKey, room: Arc<Room>) {
+        self.rooms.insert(listener, (key, room));
+    }
+
+    /// From now on the room has no new clients.
+    pub(crate) fn forget_room(&mut self, key: RoomKey) {
+        self.rooms.retain(|_, (room, _)| *room != key);
+    }
+
+    /// Whose clients the connections of this listening socket are.
+    pub(crate) fn room_of(&self, listener: ListenerId) -> Option<(RoomKey, Arc<Room>)> {
+        self.rooms.get(&listener).cloned()
     }
 
     /// Admits one more client beside `clients`, or says why not.

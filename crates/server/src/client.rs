@@ -7,6 +7,8 @@ use std::time::Duration;
 use slotmap::{Key as _, SlotMap};
 use zillions_log::Offset;
 
+use crate::keys::RoomKey;
+
 slotmap::new_key_type! {
     /// A client's key within its shard; never reused for another.
     pub(crate) struct Key;
@@ -18,6 +20,7 @@ pub(crate) type Clients<S> = SlotMap<Key, Client<S>>;
 /// A connection and everything that the server keeps for it: less than a kilobyte.
 #[derive(Debug)]
 pub(crate) struct Client<S> {
+    pub(crate) room: RoomKey,
     pub(crate) stream: S,
     pub(crate) peer: IpAddr,
     pub(crate) progress: Progress,
@@ -30,6 +33,16 @@ pub(crate) struct Client<S> {
     pub(crate) dropped: u64,
     /// The byte offset up to which it had taken the log when it last seemed idle.
     pub(crate) taken_bytes: u64,
+}
+
+/// An admitted connection on its way to its shard.
+#[derive(Debug)]
+pub(crate) struct Handoff<S> {
+    pub(crate) room: RoomKey,
+    pub(crate) stream: S,
+    pub(crate) peer: IpAddr,
+    /// The log's head when it was accepted: it is sent what follows.
+    pub(crate) joined: Offset,
 }
 
 /// Up to which offset of the log a client has been sent.
@@ -85,19 +98,18 @@ impl<S> Client<S> {
     /// A client that has been sent nothing yet; `index` is where it is in the lagging list, and
     /// `active_at` the time of the shard's idle clock.
     pub(crate) fn new(
-        stream: S,
-        peer: IpAddr,
-        joined: Offset,
+        handoff: Handoff<S>,
         index: usize,
         now: Duration,
         active_at: Duration,
     ) -> Self {
+        let Handoff { room, stream, peer, joined } = handoff;
         let checkpoint = (joined.bytes, now);
         let lag = Lag { partial_out: Vec::new(), next: joined, writable: true, checkpoint };
         let read = ReadState { partial_in: Vec::new(), queued: false, ended: false, active_at };
         let progress = Progress::Lagging { index, lag };
         let taken_bytes = joined.bytes;
-        Self { stream, peer, progress, read, draining: None, joined, dropped: 0, taken_bytes }
+        Self { room, stream, peer, progress, read, draining: None, joined, dropped: 0, taken_bytes }
     }
 
     pub(crate) fn lag(&self) -> Option<&Lag> {
@@ -121,7 +133,8 @@ impl<S> Client<S> {
 
     /// What is reported of it.
     pub(crate) fn report(&self, key: Key) -> ClientReport {
-        ClientReport { key: key.data().as_ffi(), joined: self.joined, dropped: self.dropped }
+        let Self { room, joined, dropped, .. } = *self;
+        ClientReport { key: key.data().as_ffi(), room, joined, dropped }
     }
 }
 
@@ -130,6 +143,8 @@ impl<S> Client<S> {
 pub struct ClientReport {
     /// Its key, as given to [`Engine::register`](crate::engine::Engine::register).
     pub key: u64,
+    /// Its room.
+    pub room: RoomKey,
     /// The log's head when it was accepted.
     pub joined: Offset,
     /// How many messages it was not sent because it was too slow.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::admission::AdmissionLimits;
-use crate::slow_reader::SlowReaderPolicy;
 
 /// What keeps a client from being idle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
@@ -21,8 +20,6 @@ pub enum IdleTraffic {
 /// The limits of the server's core.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What happens to slow readers.
-    pub slow_reader: SlowReaderPolicy,
     /// How many clients there may be.
     pub admission: AdmissionLimits,
     /// How long a client may be idle.

@@ -135,7 +135,7 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         let settings = parse(Path::new("zillions.toml"), text);
-        let checked = settings.and_then(|it| it.config().and(it.addresses()));
+        let checked = settings.and_then(|it| it.rooms().and(it.config()).and(it.addresses()));
         checked.expect_err("it is wrong").to_string()
     }
 
@@ -148,6 +148,7 @@ mod tests {
         let (name, listen) = ("main".to_owned(), vec!["127.0.0.1:4000".to_owned()]);
         let expected = RoomOptions { name, listen, line: room.line, ..RoomOptions::default() };
         assert_eq!(format!("{room:?}"), format!("{expected:?}"));
+        printed.rooms().expect("a valid room");
         printed.config().expect("valid limits");
         printed.socket_options().expect("valid options");
     }
@@ -196,13 +197,18 @@ mod tests {
                 "zillions.toml:2: 3601 is not in 0..=3600",
             ),
             ("[server\n", "zillions.toml:1: "),
-            ("", "zillions.toml: it has 0 tables [[room]] and must have one"),
+            ("", "zillions.toml: it has no room: add a table [[room]]"),
             (
                 "[clients]\nkeepalive_seconds = 0\n",
                 "zillions.toml:2: invalid value '0': write a number of seconds from 1 to 32767, or off",
             ),
+            (&format!("{room}{room}"), "zillions.toml:4: room 'a': another room has this name"),
             (
-                "[clients]\nidle_traffic = \"both\"\n",
+                &format!("{room}{}", room.replace("\"a\"", "\"b\"")),
+                "zillions.toml:4: room 'b': address 127.0.0.1:4000 is given twice",
+            ),
+            (
+                &format!("[clients]\nidle_traffic = \"both\"\n{room}"),
                 "zillions.toml: idle_traffic requires idle_timeout_seconds",
             ),
             (

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::client::Disconnect;
+use crate::keys::ListenerId;
 
 /// Makes a parked shard's [`Engine::wait`] return.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
@@ -30,11 +31,12 @@ pub trait Engine {
     /// Does nothing for so long, whatever becomes ready meanwhile.
     fn pause(&mut self, time: Duration);
 
-    /// Takes the next pending connection of any listening socket, if there is one.
+    /// Takes the next pending connection of a listening socket, if there is one; none of a socket
+    /// that has been closed.
     ///
     /// # Errors
     /// What the system says; a connection may have been lost or descriptors have run out.
-    fn accept(&mut self) -> io::Result<Option<Accepted<Self::Stream>>>;
+    fn accept(&mut self, listener: ListenerId) -> io::Result<Option<Accepted<Self::Stream>>>;
 
     /// Makes [`wait`](Self::wait) report this connection, under the name `key`.
     ///
@@ -70,8 +72,8 @@ pub trait Engine {
 /// Something has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// A connection is pending.
-    Listener,
+    /// A connection is pending at this listening socket.
+    Listener(ListenerId),
     /// A client's connection.
     Client {
         /// As given to [`Engine::register`].

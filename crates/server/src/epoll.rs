@@ -18,15 +18,16 @@ use rustix::net::{
 };
 
 use crate::engine::{Accepted, Engine, Outgoing, Ready, Wake};
+use crate::keys::ListenerId;
 use crate::listen::Listeners;
 use crate::socket_engine::SocketEngine;
 
 /// How many events are taken with one system call.
 const EVENTS_MAX: usize = 1024;
 
-/// Not the key of any client: those are never all ones.
-const LISTENER: u64 = u64::MAX;
-const WAKER: u64 = u64::MAX - 1;
+/// Not the keys of any client, whose higher half is odd: the number of a listening socket is added.
+const LISTENERS: u64 = 0xffff_fffe << 32;
+const WAKER: u64 = 0xffff_fffc << 32;
 
 /// One shard's engine.
 pub struct Epoll {
@@ -50,10 +51,10 @@ impl SocketEngine for Epoll {
 
     fn new(listeners: Arc<Listeners>) -> io::Result<(Self, Wake)> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        for socket in listeners.sockets() {
+        for (socket, id) in listeners.sockets().iter().zip(LISTENERS..) {
             // Exclusive: a connection wakes one shard, not all.
             let flags = EventFlags::IN | EventFlags::ET | EventFlags::EXCLUSIVE;
-            epoll::add(&epoll, socket, EventData::new_u64(LISTENER), flags)?;
+            epoll::add(&epoll, socket, EventData::new_u64(id), flags)?;
         }
         let waker = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         epoll::add(&epoll, &*waker, EventData::new_u64(WAKER), EventFlags::IN | EventFlags::ET)?;
@@ -90,7 +91,7 @@ impl Engine for Epoll {
             let (data, flags) = (event.data, event.flags);
             match data.u64() {
                 WAKER => None,
-                LISTENER => Some(Ready::Listener),
+                id if id >> 32 == LISTENERS >> 32 => Some(Ready::Listener(id as ListenerId)),
                 key => Some(Ready::Client {
                     key,
                     readable: flags.intersects(READABLE),
@@ -106,8 +107,8 @@ impl Engine for Epoll {
         std::thread::sleep(time);
     }
 
-    fn accept(&mut self) -> io::Result<Option<Accepted<OwnedFd>>> {
-        self.listeners.accept()
+    fn accept(&mut self, listener: ListenerId) -> io::Result<Option<Accepted<OwnedFd>>> {
+        self.listeners.accept(listener)
     }
 
     fn register(&mut self, key: u64, stream: &OwnedFd) -> io::Result<()> {

@@ -19,6 +19,7 @@ use tracing::warn;
 
 use crate::engine::{Accepted, Engine, Outgoing, Ready, Wake};
 use crate::epoll::Epoll;
+use crate::keys::ListenerId;
 use crate::listen::Listeners;
 use crate::socket_engine::SocketEngine;
 
@@ -201,8 +202,8 @@ impl Engine for Uring {
         self.epoll.pause(time);
     }
 
-    fn accept(&mut self) -> io::Result<Option<Accepted<OwnedFd>>> {
-        self.epoll.accept()
+    fn accept(&mut self, listener: ListenerId) -> io::Result<Option<Accepted<OwnedFd>>> {
+        self.epoll.accept(listener)
     }
 
     fn register(&mut self, key: u64, stream: &OwnedFd) -> io::Result<()> {

@@ -4,7 +4,8 @@
 //! ([`zillions_log`]), and a client is an offset in them. [`Shard`] is one
 //! thread's loop over its share of the clients; it sees the world through an
 //! [`Engine`](engine::Engine), which [`epoll`] and [`io_uring`] implement on sockets and
-//! the simulator of the tests in memory. [`Shared`] is what the shards share. [`run`] puts
+//! the simulator of the tests in memory. [`Room`] is what the shards share of one log, and
+//! [`Shared`] everything else. [`run`] puts
 //! it together from [`Options`] or a config file, which both are [`Settings`] then.
 //!
 //! Entry points: a metric is a row in [`counters`]; an engine is a row in [`engines`]; the
@@ -23,10 +24,12 @@ pub mod engines;
 pub mod epoll;
 mod error;
 pub mod io_uring;
+pub mod keys;
 pub mod listen;
 mod logging;
 mod metrics;
 pub mod options;
+pub mod room;
 mod run;
 mod serve;
 pub mod settings;
@@ -39,6 +42,7 @@ pub mod values;
 pub use config::Config;
 pub use error::Error;
 pub use options::Options;
+pub use room::Room;
 pub use run::{execute, run};
 pub use settings::Settings;
 pub use shard::Shard;

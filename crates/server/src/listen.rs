@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::engine::Accepted;
 use crate::error::Error;
+use crate::keys::ListenerId;
 
 /// How many connections may wait to be accepted; the system may allow fewer.
 const BACKLOG: i32 = 4096;
@@ -67,24 +68,22 @@ impl Listeners {
         &self.sockets
     }
 
-    /// The next pending connection of any of the sockets.
+    /// The next pending connection of one of the sockets.
     ///
     /// # Errors
     /// What accept(2) says.
-    pub fn accept(&self) -> io::Result<Option<Accepted<OwnedFd>>> {
-        for socket in &self.sockets {
-            match acceptfrom_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-                Ok((stream, peer)) => {
-                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                    // Without an address the client is already gone; it counts as 0.0.0.0.
-                    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
-                    return Ok(Some(Accepted { stream, peer: peer.to_canonical() }));
-                }
-                Err(Errno::AGAIN) => {}
-                Err(error) => return Err(error.into()),
+    pub fn accept(&self, listener: ListenerId) -> io::Result<Option<Accepted<OwnedFd>>> {
+        let Some(socket) = self.sockets.get(listener as usize) else { return Ok(None) };
+        match acceptfrom_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            Ok((stream, peer)) => {
+                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                // Without an address the client is already gone; it counts as 0.0.0.0.
+                let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+                Ok(Some(Accepted { stream, peer: peer.to_canonical() }))
             }
+            Err(Errno::AGAIN) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        Ok(None)
     }
 
     /// Stops listening: new connections are refused.

@@ -23,7 +23,8 @@ use tokio::runtime::{self, Runtime};
 use tracing::{info, warn};
 
 use crate::error::Error;
-use crate::shared::{Phase, Shared};
+use crate::room::Phase;
+use crate::shared::Shared;
 use exposition::Format;
 
 /// How many connections may wait to be accepted.

@@ -1,6 +1,7 @@
 //! From the command line to a prepared server.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -10,12 +11,12 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use zillions_log::Log;
 use zillions_signals::not_ignored;
 
 use crate::error::Error;
 use crate::listen::Listeners;
 use crate::options::Options;
+use crate::room::Room;
 use crate::serve::{Core, Prepared, system};
 use crate::settings::Settings;
 use crate::{config_file, logging, metrics};
@@ -53,6 +54,7 @@ fn carry_out(options: &Options) -> Result<(), Error> {
     }
     if let Some(path) = &options.check_config {
         let settings = config_file::read(path)?;
+        settings.rooms()?;
         settings.config()?;
         settings.socket_options()?;
         settings.addresses()?;
@@ -120,22 +122,28 @@ fn shards(settings: &Settings) -> usize {
 fn prepare(settings: &Settings) -> Result<Prepared, Error> {
     let config = settings.config()?;
     let socket_options = settings.socket_options()?;
-    let addresses = settings.addresses()?.concat();
+    let room_configs = settings.rooms()?;
+    let addresses = settings.addresses()?;
     let server = &settings.server;
     let shards = shards(settings);
-    let beside_clients = descriptors_beside_clients(shards, addresses.len());
+    let beside_clients = descriptors_beside_clients(shards, addresses.concat().len());
     check_descriptors(config.admission.clients_max, beside_clients)?;
     logging::install(server.log_level, server.log_format)?;
-    let [room] = &settings.rooms[..] else { unreachable!("there is one room: see config()") };
-    let log = Log::new(room.ring_bytes.0, shards).map_err(Error::Ring)?;
+    let rooms = room_configs.into_iter().map(|config| Room::new(config, shards));
+    let rooms = rooms.collect::<Result<Vec<_>, _>>().map_err(Error::Ring)?;
     let metrics = server.metrics.as_deref().map(metrics::Endpoint::bind).transpose()?;
-    let listeners = Arc::new(Listeners::bind(&addresses, &socket_options)?);
+    let listeners = Arc::new(Listeners::bind(&addresses.concat(), &socket_options)?);
 
     // Before the ready line, so that a signal after it is not missed.
     let signals =
         Signals::new(not_ignored(&[SIGTERM, SIGINT])).map_err(system("listen for signals"))?;
-    let addresses = room.listen.clone();
-    server.engine.prepare(Core { addresses, config, shards, log, metrics, listeners, signals })
+    let mut listeners_left = 0..;
+    let with_listeners = |(room, addresses): (Room, &Vec<SocketAddr>)| {
+        (room, listeners_left.by_ref().take(addresses.len()).collect())
+    };
+    let rooms = rooms.into_iter().zip(&addresses).map(with_listeners).collect();
+    let addresses = settings.rooms.iter().flat_map(|room| room.listen.clone()).collect();
+    server.engine.prepare(Core { addresses, config, shards, rooms, metrics, listeners, signals })
 }
 
 /// How many descriptors are not clients'. Those of metrics are in a table of their own.

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use signal_hook::iterator::Signals;
 use tracing::{info, warn};
-use zillions_log::Log;
 
 use crate::config::Config;
 use crate::engine::{Engine, Wake};
 use crate::error::Error;
+use crate::keys::ListenerId;
 use crate::listen::Listeners;
 use crate::metrics;
+use crate::room::Room;
 use crate::shard::Shard;
 use crate::shared::Shared;
 use crate::socket_engine::SocketEngine;
@@ -32,7 +33,8 @@ pub(crate) struct Core {
     pub(crate) addresses: Vec<String>,
     pub(crate) config: Config,
     pub(crate) shards: usize,
-    pub(crate) log: Log,
+    /// The rooms, each with its listening sockets.
+    pub(crate) rooms: Vec<(Room, Vec<ListenerId>)>,
     pub(crate) metrics: Option<metrics::Endpoint>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) signals: Signals,
@@ -76,8 +78,13 @@ impl Core {
     /// Starts the shards, prints the ready line, and serves until a signal arrives.
     fn serve<E: SocketEngine>(self, engines: Vec<(E, Wake)>) -> Result<(), Error> {
         let (engines, wakes): (Vec<_>, Vec<Wake>) = engines.into_iter().unzip();
-        let ring_bytes = self.log.ring_bytes();
-        let shared = Arc::new(Shared::new(self.log, self.config, wakes));
+        let rooms = self.rooms.len();
+        let ring_bytes: usize = self.rooms.iter().map(|(room, _)| room.config.ring_bytes).sum();
+        let shared = Arc::new(Shared::new(self.config, wakes));
+        for (room, listeners) in self.rooms {
+            let room = shared.add_room(room);
+            listeners.into_iter().for_each(|listener| shared.add_listener(listener, room));
+        }
         let (sender, events) = mpsc::channel();
         watch(self.signals, sender.clone()).map_err(system("start a thread"))?;
         for (number, engine) in engines.into_iter().enumerate() {
@@ -90,7 +97,7 @@ impl Core {
         }
         print_ready(&self.addresses, &self.listeners)
             .map_err(system("write to standard output"))?;
-        info!(shards = self.shards, ring_bytes, engine = E::NAME, "serving");
+        info!(shards = self.shards, rooms, ring_bytes, engine = E::NAME, "serving");
         wait_for_end(&shared, &self.listeners, &events)
     }
 }

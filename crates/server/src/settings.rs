@@ -1,6 +1,7 @@
 //! What an operator has chosen, wherever it was written: here options become limits, and are
 //! checked against each other.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::listen::{SocketOptions, parse};
 use crate::options::{ClientOptions, Options, RoomOptions, ServerOptions};
+use crate::room::RoomConfig;
 use crate::slow_reader::SlowReaderPolicy;
 
 /// The largest ring, in bytes. All of it is allocated at the start, and a ring larger than the
@@ -52,7 +54,7 @@ impl Settings {
     /// # Errors
     /// When one is invalid or given twice.
     pub fn addresses(&self) -> Result<Vec<Vec<SocketAddr>>, Error> {
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         self.each_room(|room| {
             if room.listen.is_empty() {
                 return Err(Error::Contradiction(
@@ -65,11 +67,38 @@ impl Settings {
                 if seen.contains(&address) && address.port() != 0 {
                     return Err(Error::AddressTwice { address });
                 }
-                seen.push(address);
+                seen.insert(address);
                 addresses.push(address);
             }
             Ok(addresses)
         })
+    }
+
+    /// The rooms, in the order of [`addresses`](Self::addresses).
+    ///
+    /// # Errors
+    /// [`Error::Contradiction`], which names the options.
+    pub fn rooms(&self) -> Result<Vec<RoomConfig>, Error> {
+        let mut names = HashSet::new();
+        let rooms = self.each_room(|room| {
+            check_name(&room.name)?;
+            if !names.insert(room.name.clone()) {
+                return Err(Error::Contradiction("another room has this name".into()));
+            }
+            let ring_bytes = room.ring_bytes.0;
+            check_ring(ring_bytes)?;
+            let slow_reader = SlowReaderPolicy::new(
+                room.slow_reader,
+                room.max_client_lag_bytes.map(|size| size.0),
+                room.eviction_timeout_seconds,
+                ring_bytes,
+            )?;
+            Ok(RoomConfig { name: room.name.clone(), ring_bytes, slow_reader })
+        })?;
+        if rooms.is_empty() {
+            return Err(self.contradiction("it has no room: add a table [[room]]".into()));
+        }
+        Ok(rooms)
     }
 
     /// The limits of the core, checked against each other.
@@ -89,7 +118,6 @@ impl Settings {
             return Err(self.contradiction("--idle-traffic requires --idle-timeout-seconds".into()));
         }
         Ok(Config {
-            slow_reader: self.only_room()?,
             admission: AdmissionLimits {
                 clients_max: clients.max_clients.map(NonZeroUsize::get),
                 clients_per_ip_max: clients.max_clients_per_ip.map(NonZeroUsize::get),
@@ -128,27 +156,6 @@ impl Settings {
             keepalive: clients.keepalive_seconds.0,
             user_timeout: clients.user_timeout_seconds.0,
         })
-    }
-
-    /// The policy of the room.
-    fn only_room(&self) -> Result<SlowReaderPolicy, Error> {
-        let mut policies = self.each_room(|room| {
-            check_name(&room.name)?;
-            check_ring(room.ring_bytes.0)?;
-            SlowReaderPolicy::new(
-                room.slow_reader,
-                room.max_client_lag_bytes.map(|size| size.0),
-                room.eviction_timeout_seconds,
-                room.ring_bytes.0,
-            )
-        })?;
-        match (policies.pop(), policies.len()) {
-            (Some(policy), 0) => Ok(policy),
-            _ => Err(self.contradiction(format!(
-                "it has {} tables [[room]] and must have one",
-                self.rooms.len()
-            ))),
-        }
     }
 
     /// Asks `what` of each room; an error says which room it is about.

@@ -1,10 +1,11 @@
 //! One thread's share of the clients: the loop that reads, appends and sends.
 //!
-//! A pass is: wait; register accepted connections; read ([`receive`]) into a [`batch`]; append
-//! it to the log; send every client what is new ([`send`]); delay the next pass if little was
-//! sent and more is arriving ([`coalescing`]); check the slow, idle and draining clients
-//! ([`upkeep`]). All clients that keep up share one offset, so a pass sends them one and the same
-//! slice of the log. The others have an offset of their own until they have caught up.
+//! A pass is: wait; register accepted connections; for each [`room`] that has something to do read
+//! ([`receive`]) into a [`batch`] and append it to the room's log; then send every client what is
+//! new ([`send`]); delay the next pass if little was sent and more is arriving ([`coalescing`]);
+//! check the slow, idle and draining clients ([`upkeep`]). A room that has nothing to do is not
+//! visited. All clients of a room that keep up share one offset, so a pass sends them one and the
+//! same slice of the log. The others have an offset of their own until they have caught up.
 
 mod batch;
 mod coalescing;
@@ -12,6 +13,7 @@ mod drain_queue;
 mod idle_clock;
 mod read_queue;
 mod receive;
+mod room;
 mod send;
 mod send_queue;
 mod upkeep;
@@ -22,70 +24,69 @@ use std::time::Duration;
 
 use slotmap::{Key as _, KeyData};
 use tracing::debug;
-use zillions_log::Reader;
 
-use crate::client::{Client, ClientReport, Clients, Disconnect, DisconnectReason, Key};
+use crate::client::{Client, ClientReport, Clients, Disconnect, DisconnectReason, Handoff, Key};
 use crate::counters::Counters;
 use crate::engine::{Engine, Ready};
-use crate::shared::{Handoff, Phase, Shared};
+use crate::keys::{ListenerId, RoomKey};
+use crate::room::{Phase, Room};
+use crate::shared::Shared;
 use batch::Batch;
 use coalescing::Coalescing;
 use drain_queue::DrainQueue;
 use idle_clock::IdleClock;
-use read_queue::ReadQueue;
-use send_queue::SendQueue;
+use room::{ShardRoom, ShardRooms};
 
 /// One thread's share of the clients. [`pass`](Self::pass) is its loop's body.
 pub struct Shard<E: Engine> {
     number: usize,
     engine: E,
     shared: Arc<Shared<E::Stream>>,
-    reader: Reader,
     clients: Clients<E::Stream>,
-    read_queue: ReadQueue,
+    rooms: ShardRooms,
+    /// The rooms that have something to do; each once.
+    active: Vec<RoomKey>,
+    /// The rooms that are flushed.
+    flushing: Vec<RoomKey>,
     batch: Batch,
-    send_queue: SendQueue,
     drain_queue: DrainQueue,
     coalescing: Coalescing,
     ready: Vec<Ready>,
     now: Duration,
     upkeep_at: Duration,
     idle_clock: IdleClock,
-    /// The head, in bytes, at the last lag check.
-    lag_checked_at: u64,
+    /// The listening sockets at which a connection may be pending.
+    pending_listeners: Vec<ListenerId>,
     /// When to try to accept again, after it failed.
     accept_at: Option<Duration>,
-    /// The server stops, and everything that was read has been appended.
-    drained: bool,
+    /// What of the changes of rooms it has seen.
+    changes_seen: Option<u64>,
+    /// How many clients are behind in rooms where publishers wait for them.
+    blocking_clients: usize,
 }
 
 impl<E: Engine> Shard<E> {
-    /// The shard with this number, of a log that has a reader left for it.
-    ///
-    /// # Panics
-    /// When the log has no reader left, which is a bug of the caller.
+    /// The shard with this number, of a server whose rooms are made for it.
     #[must_use]
     pub fn new(number: usize, engine: E, shared: Arc<Shared<E::Stream>>) -> Self {
-        let mut reader = shared.log.reader().expect("the log has a reader for each shard");
-        reader.unpin();
-        let batch = Batch::new(shared.log.append_bytes_max());
         Self {
             number,
             engine,
-            reader,
             clients: Clients::with_key(),
-            read_queue: ReadQueue::default(),
-            batch,
-            send_queue: SendQueue::default(),
+            rooms: ShardRooms::new(),
+            active: Vec::new(),
+            flushing: Vec::new(),
+            batch: Batch::new(),
             drain_queue: DrainQueue::default(),
             coalescing: Coalescing::default(),
             ready: Vec::new(),
             now: Duration::ZERO,
             upkeep_at: Duration::ZERO,
             idle_clock: IdleClock::default(),
-            lag_checked_at: 0,
+            pending_listeners: Vec::new(),
             accept_at: None,
-            drained: false,
+            changes_seen: None,
+            blocking_clients: 0,
             shared,
         }
     }
@@ -104,37 +105,85 @@ impl<E: Engine> Shard<E> {
     /// # Errors
     /// When waiting fails.
     pub fn pass(&mut self) -> io::Result<bool> {
-        let listener_is_ready = self.wait()?;
-        self.idle_clock.advance(self.now, !self.read_queue.stalled);
+        self.wait()?;
+        self.idle_clock.advance(self.now);
         self.counters().passes.add(1);
-        // Loaded before the inbox is: once the flush has begun, no more is handed off.
-        let phase = self.shared.phase();
-        self.take_handoffs();
-        self.read_queue.stalled = false;
-        match phase {
-            Phase::Serving => {
-                self.receive();
+        // In this order: a server that stops has told the rooms before; and once the flush of a
+        // room has begun, no client of it is handed off any more.
+        let stops = self.shared.phase() != Phase::Serving;
+        let phases = self.changed_phases();
+        self.take_inbox();
+        phases.into_iter().for_each(|(room, phase)| self.enter(room, phase));
+        if !self.pending_listeners.is_empty() {
+            self.accept_pending();
+        }
+        let mut active = std::mem::take(&mut self.active);
+        for &room in &active {
+            self.with_room(room, Self::receive);
+            if !self.batch.is_empty() {
                 // A client that connected before a message arrived must be registered before the
                 // message is appended.
-                if listener_is_ready || !self.batch.is_empty() || self.accept_is_due() {
-                    self.accept();
-                }
-                self.append();
+                self.accept_for(room);
             }
-            Phase::Closing => {
-                self.append();
-                if self.batch.is_empty() && !self.drained {
-                    self.drained = true;
-                    self.shared.set_drained();
-                }
-            }
-            Phase::Flushing => self.begin_flush(),
+            self.with_room(room, Self::append);
         }
-        let sent_before = self.send_queue.sent_up_to.bytes;
-        self.send();
-        self.coalesce(sent_before);
-        self.upkeep();
-        Ok(!(self.drain_queue.flush_deadline.is_some() && self.clients.is_empty()))
+        // Those of clients that have just been accepted.
+        active.append(&mut self.active);
+        let sent = active.iter().filter_map(|&room| self.with_room(room, Self::deliver));
+        let sent_bytes = sent.max().unwrap_or(0);
+        self.coalesce(sent_bytes, &active);
+        self.upkeep(&active);
+        self.keep_active(active);
+        self.forget_ended();
+        Ok(!(stops && self.rooms.is_empty()))
+    }
+
+    /// Calls `what` with a room, unless the shard does not have it.
+    fn with_room<T>(
+        &mut self,
+        key: RoomKey,
+        what: impl FnOnce(&mut Self, &mut ShardRoom) -> T,
+    ) -> Option<T> {
+        let mut room = self.rooms.get_mut(key)?.take()?;
+        let result = what(self, &mut room);
+        self.rooms.insert(key, Some(room));
+        Some(result)
+    }
+
+    /// A room that is not taken out.
+    fn room(&self, key: RoomKey) -> Option<&ShardRoom> {
+        self.rooms.get(key)?.as_deref()
+    }
+
+    /// The room has something to do.
+    fn activate(&mut self, key: RoomKey) {
+        if let Some(Some(room)) = self.rooms.get_mut(key)
+            && !room.is_active
+        {
+            room.is_active = true;
+            self.active.push(key);
+        }
+    }
+
+    /// The room may have something to do.
+    fn activate_if_possible(&mut self, key: RoomKey) {
+        if self.room(key).is_some_and(ShardRoom::can_proceed) {
+            self.activate(key);
+        }
+    }
+
+    /// After a pass: those that cannot proceed wait until something happens.
+    fn keep_active(&mut self, mut visited: Vec<RoomKey>) {
+        visited.retain(|&key| match self.rooms.get_mut(key) {
+            Some(Some(room)) => {
+                room.is_active = room.can_proceed();
+                room.is_active
+            }
+            _ => false,
+        });
+        // Those that upkeep has activated.
+        visited.append(&mut self.active);
+        self.active = visited;
     }
 
     /// The engine; for the simulator, which is part of it.
@@ -150,33 +199,31 @@ impl<E: Engine> Shard<E> {
     /// Panics if what is known of the clients contradicts itself; for the simulator, between
     /// passes, while no other shard runs.
     pub fn check(&self) {
-        self.read_queue.check(&self.clients);
-        self.send_queue.check(&self.clients);
         self.drain_queue.check(&self.clients);
-        for key in &self.batch.ended {
-            let draining = self.clients.get(*key).map(|client| client.draining);
-            assert!(
-                draining.is_none_or(|it| it.is_some_and(|it| it.until.is_none())),
-                "its end has not been appended"
-            );
-        }
-        let counted = self.clients.len() + self.shared.inbox(self.number).len();
+        let counted = self.clients.len() + self.shared.inbox(self.number).handoffs.len();
         assert_eq!(self.counters().clients.get(), counted as u64, "clients are counted once");
-        let pinned = self.reader.pinned();
-        assert_eq!(pinned.is_some(), !self.clients.is_empty(), "pinned for the clients, if any");
-        assert!(pinned.is_none_or(|bytes| bytes <= self.send_queue.sent_up_to.bytes));
+        let (mut clients, mut lagging) = (0, 0);
+        for (key, room) in &self.rooms {
+            let room = room.as_deref().expect("it is put back after use");
+            room.check(&self.clients);
+            clients += room.clients;
+            lagging += room.lagging_counted;
+            let times = self.active.iter().filter(|&&active| active == key).count();
+            assert_eq!(times, usize::from(room.is_active), "in the list of active rooms once");
+            assert!(room.is_active || !room.can_proceed(), "it can proceed and is forgotten");
+        }
+        assert_eq!(clients, self.clients.len(), "every client is in a room");
+        assert_eq!(self.counters().lagging_clients.get(), lagging as u64);
+        assert!(self.batch.is_empty(), "what was read is appended, or with its room");
     }
 
     fn counters(&self) -> &Counters {
         self.shared.counters(self.number)
     }
 
-    /// Waits for something to do, and records what has become ready. Returns whether that
-    /// includes a listening socket.
-    fn wait(&mut self) -> io::Result<bool> {
-        let can_read = !self.read_queue.is_empty() && self.shared.phase() == Phase::Serving;
-        let busy = !self.send_queue.ready.is_empty() || (can_read && !self.read_queue.stalled);
-        let parks = !busy && self.shared.park(self.number);
+    /// Waits for something to do, and records what has become ready.
+    fn wait(&mut self) -> io::Result<()> {
+        let parks = self.active.is_empty() && self.shared.park(self.number);
         let time_max = if parks { self.time_to_next_upkeep() } else { Some(Duration::ZERO) };
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
@@ -185,17 +232,16 @@ impl<E: Engine> Shard<E> {
         self.shared.unpark(self.number);
         self.now = self.engine.now();
         self.coalescing.waited(self.now.saturating_sub(before));
-        let mut listener_is_ready = false;
         for ready in &ready {
             match *ready {
-                Ready::Listener => listener_is_ready = true,
+                Ready::Listener(listener) => self.remember_listener(listener),
                 Ready::Client { key, readable, writable, ended } => {
                     self.client_ready(key, readable, writable, ended);
                 }
             }
         }
         self.ready = ready;
-        Ok(listener_is_ready)
+        Ok(())
     }
 
     fn client_ready(&mut self, key: u64, readable: bool, writable: bool, ended: bool) {
@@ -203,55 +249,114 @@ impl<E: Engine> Shard<E> {
         // It may have been closed since.
         let Some(client) = self.clients.get_mut(key) else { return };
         client.read.ended |= ended;
+        let room_key = client.room;
+        let Some(Some(room)) = self.rooms.get_mut(room_key) else { return };
         if readable {
-            self.read_queue.push(key, client);
+            room.read_queue.push(key, client);
         }
         if writable {
-            self.send_queue.writable(key, client);
+            room.send_queue.writable(key, client);
         }
+        self.activate_if_possible(room_key);
     }
 
-    /// Registers the connections that other shards have accepted.
-    fn take_handoffs(&mut self) {
-        let handoffs = std::mem::take(&mut *self.shared.inbox(self.number));
-        for handoff in handoffs {
+    /// Sees which rooms there are now, and what they are doing.
+    fn changed_phases(&mut self) -> Vec<(RoomKey, Phase)> {
+        let changes = self.shared.changes();
+        if self.changes_seen == Some(changes) {
+            return Vec::new();
+        }
+        self.changes_seen = Some(changes);
+        let mut phases = Vec::new();
+        for (key, room) in self.shared.rooms() {
+            let phase = room.phase();
+            // One that is flushed and unknown has been forgotten already.
+            if !self.rooms.contains_key(key) && phase < Phase::Flushing {
+                self.add_room(key, Arc::clone(&room));
+            }
+            if let Some(Some(known)) = self.rooms.get_mut(key) {
+                known.listeners.clone_from(&room.listeners());
+                if known.phase != phase {
+                    phases.push((key, phase));
+                }
+            }
+        }
+        phases
+    }
+
+    fn add_room(&mut self, key: RoomKey, room: Arc<Room>) {
+        // It was not known what to look at; now it is looked at anyway.
+        room.clear_notified(self.number);
+        self.rooms.insert(key, Some(Box::new(ShardRoom::new(key, room))));
+        self.activate(key);
+    }
+
+    fn enter(&mut self, key: RoomKey, phase: Phase) {
+        self.with_room(key, |shard, room| {
+            room.phase = phase;
+            if phase == Phase::Flushing {
+                shard.begin_flush(room);
+            }
+        });
+        self.activate(key);
+    }
+
+    /// Registers the connections that other shards have accepted, and sees which rooms have
+    /// something new.
+    fn take_inbox(&mut self) {
+        let inbox = std::mem::take(&mut *self.shared.inbox(self.number));
+        for handoff in inbox.handoffs {
             self.register(handoff);
+        }
+        for key in inbox.rooms {
+            if let Some(room) = self.room(key) {
+                room.room.clear_notified(self.number);
+                self.activate(key);
+            }
         }
     }
 
     fn register(&mut self, handoff: Handoff<E::Stream>) {
-        let Handoff { stream, peer, joined } = handoff;
-        if self.clients.is_empty() {
-            self.send_queue.sent_up_to = self.reader.pin_head();
+        let key = handoff.room;
+        if !self.rooms.contains_key(key) {
+            let room = self.shared.room(key).expect("a room with clients on their way stays");
+            self.add_room(key, room);
         }
-        let index = self.send_queue.lagging.len();
-        let key = self.clients.insert(Client::new(
-            stream,
-            peer,
-            joined,
-            index,
-            self.now,
-            self.idle_clock.now(),
-        ));
-        self.send_queue.add(key);
+        self.with_room(key, |shard, room| shard.register_in(room, handoff));
+        self.activate(key);
+    }
+
+    fn register_in(&mut self, room: &mut ShardRoom, handoff: Handoff<E::Stream>) {
+        if room.clients == 0 {
+            room.send_queue.sent_up_to = room.reader.pin_head();
+        }
+        room.clients += 1;
+        let peer = handoff.peer;
+        let index = room.send_queue.lagging.len();
+        let active_at = room.idle_time(self.idle_clock.now());
+        let key = self.clients.insert(Client::new(handoff, index, self.now, active_at));
+        room.send_queue.add(key);
         self.counters().connections_accepted.add(1);
-        debug!(shard = self.number, client = key.data().as_ffi(), %peer, "client connected");
+        let name = &room.room.config.name;
+        debug!(shard = self.number, room = %name, client = key.data().as_ffi(), %peer, "client connected");
         let registered = self.engine.register(key.data().as_ffi(), &self.clients[key].stream);
         if let Err(error) = registered {
             debug!(client = key.data().as_ffi(), %error, "client cannot be served");
-            self.close(key, DisconnectReason::Error);
+            self.close(room, key, DisconnectReason::Error);
         }
     }
 
     /// Closes a client's connection and forgets it.
-    fn close(&mut self, key: Key, reason: DisconnectReason) {
+    fn close(&mut self, room: &mut ShardRoom, key: Key, reason: DisconnectReason) {
         let Some(client) = self.clients.remove(key) else { return };
-        self.send_queue.remove(&client.progress, &mut self.clients);
-        self.shared.release(self.number, client.peer);
+        room.send_queue.remove(&client.progress, &mut self.clients);
+        room.clients -= 1;
+        self.shared.release(&room.room, self.number, client.peer);
         self.counters().disconnects.by(reason).add(1);
         let report = client.report(key);
         debug!(
             shard = self.number,
+            room = %room.room.config.name,
             client = report.key,
             peer = %client.peer,
             reason = reason.name(),
@@ -259,17 +364,38 @@ impl<E: Engine> Shard<E> {
             "client disconnected"
         );
         self.engine.closed(Disconnect { report, reason });
-        if self.clients.is_empty() {
-            self.reader.unpin();
-            self.shared.set_low_watermark(self.number, u64::MAX);
+        if room.clients == 0 {
+            room.reader.unpin();
+            self.shared.set_low_watermark(room.key, &room.room, self.number, u64::MAX);
+            if room.reader.writer_waits() {
+                self.shared.notify_writers(room.key, &room.room);
+            }
+        }
+        // It no longer blocks publishers, if it did.
+        room.watermark_is_old = room.room.has_backpressure() && room.clients > 0;
+        self.count_lagging(room);
+    }
+
+    /// Corrects the counts of clients that are behind by those of a room.
+    fn count_lagging(&mut self, room: &mut ShardRoom) {
+        let (before, now) = (room.lagging_counted, room.send_queue.lagging.len());
+        if before == now {
+            return;
+        }
+        room.lagging_counted = now;
+        let lagging = &self.counters().lagging_clients;
+        lagging.set(lagging.get() + now as u64 - before as u64);
+        if room.room.has_backpressure() {
+            self.blocking_clients = self.blocking_clients + now - before;
         }
     }
 
     /// Delays the next pass if the shard is busy sending little to many.
-    fn coalesce(&mut self, sent_before: u64) {
-        let bytes = self.send_queue.sent_up_to.bytes.saturating_sub(sent_before);
-        if self.coalescing.is_worthwhile(bytes)
-            && self.send_queue.ready.is_empty()
+    fn coalesce(&mut self, sent_bytes: u64, visited: &[RoomKey]) {
+        let can_send =
+            |&key: &RoomKey| self.room(key).is_some_and(|room| !room.send_queue.ready.is_empty());
+        if self.coalescing.is_worthwhile(sent_bytes)
+            && !visited.iter().any(can_send)
             && self.shared.phase() == Phase::Serving
             && let pass = self.engine.now().saturating_sub(self.now)
             && let Some(delay) = coalescing::delay_after(pass, self.shared.config.coalesce_max)

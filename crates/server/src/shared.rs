@@ -1,29 +1,29 @@
-//! What the shards of one server share: the log, admission, and a handle of each to notify it.
+//! What the shards of one server share: its rooms, admission, and a handle of each to notify it.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use zillions_log::{Log, Offset};
+use slotmap::SlotMap;
 
 use crate::admission::{Admission, Rejection};
+use crate::client::Handoff;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::engine::Wake;
-use crate::slow_reader::Backpressure;
+use crate::keys::{ListenerId, RoomKey};
+use crate::room::{Phase, Room, SharedPhase};
 
 /// What the shards of one server share; `S` is a connection.
 pub struct Shared<S> {
-    /// The one order.
-    pub log: Log,
     /// The limits.
     pub config: Config,
+    rooms: RwLock<SlotMap<RoomKey, Arc<Room>>>,
+    /// How often rooms, their listeners or their phases have changed.
+    changes: AtomicU64,
     admission: Mutex<Admission>,
     shards: Box<[ShardHandle<S>]>,
-    phase: AtomicU8,
-    /// Shards that have appended everything they have read.
-    drained: AtomicUsize,
-    backpressure: Option<Backpressure>,
+    phase: SharedPhase,
 }
 
 /// One shard, as the others see it.
@@ -33,51 +33,43 @@ struct ShardHandle<S> {
     parked: AtomicBool,
     /// It was notified since it last looked.
     notified: AtomicBool,
-    inbox: Mutex<Vec<Handoff<S>>>,
+    inbox: Mutex<Inbox<S>>,
     counters: Counters,
 }
 
-/// An admitted connection on its way to its shard.
+/// What a shard has to look at.
 #[derive(Debug)]
-pub(crate) struct Handoff<S> {
-    pub(crate) stream: S,
-    pub(crate) peer: IpAddr,
-    /// The log's head when it was accepted: it is sent what follows.
-    pub(crate) joined: Offset,
+pub(crate) struct Inbox<S> {
+    /// The connections handed off to it.
+    pub(crate) handoffs: Vec<Handoff<S>>,
+    /// The rooms that have new messages, or free space; each once.
+    pub(crate) rooms: Vec<RoomKey>,
 }
 
-/// What the server is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Phase {
-    /// It accepts, reads and sends.
-    Serving = 0,
-    /// It reads no more and appends what it has read.
-    Closing = 1,
-    /// Everything has been appended; the clients are sent the rest.
-    Flushing = 2,
+impl<S> Default for Inbox<S> {
+    fn default() -> Self {
+        Self { handoffs: Vec::new(), rooms: Vec::new() }
+    }
 }
 
 impl<S> Shared<S> {
-    /// The state of a server with one shard for each of `wakes`.
+    /// The state of a server with one shard for each of `wakes`, and no room yet.
     #[must_use]
-    pub fn new(log: Log, config: Config, wakes: Vec<Wake>) -> Self {
-        let backpressure = config.slow_reader.backpressure(wakes.len());
+    pub fn new(config: Config, wakes: Vec<Wake>) -> Self {
         let shard = |wake| ShardHandle {
             wake,
             parked: AtomicBool::new(false),
             notified: AtomicBool::new(false),
-            inbox: Mutex::new(Vec::new()),
+            inbox: Mutex::new(Inbox::default()),
             counters: Counters::default(),
         };
         Self {
-            log,
+            rooms: RwLock::new(SlotMap::with_key()),
+            changes: AtomicU64::new(0),
             admission: Mutex::new(Admission::new(config.admission)),
             config,
             shards: wakes.into_iter().map(shard).collect(),
-            phase: AtomicU8::new(Phase::Serving as u8),
-            drained: AtomicUsize::new(0),
-            backpressure,
+            phase: SharedPhase::new(),
         }
     }
 
@@ -93,27 +85,84 @@ impl<S> Shared<S> {
         &self.shards[shard].counters
     }
 
-    /// What the server is doing.
+    /// What the server is doing: serving, or closing.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Acquire) {
-            0 => Phase::Serving,
-            1 => Phase::Closing,
-            _ => Phase::Flushing,
-        }
+        self.phase.get()
     }
 
-    /// Begins to stop: nothing is accepted or read any more.
+    /// Begins to stop: nothing is accepted or read any more, and every room is closed.
     pub fn stop(&self) {
-        self.phase.fetch_max(Phase::Closing as u8, Ordering::AcqRel);
+        for (_, room) in self.rooms() {
+            room.advance(Phase::Closing);
+        }
+        self.changed();
+        // Last: a shard that sees this also sees the rooms' phases.
+        self.phase.advance(Phase::Closing);
         self.notify_all();
     }
 
-    /// A shard has appended everything it has read; the last shard to do so starts the flush.
-    pub(crate) fn set_drained(&self) {
-        if self.drained.fetch_add(1, Ordering::AcqRel) + 1 == self.shards() {
-            self.phase.fetch_max(Phase::Flushing as u8, Ordering::AcqRel);
+    // The rooms. One thread adds and closes them; the shards see that something has changed, and
+    // then what.
+
+    /// Adds a room, made for as many shards as there are.
+    pub fn add_room(&self, room: Room) -> RoomKey {
+        let key = self.rooms.write().unwrap_or_else(PoisonError::into_inner).insert(Arc::new(room));
+        self.changed();
+        self.notify_all();
+        key
+    }
+
+    /// From now on the connections of this listening socket are clients of the room.
+    pub fn add_listener(&self, listener: ListenerId, room: RoomKey) {
+        let Some(to) = self.room(room) else { return };
+        self.admission().set_room(listener, room, Arc::clone(&to));
+        to.listeners().push(listener);
+        self.changed();
+    }
+
+    /// Closes a room: its clients are sent what is queued and disconnected, and then it is removed.
+    pub fn close_room(&self, key: RoomKey) {
+        let Some(room) = self.room(key) else { return };
+        self.admission().forget_room(key);
+        room.advance(Phase::Closing);
+        self.changed();
+        self.notify_all();
+    }
+
+    /// All rooms, those that are closing included.
+    pub fn rooms(&self) -> Vec<(RoomKey, Arc<Room>)> {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        rooms.iter().map(|(key, room)| (key, Arc::clone(room))).collect()
+    }
+
+    pub(crate) fn room(&self, key: RoomKey) -> Option<Arc<Room>> {
+        self.rooms.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// How often rooms, their listeners or their phases have changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A shard has appended everything it has read for a room that closes; the last shard to do so
+    /// starts the flush.
+    pub(crate) fn set_drained(&self, room: &Room) {
+        if room.drained_by_all() {
+            room.advance(Phase::Flushing);
+            self.changed();
             self.notify_all();
+        }
+    }
+
+    /// A shard has closed its clients of a room that closes; the last shard to do so removes it.
+    pub(crate) fn set_ended(&self, key: RoomKey, room: &Room) {
+        if room.ended_by_all() {
+            self.rooms.write().unwrap_or_else(PoisonError::into_inner).remove(key);
         }
     }
 
@@ -122,7 +171,7 @@ impl<S> Shared<S> {
     // the two sees the other.
 
     /// Makes a shard run another pass, and wakes it if it is parked: one system call per park.
-    pub(crate) fn notify(&self, shard: usize) {
+    fn notify(&self, shard: usize) {
         let shard = &self.shards[shard];
         shard.notified.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
@@ -135,13 +184,27 @@ impl<S> Shared<S> {
         (0..self.shards()).for_each(|shard| self.notify(shard));
     }
 
-    /// Notifies all other shards that have clients: there are new messages, or free space.
-    pub(crate) fn notify_others(&self, from: usize) {
+    /// Makes a shard look at a room.
+    fn notify_of(&self, key: RoomKey, room: &Room, shard: usize) {
+        // One that has been told and has not looked yet will see this, too.
+        if room.set_notified(shard) {
+            self.inbox(shard).rooms.push(key);
+            self.notify(shard);
+        }
+    }
+
+    /// Notifies all other shards that have clients in the room: there are new messages.
+    pub(crate) fn notify_others(&self, key: RoomKey, room: &Room, from: usize) {
         for shard in (0..self.shards()).filter(|&shard| shard != from) {
-            if self.counters(shard).clients.get() > 0 {
-                self.notify(shard);
+            if room.clients(shard) > 0 {
+                self.notify_of(key, room, shard);
             }
         }
+    }
+
+    /// Notifies all shards, this one included: what could not be appended to the room may be now.
+    pub(crate) fn notify_writers(&self, key: RoomKey, room: &Room) {
+        (0..self.shards()).for_each(|shard| self.notify_of(key, room, shard));
     }
 
     /// Whether the shard may wait now. `false`: it was notified and must run another pass.
@@ -176,6 +239,7 @@ impl<S> Shared<S> {
     pub(crate) fn admit(
         &self,
         admission: &mut Admission,
+        room: &Room,
         peer: IpAddr,
         from: usize,
     ) -> Result<usize, Rejection> {
@@ -184,47 +248,36 @@ impl<S> Shared<S> {
         let candidates = (from..self.shards()).chain(0..from);
         let shard = candidates.min_by_key(|&shard| clients(shard)).expect("at least one shard");
         self.counters(shard).clients.increment();
+        room.admitted(shard);
         Ok(shard)
     }
 
-    /// A client of the shard has been closed.
-    pub(crate) fn release(&self, shard: usize, peer: IpAddr) {
+    /// A client of the room and the shard has been closed.
+    pub(crate) fn release(&self, room: &Room, shard: usize, peer: IpAddr) {
         self.counters(shard).clients.decrement();
+        room.released(shard);
         if self.config.admission.clients_per_ip_max.is_some() {
             self.admission().release(peer);
         }
     }
 
     pub(crate) fn hand_off(&self, shard: usize, handoff: Handoff<S>) {
-        self.inbox(shard).push(handoff);
+        self.inbox(shard).handoffs.push(handoff);
         self.notify(shard);
     }
 
-    /// The connections handed off to a shard.
-    pub(crate) fn inbox(&self, shard: usize) -> MutexGuard<'_, Vec<Handoff<S>>> {
+    /// What a shard has to look at.
+    pub(crate) fn inbox(&self, shard: usize) -> MutexGuard<'_, Inbox<S>> {
         self.shards[shard].inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // Back-pressure.
-
-    /// Whether the policy makes publishers wait for slow readers.
-    pub(crate) fn has_backpressure(&self) -> bool {
-        self.backpressure.is_some()
-    }
-
-    /// Publishes where a shard's slowest client is, as a byte offset; `u64::MAX` without clients.
-    pub(crate) fn set_low_watermark(&self, shard: usize, bytes: u64) {
-        if let Some(backpressure) = &self.backpressure
+    /// Publishes where a shard's slowest client of a room is, as a byte offset; `u64::MAX` without
+    /// clients.
+    pub(crate) fn set_low_watermark(&self, key: RoomKey, room: &Room, shard: usize, bytes: u64) {
+        if let Some(backpressure) = &room.backpressure
             && backpressure.set_low_watermark(shard, bytes)
         {
-            self.notify_all();
+            self.notify_writers(key, room);
         }
-    }
-
-    /// Whether publishers must wait for a slow reader. If so the shard is notified later.
-    pub(crate) fn is_backpressured(&self) -> bool {
-        self.backpressure
-            .as_ref()
-            .is_some_and(|backpressure| backpressure.blocks_publishers(&self.log))
     }
 }

@@ -39,8 +39,8 @@ pub enum SlowReader {
     Backpressure,
 }
 
-/// The policy of a server, with its limits.
-#[derive(Clone, Copy, Debug)]
+/// The policy of a room, with its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlowReaderPolicy {
     /// What happens to slow clients.
     pub reaction: SlowReader,

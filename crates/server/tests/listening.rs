@@ -16,9 +16,9 @@ fn an_accepted_connection_has_the_options_of_the_command_line() {
     };
     let addresses = ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
     let listeners = Listeners::bind(&addresses, &options).unwrap();
-    for &address in listeners.addresses() {
+    for (&address, listener) in listeners.addresses().iter().zip(0..) {
         let client = TcpStream::connect(address).unwrap();
-        let accepted = listeners.accept().unwrap().expect("a pending connection");
+        let accepted = listeners.accept(listener).unwrap().expect("a pending connection");
         assert_eq!(accepted.peer, client.local_addr().unwrap().ip());
         let socket = SockRef::from(&accepted.stream);
         assert!(socket.tcp_nodelay().unwrap());
@@ -29,7 +29,7 @@ fn an_accepted_connection_has_the_options_of_the_command_line() {
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(88)));
     }
-    assert!(listeners.accept().unwrap().is_none());
+    assert!(listeners.accept(0).unwrap().is_none());
     listeners.close();
     let refused = TcpStream::connect(listeners.addresses()[0]);
     assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);

@@ -1,10 +1,10 @@
-//! A batch: whole frames of several clients, on their way to the log.
+//! A batch: whole frames of several clients of one room, on their way to the log.
 
 use std::io::{self, ErrorKind};
 
 use zillions_protocol::{FRAME_BYTES_MAX, whole_frames};
 
-use crate::client::{Client, Key};
+use crate::client::Client;
 use crate::engine::Engine;
 
 /// What is read from one client before the others have their turn, in bytes.
@@ -12,14 +12,14 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 /// What is read from all clients before it is sent, in bytes; less with a small ring.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
-/// Whole frames of several clients, on their way to the log.
+/// Whole frames of several clients of one room, on their way to the log.
 pub(super) struct Batch {
     buffer: Box<[u8]>,
+    /// How many bytes of it may be used.
+    bytes_max: usize,
     /// How many bytes of it are whole frames.
     filled: usize,
     messages: usize,
-    /// Clients whose stream has ended: their last message is in the batch or was before it.
-    pub(super) ended: Vec<Key>,
 }
 
 /// The result of reading from one client.
@@ -35,9 +35,15 @@ pub(super) enum Received {
 }
 
 impl Batch {
-    pub(super) fn new(append_bytes_max: usize) -> Self {
-        let buffer = vec![0; BATCH_BYTES_MAX.min(append_bytes_max)].into();
-        Self { buffer, filled: 0, messages: 0, ended: Vec::new() }
+    pub(super) fn new() -> Self {
+        let buffer = vec![0; BATCH_BYTES_MAX].into();
+        Self { buffer, bytes_max: BATCH_BYTES_MAX, filled: 0, messages: 0 }
+    }
+
+    /// Begins to gather frames of a room whose log takes so much at once.
+    pub(super) fn begin(&mut self, append_bytes_max: usize) {
+        debug_assert!(self.is_empty(), "frames of another room");
+        self.bytes_max = BATCH_BYTES_MAX.min(append_bytes_max);
     }
 
     /// Whether there is nothing to append.
@@ -53,14 +59,14 @@ impl Batch {
         self.messages
     }
 
-    /// The frames have been appended.
-    pub(super) fn clear_frames(&mut self) {
+    /// The frames have been appended, or copied.
+    pub(super) fn clear(&mut self) {
         (self.filled, self.messages) = (0, 0);
     }
 
     /// Whether another client can be read: its incomplete frame and a bit more must fit.
     pub(super) fn has_capacity(&self) -> bool {
-        self.buffer.len() - self.filled >= 2 * FRAME_BYTES_MAX
+        self.bytes_max - self.filled >= 2 * FRAME_BYTES_MAX
     }
 
     /// Reads once. The client's whole frames are then at the end of the batch, the head of an
@@ -71,7 +77,7 @@ impl Batch {
         client: &mut Client<E::Stream>,
     ) -> Received {
         let kept = client.read.partial_in.len();
-        let free = &mut self.buffer[self.filled..];
+        let free = &mut self.buffer[self.filled..self.bytes_max];
         free[..kept].copy_from_slice(&client.read.partial_in);
         let space = READ_BYTES_MAX.min(free.len() - kept);
         let received = match engine.receive(&client.stream, &mut free[kept..kept + space]) {

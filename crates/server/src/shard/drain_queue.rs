@@ -1,15 +1,11 @@
 //! The clients that are closed once they have been sent what is due to them.
 
-use std::time::Duration;
-
 use crate::client::{Client, Clients, Draining, Key};
 
 /// The draining clients. One that has been closed may still be in it until the next upkeep.
 #[derive(Debug, Default)]
 pub(super) struct DrainQueue {
     pub(super) keys: Vec<Key>,
-    /// The server stops: when the flush must be over.
-    pub(super) flush_deadline: Option<Duration>,
 }
 
 impl DrainQueue {
@@ -30,6 +26,5 @@ impl DrainQueue {
         let alive = || self.keys.iter().filter(|&&key| clients.contains_key(key));
         assert!(alive().all(|&key| clients[key].draining.is_some()), "queued, but not draining");
         assert_eq!(alive().count(), draining, "draining, but not queued; or queued twice");
-        assert!(self.flush_deadline.is_none() || draining == clients.len(), "all are flushed");
     }
 }

@@ -8,9 +8,6 @@ use crate::client::{Client, Clients, Key};
 #[derive(Debug, Default)]
 pub(super) struct ReadQueue {
     keys: VecDeque<Key>,
-    /// What was read cannot be appended yet, or publishers must wait; the shard is notified when
-    /// that changes.
-    pub(super) stalled: bool,
     /// Nothing is read any more.
     closed: bool,
 }
@@ -47,9 +44,8 @@ impl ReadQueue {
         }
     }
 
-    /// Panics unless exactly the clients marked as queued are in the queue, once each.
-    pub(super) fn check<S>(&self, clients: &Clients<S>) {
-        let queued = clients.values().filter(|client| client.read.queued).count();
+    /// Panics unless exactly the clients marked as queued, so many, are in the queue, once each.
+    pub(super) fn check<S>(&self, clients: &Clients<S>, queued: usize) {
         let alive = || self.keys.iter().filter(|&&key| clients.contains_key(key));
         assert!(alive().all(|&key| clients[key].read.queued), "queued, but not marked");
         assert_eq!(alive().count(), queued, "marked, but not queued; or queued twice");

@@ -10,9 +10,11 @@ use zillions_log::AppendError;
 
 use super::Shard;
 use super::batch::Received;
-use crate::client::{DisconnectReason, Draining, Key};
+use super::room::ShardRoom;
+use crate::client::{DisconnectReason, Draining, Handoff, Key};
 use crate::engine::Engine;
-use crate::shared::{Handoff, Phase};
+use crate::keys::{ListenerId, RoomKey};
+use crate::room::Phase;
 
 /// How many connections are accepted before the registered clients have their turn.
 const ACCEPTS_PER_PASS_MAX: usize = 1024;
@@ -24,38 +26,46 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
 
 impl<E: Engine> Shard<E> {
-    /// Reads each client that may have sent something, once, as far as the batch has capacity.
-    pub(super) fn receive(&mut self) {
-        if !self.batch.is_empty() || self.read_queue.is_empty() {
+    /// Reads each client of the room that may have sent something, once, as far as the batch has
+    /// capacity.
+    pub(super) fn receive(&mut self, room: &mut ShardRoom) {
+        let idle_clock = self.idle_clock.now();
+        room.resume(idle_clock);
+        if room.phase != Phase::Serving
+            || !room.unappended.0.is_empty()
+            || room.read_queue.is_empty()
+        {
             return;
         }
-        if self.shared.is_backpressured() {
-            self.read_queue.stalled = true;
+        if room.room.is_backpressured() {
+            room.stall(idle_clock);
             self.counters().backpressured_passes.add(1);
             return;
         }
-        for _ in 0..self.read_queue.len() {
+        let active_at = room.idle_time(idle_clock);
+        self.batch.begin(room.room.log.append_bytes_max());
+        for _ in 0..room.read_queue.len() {
             if !self.batch.has_capacity() {
                 break;
             }
-            let Some(key) = self.read_queue.pop() else { break };
+            let Some(key) = room.read_queue.pop() else { break };
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.read.queued = false;
-            client.read.active_at = self.idle_clock.now();
+            client.read.active_at = active_at;
             match self.batch.read_from(&mut self.engine, client) {
                 Received::Drained => {}
-                Received::Maybe => self.read_queue.push(key, client),
-                Received::End => self.on_eof(key),
+                Received::Maybe => room.read_queue.push(key, client),
+                Received::End => self.on_eof(room, key),
                 Received::Error(error) => {
                     debug!(client = key.data().as_ffi(), %error, "connection failed");
-                    self.close(key, DisconnectReason::Error);
+                    self.close(room, key, DisconnectReason::Error);
                 }
             }
         }
     }
 
     /// The client will send no more. It is sent what is before the end of this batch.
-    fn on_eof(&mut self, key: Key) {
+    fn on_eof(&mut self, room: &mut ShardRoom, key: Key) {
         let client = &mut self.clients[key];
         if client.draining.is_some() {
             return;
@@ -65,50 +75,106 @@ impl<E: Engine> Shard<E> {
         let deadline = self.now + DRAIN_TIME_MAX;
         let draining = Draining { until: None, deadline, finished: false };
         self.drain_queue.set(key, client, draining);
-        self.batch.ended.push(key);
+        room.ended.push(key);
     }
 
-    /// Appends the batch to the log: here its messages get their place in the one order.
-    pub(super) fn append(&mut self) {
-        if !self.batch.is_empty() {
-            match self.shared.log.append(self.batch.frames()) {
-                Ok(_) => {}
-                Err(AppendError::Pinned) => {
-                    self.read_queue.stalled = true;
-                    self.counters().backpressured_passes.add(1);
-                    return;
-                }
-                Err(error) => unreachable!("batches are whole frames and not too long: {error}"),
-            }
-            self.counters().received_messages.add(self.batch.messages() as u64);
-            self.counters().received_bytes.add(self.batch.frames().len() as u64);
-            self.batch.clear_frames();
-            self.shared.notify_others(self.number);
+    /// Appends the batch, or what could not be appended before, to the room's log: here its
+    /// messages get their place in the room's one order.
+    pub(super) fn append(&mut self, room: &mut ShardRoom) {
+        if self.append_frames(room).is_err() {
+            room.stall(self.idle_clock.now());
+            self.counters().backpressured_passes.add(1);
+            return;
         }
-        if !self.batch.ended.is_empty() {
-            let until = Some(self.shared.log.head());
-            for key in self.batch.ended.drain(..) {
+        if !room.ended.is_empty() {
+            let until = Some(room.room.log.head());
+            for key in room.ended.drain(..) {
                 let client = self.clients.get_mut(key);
                 if let Some(draining) = client.and_then(|client| client.draining.as_mut()) {
                     draining.until = until;
                 }
             }
         }
+        if room.phase == Phase::Closing && !room.drained {
+            room.drained = true;
+            self.shared.set_drained(&room.room);
+        }
     }
 
-    pub(super) fn accept_is_due(&self) -> bool {
-        self.accept_at.is_some_and(|at| at <= self.now)
+    /// An error: some other shard is behind. The frames are with the room then, not in the batch.
+    fn append_frames(&mut self, room: &mut ShardRoom) -> Result<(), AppendError> {
+        let (frames, messages) = match &room.unappended {
+            (frames, _) if frames.is_empty() => (self.batch.frames(), self.batch.messages()),
+            (frames, messages) => (&frames[..], *messages),
+        };
+        if frames.is_empty() {
+            return Ok(());
+        }
+        match room.room.log.append(frames) {
+            Ok(_) => {}
+            Err(AppendError::Pinned) => {
+                if room.unappended.0.is_empty() {
+                    room.unappended = (frames.to_vec(), messages);
+                    self.batch.clear();
+                }
+                return Err(AppendError::Pinned);
+            }
+            Err(error) => unreachable!("batches are whole frames and not too long: {error}"),
+        }
+        let counters = self.shared.counters(self.number);
+        counters.received_messages.add(messages as u64);
+        counters.received_bytes.add(frames.len() as u64);
+        if room.unappended.0.is_empty() {
+            self.batch.clear();
+        } else {
+            room.unappended = (Vec::new(), 0);
+        }
+        self.shared.notify_others(room.key, &room.room, self.number);
+        Ok(())
     }
 
-    /// Accepts the pending connections and assigns each to the shard with the fewest clients.
-    pub(super) fn accept(&mut self) {
+    /// A connection may be pending at this listening socket.
+    pub(super) fn remember_listener(&mut self, listener: ListenerId) {
+        if !self.pending_listeners.contains(&listener) {
+            self.pending_listeners.push(listener);
+        }
+    }
+
+    /// Accepts at all listening sockets where a connection may be pending.
+    pub(super) fn accept_pending(&mut self) {
         if self.accept_at.is_some_and(|at| self.now < at) {
             return;
         }
         self.accept_at = None;
+        for listener in std::mem::take(&mut self.pending_listeners) {
+            self.accept(listener);
+        }
+    }
+
+    /// Accepts at the listening sockets of a room, those included that have just been added to it.
+    pub(super) fn accept_for(&mut self, key: RoomKey) {
+        let changed = self.changes_seen != Some(self.shared.changes());
+        let listeners = self.with_room(key, |_, room| {
+            if changed {
+                room.listeners.clone_from(&room.room.listeners());
+            }
+            std::mem::take(&mut room.listeners)
+        });
+        let Some(listeners) = listeners else { return };
+        listeners.iter().for_each(|&listener| self.accept(listener));
+        self.with_room(key, |_, room| room.listeners = listeners);
+    }
+
+    /// Accepts the pending connections of one socket and assigns each to the shard with the fewest
+    /// clients.
+    fn accept(&mut self, listener: ListenerId) {
+        if self.accept_at.is_some_and(|at| self.now < at) {
+            self.remember_listener(listener);
+            return;
+        }
         let mut lost = 0;
         for _ in 0..ACCEPTS_PER_PASS_MAX {
-            match self.accept_one(lost) {
+            match self.accept_one(listener, lost) {
                 AcceptStep::Admitted(shard, handoff) if shard == self.number => {
                     self.register(handoff);
                 }
@@ -118,10 +184,15 @@ impl<E: Engine> Shard<E> {
                     lost += 1;
                     continue;
                 }
+                AcceptStep::Failed => {
+                    self.remember_listener(listener);
+                    return;
+                }
                 AcceptStep::Done => return,
             }
             lost = 0;
         }
+        self.remember_listener(listener);
         self.accept_at = Some(self.now);
     }
 
@@ -130,9 +201,10 @@ impl<E: Engine> Shard<E> {
     /// The whole step holds the admission lock: a shard that looks for pending connections waits
     /// for a shard that is just accepting, until that has recorded where in the log the client
     /// joins.
-    fn accept_one(&mut self, lost: usize) -> AcceptStep<E::Stream> {
+    fn accept_one(&mut self, listener: ListenerId, lost: usize) -> AcceptStep<E::Stream> {
         let mut admission = self.shared.admission();
-        let accepted = match self.engine.accept() {
+        let Some((key, room)) = admission.room_of(listener) else { return AcceptStep::Done };
+        let accepted = match self.engine.accept(listener) {
             Ok(Some(accepted)) => accepted,
             Ok(None) => return AcceptStep::Done,
             Err(error) if is_lost_connection(&error) && lost < LOST_IN_A_ROW_MAX => {
@@ -147,15 +219,15 @@ impl<E: Engine> Shard<E> {
                     let pause_ms = ACCEPT_PAUSE.as_millis();
                     warn!(%error, "cannot accept connections; retrying every {pause_ms} ms");
                 }
-                return AcceptStep::Done;
+                return AcceptStep::Failed;
             }
         };
         admission.failing = false;
-        match self.shared.admit(&mut admission, accepted.peer, self.number) {
+        match self.shared.admit(&mut admission, &room, accepted.peer, self.number) {
             Ok(shard) => {
-                let joined = self.shared.log.head();
-                let handoff = Handoff { stream: accepted.stream, peer: accepted.peer, joined };
-                AcceptStep::Admitted(shard, handoff)
+                let joined = room.log.head();
+                let (stream, peer) = (accepted.stream, accepted.peer);
+                AcceptStep::Admitted(shard, Handoff { room: key, stream, peer, joined })
             }
             Err(reason) => {
                 self.counters().connections_rejected.by(reason).add(1);
@@ -174,7 +246,9 @@ enum AcceptStep<S> {
     Rejected,
     /// The connection was gone before it was accepted.
     Lost,
-    /// Nothing is pending, or accepting fails.
+    /// Accepting fails; it is tried again later.
+    Failed,
+    /// Nothing is pending.
     Done,
 }
 

@@ -7,6 +7,7 @@ use tracing::debug;
 use zillions_log::Offset;
 
 use super::Shard;
+use super::room::ShardRoom;
 use crate::client::{DisconnectReason, Key, Progress};
 use crate::engine::{Engine, Outgoing};
 use crate::slow_reader::OnOverrun;
@@ -31,52 +32,59 @@ struct Pending {
 }
 
 impl<E: Engine> Shard<E> {
-    /// Sends every client what is new, as far as the sockets take it.
-    pub(super) fn send(&mut self) {
-        if self.clients.is_empty() {
+    /// Sends every client of a room what is new. Returns how many bytes of the log were new.
+    pub(super) fn deliver(&mut self, room: &mut ShardRoom) -> u64 {
+        let before = room.send_queue.sent_up_to.bytes;
+        self.send(room);
+        room.send_queue.sent_up_to.bytes.saturating_sub(before)
+    }
+
+    /// Sends every client of a room what is new, as far as the sockets take it.
+    pub(super) fn send(&mut self, room: &mut ShardRoom) {
+        if room.clients == 0 {
             // All the keys in it are those of closed clients.
-            self.send_queue.ready.clear();
+            room.send_queue.ready.clear();
             return;
         }
-        let head = self.reader.refresh();
-        self.send_to_current(head);
-        self.send_to_lagging(head);
-        if self.clients.is_empty() {
+        let head = room.reader.refresh();
+        self.send_to_current(room, head);
+        self.send_to_lagging(room, head);
+        if room.clients == 0 {
             return;
         }
-        self.send_queue.sent_up_to = head;
-        let pin = if self.shared.has_backpressure() {
-            self.publish_low_watermark(head.bytes)
+        room.send_queue.sent_up_to = head;
+        room.watermark_is_old = false;
+        let pin = if room.room.has_backpressure() {
+            self.publish_low_watermark(room, head.bytes)
         } else {
             head.bytes
         };
         // Upwards, which cannot fail: sending has moved the pin down at most.
-        let _ = self.reader.pin(pin.max(self.reader.pinned().unwrap_or(0)));
-        self.counters().lagging_clients.set(self.send_queue.lagging.len() as u64);
-        if self.reader.writer_waits() {
-            self.shared.notify_others(self.number);
-            self.shared.notify(self.number);
+        let _ = room.reader.pin(pin.max(room.reader.pinned().unwrap_or(0)));
+        self.count_lagging(room);
+        if room.reader.writer_waits() {
+            self.shared.notify_writers(room.key, &room.room);
         }
     }
 
     /// Publishes the offset of the slowest client, for which publishers may be waiting.
-    fn publish_low_watermark(&self, head: u64) -> u64 {
-        let lags = self.send_queue.lagging.iter().filter_map(|&key| self.clients[key].lag());
+    fn publish_low_watermark(&self, room: &ShardRoom, head: u64) -> u64 {
+        let lags = room.send_queue.lagging.iter().filter_map(|&key| self.clients[key].lag());
         let lowest = lags.map(|lag| lag.next.bytes).min().unwrap_or(head).min(head);
-        self.shared.set_low_watermark(self.number, lowest);
+        self.shared.set_low_watermark(room.key, &room.room, self.number, lowest);
         lowest
     }
 
     /// Sends the clients that keep up one and the same slice.
-    fn send_to_current(&mut self, head: Offset) {
-        let from = self.send_queue.sent_up_to;
-        if head.bytes == from.bytes || self.send_queue.current.is_empty() {
+    fn send_to_current(&mut self, room: &mut ShardRoom, head: Offset) {
+        let from = room.send_queue.sent_up_to;
+        if head.bytes == from.bytes || room.send_queue.current.is_empty() {
             return;
         }
-        let bytes = self.reader.bytes(from.bytes, head.bytes);
+        let bytes = room.reader.bytes(from.bytes, head.bytes);
         let mut unsent: Vec<Unsent> = Vec::new();
         let mut sent = 0;
-        for keys in self.send_queue.current.chunks(SENDS_PER_BATCH) {
+        for keys in room.send_queue.current.chunks(SENDS_PER_BATCH) {
             let outgoing = |&key: &Key| {
                 let stream = &self.clients[key].stream;
                 Outgoing { stream, partial_out: &[], bytes, sent: Ok(0) }
@@ -95,14 +103,14 @@ impl<E: Engine> Shard<E> {
         counters.sent_bytes.add(sent * bytes.len() as u64);
         counters.sent_messages.add(sent * (head.messages - from.messages));
         for (key, sent) in unsent {
-            if let Some(taken) = self.taken(key, sent) {
-                self.fall_behind(key, from, taken);
+            if let Some(taken) = self.taken(room, key, sent) {
+                self.fall_behind(room, key, from, taken);
             }
         }
     }
 
     /// How many bytes a send took. `None`: the connection has failed and the client is closed.
-    fn taken(&mut self, key: Key, sent: io::Result<usize>) -> Option<usize> {
+    fn taken(&mut self, room: &mut ShardRoom, key: Key, sent: io::Result<usize>) -> Option<usize> {
         match sent {
             Ok(taken) => {
                 self.counters().sends.add(1);
@@ -112,56 +120,50 @@ impl<E: Engine> Shard<E> {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock) => Some(0),
             Err(error) => {
                 debug!(client = key.data().as_ffi(), %error, "connection failed");
-                self.close(key, DisconnectReason::Error);
+                self.close(room, key, DisconnectReason::Error);
                 None
             }
         }
     }
 
     /// The client's socket took only so much of what all current clients are sent from `from` on.
-    fn fall_behind(&mut self, key: Key, from: Offset, taken: usize) {
-        let (partial_out, next) = self.cut(from.bytes + taken as u64);
+    fn fall_behind(&mut self, room: &mut ShardRoom, key: Key, from: Offset, taken: usize) {
+        let (partial_out, next) = cut(room, from.bytes + taken as u64);
         self.counters().sent_messages.add(next.messages - from.messages);
-        self.send_queue.become_lagging(key, partial_out, next, self.now, &mut self.clients);
-    }
-
-    /// The rest of the frame that contains `byte`, and the frame after it.
-    fn cut(&self, byte: u64) -> (Vec<u8>, Offset) {
-        let next = self.reader.boundary(byte);
-        (self.reader.bytes(byte, next.bytes).to_vec(), next)
+        room.send_queue.become_lagging(key, partial_out, next, self.now, &mut self.clients);
     }
 
     /// Tries the lagging clients whose sockets may take something.
-    fn send_to_lagging(&mut self, head: Offset) {
-        let mut keys = std::mem::take(&mut self.send_queue.ready);
+    fn send_to_lagging(&mut self, room: &mut ShardRoom, head: Offset) {
+        let mut keys = std::mem::take(&mut room.send_queue.ready);
         for keys in keys.chunks(SENDS_PER_BATCH) {
             for &key in keys {
-                self.reposition(key, head);
+                self.reposition(room, key, head);
             }
-            for pending in self.send_batch(keys, head) {
-                self.record(pending, head);
+            for pending in self.send_batch(room, keys, head) {
+                self.record(room, pending, head);
             }
         }
         keys.clear();
-        if self.send_queue.ready.is_empty() {
+        if room.send_queue.ready.is_empty() {
             // Keeps the memory of the list.
-            self.send_queue.ready = keys;
+            room.send_queue.ready = keys;
         }
     }
 
     /// Sends each of these clients once what it may be sent.
-    fn send_batch(&mut self, keys: &[Key], head: Offset) -> Vec<Pending> {
+    fn send_batch(&mut self, room: &ShardRoom, keys: &[Key], head: Offset) -> Vec<Pending> {
         let mut sends = Vec::with_capacity(keys.len());
         let mut batch = Vec::with_capacity(keys.len());
         for &key in keys {
             let Some(client) = self.clients.get(key) else { continue };
             let Some(lag) = client.lag() else { continue };
-            let goal = self.goal(lag.next, client.bound(head));
+            let goal = goal(room, lag.next, client.bound(head));
             let bytes: &[u8] = if goal == lag.next {
                 // The offset may have left the log by now.
                 &[]
             } else {
-                self.reader.bytes(lag.next.bytes, goal.bytes)
+                room.reader.bytes(lag.next.bytes, goal.bytes)
             };
             let (stream, partial_out) = (&client.stream, &lag.partial_out[..]);
             let outgoing = Outgoing { stream, partial_out, bytes, sent: Ok(0) };
@@ -178,31 +180,22 @@ impl<E: Engine> Shard<E> {
         sends
     }
 
-    /// Up to where a client that is behind is sent at once.
-    fn goal(&self, next: Offset, bound: Offset) -> Offset {
-        if bound.bytes.saturating_sub(next.bytes) > SEND_BYTES_MAX {
-            self.reader.boundary(next.bytes + SEND_BYTES_MAX)
-        } else {
-            bound.max(next)
-        }
-    }
-
     /// Makes sure that what the client is to be sent is in the log and pinned. If it is too far
     /// behind, moves it to a later frame, or closes it.
-    fn reposition(&mut self, key: Key, head: Offset) {
+    fn reposition(&mut self, room: &mut ShardRoom, key: Key, head: Offset) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let bound = client.bound(head);
         let Progress::Lagging { lag, .. } = &mut client.progress else { return };
-        let policy = &self.shared.config.slow_reader;
+        let policy = room.room.config.slow_reader;
         let is_far = policy.exceeds(head.bytes.saturating_sub(lag.next.bytes));
-        let is_pinned = self.reader.pinned().is_some_and(|pin| pin <= lag.next.bytes);
-        if !is_far && (is_pinned || self.reader.pin(lag.next.bytes).is_ok()) {
+        let is_pinned = room.reader.pinned().is_some_and(|pin| pin <= lag.next.bytes);
+        if !is_far && (is_pinned || room.reader.pin(lag.next.bytes).is_ok()) {
             return;
         }
         match policy.on_overrun() {
-            OnOverrun::Disconnect(reason) => self.close(key, reason),
+            OnOverrun::Disconnect(reason) => self.close(room, key, reason),
             OnOverrun::Skip { lag_bytes } => {
-                let landing = self.reader.jump(lag_bytes);
+                let landing = room.reader.jump(lag_bytes);
                 // A draining client is not sent what came after its end, nor misses it.
                 let next = landing.min(bound).max(lag.next);
                 let missed = next.messages - lag.next.messages;
@@ -214,39 +207,39 @@ impl<E: Engine> Shard<E> {
     }
 
     /// Records the result of a send.
-    fn record(&mut self, pending: Pending, head: Offset) {
+    fn record(&mut self, room: &mut ShardRoom, pending: Pending, head: Offset) {
         let Pending { key, goal, length, sent } = pending;
-        let taken = if length == 0 { Some(0) } else { self.taken(key, sent) };
+        let taken = if length == 0 { Some(0) } else { self.taken(room, key, sent) };
         match taken {
-            Some(taken) if taken == length => self.sent_all(key, goal, head),
-            Some(taken) => self.sent_part(key, taken),
+            Some(taken) if taken == length => self.sent_all(room, key, goal, head),
+            Some(taken) => self.sent_part(room, key, taken),
             None => {}
         }
     }
 
     /// A client that is behind was sent everything up to `goal`.
-    fn sent_all(&mut self, key: Key, goal: Offset, head: Offset) {
+    fn sent_all(&mut self, room: &mut ShardRoom, key: Key, goal: Offset, head: Offset) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let bound = client.bound(head);
         let Progress::Lagging { lag, .. } = &mut client.progress else { return };
         let messages = goal.messages - lag.next.messages;
         if goal == head {
-            self.send_queue.become_current(key, &mut self.clients);
+            room.send_queue.become_current(key, &mut self.clients);
         } else {
             (lag.partial_out, lag.next) = (Vec::new(), goal);
             if goal < bound {
-                self.send_queue.ready.push(key);
+                room.send_queue.ready.push(key);
             }
         }
         self.counters().sent_messages.add(messages);
     }
 
     /// A client that is behind was sent the first `taken` bytes of its partial frame and the log.
-    fn sent_part(&mut self, key: Key, taken: usize) {
+    fn sent_part(&mut self, room: &ShardRoom, key: Key, taken: usize) {
         let Some(lag) = self.clients.get(key).and_then(|client| client.lag()) else { return };
         let before = lag.next;
         let from_log = taken.checked_sub(lag.partial_out.len()).filter(|&bytes| bytes > 0);
-        let cut = from_log.map(|bytes| self.cut(before.bytes + bytes as u64));
+        let cut = from_log.map(|bytes| cut(room, before.bytes + bytes as u64));
         let Some(lag) = self.clients[key].lag_mut() else { return };
         lag.writable = false;
         match cut {
@@ -256,5 +249,20 @@ impl<E: Engine> Shard<E> {
             }
             None => drop(lag.partial_out.drain(..taken)),
         }
+    }
+}
+
+/// The rest of the frame that contains `byte`, and the frame after it.
+fn cut(room: &ShardRoom, byte: u64) -> (Vec<u8>, Offset) {
+    let next = room.reader.boundary(byte);
+    (room.reader.bytes(byte, next.bytes).to_vec(), next)
+}
+
+/// Up to where a client that is behind is sent at once.
+fn goal(room: &ShardRoom, next: Offset, bound: Offset) -> Offset {
+    if bound.bytes.saturating_sub(next.bytes) > SEND_BYTES_MAX {
+        room.reader.boundary(next.bytes + SEND_BYTES_MAX)
+    } else {
+        bound.max(next)
     }
 }

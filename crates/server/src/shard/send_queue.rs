@@ -6,7 +6,7 @@ use zillions_log::Offset;
 
 use crate::client::{Client, Clients, Key, Lag, Progress};
 
-/// The progress of a shard's clients: each is in exactly one of `current` and `lagging`.
+/// The progress of a shard's clients in one room: each is in exactly one of `current` and `lagging`.
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
     /// The clients that have been sent everything up to `sent_up_to`.
@@ -90,9 +90,10 @@ impl SendQueue {
 
     /// Panics unless each client is in the one list that its progress names, at its index, and
     /// exactly those are ready that are writable and have something left to be sent.
-    pub(super) fn check<S>(&self, clients: &Clients<S>) {
-        assert_eq!(self.current.len() + self.lagging.len(), clients.len(), "in one list each");
+    pub(super) fn check<'a, S: 'a>(&self, clients: impl Iterator<Item = (Key, &'a Client<S>)>) {
+        let mut listed = 0;
         for (key, client) in clients {
+            listed += 1;
             match &client.progress {
                 Progress::Current { index } => assert_eq!(self.current[*index], key),
                 Progress::Lagging { index, lag } => {
@@ -107,5 +108,6 @@ impl SendQueue {
                 }
             }
         }
+        assert_eq!(self.current.len() + self.lagging.len(), listed, "in one list each");
     }
 }

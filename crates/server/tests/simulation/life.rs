@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use zillions_log::Log;
 use zillions_ordering::{ConnectionId, History, StreamPosition, check};
 use zillions_server::admission::AdmissionLimits;
 use zillions_server::client::DisconnectReason;
 use zillions_server::config::IdleTraffic;
+use zillions_server::keys::{ListenerId, RoomKey};
+use zillions_server::room::{Room, RoomConfig};
 use zillions_server::slow_reader::{SlowReader, SlowReaderPolicy};
 use zillions_server::{Config, Shard, Shared};
 
@@ -80,6 +81,7 @@ enum Habit {
 }
 
 struct Client {
+    room: usize,
     habit: Habit,
     process: ConnectionId,
     /// Frames, and the offset up to which they have been sent.
@@ -109,6 +111,13 @@ struct Life {
     shards: Vec<Shard<SimEngine>>,
     done: Vec<bool>,
     clients: Vec<Client>,
+    rooms: Vec<SimRoom>,
+}
+
+/// A room, and what was sent and received in it.
+struct SimRoom {
+    key: RoomKey,
+    room: Arc<Room>,
     history: History,
 }
 
@@ -125,15 +134,20 @@ pub(crate) fn live(seed: u64) -> Seen {
     life.seen()
 }
 
-fn config(dice: &mut Dice, ring_bytes: usize) -> Config {
+fn room_config(dice: &mut Dice, number: usize) -> RoomConfig {
     let policies =
         [SlowReader::Drop, SlowReader::Drop, SlowReader::Disconnect, SlowReader::Backpressure];
+    let ring_bytes = dice.pick(&[16, 32]) * 1024;
+    let slow_reader = SlowReaderPolicy {
+        reaction: dice.pick(&policies),
+        lag_bytes_max: dice.pick(&[ring_bytes / 2, ring_bytes / 2, 2048]) as u64,
+        eviction_timeout: Duration::from_secs(2),
+    };
+    RoomConfig { name: number.to_string(), ring_bytes, slow_reader }
+}
+
+fn config(dice: &mut Dice) -> Config {
     Config {
-        slow_reader: SlowReaderPolicy {
-            reaction: dice.pick(&policies),
-            lag_bytes_max: dice.pick(&[ring_bytes / 2, ring_bytes / 2, 2048]) as u64,
-            eviction_timeout: Duration::from_secs(2),
-        },
         admission: AdmissionLimits {
             clients_max: dice.one_in(4).then_some(8),
             clients_per_ip_max: dice.one_in(4).then_some(2),
@@ -149,8 +163,8 @@ impl Life {
     fn new(seed: u64) -> Self {
         let mut dice = Dice::new(!seed);
         let shards = 1 + dice.below(3);
-        let ring_bytes = dice.pick(&[16, 32]) * 1024;
-        let network = Arc::new(Mutex::new(Network::new(seed, shards)));
+        let rooms = dice.pick(&[1, 1, 2, 3]);
+        let network = Arc::new(Mutex::new(Network::new(seed, shards, rooms)));
         let woken: Vec<_> = (0..shards).map(|_| Arc::new(AtomicBool::new(false))).collect();
         let wake = |woken: &Arc<AtomicBool>| {
             let woken = Arc::clone(woken);
@@ -159,8 +173,15 @@ impl Life {
             wake
         };
         let wakes = woken.iter().map(wake).collect();
-        let log = Log::new(ring_bytes, shards).expect("a ring");
-        let shared = Arc::new(Shared::new(log, config(&mut dice, ring_bytes), wakes));
+        let shared = Arc::new(Shared::new(config(&mut dice), wakes));
+        for number in 0..rooms {
+            let room = Room::new(room_config(&mut dice, number), shards).expect("a ring");
+            let key = shared.add_room(room);
+            shared.add_listener(number as ListenerId, key);
+        }
+        let rooms = shared.rooms().into_iter();
+        let rooms = rooms.map(|(key, room)| SimRoom { key, room, history: History::new() });
+        let rooms: Vec<_> = rooms.collect();
         let engine = |(shard, woken)| SimEngine {
             network: Arc::clone(&network),
             shard,
@@ -171,8 +192,8 @@ impl Life {
         let shard = |engine: SimEngine| Shard::new(engine.shard, engine, Arc::clone(&shared));
         let shards: Vec<_> = engines.into_iter().map(shard).collect();
         let done = vec![false; shards.len()];
-        let (clients, history) = (Vec::new(), History::new());
-        Self { dice, network: Arc::clone(&network), shared, shards, done, clients, history }
+        let clients = Vec::new();
+        Self { dice, network: Arc::clone(&network), shared, shards, done, clients, rooms }
     }
 
     /// Something happens somewhere.
@@ -190,11 +211,13 @@ impl Life {
     }
 
     fn connect(&mut self) {
-        let id = lock(&self.network).connect();
+        let room = self.dice.below(self.rooms.len());
+        let id = lock(&self.network).connect(room);
         assert_eq!(id, self.clients.len());
         self.clients.push(Client {
             habit: self.dice.pick(&[Habit::Drains, Habit::Drains, Habit::Trickles, Habit::Stalls]),
-            process: self.history.connect(),
+            process: self.rooms[room].history.connect(),
+            room,
             outbox: Vec::new(),
             messages: 0,
             ends: Vec::new(),
@@ -248,7 +271,7 @@ impl Life {
             client.outbox.extend(std::iter::repeat_n(sequence as u8, padding));
             client.messages += 1;
             client.ends.push(client.ends.last().unwrap_or(&0) + 7 + padding as u64);
-            self.history.send(client.process);
+            self.rooms[client.room].history.send(client.process);
         }
         let bytes = self.dice.below(self.clients[id].outbox.len() + 1);
         let piece: Vec<u8> = self.clients[id].outbox.drain(..bytes).collect();
@@ -279,10 +302,12 @@ impl Life {
             let offset = client.decoded as u64;
             client.decoded += 1 + body.len();
             client.frames += 1;
-            let message =
-                zillions_ordering::MessageId { sender: self.clients[sender].process, sequence };
+            let (room, process) = (client.room, client.process);
+            let sender = &self.clients[sender];
+            assert_eq!(sender.room, room, "client {id} received a message of another room");
+            let message = zillions_ordering::MessageId { sender: sender.process, sequence };
             let position = StreamPosition { offset, time_ns: 0 };
-            self.history.receive(self.clients[id].process, message, position);
+            self.rooms[room].history.receive(process, message, position);
         }
     }
 
@@ -340,7 +365,6 @@ impl Life {
 
     /// A connected client has everything since it joined, but for what was reported as dropped.
     fn check_streams(&mut self) {
-        let head = self.shared.log.head();
         let mut here = Vec::new();
         for number in 0..self.shards.len() {
             let stays: Vec<_> = self.shards[number].reports().collect();
@@ -351,9 +375,11 @@ impl Life {
             let id = network.connection_of(shard, stays.key).expect("it is registered");
             let client = &self.clients[id];
             assert_eq!(client.decoded, client.received.len(), "client {id}: half a frame");
-            let due = head.messages - stays.joined.messages;
+            let SimRoom { key, room, .. } = &self.rooms[client.room];
+            assert_eq!(stays.room, *key, "client {id} is in another room");
+            let due = room.log.head().messages - stays.joined.messages;
             assert_eq!(client.frames + stays.dropped, due, "client {id}: lost or invented");
-            if self.shared.config.slow_reader.reaction != SlowReader::Drop {
+            if room.config.slow_reader.reaction != SlowReader::Drop {
                 assert_eq!(stays.dropped, 0, "client {id} was promised everything");
             }
             assert!(
@@ -367,16 +393,20 @@ impl Life {
             let mut ends = network.disconnects.iter().filter(|(closed, _)| *closed == id);
             ends.all(|(_, end)| end.reason == DisconnectReason::Closed)
         };
-        let (mut least, mut most) = (0, 0);
+        let mut sent = vec![(0, 0); self.rooms.len()];
         for (id, client) in self.clients.iter().enumerate() {
             let connection = &network.connections[id];
             let answered = connection.served || connection.closed || connection.reset;
             assert!(answered, "client {id} is never accepted");
             let counts = connection.served && !connection.reset && closed_well(id);
-            most += client.sent_messages();
-            least += if counts { client.sent_messages() } else { 0 };
+            let (least, most) = &mut sent[client.room];
+            *most += client.sent_messages();
+            *least += if counts { client.sent_messages() } else { 0 };
         }
-        assert!((least..=most).contains(&head.messages), "{least} <= {} <= {most}", head.messages);
+        for ((least, most), SimRoom { room, .. }) in sent.into_iter().zip(&self.rooms) {
+            let appended = room.log.head().messages;
+            assert!((least..=most).contains(&appended), "{least} <= {appended} <= {most}");
+        }
     }
 
     fn stop(&mut self) {
@@ -384,9 +414,11 @@ impl Life {
         self.run_until_still();
         assert!(self.done.iter().all(|&done| done), "a shard does not end");
         let network = lock(&self.network);
-        let mut disconnects = network.disconnects.iter();
-        let drops = self.shared.config.slow_reader.reaction == SlowReader::Drop;
-        assert!(drops || disconnects.all(|(_, end)| end.report.dropped == 0));
+        for (id, end) in &network.disconnects {
+            let policy = self.rooms[self.clients[*id].room].room.config.slow_reader;
+            let drops = policy.reaction == SlowReader::Drop;
+            assert!(drops || end.report.dropped == 0, "client {id} was promised everything");
+        }
         for (id, connection) in network.connections.iter().enumerate() {
             let accepted = connection.has_ended() || self.clients[id].frames == 0;
             assert!(accepted, "client {id} is left behind");
@@ -394,10 +426,13 @@ impl Life {
     }
 
     fn check_history(&self) {
-        let verdicts = check(&self.history);
-        for verdict in [&verdicts.integrity, &verdicts.fifo, &verdicts.total, &verdicts.causal] {
-            if let Err(counterexample) = verdict {
-                panic!("{counterexample}");
+        for room in &self.rooms {
+            let verdicts = check(&room.history);
+            for verdict in [&verdicts.integrity, &verdicts.fifo, &verdicts.total, &verdicts.causal]
+            {
+                if let Err(counterexample) = verdict {
+                    panic!("{counterexample}");
+                }
             }
         }
     }
@@ -407,7 +442,7 @@ impl Life {
         let disconnects = |reason| counters().map(|shard| shard.disconnects.by(reason).get()).sum();
         let network = lock(&self.network);
         Seen {
-            messages: self.shared.log.head().messages,
+            messages: self.rooms.iter().map(|it| it.room.log.head().messages).sum(),
             deliveries: self.clients.iter().map(|client| client.frames).sum(),
             dropped: counters().map(|shard| shard.dropped_messages.get()).sum(),
             slow: disconnects(DisconnectReason::Slow),

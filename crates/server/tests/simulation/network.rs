@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use zillions_server::client::Disconnect;
 use zillions_server::engine::{Accepted, Engine, Outgoing, Ready};
+use zillions_server::keys::ListenerId;
 
 use crate::dice::Dice;
 
@@ -19,10 +20,10 @@ pub(crate) struct Network {
     pub(crate) dice: Dice,
     pub(crate) now: Duration,
     pub(crate) connections: Vec<Connection>,
-    /// Connected and not accepted.
-    pending: VecDeque<usize>,
-    /// Shards to which the pending connections have yet to be reported.
-    listener_edge: Vec<bool>,
+    /// Connected and not accepted, by listening socket.
+    pending: Vec<VecDeque<usize>>,
+    /// Shards to which pending connections have yet to be reported, by listening socket.
+    listener_edges: Vec<Vec<bool>>,
     /// The connections that the server has closed.
     pub(crate) disconnects: Vec<(usize, Disconnect)>,
     /// How often the server acknowledged what it had received and would not answer.
@@ -72,13 +73,13 @@ impl Connection {
 }
 
 impl Network {
-    pub(crate) fn new(seed: u64, shards: usize) -> Self {
+    pub(crate) fn new(seed: u64, shards: usize, listeners: usize) -> Self {
         Self {
             dice: Dice::new(seed),
             now: Duration::from_secs(1),
             connections: Vec::new(),
-            pending: VecDeque::new(),
-            listener_edge: vec![false; shards],
+            pending: vec![VecDeque::new(); listeners],
+            listener_edges: vec![vec![false; shards]; listeners],
             disconnects: Vec::new(),
             acknowledgements: 0,
             faults: Faults::default(),
@@ -87,13 +88,14 @@ impl Network {
 
     // The clients' side.
 
-    pub(crate) fn connect(&mut self) -> usize {
+    pub(crate) fn connect(&mut self, listener: usize) -> usize {
         let id = self.connections.len();
         self.connections.push(Connection::default());
-        self.pending.push_back(id);
+        self.pending[listener].push_back(id);
         // As with EPOLLEXCLUSIVE: one shard gets the event, not all.
-        let shard = self.dice.below(self.listener_edge.len());
-        self.listener_edge[shard] = true;
+        let edges = &mut self.listener_edges[listener];
+        let shard = self.dice.below(edges.len());
+        edges[shard] = true;
         id
     }
 
@@ -136,7 +138,7 @@ impl Network {
         let is_due = |connection: &Connection| {
             connection.edge && connection.owner.is_some_and(|(owner, _)| owner == shard)
         };
-        self.listener_edge[shard] || self.connections.iter().any(is_due)
+        self.listener_edges.iter().any(|edges| edges[shard]) || self.connections.iter().any(is_due)
     }
 }
 
@@ -209,8 +211,10 @@ impl Engine for SimEngine {
             return Err(ErrorKind::WouldBlock.into());
         }
         self.asleep = None;
-        if std::mem::take(&mut network.listener_edge[self.shard]) {
-            ready.push(Ready::Listener);
+        for (listener, edges) in network.listener_edges.iter_mut().enumerate() {
+            if std::mem::take(&mut edges[self.shard]) {
+                ready.push(Ready::Listener(listener as ListenerId));
+            }
         }
         for connection in &mut network.connections {
             let Some((shard, key)) = connection.owner else { continue };
@@ -230,9 +234,10 @@ impl Engine for SimEngine {
         // What would happen meanwhile may as well happen before the next wait.
     }
 
-    fn accept(&mut self) -> io::Result<Option<Accepted<SimStream>>> {
+    fn accept(&mut self, listener: ListenerId) -> io::Result<Option<Accepted<SimStream>>> {
         let mut network = lock(&self.network);
-        if network.pending.is_empty() {
+        let listener = listener as usize;
+        if network.pending[listener].is_empty() {
             return Ok(None);
         }
         if network.dice.one_in(12) {
@@ -240,11 +245,11 @@ impl Engine for SimEngine {
             if network.dice.one_in(2) {
                 return Err(rustix::io::Errno::MFILE.into());
             }
-            let id = network.pending.pop_front().expect("it is not empty");
+            let id = network.pending[listener].pop_front().expect("it is not empty");
             network.client_resets(id);
             return Err(rustix::io::Errno::CONNABORTED.into());
         }
-        let id = network.pending.pop_front().expect("it is not empty");
+        let id = network.pending[listener].pop_front().expect("it is not empty");
         let peer = IpAddr::V4(Ipv4Addr::new(127, 0, 0, (id % 5) as u8));
         let stream = SimStream { network: Arc::clone(&self.network), id };
         Ok(Some(Accepted { stream, peer }))

@@ -1,0 +1,158 @@
+//! A room, as all shards share it: a log of its own, and so an order of its own.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use zillions_log::{Log, LogError};
+
+use crate::keys::ListenerId;
+use crate::slow_reader::{Backpressure, SlowReaderPolicy};
+
+/// What is chosen for one room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomConfig {
+    /// Its name, in logs.
+    pub name: String,
+    /// The size of its ring, in bytes.
+    pub ring_bytes: usize,
+    /// What happens to slow readers.
+    pub slow_reader: SlowReaderPolicy,
+}
+
+/// What a room, or the whole server, is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// It accepts, reads and sends.
+    Serving = 0,
+    /// It reads no more and appends what it has read.
+    Closing = 1,
+    /// Everything has been appended; the clients are sent the rest.
+    Flushing = 2,
+}
+
+/// A phase that several threads see; it only goes on.
+#[derive(Debug)]
+pub(crate) struct SharedPhase(AtomicU8);
+
+impl SharedPhase {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU8::new(Phase::Serving as u8))
+    }
+
+    pub(crate) fn get(&self) -> Phase {
+        match self.0.load(Ordering::Acquire) {
+            0 => Phase::Serving,
+            1 => Phase::Closing,
+            _ => Phase::Flushing,
+        }
+    }
+
+    pub(crate) fn advance(&self, to: Phase) {
+        self.0.fetch_max(to as u8, Ordering::AcqRel);
+    }
+}
+
+/// What the shards share of one room.
+#[derive(Debug)]
+pub struct Room {
+    /// Its name and limits.
+    pub config: RoomConfig,
+    /// The one order of its messages.
+    pub log: Log,
+    phase: SharedPhase,
+    /// Shards that have appended everything they have read for it.
+    drained: AtomicUsize,
+    /// Shards that have closed all its clients, for ever.
+    ended: AtomicUsize,
+    pub(crate) backpressure: Option<Backpressure>,
+    members: Box<[Members]>,
+    listeners: Mutex<Vec<ListenerId>>,
+}
+
+/// One shard's clients in a room, as the other shards see them. Alone in its cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Members {
+    clients: AtomicUsize,
+    /// The shard has been told that there is something to do, and has not looked yet.
+    notified: AtomicBool,
+}
+
+impl Room {
+    /// A room without clients, for so many shards.
+    ///
+    /// # Errors
+    /// When its ring has an invalid size or cannot be mapped.
+    pub fn new(config: RoomConfig, shards: usize) -> Result<Self, LogError> {
+        Ok(Self {
+            log: Log::new(config.ring_bytes, shards)?,
+            phase: SharedPhase::new(),
+            drained: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
+            backpressure: config.slow_reader.backpressure(shards),
+            members: (0..shards).map(|_| Members::default()).collect(),
+            listeners: Mutex::new(Vec::new()),
+            config,
+        })
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(crate) fn advance(&self, to: Phase) {
+        self.phase.advance(to);
+    }
+
+    /// One more shard has appended everything it has read for it. Whether it was the last.
+    pub(crate) fn drained_by_all(&self) -> bool {
+        self.drained.fetch_add(1, Ordering::AcqRel) + 1 == self.members.len()
+    }
+
+    /// One more shard has closed its clients. Whether it was the last.
+    pub(crate) fn ended_by_all(&self) -> bool {
+        self.ended.fetch_add(1, Ordering::AcqRel) + 1 == self.members.len()
+    }
+
+    /// How many of its clients a shard has, including those on their way to it.
+    pub(crate) fn clients(&self, shard: usize) -> usize {
+        self.members[shard].clients.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn admitted(&self, shard: usize) {
+        self.members[shard].clients.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn released(&self, shard: usize) {
+        self.members[shard].clients.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Marks a shard as notified. `false`: it was, and has not looked yet.
+    pub(crate) fn set_notified(&self, shard: usize) -> bool {
+        !self.members[shard].notified.swap(true, Ordering::AcqRel)
+    }
+
+    /// A shard is about to look: what was appended before it was notified is seen from here on.
+    pub(crate) fn clear_notified(&self, shard: usize) {
+        self.members[shard].notified.swap(false, Ordering::AcqRel);
+    }
+
+    /// The sockets whose connections are its clients.
+    pub(crate) fn listeners(&self) -> MutexGuard<'_, Vec<ListenerId>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the policy makes publishers wait for slow readers.
+    pub(crate) fn has_backpressure(&self) -> bool {
+        self.backpressure.is_some()
+    }
+
+    /// Whether publishers must wait for a slow reader. If so the shard is notified later.
+    pub(crate) fn is_backpressured(&self) -> bool {
+        let backpressure = self.backpressure.as_ref();
+        backpressure.is_some_and(|backpressure| backpressure.blocks_publishers(&self.log))
+    }
+}
