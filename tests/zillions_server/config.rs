@@ -1,31 +1,70 @@
 //! The config file: the same server, described in TOML.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Read};
 use std::net::TcpStream;
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{ChildStderr, ChildStdout, Command, Stdio};
 
+use rustix::process::{Pid, Signal as RawSignal, kill_process};
 use tempfile::TempDir;
 
 use crate::support::{Ended, PATIENCE, PROGRAM, receive, send};
 
 /// A server that was started with a config file.
 pub(crate) struct Configured {
-    _server: Ended,
-    _folder: TempDir,
+    server: Ended,
+    folder: TempDir,
     lines: Lines<BufReader<ChildStdout>>,
+    log: BufReader<ChildStderr>,
 }
 
 impl Configured {
     pub(crate) fn start(text: &str) -> Self {
+        // A background job's ignored signal would be inherited.
+        Self::start_with_hangup(text, "DFL")
+    }
+
+    /// Starts it with SIGHUP ignored (`IGN`) or not (`DFL`).
+    pub(crate) fn start_with_hangup(text: &str, action: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("zillions.toml");
         fs::write(&path, text).expect("a file");
-        let mut command = Command::new(PROGRAM);
-        command.arg("--config").arg(&path).stdout(Stdio::piped());
+        let action = if action == "IGN" { "--ignore-signal=HUP" } else { "--default-signal=HUP" };
+        let mut command = Command::new("env");
+        command.args([action, PROGRAM, "--config"]).arg(&path);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut server = Ended(command.spawn().expect("it starts"));
         let lines = BufReader::new(server.0.stdout.take().expect("a pipe")).lines();
-        Self { _server: server, _folder: folder, lines }
+        let log = BufReader::new(server.0.stderr.take().expect("a pipe"));
+        Self { server, folder, lines, log }
+    }
+
+    /// Changes the file and sends SIGHUP.
+    pub(crate) fn reload(&self, text: &str) {
+        fs::write(self.folder.path().join("zillions.toml"), text).expect("a file");
+        self.signal(RawSignal::HUP);
+    }
+
+    pub(crate) fn terminate(&self) {
+        self.signal(RawSignal::TERM);
+    }
+
+    fn signal(&self, signal: RawSignal) {
+        let process = Pid::from_child(&self.server.0);
+        kill_process(process, signal).expect("it runs");
+    }
+
+    /// The next line of the log that contains `text`.
+    pub(crate) fn log_line_with(&mut self, text: &str) -> String {
+        let mut lines = self.log.by_ref().lines().map(|line| line.expect("text"));
+        lines.find(|line| line.contains(text)).expect("it logs that")
+    }
+
+    /// The log up to the end of the server.
+    pub(crate) fn rest_of_log(&mut self) -> String {
+        let mut text = String::new();
+        self.log.read_to_string(&mut text).expect("text");
+        text
     }
 
     /// The next address that the server says it listens on.

@@ -11,6 +11,7 @@ mod log;
 mod metrics;
 mod promlint;
 mod refusals;
+mod reload;
 mod rooms;
 mod serving;
 mod slow_readers;

@@ -45,7 +45,7 @@ pub(crate) struct Admission {
     limits: AdmissionLimits,
     /// The room of each listening socket.
     rooms: HashMap<ListenerId, (RoomKey, Arc<Room>)>,
-    /// Only kept when there is a limit per address.
+    /// Also kept without a limit per address, because there may be one later.
     per_ip: HashMap<IpAddr, usize>,
     /// The last failure to accept was logged, and nothing has been accepted since.
     pub(crate) failing: bool,
@@ -56,9 +56,19 @@ impl Admission {
         Self { limits, rooms: HashMap::new(), per_ip: HashMap::new(), failing: false }
     }
 
+    /// From now on other limits hold; who is admitted stays.
+    pub(crate) fn set_limits(&mut self, limits: AdmissionLimits) {
+        self.limits = limits;
+    }
+
     /// From now on the connections of this listening socket are clients of the room.
     pub(crate) fn set_room(&mut self, listener: ListenerId, key: RoomKey, room: Arc<Room>) {
         self.rooms.insert(listener, (key, room));
+    }
+
+    /// From now on the connections of this listening socket are nobody's.
+    pub(crate) fn forget_listener(&mut self, listener: ListenerId) -> Option<Arc<Room>> {
+        self.rooms.remove(&listener).map(|(_, room)| room)
     }
 
     /// From now on the room has no new clients.
@@ -76,13 +86,11 @@ impl Admission {
         if self.limits.clients_max.is_some_and(|max| clients >= max as u64) {
             return Err(Rejection::MaxClients);
         }
-        if let Some(max) = self.limits.clients_per_ip_max {
-            let from_peer = self.per_ip.entry(counted(peer)).or_default();
-            if *from_peer >= max {
-                return Err(Rejection::MaxClientsPerIp);
-            }
-            *from_peer += 1;
+        let from_peer = self.per_ip.entry(counted(peer)).or_default();
+        if self.limits.clients_per_ip_max.is_some_and(|max| *from_peer >= max) {
+            return Err(Rejection::MaxClientsPerIp);
         }
+        *from_peer += 1;
         Ok(())
     }
 

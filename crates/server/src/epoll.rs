@@ -19,19 +19,18 @@ use rustix::net::{
 
 use crate::engine::{Accepted, Engine, Outgoing, Ready, Wake};
 use crate::keys::ListenerId;
-use crate::listen::Listeners;
+use crate::listen::{LISTENERS, Listeners};
 use crate::socket_engine::SocketEngine;
 
 /// How many events are taken with one system call.
 const EVENTS_MAX: usize = 1024;
 
-/// Not the keys of any client, whose higher half is odd: the number of a listening socket is added.
-const LISTENERS: u64 = 0xffff_fffe << 32;
+/// Not the key of any client, whose higher half is odd, nor of a listening socket.
 const WAKER: u64 = 0xffff_fffc << 32;
 
 /// One shard's engine.
 pub struct Epoll {
-    epoll: OwnedFd,
+    epoll: Arc<OwnedFd>,
     events: Vec<epoll::Event>,
     listeners: Arc<Listeners>,
     started: Instant,
@@ -50,12 +49,8 @@ impl SocketEngine for Epoll {
     }
 
     fn new(listeners: Arc<Listeners>) -> io::Result<(Self, Wake)> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        for (socket, id) in listeners.sockets().iter().zip(LISTENERS..) {
-            // Exclusive: a connection wakes one shard, not all.
-            let flags = EventFlags::IN | EventFlags::ET | EventFlags::EXCLUSIVE;
-            epoll::add(&epoll, socket, EventData::new_u64(id), flags)?;
-        }
+        let epoll = Arc::new(epoll::create(CreateFlags::CLOEXEC)?);
+        listeners.watch(&epoll)?;
         let waker = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         epoll::add(&epoll, &*waker, EventData::new_u64(WAKER), EventFlags::IN | EventFlags::ET)?;
         let wake = Box::new(move || {

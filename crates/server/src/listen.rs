@@ -1,10 +1,14 @@
 //! Listening sockets, the options that connections inherit from them, and HOST:PORT.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, acceptfrom_with, shutdown};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -34,38 +38,122 @@ pub struct SocketOptions {
     pub user_timeout: Option<Duration>,
 }
 
-/// The sockets that a server listens on.
-#[derive(Debug)]
+/// The sockets that a server listens on. All shards accept from all of them, whichever engine they
+/// have; sockets may be added and closed while they do.
+#[derive(Debug, Default)]
 pub struct Listeners {
-    sockets: Vec<OwnedFd>,
-    addresses: Vec<SocketAddr>,
+    sockets: RwLock<BTreeMap<ListenerId, Listener>>,
+    next: AtomicU32,
+    /// Where a new socket is registered.
+    epolls: Mutex<Vec<Weak<OwnedFd>>>,
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Listens on an address.
+    ///
+    /// # Errors
+    /// [`Error::Listen`].
+    pub fn bind(address: SocketAddr, options: &SocketOptions) -> Result<Self, Error> {
+        let failed = |source| Error::Listen { address, source };
+        let socket = listen(address, options).map_err(failed)?;
+        let bound = socket.local_addr().map_err(failed)?;
+        Ok(Self { socket, address: bound.as_socket().unwrap_or(address) })
+    }
+
+    /// The bound address, with the port that the kernel chose for a port of 0.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Refuses new connections even if another process has the descriptor, too.
+        let _ = shutdown(&self.socket, Shutdown::Both);
+    }
 }
 
 impl Listeners {
-    /// Listens on all addresses, or on none.
+    /// Listens on all addresses, or on none. Their numbers count from 0.
     ///
     /// # Errors
     /// [`Error::Listen`], for the first address that fails.
     pub fn bind(addresses: &[SocketAddr], options: &SocketOptions) -> Result<Self, Error> {
-        let mut listeners = Self { sockets: Vec::new(), addresses: Vec::new() };
-        for &address in addresses {
-            let failed = |source| Error::Listen { address, source };
-            let socket = listen(address, options).map_err(failed)?;
-            let bound = socket.local_addr().map_err(failed)?;
-            listeners.addresses.push(bound.as_socket().unwrap_or(address));
-            listeners.sockets.push(socket.into());
-        }
+        let bind = |&address| Listener::bind(address, options);
+        let bound = addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let listeners = Self::default();
+        let next = || listeners.next_id();
+        let sockets = bound.into_iter().map(|listener| (next(), listener)).collect();
+        *listeners.sockets.write().unwrap_or_else(PoisonError::into_inner) = sockets;
         Ok(listeners)
+    }
+
+    /// A number that no other socket has had.
+    pub(crate) fn next_id(&self) -> ListenerId {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Shards accept from this socket, too, from now on.
+    ///
+    /// # Errors
+    /// What epoll_ctl(2) says.
+    pub(crate) fn add(&self, id: ListenerId, listener: Listener) -> io::Result<()> {
+        let epolls = self.epolls();
+        let mut sockets = self.sockets.write().unwrap_or_else(PoisonError::into_inner);
+        // No shard can look for it before it is found: the lock is held.
+        let listener = sockets.entry(id).or_insert(listener);
+        epolls.iter().filter_map(Weak::upgrade).try_for_each(|epoll| register(&epoll, id, listener))
+    }
+
+    /// Registers all sockets, and those that are added later, in an epoll instance, each with
+    /// [`LISTENERS`] and its number as data.
+    ///
+    /// # Errors
+    /// What epoll_ctl(2) says.
+    pub(crate) fn watch(&self, epoll: &Arc<OwnedFd>) -> io::Result<()> {
+        let mut epolls = self.epolls();
+        for (&id, listener) in self.sockets().iter() {
+            register(epoll, id, listener)?;
+        }
+        epolls.push(Arc::downgrade(epoll));
+        Ok(())
+    }
+
+    fn sockets(&self) -> RwLockReadGuard<'_, BTreeMap<ListenerId, Listener>> {
+        self.sockets.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn epolls(&self) -> MutexGuard<'_, Vec<Weak<OwnedFd>>> {
+        self.epolls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The bound addresses, with the port that the kernel chose for a port of 0.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets().values().map(|listener| listener.address).collect()
     }
 
-    pub(crate) fn sockets(&self) -> &[OwnedFd] {
-        &self.sockets
+    /// Whether there is a descriptor left.
+    pub(crate) fn probe_descriptor(&self) -> io::Result<()> {
+        let sockets = self.sockets();
+        drop(sockets.values().next().map(|it| rustix::io::dup(&it.socket)).transpose()?);
+        Ok(())
+    }
+
+    /// Sets the options that connections inherit on all sockets.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says.
+    pub fn configure(&self, options: &SocketOptions) -> io::Result<()> {
+        self.sockets().values().try_for_each(|listener| configure(&listener.socket, options))
     }
 
     /// The next pending connection of one of the sockets.
@@ -73,7 +161,8 @@ impl Listeners {
     /// # Errors
     /// What accept(2) says.
     pub fn accept(&self, listener: ListenerId) -> io::Result<Option<Accepted<OwnedFd>>> {
-        let Some(socket) = self.sockets.get(listener as usize) else { return Ok(None) };
+        let sockets = self.sockets();
+        let Some(Listener { socket, .. }) = sockets.get(&listener) else { return Ok(None) };
         match acceptfrom_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
             Ok((stream, peer)) => {
                 let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
@@ -88,11 +177,23 @@ impl Listeners {
 
     /// Stops listening: new connections are refused.
     pub fn close(&self) {
-        for socket in &self.sockets {
-            // Fails only if the socket does not listen, which is the goal.
-            let _ = shutdown(socket, Shutdown::Both);
-        }
+        self.sockets.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
+
+    /// Stops listening on one socket.
+    pub fn close_one(&self, listener: ListenerId) {
+        self.sockets.write().unwrap_or_else(PoisonError::into_inner).remove(&listener);
+    }
+}
+
+/// Not the keys of any client, whose higher half is odd: the number of a listening socket is added.
+pub(crate) const LISTENERS: u64 = 0xffff_fffe << 32;
+
+fn register(epoll: &OwnedFd, id: ListenerId, listener: &Listener) -> io::Result<()> {
+    // Exclusive: a connection wakes one shard, not all.
+    let flags = EventFlags::IN | EventFlags::ET | EventFlags::EXCLUSIVE;
+    let data = EventData::new_u64(LISTENERS + u64::from(id));
+    Ok(epoll::add(epoll, &listener.socket, data, flags)?)
 }
 
 fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
@@ -107,9 +208,18 @@ fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
         // The given address only: [::] does not include 0.0.0.0.
         socket.set_only_v6(true)?;
     }
+    configure(&socket, options)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// Sets the options that connections inherit.
+fn configure(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(options.send_buffer_bytes)?;
     socket.set_tcp_notsent_lowat(u32::try_from(options.unsent_bytes_max).unwrap_or(u32::MAX))?;
+    socket.set_keepalive(options.keepalive.is_some())?;
     if let Some(idle) = options.keepalive {
         let keepalive = TcpKeepalive::new()
             .with_time(idle)
@@ -117,12 +227,8 @@ fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
             .with_retries(KEEPALIVE_RETRIES);
         socket.set_tcp_keepalive(&keepalive)?;
     }
-    if let Some(time) = options.user_timeout {
-        socket.set_tcp_user_timeout(Some(time))?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket)
+    // 0 is none.
+    socket.set_tcp_user_timeout(Some(options.user_timeout.unwrap_or_default()))
 }
 
 /// How many sent bytes are not acknowledged.

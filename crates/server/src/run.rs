@@ -8,25 +8,20 @@ use std::thread;
 
 use clap::Parser;
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use rustix::process::{Resource, getrlimit};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use zillions_signals::not_ignored;
 
+use crate::descriptors::{check_descriptors, descriptors_beside_clients};
 use crate::error::Error;
 use crate::listen::Listeners;
 use crate::options::Options;
+use crate::reload::Reload;
 use crate::room::Room;
-use crate::serve::{Core, Prepared, system};
+use crate::serve::{Core, OnHangup, Prepared, Serving, system};
 use crate::settings::Settings;
 use crate::{config_file, logging, metrics};
-
-/// The least that is left for descriptors that are not clients'.
-const DESCRIPTORS_BESIDE_CLIENTS_MIN: u64 = 64;
-/// Standard ones, signals, and some spare.
-const DESCRIPTORS_OF_PROCESS: u64 = 32;
-/// Of the most demanding engine.
-const DESCRIPTORS_PER_SHARD: u64 = 3;
 
 /// The whole program: parses the command line, runs, and reports an error in one line.
 #[must_use]
@@ -126,42 +121,33 @@ fn prepare(settings: &Settings) -> Result<Prepared, Error> {
     let addresses = settings.addresses()?;
     let server = &settings.server;
     let shards = shards(settings);
-    let beside_clients = descriptors_beside_clients(shards, addresses.concat().len());
-    check_descriptors(config.admission.clients_max, beside_clients)?;
+    check_descriptors(config.admission.clients_max, shards, addresses.concat().len())?;
     logging::install(server.log_level, server.log_format)?;
     let rooms = room_configs.into_iter().map(|config| Room::new(config, shards));
     let rooms = rooms.collect::<Result<Vec<_>, _>>().map_err(Error::Ring)?;
     let metrics = server.metrics.as_deref().map(metrics::Endpoint::bind).transpose()?;
     let listeners = Arc::new(Listeners::bind(&addresses.concat(), &socket_options)?);
 
-    // Before the ready line, so that a signal after it is not missed.
-    let signals =
-        Signals::new(not_ignored(&[SIGTERM, SIGINT])).map_err(system("listen for signals"))?;
-    let mut listeners_left = 0..;
-    let with_listeners = |(room, addresses): (Room, &Vec<SocketAddr>)| {
-        (room, listeners_left.by_ref().take(addresses.len()).collect())
-    };
-    let rooms = rooms.into_iter().zip(&addresses).map(with_listeners).collect();
-    let addresses = settings.rooms.iter().flat_map(|room| room.listen.clone()).collect();
-    server.engine.prepare(Core { addresses, config, shards, rooms, metrics, listeners, signals })
-}
-
-/// How many descriptors are not clients'. Those of metrics are in a table of their own.
-fn descriptors_beside_clients(shards: usize, addresses: usize) -> u64 {
-    let needed = DESCRIPTORS_OF_PROCESS + DESCRIPTORS_PER_SHARD * shards as u64 + addresses as u64;
-    needed.max(DESCRIPTORS_BESIDE_CLIENTS_MIN)
-}
-
-/// Raises the soft descriptor limit to the hard one, and checks whether it is enough.
-fn check_descriptors(clients_max: Option<usize>, beside_clients: u64) -> Result<(), Error> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
-    let limit = if raised { maximum } else { current }.unwrap_or(u64::MAX);
-    let Some(clients) = clients_max else { return Ok(()) };
-    let needed = clients as u64 + beside_clients;
-    if needed > limit {
-        Err(Error::DescriptorsOfClients { clients, needed, limit })
-    } else {
-        Ok(())
+    let mut handled = vec![SIGTERM, SIGINT];
+    if settings.file.is_some() {
+        handled.push(SIGHUP);
     }
+    // Before the ready line, so that a signal after it is not missed.
+    let signals = Signals::new(not_ignored(&handled)).map_err(system("listen for signals"))?;
+    let reload = settings.file.clone().map(|path| (path, server.clone()));
+    let on_hangup = reload.map(|(path, server)| {
+        let make: Box<dyn FnOnce(Serving) -> OnHangup> = Box::new(move |serving| {
+            let mut reload = Reload::new(path, server, serving);
+            Box::new(move || reload.reload())
+        });
+        make
+    });
+    let mut ids = 0..;
+    let with_sockets = |(room, addresses): (Room, Vec<SocketAddr>)| {
+        (room, addresses.into_iter().zip(ids.by_ref()).collect())
+    };
+    let rooms = rooms.into_iter().zip(addresses).map(with_sockets).collect();
+    let addresses = settings.rooms.iter().flat_map(|room| room.listen.clone()).collect();
+    let core = Core { addresses, config, shards, rooms, on_hangup, metrics, listeners, signals };
+    server.engine.prepare(core)
 }

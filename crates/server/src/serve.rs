@@ -9,16 +9,17 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
 use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::engine::{Engine, Wake};
 use crate::error::Error;
-use crate::keys::ListenerId;
+use crate::keys::{ListenerId, RoomKey};
 use crate::listen::Listeners;
 use crate::metrics;
-use crate::room::Room;
+use crate::room::{Room, RoomConfig};
 use crate::shard::Shard;
 use crate::shared::Shared;
 use crate::socket_engine::SocketEngine;
@@ -27,24 +28,42 @@ use crate::socket_engine::SocketEngine;
 const DRAIN_SLACK: Duration = Duration::from_secs(1);
 
 /// Everything that a server needs before it has an engine.
-#[derive(Debug)]
 pub(crate) struct Core {
     /// The addresses as given on the command line.
     pub(crate) addresses: Vec<String>,
     pub(crate) config: Config,
     pub(crate) shards: usize,
     /// The rooms, each with its listening sockets.
-    pub(crate) rooms: Vec<(Room, Vec<ListenerId>)>,
+    pub(crate) rooms: Vec<(Room, Vec<(SocketAddr, ListenerId)>)>,
+    /// Makes what is done on each SIGHUP, if that is not to end the process.
+    pub(crate) on_hangup: Option<Box<dyn FnOnce(Serving) -> OnHangup>>,
     pub(crate) metrics: Option<metrics::Endpoint>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) signals: Signals,
 }
 
+/// A server that serves.
+pub(crate) struct Serving {
+    pub(crate) rooms: Vec<OpenRoom>,
+    pub(crate) shared: Arc<Shared<OwnedFd>>,
+    pub(crate) listeners: Arc<Listeners>,
+}
+
+/// An open room, and its sockets by the addresses that were asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenRoom {
+    pub(crate) config: RoomConfig,
+    pub(crate) key: RoomKey,
+    pub(crate) sockets: Vec<(SocketAddr, ListenerId)>,
+}
+
+/// What is done on each SIGHUP.
+pub(crate) type OnHangup = Box<dyn FnMut()>;
+
 /// Serves until a signal arrives.
 pub(crate) type Prepared = Box<dyn FnOnce() -> Result<(), Error>>;
 
 /// A server whose engine does not work here.
-#[derive(Debug)]
 pub(crate) struct Unprepared {
     pub(crate) core: Box<Core>,
     pub(crate) source: io::Error,
@@ -52,7 +71,8 @@ pub(crate) struct Unprepared {
 
 /// Something that the main thread waits for.
 enum Event {
-    Signal,
+    /// One has arrived.
+    Signal(i32),
     /// A shard's thread has ended, with its error, if any.
     Ended(usize, Result<(), String>),
 }
@@ -66,7 +86,7 @@ impl Core {
             let engines = (0..self.shards).map(|_| E::new(Arc::clone(&self.listeners)));
             let engines = engines.collect::<io::Result<Vec<_>>>()?;
             // A server without a descriptor for a client would be of no use.
-            drop(self.listeners.sockets().first().map(rustix::io::dup).transpose()?);
+            self.listeners.probe_descriptor()?;
             Ok(engines)
         };
         match engines() {
@@ -78,13 +98,15 @@ impl Core {
     /// Starts the shards, prints the ready line, and serves until a signal arrives.
     fn serve<E: SocketEngine>(self, engines: Vec<(E, Wake)>) -> Result<(), Error> {
         let (engines, wakes): (Vec<_>, Vec<Wake>) = engines.into_iter().unzip();
-        let rooms = self.rooms.len();
         let ring_bytes: usize = self.rooms.iter().map(|(room, _)| room.config.ring_bytes).sum();
         let shared = Arc::new(Shared::new(self.config, wakes));
-        for (room, listeners) in self.rooms {
-            let room = shared.add_room(room);
-            listeners.into_iter().for_each(|listener| shared.add_listener(listener, room));
-        }
+        let open = |(room, sockets): (Room, Vec<(SocketAddr, ListenerId)>)| {
+            let config = room.config.clone();
+            let key = shared.add_room(room);
+            sockets.iter().for_each(|(_, listener)| shared.add_listener(*listener, key));
+            OpenRoom { config, key, sockets }
+        };
+        let rooms: Vec<OpenRoom> = self.rooms.into_iter().map(open).collect();
         let (sender, events) = mpsc::channel();
         watch(self.signals, sender.clone()).map_err(system("start a thread"))?;
         for (number, engine) in engines.into_iter().enumerate() {
@@ -97,8 +119,12 @@ impl Core {
         }
         print_ready(&self.addresses, &self.listeners)
             .map_err(system("write to standard output"))?;
-        info!(shards = self.shards, rooms, ring_bytes, engine = E::NAME, "serving");
-        wait_for_end(&shared, &self.listeners, &events)
+        info!(shards = self.shards, rooms = rooms.len(), ring_bytes, engine = E::NAME, "serving");
+        let on_hangup = self.on_hangup.map(|make| {
+            let (shared, listeners) = (Arc::clone(&shared), Arc::clone(&self.listeners));
+            make(Serving { rooms, shared, listeners })
+        });
+        wait_for_end(&shared, &self.listeners, &events, on_hangup)
     }
 }
 
@@ -109,8 +135,8 @@ pub(crate) fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
 
 fn watch(mut signals: Signals, events: Sender<Event>) -> io::Result<()> {
     let watch = move || {
-        for _ in signals.forever() {
-            if events.send(Event::Signal).is_err() {
+        for signal in signals.forever() {
+            if events.send(Event::Signal(signal)).is_err() {
                 return;
             }
         }
@@ -146,21 +172,28 @@ fn print_ready(given: &[String], listeners: &Listeners) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Waits for a signal, then for the shards to flush what is queued.
+/// Waits for a signal that ends it, then for the shards to flush what is queued.
 fn wait_for_end(
     shared: &Shared<OwnedFd>,
     listeners: &Listeners,
     events: &Receiver<Event>,
+    mut on_hangup: Option<OnHangup>,
 ) -> Result<(), Error> {
     let ended = |number, outcome: Result<(), String>| match outcome {
         Ok(()) => Ok(()),
         Err(reason) => Err(Error::Shard { number, reason }),
     };
-    match events.recv().expect("the threads hold the other end") {
-        Event::Signal => {}
-        Event::Ended(number, outcome) => ended(number, outcome)?,
+    loop {
+        match (events.recv().expect("the threads hold the other end"), &mut on_hangup) {
+            (Event::Signal(SIGHUP), Some(on_hangup)) => on_hangup(),
+            (Event::Signal(_), _) => break,
+            (Event::Ended(number, outcome), _) => {
+                ended(number, outcome)?;
+                break;
+            }
+        }
     }
-    let drain_timeout = shared.config.drain_timeout;
+    let drain_timeout = shared.config().drain_timeout;
     info!(drain_timeout_seconds = drain_timeout.as_secs(), "stopping");
     // In this order: a shard whose accept fails because of the second knows of the first.
     shared.stop();
@@ -169,7 +202,8 @@ fn wait_for_end(
     let mut running = shared.shards();
     while running > 0 {
         match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(Event::Signal) => {
+            Ok(Event::Signal(SIGHUP)) => {}
+            Ok(Event::Signal(_)) => {
                 warn!("second signal: stopping at once");
                 return Ok(());
             }

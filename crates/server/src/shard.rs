@@ -26,6 +26,7 @@ use slotmap::{Key as _, KeyData};
 use tracing::debug;
 
 use crate::client::{Client, ClientReport, Clients, Disconnect, DisconnectReason, Handoff, Key};
+use crate::config::Config;
 use crate::counters::Counters;
 use crate::engine::{Engine, Ready};
 use crate::keys::{ListenerId, RoomKey};
@@ -61,6 +62,8 @@ pub struct Shard<E: Engine> {
     accept_at: Option<Duration>,
     /// What of the changes of rooms it has seen.
     changes_seen: Option<u64>,
+    /// The limits as it last saw them.
+    config: Arc<Config>,
     /// How many clients are behind in rooms where publishers wait for them.
     blocking_clients: usize,
 }
@@ -86,6 +89,7 @@ impl<E: Engine> Shard<E> {
             pending_listeners: Vec::new(),
             accept_at: None,
             changes_seen: None,
+            config: shared.config(),
             blocking_clients: 0,
             shared,
         }
@@ -267,6 +271,7 @@ impl<E: Engine> Shard<E> {
             return Vec::new();
         }
         self.changes_seen = Some(changes);
+        self.config = self.shared.config();
         let mut phases = Vec::new();
         for (key, room) in self.shared.rooms() {
             let phase = room.phase();
@@ -398,7 +403,7 @@ impl<E: Engine> Shard<E> {
             && !visited.iter().any(can_send)
             && self.shared.phase() == Phase::Serving
             && let pass = self.engine.now().saturating_sub(self.now)
-            && let Some(delay) = coalescing::delay_after(pass, self.shared.config.coalesce_max)
+            && let Some(delay) = coalescing::delay_after(pass, self.config.coalesce_max)
         {
             self.counters().coalesced_passes.add(1);
             self.engine.pause(delay);

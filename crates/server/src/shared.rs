@@ -16,8 +16,8 @@ use crate::room::{Phase, Room, SharedPhase};
 
 /// What the shards of one server share; `S` is a connection.
 pub struct Shared<S> {
-    /// The limits.
-    pub config: Config,
+    /// The limits, which may be changed as a whole.
+    config: RwLock<Arc<Config>>,
     rooms: RwLock<SlotMap<RoomKey, Arc<Room>>>,
     /// How often rooms, their listeners or their phases have changed.
     changes: AtomicU64,
@@ -67,7 +67,7 @@ impl<S> Shared<S> {
             rooms: RwLock::new(SlotMap::with_key()),
             changes: AtomicU64::new(0),
             admission: Mutex::new(Admission::new(config.admission)),
-            config,
+            config: RwLock::new(Arc::new(config)),
             shards: wakes.into_iter().map(shard).collect(),
             phase: SharedPhase::new(),
         }
@@ -83,6 +83,19 @@ impl<S> Shared<S> {
     #[must_use]
     pub fn counters(&self, shard: usize) -> &Counters {
         &self.shards[shard].counters
+    }
+
+    /// The limits as of now.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on other limits hold. Clients that are connected stay.
+    pub fn set_config(&self, config: Config) {
+        self.admission().set_limits(config.admission);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        self.changed();
+        self.notify_all();
     }
 
     /// What the server is doing: serving, or closing.
@@ -116,8 +129,23 @@ impl<S> Shared<S> {
     /// From now on the connections of this listening socket are clients of the room.
     pub fn add_listener(&self, listener: ListenerId, room: RoomKey) {
         let Some(to) = self.room(room) else { return };
-        self.admission().set_room(listener, room, Arc::clone(&to));
+        let mut admission = self.admission();
+        if admission.room_of(listener).is_some_and(|(key, _)| key == room) {
+            return;
+        }
+        if let Some(from) = admission.forget_listener(listener) {
+            from.listeners().retain(|&it| it != listener);
+        }
+        admission.set_room(listener, room, Arc::clone(&to));
         to.listeners().push(listener);
+        self.changed();
+    }
+
+    /// From now on this listening socket is no room's; the caller closes it.
+    pub fn remove_listener(&self, listener: ListenerId) {
+        if let Some(from) = self.admission().forget_listener(listener) {
+            from.listeners().retain(|&it| it != listener);
+        }
         self.changed();
     }
 
@@ -256,9 +284,7 @@ impl<S> Shared<S> {
     pub(crate) fn release(&self, room: &Room, shard: usize, peer: IpAddr) {
         self.counters(shard).clients.decrement();
         room.released(shard);
-        if self.config.admission.clients_per_ip_max.is_some() {
-            self.admission().release(peer);
-        }
+        self.admission().release(peer);
     }
 
     pub(crate) fn hand_off(&self, shard: usize, handoff: Handoff<S>) {

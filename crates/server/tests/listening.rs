@@ -30,7 +30,8 @@ fn an_accepted_connection_has_the_options_of_the_command_line() {
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(88)));
     }
     assert!(listeners.accept(0).unwrap().is_none());
+    let bound = listeners.addresses();
     listeners.close();
-    let refused = TcpStream::connect(listeners.addresses()[0]);
+    let refused = TcpStream::connect(bound[0]);
     assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
 }

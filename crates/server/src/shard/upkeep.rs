@@ -21,7 +21,7 @@ impl<E: Engine> Shard<E> {
     /// How long the shard may wait; `None` if nothing depends on time.
     pub(super) fn time_to_next_upkeep(&self) -> Option<Duration> {
         let needs_upkeep = !self.drain_queue.is_empty()
-            || (self.shared.config.idle_timeout.is_some() && !self.clients.is_empty())
+            || (self.config.idle_timeout.is_some() && !self.clients.is_empty())
             || self.blocking_clients > 0;
         let upkeep = if self.flushing.is_empty() {
             needs_upkeep.then_some(self.upkeep_at)
@@ -35,7 +35,7 @@ impl<E: Engine> Shard<E> {
     /// After a pass that has visited these rooms.
     pub(super) fn upkeep(&mut self, visited: &[RoomKey]) {
         self.close_drained();
-        if self.idle_clock.jumped() && self.shared.config.idle_timeout.is_some() {
+        if self.idle_clock.jumped() && self.config.idle_timeout.is_some() {
             // First what has arrived meanwhile is read.
             self.upkeep_at = self.upkeep_at.max(self.now + UPKEEP_INTERVAL);
         }
@@ -94,7 +94,7 @@ impl<E: Engine> Shard<E> {
     }
 
     fn close_idle(&mut self) {
-        let Some(timeout) = self.shared.config.idle_timeout else { return };
+        let Some(timeout) = self.config.idle_timeout else { return };
         let mut idle: Vec<(RoomKey, Key)> = Vec::new();
         for (key, client) in &mut self.clients {
             let Some(Some(room)) = self.rooms.get(client.room) else { continue };
@@ -103,7 +103,7 @@ impl<E: Engine> Shard<E> {
             if now.saturating_sub(client.read.active_at) < timeout || client.read.queued {
                 continue;
             }
-            if self.shared.config.idle_traffic == IdleTraffic::Both {
+            if self.config.idle_traffic == IdleTraffic::Both {
                 let sent = client.lag().map_or(room.send_queue.sent_up_to, |lag| lag.next);
                 let in_flight = self.engine.in_flight_bytes(&client.stream) as u64;
                 let taken = sent.bytes.saturating_sub(in_flight);
@@ -161,7 +161,7 @@ impl<E: Engine> Shard<E> {
 
     /// Everything has been appended: all clients of the room are sent it and then closed.
     pub(super) fn begin_flush(&mut self, room: &mut ShardRoom) {
-        let deadline = self.now + self.shared.config.drain_timeout;
+        let deadline = self.now + self.config.drain_timeout;
         room.flush_deadline = Some(deadline);
         self.flushing.push(room.key);
         let end = room.room.log.head();

@@ -25,6 +25,7 @@ const ROUNDS_MAX: usize = 20_000;
 /// What happened, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
+    rooms_closed: u64,
     pub(crate) messages: u64,
     pub(crate) deliveries: u64,
     pub(crate) dropped: u64,
@@ -37,6 +38,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn add(&mut self, other: &Self) {
+        self.rooms_closed += other.rooms_closed;
         self.messages += other.messages;
         self.deliveries += other.deliveries;
         self.dropped += other.dropped;
@@ -55,6 +57,7 @@ impl Seen {
     pub(crate) fn assert_everything_happened(&self) {
         let Faults { short_writes, full, short_reads, resets, accept_errors } = self.faults;
         for (what, times) in [
+            ("rooms closed", self.rooms_closed),
             ("messages", self.messages),
             ("deliveries", self.deliveries),
             ("drops", self.dropped),
@@ -119,6 +122,7 @@ struct SimRoom {
     key: RoomKey,
     room: Arc<Room>,
     history: History,
+    closed: bool,
 }
 
 /// Lives one life and checks it; panics where it breaks a rule.
@@ -180,7 +184,8 @@ impl Life {
             shared.add_listener(number as ListenerId, key);
         }
         let rooms = shared.rooms().into_iter();
-        let rooms = rooms.map(|(key, room)| SimRoom { key, room, history: History::new() });
+        let rooms =
+            rooms.map(|(key, room)| SimRoom { key, room, history: History::new(), closed: false });
         let rooms: Vec<_> = rooms.collect();
         let engine = |(shard, woken)| SimEngine {
             network: Arc::clone(&network),
@@ -202,6 +207,9 @@ impl Life {
         if self.clients.len() < CLIENTS_MAX && self.dice.one_in(20) {
             self.connect();
         }
+        if self.rooms.len() > 1 && self.dice.one_in(2 * STEPS) {
+            self.close_a_room();
+        }
         if !self.clients.is_empty() {
             let client = self.dice.below(self.clients.len());
             self.act(client);
@@ -210,8 +218,21 @@ impl Life {
         self.run(shard);
     }
 
+    /// All but the first may be closed.
+    fn close_a_room(&mut self) {
+        let number = 1 + self.dice.below(self.rooms.len() - 1);
+        let room = &mut self.rooms[number];
+        room.closed = true;
+        self.shared.close_room(room.key);
+        self.shared.remove_listener(number as ListenerId);
+        lock(&self.network).close_listener(number);
+    }
+
     fn connect(&mut self) {
         let room = self.dice.below(self.rooms.len());
+        if self.rooms[room].closed {
+            return;
+        }
         let id = lock(&self.network).connect(room);
         assert_eq!(id, self.clients.len());
         self.clients.push(Client {
@@ -365,6 +386,9 @@ impl Life {
 
     /// A connected client has everything since it joined, but for what was reported as dropped.
     fn check_streams(&mut self) {
+        let open: Vec<_> = self.rooms.iter().filter(|room| !room.closed).map(|it| it.key).collect();
+        let served: Vec<_> = self.shared.rooms().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(served, open, "a room that was closed is not removed");
         let mut here = Vec::new();
         for number in 0..self.shards.len() {
             let stays: Vec<_> = self.shards[number].reports().collect();
@@ -375,7 +399,8 @@ impl Life {
             let id = network.connection_of(shard, stays.key).expect("it is registered");
             let client = &self.clients[id];
             assert_eq!(client.decoded, client.received.len(), "client {id}: half a frame");
-            let SimRoom { key, room, .. } = &self.rooms[client.room];
+            let SimRoom { key, room, closed, .. } = &self.rooms[client.room];
+            assert!(!closed, "client {id} is in a room that was closed");
             assert_eq!(stays.room, *key, "client {id} is in another room");
             let due = room.log.head().messages - stays.joined.messages;
             assert_eq!(client.frames + stays.dropped, due, "client {id}: lost or invented");
@@ -442,6 +467,7 @@ impl Life {
         let disconnects = |reason| counters().map(|shard| shard.disconnects.by(reason).get()).sum();
         let network = lock(&self.network);
         Seen {
+            rooms_closed: self.rooms.iter().filter(|room| room.closed).count() as u64,
             messages: self.rooms.iter().map(|it| it.room.log.head().messages).sum(),
             deliveries: self.clients.iter().map(|client| client.frames).sum(),
             dropped: counters().map(|shard| shard.dropped_messages.get()).sum(),

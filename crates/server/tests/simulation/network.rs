@@ -99,6 +99,13 @@ impl Network {
         id
     }
 
+    /// The server no longer listens there: what is pending is reset.
+    pub(crate) fn close_listener(&mut self, listener: usize) {
+        while let Some(id) = self.pending[listener].pop_front() {
+            self.client_resets(id);
+        }
+    }
+
     pub(crate) fn client_sends(&mut self, id: usize, bytes: &[u8]) {
         let connection = &mut self.connections[id];
         connection.to_server.extend(bytes);
