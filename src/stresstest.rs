@@ -8,12 +8,12 @@ use clap::Parser;
 use serde::Serialize;
 use zillions_console::ColorOption;
 use zillions_harness::{
-    Launch, MachineFault, PortLease, Server, StartError, StartOptions, address, limits, loopback,
-    resources,
+    Launch, MachineFault, PortLease, Server, StartError, StartOptions, limits, loopback, resources,
 };
 use zillions_report::percentile::of_count;
 use zillions_stress::{Latency, Parameters, StressError, Summary};
 
+use crate::addresses;
 use crate::failure::{Failure, Outcome};
 use crate::options::{Format, positive_seconds};
 use crate::output::{self, BAD, GOOD, paint};
@@ -36,17 +36,20 @@ const LOG_LINES_SHOWN: usize = 8;
     after_help = "Examples:\n  \
         stresstest -a 127.0.0.1:55555 ./impls/gjio/target/release/server\n  \
         stresstest -p 8 -s 16 -r 10 ./server\n  \
-        stresstest --connect 127.0.0.1:8080\n\n\
+        stresstest --connect 127.0.0.1:8080\n  \
+        stresstest --connect 10.0.0.1:8080 --connect 10.0.0.2:8080\n  \
+        stresstest -a 127.0.0.1:8080 -a 127.0.0.1:8081 zillions-server\n\n\
         Exit codes: 0 every order held, 1 a violation (it is explained), 64 usage, 70 the server \
         could not be started or ended early, or the tool failed."
 )]
 pub struct Arguments {
-    /// The server to start; it is given the address as its only argument.
+    /// The server to start; it is given the address as its only argument (or several, see -a).
     #[arg(required_unless_present = "connect")]
     executable: Option<PathBuf>,
-    /// The address that the server listens on; with port 0, a free one is found.
+    /// The address that the server listens on; with port 0, a free one is found. May be repeated
+    /// for a server that takes several addresses: clients are spread over them.
     #[arg(short = 'a', long = "server", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    server: String,
+    servers: Vec<String>,
     /// Clients that send.
     #[arg(short, long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     publishers: u16,
@@ -68,9 +71,10 @@ pub struct Arguments {
     /// Random seed of the lengths and contents of the messages.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Test a running server, instead of starting one.
-    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["executable", "server"])]
-    connect: Option<String>,
+    /// Test a running server, instead of starting one. May be repeated, once for each node of one
+    /// service: clients are spread over them, and all together must see one order.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["executable", "servers"])]
+    connect: Vec<String>,
     #[command(flatten)]
     color: ColorOption,
     /// Output format.
@@ -108,13 +112,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
     limits::ensure_minimum(limits::DESCRIPTORS_RESERVED).map_err(Failure::harness)?;
     limits::ensure_descriptors(parameters.clients()).map_err(Failure::usage)?;
     resources::ensure_local_ports(parameters.clients()).map_err(Failure::harness)?;
-    if arguments.connect.is_none() {
+    if arguments.connect.is_empty() {
         loopback::check(Ipv4Addr::LOCALHOST.into()).map_err(Failure::harness)?;
     }
-    let (server, address) = start(arguments)?;
+    let (server, addresses) = start(arguments)?;
     let progress =
         progress::total(parameters.repetitions as usize, "repetitions, {msg}, {eta} left");
-    let result = zillions_stress::run(&parameters, address, &mut |now| {
+    let result = zillions_stress::run(&parameters, &addresses, &mut |now| {
         progress.set_position(u64::from(now.repetitions));
         progress.set_message(format!("{} delivered, {} dropped", now.delivered, now.dropped));
     });
@@ -127,7 +131,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Format::Human => output::print(&human(&summary))?,
         Format::Json => output::print_json(&Report {
             schema: "zillions.stresstest/2",
-            server: address.to_string(),
+            server: joined(&addresses),
             publishers: parameters.publishers,
             subscribers: parameters.subscribers,
             messages_per_publisher: parameters.messages,
@@ -146,30 +150,41 @@ pub fn run(arguments: &Arguments) -> Outcome {
 }
 
 /// Starts the server, unless one is running.
-fn start(arguments: &Arguments) -> Result<(Option<Server>, SocketAddr), Failure> {
-    if let Some(text) = &arguments.connect {
-        return Ok((None, address::parse(text).map_err(Failure::usage)?));
+fn start(arguments: &Arguments) -> Result<(Option<Server>, Vec<SocketAddr>), Failure> {
+    if !arguments.connect.is_empty() {
+        return Ok((None, addresses::parse_all(&arguments.connect)?));
     }
     let Some(executable) = &arguments.executable else {
         return Err(Failure::usage("no executable given"));
     };
-    let launch = Launch::executable(executable).map_err(Failure::usage)?;
+    let mut launch = Launch::executable(executable).map_err(Failure::usage)?;
     let options =
         StartOptions { ready_seconds_max: arguments.ready_timeout, ..StartOptions::default() };
-    let asked = address::parse(&arguments.server).map_err(Failure::usage)?;
-    let lease = match asked.port() {
-        0 => Some(PortLease::take(asked.ip()).map_err(Failure::usage)?),
-        _ => None,
+    let mut addresses = addresses::parse_all(&arguments.servers)?;
+    // Held until the server has its ports.
+    let mut leases = Vec::new();
+    for address in &mut addresses {
+        if address.port() == 0 {
+            let lease = PortLease::take(address.ip()).map_err(Failure::usage)?;
+            *address = lease.address();
+            leases.push(lease);
+        }
+    }
+    launch.more_addresses = addresses[1..].to_vec();
+    // One address goes to the server as it was written.
+    let first = match (arguments.servers.as_slice(), leases.is_empty()) {
+        ([text], true) => text.clone(),
+        _ => addresses[0].to_string(),
     };
-    let address =
-        lease.as_ref().map_or_else(|| arguments.server.clone(), |l| l.address().to_string());
-    let started = Server::start(&launch, &address, &options);
-    let server = started.map_err(|error| match error {
+    let server = Server::start(&launch, &first, &options).map_err(|error| match error {
         StartError::Address(_) => Failure::usage(error),
         _ => Failure::harness(error),
     })?;
-    let address = server.address();
-    Ok((Some(server), address))
+    Ok((Some(server), addresses))
+}
+
+fn joined(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Explains the error, and quotes the log of a server that has ended.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ use zillions_conformance::{
 use zillions_console as console;
 use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_harness::manifest::Entry;
-use zillions_harness::{MachineFault, address};
 
+use crate::addresses;
 use crate::building::{self, State};
 use crate::checking::{check_all, target_of};
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
@@ -27,9 +26,6 @@ use crate::selection::Filters;
 use crate::table::{Column, Table};
 use crate::targets::{self, Target as Named};
 
-/// How long a server that runs already may take to be reached.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
-
 /// Check whether servers conform to the spec, case by case.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -37,6 +33,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
     zillions check std-mpsc ./my-server         an entry, and any executable\n  \
     zillions check --style CSP --language '!C'  entries of a style, but for one language\n  \
     zillions check --connect 127.0.0.1:8080     a running server\n  \
+    zillions check --connect 10.0.0.1:8080 --connect 10.0.0.2:8080     one service of two nodes\n  \
     zillions check ./my-server --case 'order/*' --seed 7 --rounds 20\n  \
     zillions check --list\n\n\
     Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 tool failure; the same if nobody\n\
@@ -46,9 +43,10 @@ pub struct Arguments {
     targets: Vec<String>,
     #[command(flatten)]
     filters: Filters,
-    /// Check a running server; cases that start or stop it are skipped.
+    /// Check a running server; cases that start or stop it are skipped. May be repeated, once for
+    /// each node of one service: clients are spread over them, and all together must see one order.
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["targets", "Filters"])]
-    connect: Option<String>,
+    connect: Vec<String>,
     /// Run only cases whose id or clause matches; may be repeated.
     #[arg(long = "case", value_name = "GLOB")]
     cases: Vec<String>,
@@ -147,7 +145,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         Some(path) => Expectations::read(path, &case_ids()).map_err(Failure::usage)?,
         None => Expectations::default(),
     };
-    if arguments.connect.is_none() {
+    if arguments.connect.is_empty() {
         preflight::can_check()?;
     }
     let (checkable, unchecked) = checkable(arguments, global)?;
@@ -177,10 +175,10 @@ fn checkable(
     arguments: &Arguments,
     global: &Global,
 ) -> Result<(Vec<Target>, Vec<Unchecked>), Failure> {
-    if let Some(text) = &arguments.connect {
-        let address = address::parse(text).map_err(Failure::usage)?;
-        somebody_listens(address)?;
-        return Ok((vec![Target::connect(address)], Vec::new()));
+    if !arguments.connect.is_empty() {
+        let addresses = addresses::parse_all(&arguments.connect)?;
+        addresses::somebody_listens(&addresses)?;
+        return Ok((vec![Target::connect_to_all(addresses)], Vec::new()));
     }
     let targets = targets::select(&arguments.targets, &arguments.filters, &global.impls)?;
     let entries: Vec<Entry> = targets
@@ -220,15 +218,6 @@ fn checkable(
         }
     }
     Ok((checkable, unchecked))
-}
-
-/// One line instead of a report in which every case was skipped.
-fn somebody_listens(address: SocketAddr) -> Outcome {
-    let Err(error) = TcpStream::connect_timeout(&address, CONNECT_MAX) else { return Ok(()) };
-    Err(Failure::harness(match MachineFault::of(&error) {
-        Some(fault) => format!("cannot connect to {address}: {fault}"),
-        None => format!("no server can be reached at {address}: {}; start it first", error.kind()),
-    }))
 }
 
 fn print(arguments: &Arguments, report: &CheckReport) -> Outcome {

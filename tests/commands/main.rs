@@ -3,6 +3,7 @@
 //!
 //! A short part of the tests runs by default, all with `ZILLIONS_TESTS=all`.
 
+mod addresses;
 mod bench;
 mod bench_runs;
 mod brokers;
@@ -43,6 +44,12 @@ macro_rules! tests {
 }
 
 tests! {
+    addresses {
+        one_service_at_two_addresses_passes;
+        two_servers_that_share_nothing_are_no_service;
+        one_message_that_overtakes_at_one_address_breaks_the_total_order;
+        addresses_that_cannot_be_used_are_told_in_one_line;
+    }
     bench {
         a_run_leaves_results_and_a_report_and_the_report_can_be_made_again;
         every_pair_of_a_correct_server_is_accounted_for;

@@ -82,13 +82,13 @@ impl CaseContext {
         })
     }
 
-    fn open(&self, server: Option<Server>, address: SocketAddr) -> Result<Fixture, Stop> {
+    fn open(&self, server: Option<Server>, addresses: &[SocketAddr]) -> Result<Fixture, Stop> {
         Fixture::open(
             Arc::clone(&self.limits),
             self.seed(),
             (self.level, self.bound),
             server,
-            address,
+            addresses,
         )
     }
 
@@ -97,14 +97,14 @@ impl CaseContext {
     /// # Errors
     /// What ended the case early.
     pub fn with_fixture(&self, act: impl FnOnce(&mut Fixture) -> Outcome) -> Outcome {
-        match self.shared.target.access {
+        match &self.shared.target.access {
             Access::Launch(_) => {
                 let (server, lease) = self.servers.take()?;
                 self.with_server(server, lease.address(), act)
             }
-            Access::Connect(address) => {
-                self.await_silence(address)?;
-                let mut fixture = self.open(None, address)?;
+            Access::Connect(addresses) => {
+                self.await_silence(addresses)?;
+                let mut fixture = self.open(None, addresses)?;
                 let outcome = self.act(&mut fixture, act);
                 fixture.conclude(outcome)
             }
@@ -112,33 +112,38 @@ impl CaseContext {
     }
 
     /// Listens to a server that others may use until it is silent: what an
-    /// earlier case has left behind is over then, and other users are found out.
-    fn await_silence(&self, address: SocketAddr) -> Result<(), Stop> {
-        let mut fixture = self.open(None, address)?;
+    /// earlier case has left behind is over then, and other users are found out. With several
+    /// addresses that is so once every one of them is.
+    fn await_silence(&self, addresses: &[SocketAddr]) -> Result<(), Stop> {
+        let mut fixture = self.open(None, addresses)?;
         fixture.recorder.ignore_plain();
-        let listener = match fixture.connect("listener") {
-            Ok(listener) => listener,
-            // The machine's fault, not the server's.
-            Err(stop @ Stop::Error(_)) => return Err(stop),
-            Err(_) if self.limits.none_started() => {
-                self.limits.server_failed();
-                return Err(Stop::Error(format!(
-                    "no server can be reached at {address}: start it first"
-                )));
+        for _ in addresses {
+            let address = fixture.next_address();
+            match fixture.connect("listener") {
+                Ok(_) => {}
+                // The machine's fault, not the server's.
+                Err(stop @ Stop::Error(_)) => return Err(stop),
+                Err(_) if self.limits.none_started() => {
+                    self.limits.server_failed();
+                    return Err(Stop::Error(format!(
+                        "no server can be reached at {address}: start it first"
+                    )));
+                }
+                Err(stop) => return Err(stop.breaking("LIFE-1")),
             }
-            Err(stop) => return Err(stop.breaking("LIFE-1")),
-        };
+        }
         self.limits.server_started();
         let began = Instant::now();
         loop {
-            let received = fixture.client(listener).bytes_received();
+            let received = fixture.all_bytes_received();
             fixture.pump_for(SILENCE)?;
-            if fixture.client(listener).bytes_received() == received {
+            if fixture.all_bytes_received() == received {
                 return Ok(());
             }
             if began.elapsed() > self.limits.patience() {
                 return Err(Stop::Error(format!(
-                    "the server at {address} has other users: the suite needs it for itself"
+                    "the server at {} has other users: the suite needs it for itself",
+                    self.shared.target.name
                 )));
             }
         }
@@ -154,7 +159,7 @@ impl CaseContext {
         address: SocketAddr,
         act: impl FnOnce(&mut Fixture) -> Outcome,
     ) -> Outcome {
-        let mut fixture = self.open(Some(server), address)?;
+        let mut fixture = self.open(Some(server), &[address])?;
         let meter = WaitMeter::start();
         let outcome = self.act(&mut fixture, act);
         if let Ok(server) = fixture.server() {

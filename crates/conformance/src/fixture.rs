@@ -12,6 +12,7 @@ mod bursts;
 mod connecting;
 mod flood;
 mod messages;
+mod nodes;
 mod pace;
 mod recorder;
 mod silence;
@@ -31,6 +32,7 @@ use zillions_protocol::Decoder;
 pub use bursts::Bursts;
 pub use flood::{Flood, FloodPace, Flooded, OverloadResponse};
 pub use messages::{FENCE_BYTES, IN_FLIGHT_MAX};
+pub use nodes::NodeIndex;
 pub use recorder::{Recorder, Tally, Violation, show_body};
 pub(crate) use {bursts::QUIET, messages::frame};
 
@@ -39,7 +41,7 @@ use crate::limits::RunLimits;
 use crate::traits::Bound;
 use crate::verdict::{Failure, Level, Outcome, Stop, harness};
 
-use accept_backlog::AcceptBacklog;
+use nodes::Nodes;
 use pace::Pace;
 use silence::{Activity, Silence, Watched};
 
@@ -66,6 +68,7 @@ struct ClientEntry {
     /// What the event queue knows of it; `None` when it is not registered.
     registered: Option<EventFlags>,
     role: &'static str,
+    node: NodeIndex,
 }
 
 /// A server and its clients.
@@ -79,8 +82,7 @@ pub struct Fixture {
     level: Level,
     bound: Bound,
     server: Option<Server>,
-    address: SocketAddr,
-    accept_backlog: AcceptBacklog,
+    nodes: Nodes,
     /// `None` where the kernel does not tell.
     traffic: Option<TrafficProbe>,
     pace: Pace,
@@ -106,9 +108,12 @@ impl Watched for Fixture {
 
     /// Always the same where the kernel does not tell.
     fn activity(&mut self) -> Activity {
-        let port = self.address.port();
-        let traffic = self.traffic.as_mut().and_then(|probe| probe.look(port).ok());
-        Activity::of(&traffic.unwrap_or_default())
+        let mut activity = Activity::default();
+        if let Some(probe) = &mut self.traffic {
+            let looks = self.nodes.ports().filter_map(|port| probe.look(port).ok());
+            looks.for_each(|traffic| activity.add(&traffic));
+        }
+        activity
     }
 
     fn granted_time(&self) -> GrantedTime {
@@ -117,14 +122,14 @@ impl Watched for Fixture {
 }
 
 impl Fixture {
-    /// A fixture with a server that was just started, or with one at `address` that
+    /// A fixture with a server that was just started, or with one at `addresses` that
     /// the suite did not start. The same `seed` makes the same random choices.
     pub(crate) fn open(
         limits: Arc<RunLimits>,
         seed: u64,
         (level, bound): (Level, Bound),
         server: Option<Server>,
-        address: SocketAddr,
+        addresses: &[SocketAddr],
     ) -> Result<Self, Stop> {
         let rng = ChaCha8Rng::seed_from_u64(seed);
         let salt = (seed ^ seed >> 32) as u32;
@@ -138,8 +143,7 @@ impl Fixture {
             level,
             bound,
             server,
-            address,
-            accept_backlog: AcceptBacklog::at(address.port()),
+            nodes: Nodes::new(addresses, seed),
             traffic: TrafficProbe::open().ok(),
             pace: Pace::new(),
             clients: Vec::new(),
@@ -154,9 +158,29 @@ impl Fixture {
         })
     }
 
-    /// The server's address.
+    /// The server's address; the first one where there are several.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.nodes.address(0)
+    }
+
+    /// Where the next client will connect to.
+    pub(crate) fn next_address(&self) -> SocketAddr {
+        self.nodes.address(self.nodes.next())
+    }
+
+    /// How many addresses the clients are spread over.
+    pub(crate) fn node_count(&self) -> usize {
+        self.nodes.count()
+    }
+
+    /// The address that a client is connected to.
+    pub(crate) fn node(&self, index: ClientIndex) -> NodeIndex {
+        self.clients[index].node
+    }
+
+    /// Bytes that have arrived at all clients together.
+    pub(crate) fn all_bytes_received(&self) -> u64 {
+        self.bytes_received
     }
 
     /// The server, for cases that measure or stop it.
@@ -541,11 +565,14 @@ impl Fixture {
         if let Some(fault) = client.machine_fault() {
             return Stop::Error(format!("connection #{index}: {fault}"));
         }
-        let local = client.local().map_or_else(String::new, |local| format!(", from {local}"));
+        let mut path = client.local().map_or_else(String::new, |local| format!(", from {local}"));
+        if self.node_count() > 1 {
+            path += &format!(" to {}", self.nodes.address(self.node(index)));
+        }
         Stop::Fail(Box::new(Failure {
             expected: expected.into(),
             actual: actual.into(),
-            connection: Some(format!("#{index} ({}{local})", self.clients[index].role)),
+            connection: Some(format!("#{index} ({}{path})", self.clients[index].role)),
             bytes: (client.bytes_received() > 0).then(|| client.excerpt()),
             ..Failure::default()
         }))

@@ -1,4 +1,5 @@
-//! The server under test: one that the suite starts, or one that runs already.
+//! The server under test: one that the suite starts, or one that runs already, at one address
+//! or at several.
 
 use std::net::SocketAddr;
 
@@ -24,9 +25,10 @@ pub struct Target {
 pub enum Access {
     /// The suite starts a fresh one for each case.
     Launch(Launch),
-    /// It runs already. Cases that must start, stop or measure it are
+    /// It runs already, at these addresses; at least one. Clients are spread over them, and all of
+    /// them together must keep the spec. Cases that must start, stop or measure it are
     /// skipped, and it must have no other clients meanwhile.
-    Connect(SocketAddr),
+    Connect(Vec<SocketAddr>),
 }
 
 impl Target {
@@ -44,10 +46,24 @@ impl Target {
 
     /// A server that runs at `address` already.
     pub fn connect(address: SocketAddr) -> Self {
+        Self::connect_to_all(vec![address])
+    }
+
+    /// A server that runs already and that all of `addresses` lead to, each of which is given
+    /// once: one process or many nodes, with one order for the clients of all of them.
+    ///
+    /// # Panics
+    /// Without an address.
+    pub fn connect_to_all(addresses: Vec<SocketAddr>) -> Self {
+        assert!(!addresses.is_empty(), "a server that runs has an address");
+        let joined = |before: &str, between: &str| -> String {
+            let texts: Vec<String> = addresses.iter().map(|it| format!("{before}{it}")).collect();
+            texts.join(between)
+        };
         Self {
-            argument: format!("--connect {address}"),
-            name: address.to_string(),
-            access: Access::Connect(address),
+            argument: joined("--connect ", " "),
+            name: joined("", ", "),
+            access: Access::Connect(addresses),
             expectations: Expectations::default(),
         }
     }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,9 @@ pub struct Launch {
     pub program: PathBuf,
     /// Arguments that come before the address.
     pub arguments: Vec<OsString>,
+    /// Further addresses that it is told to listen on, after the first; the spec knows none, and
+    /// `zillions-server` takes them.
+    pub more_addresses: Vec<SocketAddr>,
     /// The working directory; the tool's own if `None`.
     pub directory: Option<PathBuf>,
     /// Most descriptors that the server may have open (soft and hard limit);
@@ -74,6 +78,7 @@ impl Launch {
         Self {
             program: program.into(),
             arguments: Vec::new(),
+            more_addresses: Vec::new(),
             directory: None,
             descriptor_limit: None,
             clean_environment: false,

@@ -400,7 +400,7 @@ fn command(launch: &Launch, socket_address: SocketAddr, address: &str) -> Comman
     command.args(&launch.arguments);
     match &launch.broker {
         Some(broker) => command.args(broker.arguments(socket_address)),
-        None => command.arg(address),
+        None => command.arg(address).args(launch.more_addresses.iter().map(SocketAddr::to_string)),
     };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(directory) = &launch.directory {

@@ -15,6 +15,9 @@ pub enum StressError {
         /// Publishers and subscribers together.
         clients: u64,
     },
+    /// Nowhere to connect to.
+    #[error("no address of a server is given")]
+    NoAddress,
     /// The operating system gave no epoll instance or socket.
     #[error("cannot set up the clients: {0}")]
     Setup(std::io::Error),
@@ -40,6 +43,19 @@ pub enum StressError {
         client: usize,
         /// From 1.
         repetition: u32,
+        /// How long it waited.
+        seconds: f64,
+    },
+    /// Clients at several addresses do not hear each other: not one service.
+    #[error(
+        "what client #{client} sends at {from} does not reach all clients at all addresses within \
+         {seconds} s: do they lead to one service?"
+    )]
+    Apart {
+        /// Its number.
+        client: usize,
+        /// Its address.
+        from: SocketAddr,
         /// How long it waited.
         seconds: f64,
     },

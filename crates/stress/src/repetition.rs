@@ -59,16 +59,18 @@ struct Publisher {
 }
 
 impl<'a> Repetition<'a> {
-    /// Connects all clients and waits until the server knows each of them.
+    /// Connects all clients, spread over `addresses`, and waits until the server knows each of
+    /// them.
     pub(crate) fn start(
         parameters: &'a Parameters,
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         number: u32,
         latency: &'a mut Histogram<u64>,
     ) -> Result<Self, StressError> {
         let poll = Poll::new().map_err(StressError::Setup)?;
         let mut clients = Vec::new();
         for client in 0..parameters.clients() as usize {
+            let address = addresses[parameters.node_of(client, number, addresses.len())];
             let connected = Client::connect(address, poll.registry(), client);
             clients.push(connected.map_err(|source| StressError::Connect {
                 client,
@@ -108,6 +110,9 @@ impl<'a> Repetition<'a> {
         };
         for client in 0..repetition.clients.len() {
             repetition.say_hello(client)?;
+        }
+        for (node, &address) in addresses.iter().enumerate() {
+            repetition.reach_all(node, addresses.len(), address)?;
         }
         for _ in 0..repetition.clients.len() {
             let connection = repetition.history.connect();
@@ -204,6 +209,29 @@ impl<'a> Repetition<'a> {
         Err(StressError::NoEcho { client, repetition: self.number, seconds })
     }
 
+    /// With several addresses: sends hellos from a client at this one until one has reached all
+    /// clients at all of them. From then on the service is one for these clients. (Its own echo
+    /// shows that a client is registered; this shows that the addresses belong together.)
+    fn reach_all(
+        &mut self,
+        node: usize,
+        nodes: usize,
+        address: SocketAddr,
+    ) -> Result<(), StressError> {
+        let at_node = |&client: &usize| self.parameters.node_of(client, self.number, nodes) == node;
+        let Some(client) = (0..self.clients.len()).find(at_node).filter(|_| nodes > 1) else {
+            return Ok(());
+        };
+        for sequence in HELLOS_MAX..2 * HELLOS_MAX {
+            let hello = Id { kind: Kind::Hello, sender: client as u16, sequence };
+            if self.send_and_wait(client, hello, self.clients.len())? {
+                return Ok(());
+            }
+        }
+        let seconds = self.parameters.timeout.as_secs_f64() * f64::from(HELLOS_MAX);
+        Err(StressError::Apart { client, from: address, seconds })
+    }
+
     /// Sends a last message and waits until every client has it or the time is
     /// up: what the same client sent before has arrived by then, or never will.
     fn send_fence(&mut self, client: usize) -> Result<(), StressError> {
@@ -213,7 +241,7 @@ impl<'a> Repetition<'a> {
         self.send_and_wait(client, fence, self.clients.len()).map(drop)
     }
 
-    /// Sends message `id` and waits until `receivers` clients have it (a hello
+    /// Sends message `id` and waits until `receivers` clients have it (a first hello
     /// counts only at its own sender); `false` if the time is up before.
     fn send_and_wait(
         &mut self,
@@ -284,7 +312,9 @@ impl<'a> Repetition<'a> {
         let id = Id::of(body);
         if let (Some(id), Some((awaited, missing))) = (id, &mut self.awaited)
             && id == *awaited
-            && (id.kind == Kind::Fence || usize::from(id.sender) == client)
+            && (id.kind == Kind::Fence
+                || id.sequence >= HELLOS_MAX
+                || usize::from(id.sender) == client)
         {
             *missing = missing.saturating_sub(1);
         }

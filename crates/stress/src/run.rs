@@ -6,7 +6,7 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 
 use crate::error::StressError;
-use crate::outcome::{Latency, Summary};
+use crate::outcome::{Latency, Summary, Violation};
 use crate::parameters::{CLIENTS_MAX, Parameters};
 use crate::repetition::Repetition;
 
@@ -24,25 +24,39 @@ pub struct Progress {
     pub dropped: u64,
 }
 
-/// Tests the server at `address` and stops at the first violation.
+/// Tests the server at `addresses` and stops at the first violation. Clients are spread over
+/// several addresses, and the order is decided over all of them together.
 ///
 /// # Errors
-/// When the clients cannot be set up, or the server drops a connection.
+/// When there is no address, the clients cannot be set up, or the server drops a connection.
 pub fn run(
     parameters: &Parameters,
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     observe: &mut dyn FnMut(Progress),
 ) -> Result<Summary, StressError> {
     if parameters.clients() > CLIENTS_MAX {
         return Err(StressError::TooManyClients { clients: parameters.clients() });
+    }
+    if addresses.is_empty() {
+        return Err(StressError::NoAddress);
     }
     let started = Instant::now();
     let mut latency = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)
         .map_err(|error| StressError::Setup(std::io::Error::other(error.to_string())))?;
     let mut summary = Summary::default();
     for number in 1..=parameters.repetitions {
-        let result = Repetition::start(parameters, address, number, &mut latency)?.finish()?;
-        summary.add(result);
+        match Repetition::start(parameters, addresses, number, &mut latency) {
+            Ok(repetition) => summary.add(repetition.finish()?),
+            // That is the service's fault, and as sure as what the checker finds.
+            Err(apart @ StressError::Apart { .. }) => {
+                summary.violation = Some(Violation {
+                    repetition: number,
+                    clause: "FANOUT-1".to_owned(),
+                    explanation: apart.to_string(),
+                });
+            }
+            Err(error) => return Err(error),
+        }
         observe(Progress {
             repetitions: number,
             delivered: summary.delivered,

@@ -1,4 +1,5 @@
-//! What tests of several packages share: which of them run, and the comparison of quoted output.
+//! What tests of several packages share: which of them run, the comparison of quoted output, and a
+//! second address for a server.
 //!
 //! A short part runs by default, and all of them with `ZILLIONS_TESTS=all`.
 //! Test programs that take minutes mark each test as [`Part::Short`] or [`Part::Long`].
@@ -6,12 +7,14 @@
 //! the same in every run.
 
 mod quoted;
+mod relay;
 
 use std::ffi::OsStr;
 
 use libtest_mimic::{Arguments, Trial};
 
 pub use quoted::first_missing;
+pub use relay::{Relay, RelayedOrder};
 
 /// The environment variable that says which tests run.
 pub const SWITCH: &str = "ZILLIONS_TESTS";

@@ -9,7 +9,7 @@ use crate::cases::common::messages::everyone_talks;
 use crate::cases::common::output::nothing_but_the_line;
 use crate::cases::common::pauses::LONG_PAUSE;
 use crate::client::ConnectOptions;
-use crate::fixture::{Bursts, ClientIndex, Fixture, Flood, FloodPace};
+use crate::fixture::{Bursts, ClientIndex, Fixture, Flood, FloodPace, NodeIndex};
 use crate::verdict::{Note, Outcome, Stop};
 
 /// What is sent at once while others join, in bytes, and the time for it.
@@ -26,7 +26,7 @@ const LEGACY_TIME: Duration = Duration::from_secs(3);
 const COMINGS: usize = 60;
 const COMINGS_TIME: Duration = Duration::from_secs(4);
 /// Per sender, the number of its last message that was certainly sequenced.
-type Sequenced = Vec<(ClientIndex, Option<u32>)>;
+type Sequenced = Vec<Vec<(ClientIndex, Option<u32>)>>;
 
 pub(super) const CASES: &[Case] = &[
     Case::must(
@@ -235,25 +235,33 @@ fn comings_and_goings(fixture: &mut Fixture) -> Outcome {
     Ok(Note::new())
 }
 
-/// What had been sent, per client, when a new client began to connect, and had
-/// reached its sender by then: sequenced before, whatever the server does.
+/// What had been sent, per sender, when a new client began to connect, and had reached a client
+/// at the same address by then: sequenced before, whatever the server does. At another address
+/// it may still be under way.
 fn sequenced(fixture: &Fixture, senders: &[ClientIndex]) -> Sequenced {
-    senders.iter().map(|&sender| (sender, fixture.recorder.tally(sender, sender).latest)).collect()
+    let clients = fixture.all_clients();
+    let latest_at = |node: NodeIndex, sender: ClientIndex| {
+        let there = clients.iter().filter(|&&client| fixture.node(client) == node);
+        there.filter_map(|&client| fixture.recorder.tally(client, sender).latest).max()
+    };
+    (0..fixture.node_count())
+        .map(|node| senders.iter().map(|&sender| (sender, latest_at(node, sender))).collect())
+        .collect()
 }
 
 fn check_no_history(
     fixture: &Fixture,
     joiner: ClientIndex,
-    before: &[(ClientIndex, Option<u32>)],
+    before: &Sequenced,
 ) -> Result<(), Stop> {
-    for &(sender, latest) in before {
+    for &(sender, latest) in &before[fixture.node(joiner)] {
         let first = fixture.recorder.tally(joiner, sender).first;
         if first.is_some() && first <= latest {
             return Err(fixture.failure(
                 joiner,
                 "only messages that were sequenced after this client connected",
                 format!(
-                    "message {} of client #{sender}, which its sender had received before",
+                    "message {} of client #{sender}, which a client at the same address had received before",
                     first.unwrap_or_default()
                 ),
             ));
