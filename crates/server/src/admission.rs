@@ -1,6 +1,6 @@
 //! The limits on connections, and who has been admitted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ impl Rejection {
 pub(crate) struct Admission {
     limits: AdmissionLimits,
     /// The room of each listening socket.
-    rooms: HashMap<ListenerId, (RoomKey, Arc<Room>)>,
+    rooms: BTreeMap<ListenerId, (RoomKey, Arc<Room>)>,
     /// Also kept without a limit per address, because there may be one later.
     per_ip: HashMap<IpAddr, usize>,
     /// The last failure to accept was logged, and nothing has been accepted since.
@@ -53,7 +53,7 @@ pub(crate) struct Admission {
 
 impl Admission {
     pub(crate) fn new(limits: AdmissionLimits) -> Self {
-        Self { limits, rooms: HashMap::new(), per_ip: HashMap::new(), failing: false }
+        Self { limits, rooms: BTreeMap::new(), per_ip: HashMap::new(), failing: false }
     }
 
     /// From now on other limits hold; who is admitted stays.

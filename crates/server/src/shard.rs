@@ -123,13 +123,7 @@ impl<E: Engine> Shard<E> {
         }
         let mut active = std::mem::take(&mut self.active);
         for &room in &active {
-            self.with_room(room, Self::receive);
-            if !self.batch.is_empty() {
-                // A client that connected before a message arrived must be registered before the
-                // message is appended.
-                self.accept_for(room);
-            }
-            self.with_room(room, Self::append);
+            self.with_room(room, Self::receive_and_append);
         }
         // Those of clients that have just been accepted.
         active.append(&mut self.active);
@@ -150,7 +144,9 @@ impl<E: Engine> Shard<E> {
     ) -> Option<T> {
         let mut room = self.rooms.get_mut(key)?.take()?;
         let result = what(self, &mut room);
-        self.rooms.insert(key, Some(room));
+        if let Some(place) = self.rooms.get_mut(key) {
+            *place = Some(room);
+        }
         Some(result)
     }
 
@@ -309,7 +305,13 @@ impl<E: Engine> Shard<E> {
     /// Registers the connections that other shards have accepted, and sees which rooms have
     /// something new.
     fn take_inbox(&mut self) {
-        let inbox = std::mem::take(&mut *self.shared.inbox(self.number));
+        let inbox = {
+            let mut inbox = self.shared.inbox(self.number);
+            if inbox.handoffs.is_empty() && inbox.rooms.is_empty() {
+                return;
+            }
+            std::mem::take(&mut *inbox)
+        };
         for handoff in inbox.handoffs {
             self.register(handoff);
         }

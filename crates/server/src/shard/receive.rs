@@ -13,7 +13,7 @@ use super::batch::Received;
 use super::room::ShardRoom;
 use crate::client::{DisconnectReason, Draining, Handoff, Key};
 use crate::engine::Engine;
-use crate::keys::{ListenerId, RoomKey};
+use crate::keys::ListenerId;
 use crate::room::Phase;
 
 /// How many connections are accepted before the registered clients have their turn.
@@ -26,9 +26,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
 
 impl<E: Engine> Shard<E> {
+    /// Reads the clients of the room, and appends what they have sent.
+    pub(super) fn receive_and_append(&mut self, room: &mut ShardRoom) {
+        self.receive(room);
+        if !self.batch.is_empty() {
+            // A client that connected before a message arrived must be registered before the
+            // message is appended.
+            self.accept_for(room);
+        }
+        self.append(room);
+    }
+
     /// Reads each client of the room that may have sent something, once, as far as the batch has
     /// capacity.
-    pub(super) fn receive(&mut self, room: &mut ShardRoom) {
+    fn receive(&mut self, room: &mut ShardRoom) {
         let idle_clock = self.idle_clock.now();
         room.resume(idle_clock);
         if room.phase != Phase::Serving
@@ -80,7 +91,7 @@ impl<E: Engine> Shard<E> {
 
     /// Appends the batch, or what could not be appended before, to the room's log: here its
     /// messages get their place in the room's one order.
-    pub(super) fn append(&mut self, room: &mut ShardRoom) {
+    fn append(&mut self, room: &mut ShardRoom) {
         if self.append_frames(room).is_err() {
             room.stall(self.idle_clock.now());
             self.counters().backpressured_passes.add(1);
@@ -147,27 +158,23 @@ impl<E: Engine> Shard<E> {
         }
         self.accept_at = None;
         for listener in std::mem::take(&mut self.pending_listeners) {
-            self.accept(listener);
+            self.accept(listener, None);
         }
     }
 
     /// Accepts at the listening sockets of a room, those included that have just been added to it.
-    pub(super) fn accept_for(&mut self, key: RoomKey) {
-        let changed = self.changes_seen != Some(self.shared.changes());
-        let listeners = self.with_room(key, |_, room| {
-            if changed {
-                room.listeners.clone_from(&room.room.listeners());
-            }
-            std::mem::take(&mut room.listeners)
-        });
-        let Some(listeners) = listeners else { return };
-        listeners.iter().for_each(|&listener| self.accept(listener));
-        self.with_room(key, |_, room| room.listeners = listeners);
+    fn accept_for(&mut self, room: &mut ShardRoom) {
+        if self.changes_seen != Some(self.shared.changes()) {
+            room.listeners.clone_from(&room.room.listeners());
+        }
+        for number in 0..room.listeners.len() {
+            self.accept(room.listeners[number], Some(room));
+        }
     }
 
     /// Accepts the pending connections of one socket and assigns each to the shard with the fewest
-    /// clients.
-    fn accept(&mut self, listener: ListenerId) {
+    /// clients. `here` is a room that is taken out, if any.
+    fn accept(&mut self, listener: ListenerId, mut here: Option<&mut ShardRoom>) {
         if self.accept_at.is_some_and(|at| self.now < at) {
             self.remember_listener(listener);
             return;
@@ -175,9 +182,12 @@ impl<E: Engine> Shard<E> {
         let mut lost = 0;
         for _ in 0..ACCEPTS_PER_PASS_MAX {
             match self.accept_one(listener, lost) {
-                AcceptStep::Admitted(shard, handoff) if shard == self.number => {
-                    self.register(handoff);
-                }
+                AcceptStep::Admitted(shard, handoff) if shard == self.number => match &mut here {
+                    None => self.register(handoff),
+                    Some(room) if room.key == handoff.room => self.register_in(room, handoff),
+                    // The socket has just been given to another room.
+                    Some(_) => self.shared.hand_off(shard, handoff),
+                },
                 AcceptStep::Admitted(shard, handoff) => self.shared.hand_off(shard, handoff),
                 AcceptStep::Rejected => {}
                 AcceptStep::Lost => {
@@ -203,7 +213,6 @@ impl<E: Engine> Shard<E> {
     /// joins.
     fn accept_one(&mut self, listener: ListenerId, lost: usize) -> AcceptStep<E::Stream> {
         let mut admission = self.shared.admission();
-        let Some((key, room)) = admission.room_of(listener) else { return AcceptStep::Done };
         let accepted = match self.engine.accept(listener) {
             Ok(Some(accepted)) => accepted,
             Ok(None) => return AcceptStep::Done,
@@ -223,6 +232,8 @@ impl<E: Engine> Shard<E> {
             }
         };
         admission.failing = false;
+        // The room has just been closed, and the socket will be.
+        let Some((key, room)) = admission.room_of(listener) else { return AcceptStep::Rejected };
         match self.shared.admit(&mut admission, &room, accepted.peer, self.number) {
             Ok(shard) => {
                 let joined = room.log.head();
