@@ -134,6 +134,27 @@ fn limits_change_for_connections_to_come() {
 }
 
 #[test]
+fn a_full_room_admits_nobody_until_its_limit_is_raised_and_other_rooms_do() {
+    let leases = [lease(), lease()];
+    let [small, other] = leases.each_ref().map(|lease| lease.address().to_string());
+    let file = |clients: u32| {
+        let limit = format!("max_clients = {clients}\n");
+        format!("{}{}", room("small", &small, &limit), room("other", &other, ""))
+    };
+    let mut configured = Configured::start(&file(1));
+    assert_eq!(configured.next_address(), small);
+    let mut first = configured.connect(&small);
+    send(&mut first, b"one");
+    assert_eq!(receive(&mut first).as_deref(), Some(&b"one"[..]));
+    assert!(!answers(&small), "the room is full");
+    assert!(answers(&other) && answers(&other), "the other is not");
+    configured.reload(&file(2));
+    configured.log_line_with("config file reloaded");
+    assert!(answers(&small), "one more is admitted");
+    assert_eq!(receive(&mut first).as_deref(), Some(&b"there?"[..]), "the first has stayed");
+}
+
+#[test]
 fn a_hangup_that_is_ignored_at_the_start_stays_ignored() {
     let lease = lease();
     let address = lease.address().to_string();

@@ -23,11 +23,13 @@ pub enum Rejection {
     MaxClients,
     /// Too many clients from its address.
     MaxClientsPerIp,
+    /// Too many clients in the room.
+    MaxClientsOfRoom,
 }
 
 impl Rejection {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 2] = [Self::MaxClients, Self::MaxClientsPerIp];
+    pub const ALL: [Self; 3] = [Self::MaxClients, Self::MaxClientsPerIp, Self::MaxClientsOfRoom];
 
     /// As logs and metrics name it.
     #[must_use]
@@ -35,6 +37,7 @@ impl Rejection {
         match self {
             Self::MaxClients => "max-clients",
             Self::MaxClientsPerIp => "max-clients-per-ip",
+            Self::MaxClientsOfRoom => "max-clients-of-room",
         }
     }
 }

@@ -28,6 +28,8 @@ const ROOM_HEADER: &str = "
 name = \"main\"
 # Where to listen, HOST:PORT each.
 listen = [\"127.0.0.1:4000\"]
+# Maximum number of its clients [default: what all rooms together may have].
+#max_clients = N
 ";
 
 /// A config file's form.
@@ -180,6 +182,7 @@ mod tests {
         let settings = parsed(&all.join("\n"));
         assert_eq!(settings.clients.max_unsent_bytes.map(|size| size.0), Some(65536));
         assert_eq!(settings.rooms[0].eviction_timeout_seconds.map(u64::from), Some(3));
+        assert_eq!(settings.rooms[0].max_clients.map(usize::from), Some(3));
     }
 
     #[test]
@@ -201,6 +204,10 @@ mod tests {
             (
                 "[clients]\nkeepalive_seconds = 0\n",
                 "zillions.toml:2: invalid value '0': write a number of seconds from 1 to 32767, or off",
+            ),
+            (
+                &format!("{room}max_clients = 6\n[clients]\nmax_clients = 5\n"),
+                "zillions.toml:1: room 'a': max_clients 6 is more than the 5 of [clients]",
             ),
             (&format!("{room}{room}"), "zillions.toml:4: room 'a': another room has this name"),
             (

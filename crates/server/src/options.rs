@@ -89,6 +89,9 @@ pub struct RoomOptions {
     /// Its addresses, in a config file; on the command line they are the arguments.
     #[arg(skip)]
     pub listen: Vec<String>,
+    /// The maximum number of its clients, in a config file.
+    #[arg(skip)]
+    pub max_clients: Option<NonZeroUsize>,
     /// The line of its table in the config file.
     #[arg(skip)]
     #[serde(skip)]

@@ -108,7 +108,7 @@ impl Reload {
                 };
                 sockets.push((address, socket));
             }
-            let place = match self.rooms.iter().find(|room| room.config == config) {
+            let place = match self.rooms.iter().find(|room| room.config.may_become(&config)) {
                 Some(room) => Place::Open(room.key),
                 None => {
                     let room = Room::new(config.clone(), self.shared.shards());
@@ -138,7 +138,10 @@ impl Reload {
         let mut opened = 0;
         for Plan { config, place, sockets } in plans {
             let key = match place {
-                Place::Open(key) => key,
+                Place::Open(key) => {
+                    self.shared.set_clients_max(key, config.clients_max);
+                    key
+                }
                 Place::New(room) => {
                     opened += 1;
                     self.shared.add_room(room)

@@ -17,6 +17,16 @@ pub struct RoomConfig {
     pub ring_bytes: usize,
     /// What happens to slow readers.
     pub slow_reader: SlowReaderPolicy,
+    /// How many clients it may have; a room may be given another limit later.
+    pub clients_max: Option<usize>,
+}
+
+impl RoomConfig {
+    /// Whether a room with this configuration may be given the other one.
+    #[must_use]
+    pub fn may_become(&self, other: &Self) -> bool {
+        Self { clients_max: other.clients_max, ..self.clone() } == *other
+    }
 }
 
 /// What a room, or the whole server, is doing.
@@ -56,8 +66,10 @@ impl SharedPhase {
 /// What the shards share of one room.
 #[derive(Debug)]
 pub struct Room {
-    /// Its name and limits.
+    /// Its name and what it was made with.
     pub config: RoomConfig,
+    /// How many clients it may have now.
+    clients_max: AtomicUsize,
     /// The one order of its messages.
     pub log: Log,
     phase: SharedPhase,
@@ -90,6 +102,7 @@ impl Room {
             phase: SharedPhase::new(),
             drained: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
+            clients_max: AtomicUsize::new(config.clients_max.unwrap_or(usize::MAX)),
             backpressure: config.slow_reader.backpressure(shards),
             members: (0..shards).map(|_| Members::default()).collect(),
             listeners: Mutex::new(Vec::new()),
@@ -115,6 +128,17 @@ impl Room {
     /// One more shard has closed its clients. Whether it was the last.
     pub(crate) fn ended_by_all(&self) -> bool {
         self.ended.fetch_add(1, Ordering::AcqRel) + 1 == self.members.len()
+    }
+
+    /// From now on so many clients are admitted; those that it has stay.
+    pub(crate) fn set_clients_max(&self, clients_max: Option<usize>) {
+        self.clients_max.store(clients_max.unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether it admits no more clients. Exact under the lock of admission.
+    pub(crate) fn is_full(&self) -> bool {
+        let clients: usize = (0..self.members.len()).map(|shard| self.clients(shard)).sum();
+        clients >= self.clients_max.load(Ordering::Relaxed)
     }
 
     /// How many of its clients a shard has, including those on their way to it.

@@ -93,7 +93,15 @@ impl Settings {
                 room.eviction_timeout_seconds,
                 ring_bytes,
             )?;
-            Ok(RoomConfig { name: room.name.clone(), ring_bytes, slow_reader })
+            if let (Some(of_room), Some(all)) = (room.max_clients, self.clients.max_clients)
+                && of_room > all
+            {
+                return Err(Error::Contradiction(format!(
+                    "--max-clients {of_room} is more than the {all} of [clients]"
+                )));
+            }
+            let clients_max = room.max_clients.map(NonZeroUsize::get);
+            Ok(RoomConfig { name: room.name.clone(), ring_bytes, slow_reader, clients_max })
         })?;
         if rooms.is_empty() {
             return Err(self.contradiction("it has no room: add a table [[room]]".into()));

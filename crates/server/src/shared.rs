@@ -149,6 +149,13 @@ impl<S> Shared<S> {
         self.changed();
     }
 
+    /// From now on a room admits so many clients; those that it has stay.
+    pub fn set_clients_max(&self, key: RoomKey, clients_max: Option<usize>) {
+        if let Some(room) = self.room(key) {
+            room.set_clients_max(clients_max);
+        }
+    }
+
     /// Closes a room: its clients are sent what is queued and disconnected, and then it is removed.
     pub fn close_room(&self, key: RoomKey) {
         let Some(room) = self.room(key) else { return };
@@ -271,6 +278,9 @@ impl<S> Shared<S> {
         peer: IpAddr,
         from: usize,
     ) -> Result<usize, Rejection> {
+        if room.is_full() {
+            return Err(Rejection::MaxClientsOfRoom);
+        }
         let clients = |shard: usize| self.counters(shard).clients.get();
         admission.admit((0..self.shards()).map(clients).sum(), peer)?;
         let candidates = (from..self.shards()).chain(0..from);

@@ -147,7 +147,8 @@ fn room_config(dice: &mut Dice, number: usize) -> RoomConfig {
         lag_bytes_max: dice.pick(&[ring_bytes / 2, ring_bytes / 2, 2048]) as u64,
         eviction_timeout: Duration::from_secs(2),
     };
-    RoomConfig { name: number.to_string(), ring_bytes, slow_reader }
+    let clients_max = dice.one_in(4).then_some(4);
+    RoomConfig { name: number.to_string(), ring_bytes, slow_reader, clients_max }
 }
 
 fn config(dice: &mut Dice) -> Config {
