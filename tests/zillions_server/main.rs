@@ -8,6 +8,7 @@ mod engines;
 mod idle;
 mod limits;
 mod log;
+mod manager;
 mod metrics;
 mod promlint;
 mod refusals;

@@ -24,12 +24,23 @@ impl Running {
         Self::start_with(options, None)
     }
 
+    /// With these variables, each NAME=VALUE.
+    pub(crate) fn start_in(variables: &[&str], options: &[&str]) -> Self {
+        Self::launch(variables, options, None)
+    }
+
     pub(crate) fn start_with(options: &[&str], descriptor_limit: Option<u64>) -> Self {
+        Self::launch(&[], options, descriptor_limit)
+    }
+
+    fn launch(variables: &[&str], options: &[&str], descriptor_limit: Option<u64>) -> Self {
         let lease = PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("a port");
         let launch = Launch {
             // A background job's ignored signals would be inherited.
-            arguments: ["--default-signal=INT,QUIT,HUP", PROGRAM]
+            arguments: ["--default-signal=INT,QUIT,HUP"]
                 .iter()
+                .chain(variables)
+                .chain(&[PROGRAM])
                 .chain(options)
                 .map(OsString::from)
                 .collect(),

@@ -79,6 +79,11 @@ impl Admission {
         self.rooms.retain(|_, (room, _)| *room != key);
     }
 
+    /// From now on nothing is accepted.
+    pub(crate) fn forget_rooms(&mut self) {
+        self.rooms.clear();
+    }
+
     /// Whose clients the connections of this listening socket are.
     pub(crate) fn room_of(&self, listener: ListenerId) -> Option<(RoomKey, Arc<Room>)> {
         self.rooms.get(&listener).cloned()

@@ -49,6 +49,14 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// What a service manager passed is not what the server can use.
+    #[error("{what}, passed by the service manager, {reason}")]
+    Passed {
+        /// The descriptor.
+        what: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
     /// The descriptor limit is too low for `--max-clients`.
     #[error(
         "--max-clients {clients} needs {needed} descriptors, and the limit of this process is \
@@ -109,6 +117,7 @@ impl Error {
             Self::Address { .. }
             | Self::AddressTwice { .. }
             | Self::Contradiction(_)
+            | Self::Passed { .. }
             | Self::Config { .. }
             | Self::Ring(LogError::Size { .. }) => 64,
             _ => 70,

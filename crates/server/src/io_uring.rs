@@ -271,7 +271,8 @@ mod tests {
             keepalive: None,
             user_timeout: None,
         };
-        let listeners = Listeners::bind(&[], &options).expect("none");
+        let listeners =
+            Listeners::bind(&[], &options, &mut crate::passed::Passed::default()).expect("none");
         let (mut engine, _wake) = Uring::new(Arc::new(listeners)).expect("an engine");
         assert_eq!(send_two(&mut engine), b"<first><second>");
         assert!(engine.ring.is_some());

@@ -16,6 +16,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use crate::engine::Accepted;
 use crate::error::Error;
 use crate::keys::ListenerId;
+use crate::passed::Passed;
 
 /// How many connections may wait to be accepted; the system may allow fewer.
 const BACKLOG: i32 = 4096;
@@ -53,6 +54,8 @@ pub struct Listeners {
 pub struct Listener {
     socket: Socket,
     address: SocketAddr,
+    /// It is a service manager's, too.
+    passed: bool,
 }
 
 impl Listener {
@@ -64,7 +67,18 @@ impl Listener {
         let failed = |source| Error::Listen { address, source };
         let socket = listen(address, options).map_err(failed)?;
         let bound = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, address: bound.as_socket().unwrap_or(address) })
+        Ok(Self { socket, address: bound.as_socket().unwrap_or(address), passed: false })
+    }
+
+    /// Takes over a socket that listens on this address already.
+    fn take_over(
+        socket: Socket,
+        address: SocketAddr,
+        options: &SocketOptions,
+    ) -> Result<Self, Error> {
+        let failed = |source| Error::Listen { address, source };
+        configure(&socket, options).map_err(failed)?;
+        Ok(Self { socket, address, passed: true })
     }
 
     /// The bound address, with the port that the kernel chose for a port of 0.
@@ -76,18 +90,29 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Refuses new connections even if another process has the descriptor, too.
-        let _ = shutdown(&self.socket, Shutdown::Both);
+        // Refuses new connections even if another process has the descriptor, too; but on a passed
+        // socket they wait, for whom the service manager starts next.
+        if !self.passed {
+            let _ = shutdown(&self.socket, Shutdown::Both);
+        }
     }
 }
 
 impl Listeners {
-    /// Listens on all addresses, or on none. Their numbers count from 0.
+    /// Listens on all addresses, or on none: on a passed socket where there is one. Their numbers
+    /// count from 0.
     ///
     /// # Errors
     /// [`Error::Listen`], for the first address that fails.
-    pub fn bind(addresses: &[SocketAddr], options: &SocketOptions) -> Result<Self, Error> {
-        let bind = |&address| Listener::bind(address, options);
+    pub fn bind(
+        addresses: &[SocketAddr],
+        options: &SocketOptions,
+        passed: &mut Passed,
+    ) -> Result<Self, Error> {
+        let bind = |&address| match passed.take(address) {
+            Some(socket) => Listener::take_over(socket, address, options),
+            None => Listener::bind(address, options),
+        };
         let bound = addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         let listeners = Self::default();
         let next = || listeners.next_id();
@@ -175,7 +200,7 @@ impl Listeners {
         }
     }
 
-    /// Stops listening: new connections are refused.
+    /// Stops listening: new connections are refused, but on passed sockets.
     pub fn close(&self) {
         self.sockets.write().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -23,6 +23,7 @@ use tokio::runtime::{self, Runtime};
 use tracing::{info, warn};
 
 use crate::error::Error;
+use crate::passed::Passed;
 use crate::room::Phase;
 use crate::shared::Shared;
 use exposition::Format;
@@ -38,10 +39,14 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn bind(text: &str) -> Result<Self, Error> {
+    /// Listens on this address, or on the passed socket that does already.
+    pub(crate) fn bind(text: &str, passed: &mut Passed) -> Result<Self, Error> {
         let address = crate::listen::parse(text)?;
         let failed = |source| Error::Listen { address, source };
-        let listener = listen(address).map_err(failed)?;
+        let listener = match passed.take(address) {
+            Some(socket) => socket.into(),
+            None => listen(address).map_err(failed)?,
+        };
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address })
     }

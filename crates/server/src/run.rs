@@ -16,11 +16,14 @@ use zillions_signals::not_ignored;
 use crate::descriptors::{check_descriptors, descriptors_beside_clients};
 use crate::error::Error;
 use crate::listen::Listeners;
+use crate::manager::Manager;
 use crate::options::Options;
+use crate::passed::Passed;
 use crate::reload::Reload;
 use crate::room::Room;
-use crate::serve::{Core, OnHangup, Prepared, Serving, system};
+use crate::serve::{Core, Prepared, Serving, system};
 use crate::settings::Settings;
+use crate::supervision::OnHangup;
 use crate::{config_file, logging, metrics};
 
 /// The whole program: parses the command line, runs, and reports an error in one line.
@@ -115,6 +118,8 @@ fn shards(settings: &Settings) -> usize {
 
 /// Everything that can fail, before anything is served.
 fn prepare(settings: &Settings) -> Result<Prepared, Error> {
+    // First: its descriptors are told from the process's own by nothing but their age.
+    let mut passed = Passed::from_environment()?;
     let config = settings.config()?;
     let socket_options = settings.socket_options()?;
     let room_configs = settings.rooms()?;
@@ -125,8 +130,11 @@ fn prepare(settings: &Settings) -> Result<Prepared, Error> {
     logging::install(server.log_level, server.log_format)?;
     let rooms = room_configs.into_iter().map(|config| Room::new(config, shards));
     let rooms = rooms.collect::<Result<Vec<_>, _>>().map_err(Error::Ring)?;
-    let metrics = server.metrics.as_deref().map(metrics::Endpoint::bind).transpose()?;
-    let listeners = Arc::new(Listeners::bind(&addresses.concat(), &socket_options)?);
+    let metrics = server.metrics.as_deref();
+    let metrics = metrics.map(|text| metrics::Endpoint::bind(text, &mut passed)).transpose()?;
+    let listeners = Listeners::bind(&addresses.concat(), &socket_options, &mut passed)?;
+    let listeners = Arc::new(listeners);
+    passed.end()?;
 
     let mut handled = vec![SIGTERM, SIGINT];
     if settings.file.is_some() {
@@ -148,6 +156,15 @@ fn prepare(settings: &Settings) -> Result<Prepared, Error> {
     };
     let rooms = rooms.into_iter().zip(addresses).map(with_sockets).collect();
     let addresses = settings.rooms.iter().flat_map(|room| room.listen.clone()).collect();
-    let core = Core { addresses, config, shards, rooms, on_hangup, metrics, listeners, signals };
-    server.engine.prepare(core)
+    server.engine.prepare(Core {
+        addresses,
+        config,
+        shards,
+        rooms,
+        on_hangup,
+        metrics,
+        listeners,
+        signals,
+        manager: Manager::from_environment(),
+    })
 }

@@ -1,31 +1,29 @@
-//! From a prepared server to its end: threads, the ready line, signals, the stop.
+//! From a prepared server to its end: threads, the ready line, signals; then
+//! [`supervision`](crate::supervision).
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::config::Config;
 use crate::engine::{Engine, Wake};
 use crate::error::Error;
 use crate::keys::{ListenerId, RoomKey};
 use crate::listen::Listeners;
+use crate::manager::Manager;
 use crate::metrics;
 use crate::room::{Room, RoomConfig};
 use crate::shard::Shard;
 use crate::shared::Shared;
 use crate::socket_engine::SocketEngine;
-
-/// How much longer than `--drain-timeout-seconds` the shards may take to end.
-const DRAIN_SLACK: Duration = Duration::from_secs(1);
+use crate::supervision::{Event, OnHangup, Supervision};
 
 /// Everything that a server needs before it has an engine.
 pub(crate) struct Core {
@@ -40,6 +38,7 @@ pub(crate) struct Core {
     pub(crate) metrics: Option<metrics::Endpoint>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) signals: Signals,
+    pub(crate) manager: Manager,
 }
 
 /// A server that serves.
@@ -57,9 +56,6 @@ pub(crate) struct OpenRoom {
     pub(crate) sockets: Vec<(SocketAddr, ListenerId)>,
 }
 
-/// What is done on each SIGHUP.
-pub(crate) type OnHangup = Box<dyn FnMut()>;
-
 /// Serves until a signal arrives.
 pub(crate) type Prepared = Box<dyn FnOnce() -> Result<(), Error>>;
 
@@ -67,14 +63,6 @@ pub(crate) type Prepared = Box<dyn FnOnce() -> Result<(), Error>>;
 pub(crate) struct Unprepared {
     pub(crate) core: Box<Core>,
     pub(crate) source: io::Error,
-}
-
-/// Something that the main thread waits for.
-enum Event {
-    /// One has arrived.
-    Signal(i32),
-    /// A shard's thread has ended, with its error, if any.
-    Ended(usize, Result<(), String>),
 }
 
 impl Core {
@@ -124,7 +112,7 @@ impl Core {
             let (shared, listeners) = (Arc::clone(&shared), Arc::clone(&self.listeners));
             make(Serving { rooms, shared, listeners })
         });
-        wait_for_end(&shared, &self.listeners, &events, on_hangup)
+        Supervision::new(&shared, &self.listeners, &events, self.manager).run(on_hangup)
     }
 }
 
@@ -170,53 +158,4 @@ fn print_ready(given: &[String], listeners: &Listeners) -> io::Result<()> {
         }
     }
     stdout.flush()
-}
-
-/// Waits for a signal that ends it, then for the shards to flush what is queued.
-fn wait_for_end(
-    shared: &Shared<OwnedFd>,
-    listeners: &Listeners,
-    events: &Receiver<Event>,
-    mut on_hangup: Option<OnHangup>,
-) -> Result<(), Error> {
-    let ended = |number, outcome: Result<(), String>| match outcome {
-        Ok(()) => Ok(()),
-        Err(reason) => Err(Error::Shard { number, reason }),
-    };
-    loop {
-        match (events.recv().expect("the threads hold the other end"), &mut on_hangup) {
-            (Event::Signal(SIGHUP), Some(on_hangup)) => on_hangup(),
-            (Event::Signal(_), _) => break,
-            (Event::Ended(number, outcome), _) => {
-                ended(number, outcome)?;
-                break;
-            }
-        }
-    }
-    let drain_timeout = shared.config().drain_timeout;
-    info!(drain_timeout_seconds = drain_timeout.as_secs(), "stopping");
-    // In this order: a shard whose accept fails because of the second knows of the first.
-    shared.stop();
-    listeners.close();
-    let deadline = Instant::now() + drain_timeout + DRAIN_SLACK;
-    let mut running = shared.shards();
-    while running > 0 {
-        match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(Event::Signal(SIGHUP)) => {}
-            Ok(Event::Signal(_)) => {
-                warn!("second signal: stopping at once");
-                return Ok(());
-            }
-            Ok(Event::Ended(number, outcome)) => {
-                ended(number, outcome)?;
-                running -= 1;
-            }
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                warn!(shards = running, "not everything could be flushed in time");
-                return Ok(());
-            }
-        }
-    }
-    info!("stopped");
-    Ok(())
 }

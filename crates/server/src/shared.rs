@@ -106,6 +106,8 @@ impl<S> Shared<S> {
 
     /// Begins to stop: nothing is accepted or read any more, and every room is closed.
     pub fn stop(&self) {
+        // First: listening sockets may stay open for another process.
+        self.admission().forget_rooms();
         for (_, room) in self.rooms() {
             room.advance(Phase::Closing);
         }
@@ -215,7 +217,8 @@ impl<S> Shared<S> {
         }
     }
 
-    fn notify_all(&self) {
+    /// Makes all shards run another pass.
+    pub(crate) fn notify_all(&self) {
         (0..self.shards()).for_each(|shard| self.notify(shard));
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use zillions_server::listen::{Listeners, SocketOptions};
+use zillions_server::passed::Passed;
 
 #[test]
 fn an_accepted_connection_has_the_options_of_the_command_line() {
@@ -15,7 +16,7 @@ fn an_accepted_connection_has_the_options_of_the_command_line() {
         user_timeout: Some(Duration::from_secs(88)),
     };
     let addresses = ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
-    let listeners = Listeners::bind(&addresses, &options).unwrap();
+    let listeners = Listeners::bind(&addresses, &options, &mut Passed::default()).unwrap();
     for (&address, listener) in listeners.addresses().iter().zip(0..) {
         let client = TcpStream::connect(address).unwrap();
         let accepted = listeners.accept(listener).unwrap().expect("a pending connection");
