@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use zillions_console::Color;
 
 use crate::commands::{
-    bench, build, check, compare, completions, doctor, gallery_docs, list, man, new, report,
+    bench, build, chat, check, compare, completions, doctor, gallery_docs, list, man, new, report,
     self_check, verify,
 };
 use crate::failure::{Failure, PASS, USAGE};
@@ -52,6 +52,7 @@ pub enum Command {
     Bench(bench::Arguments),
     Report(report::Arguments),
     Compare(compare::Arguments),
+    Chat(chat::Arguments),
     Doctor(doctor::Arguments),
     #[command(
         name = "faulty-server",

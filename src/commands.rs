@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod chat;
 pub mod check;
 pub mod compare;
 pub mod completions;
@@ -34,6 +35,7 @@ pub fn dispatch(arguments: Zillions) -> Outcome {
         Command::Bench(arguments) => bench::run(&arguments, global),
         Command::Report(arguments) => report::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Chat(arguments) => chat::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments, global),
         // The binary's main has carried it out before it came here.
         Command::FaultyServer(_) => Ok(()),

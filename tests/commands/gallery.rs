@@ -439,7 +439,9 @@ pub(crate) fn completions_and_manual_pages_cover_every_binary() {
     let pages = folder.path().join("man1");
     let ended = run(ZILLIONS, &["man", &pages.display().to_string()]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    for page in ["zillions.1", "zillions-list.1", "stresstest.1", "commandline-client.1"] {
+    for page in
+        ["zillions.1", "zillions-chat.1", "zillions-list.1", "stresstest.1", "commandline-client.1"]
+    {
         assert!(Path::new(&pages).join(page).is_file(), "{page}");
     }
 }

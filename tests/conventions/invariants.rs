@@ -15,6 +15,7 @@ const WITHOUT_FILES: [&str; 4] = ["protocol", "ordering", "escape", "source"];
 
 /// Crates that are programs, and so may print.
 const PROGRAMS: &[(&str, &str)] = &[
+    ("chat", "the chat client: it draws on the terminal"),
     ("client", "the line client: printing messages is what it does"),
     ("console", "what src/ and the programs print through"),
     ("faulty", "a server: it prints its line, and some faults print more"),

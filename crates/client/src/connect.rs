@@ -21,6 +21,14 @@ pub struct Address {
     port: u16,
 }
 
+impl Address {
+    /// The name or the IP address, without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
 impl FromStr for Address {
     type Err = String;
 
@@ -56,8 +64,12 @@ impl fmt::Display for Address {
     }
 }
 
-/// Connects to the first address of the host that answers. The error names all that were tried.
-pub(crate) fn connect(address: &Address) -> Result<TcpStream, String> {
+/// Connects to the first address of the host that answers, each within ten seconds.
+///
+/// # Errors
+///
+/// One line that names the address and all that was tried.
+pub fn connect(address: &Address) -> Result<TcpStream, String> {
     let resolved = (address.host.as_str(), address.port).to_socket_addrs();
     let found = resolved.map_err(|error| format!("cannot look up the host: {error}"));
     found
