@@ -6,6 +6,7 @@ mod gate;
 mod prepared;
 mod representatives;
 mod resume;
+mod running;
 mod summary;
 mod target;
 
@@ -50,7 +51,9 @@ const RESULTS_FOLDER: &str = "results";
     zillions bench --list\n  \
     zillions bench --all-scenarios std-mpsc mio\n  \
     zillions bench --brokers                      the reference server beside NATS and Redis\n  \
-    zillions bench --resume results/2026-11-22T08-00-00\n\n\
+    zillions bench --resume results/2026-11-22T08-00-00\n  \
+    zillions bench --connect 10.0.0.1:8080 --connect 10.0.0.2:8080   what runs already, of two nodes\n  \
+    zillions bench --connect 127.0.0.1:8080 --pid 4711  with its CPU time and memory\n\n\
     Each server is checked quickly first, and measured only if it conforms to the\n\
     spec; passed checks are cached. One server, chosen at random, is measured in two\n\
     arms (A/A): the difference is the noise floor.\n\
@@ -64,6 +67,8 @@ pub struct Arguments {
     /// Measure every entry of the gallery that can be built here.
     #[arg(long, conflicts_with_all = ["targets", "Filters"])]
     all: bool,
+    #[command(flatten)]
+    running: running::RunningService,
     /// A scenario's name, or a .toml file; may be repeated [default: see --list].
     #[arg(short, long = "scenario", value_name = "NAME")]
     scenarios: Vec<String>,
@@ -98,7 +103,7 @@ pub struct Arguments {
     /// trials are kept.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "targets", "Filters", "scenarios", "all", "all_scenarios", "list", "quick", "repeats", "seconds", "out", "no_pin", "seed",
-        "fresh",
+        "fresh", "connect",
     ])]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -142,7 +147,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let results = zillions_bench::run(
         targets,
         &options,
-        |record, _| checks.check(record, &candidates),
+        |record| checks.check(record, &candidates),
         |event| display.show(event),
     );
     display.finish();
@@ -181,7 +186,7 @@ fn prepare_in(
     named: Vec<Named>,
     global: &Global,
 ) -> Result<Prepared, Failure> {
-    let mut candidates = Vec::new();
+    let mut candidates = running::find(&arguments.running)?;
     if arguments.brokers.brokers {
         candidates = brokers::find(&arguments.brokers)?;
         brokers::introduce(&candidates);
@@ -189,7 +194,7 @@ fn prepare_in(
     candidates.extend(target::find(named, global)?);
     target::keep_build_logs(&candidates, &folder, global)?;
     let targets: Vec<Target> = candidates.iter().map(|it| it.target.clone()).collect();
-    if targets.iter().all(|target| target.launch.is_none()) {
+    if targets.iter().all(|target| target.access.is_none()) {
         return Err(Failure::fail(format!(
             "nothing can be measured here: {}",
             target::reasons(&targets)
@@ -198,7 +203,8 @@ fn prepare_in(
     let options = Options {
         scenarios,
         seed: arguments.seed.unwrap_or_else(seed_of_now),
-        pin: !arguments.no_pin,
+        // What runs already runs where it runs.
+        pin: !arguments.no_pin && !arguments.running.is_asked_for(),
         folder,
         command_line: std::env::args().collect(),
         tool: tool(),
@@ -217,7 +223,7 @@ fn chosen(
     if arguments.all || arguments.names_targets() {
         return targets::select(&arguments.targets, &arguments.filters, &global.impls);
     }
-    if arguments.brokers.brokers {
+    if arguments.brokers.brokers || arguments.running.is_asked_for() {
         return Ok(Vec::new());
     }
     let gallery = targets::entries(&[], &arguments.filters, &global.impls)?;

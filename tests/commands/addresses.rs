@@ -4,15 +4,19 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use zillions_harness::{Launch, PortLease, Server, StartOptions};
+use zillions_report::record::TrialResult;
+use zillions_report::results::Results;
+use zillions_report::verdict::{Validity, judge};
 use zillions_testing::{Relay, RelayedOrder};
 
 use crate::support::{Ended, STRESSTEST, Script, ZILLIONS, run};
+use crate::workspace::Workspace;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_zillions-server");
 
 /// The reference server, on so many addresses of its own.
 struct Service {
-    _server: Server,
+    server: Server,
     addresses: Vec<SocketAddr>,
     _leases: Vec<PortLease>,
 }
@@ -27,7 +31,7 @@ impl Service {
         let options = StartOptions { ready_seconds_max: 60.0, ..StartOptions::default() };
         let first = addresses[0].to_string();
         let server = Server::start(&launch, &first, &options).expect("it starts");
-        Self { _server: server, addresses, _leases: leases }
+        Self { server, addresses, _leases: leases }
     }
 }
 
@@ -83,6 +87,69 @@ pub(crate) fn two_servers_that_share_nothing_are_no_service() {
         "{}",
         ended.stdout
     );
+}
+
+/// Measures what runs at `addresses`, in a small scenario.
+fn bench(workspace: &Workspace, addresses: &[SocketAddr], options: &[&str]) -> Ended {
+    let (scenario, out) = (workspace.path("small.toml"), workspace.path("out"));
+    let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    let connect = texts.iter().flat_map(|address| ["--connect", address]);
+    let mut arguments = vec!["bench", "--scenario", &scenario, "--out", &out];
+    arguments.extend(connect.chain(options.iter().copied()));
+    workspace.run(&arguments)
+}
+
+pub(crate) fn a_running_service_of_two_addresses_is_measured() {
+    let service = Service::at(2);
+    let pid = service.server.pid().to_string();
+    for options in [&[][..], &["--pid", &pid]] {
+        let workspace = Workspace::new();
+        let ended = bench(&workspace, &service.addresses, options);
+        // One trial ranks nothing.
+        assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
+        let results = Results::read(&workspace.results()).unwrap();
+        let texts: Vec<String> = service.addresses.iter().map(SocketAddr::to_string).collect();
+        assert_eq!(results.run.targets[0].addresses, texts);
+        assert_eq!(results.trials.len(), 2);
+        for trial in &results.trials {
+            let TrialResult::Measured(figures) = &trial.result else { panic!("{trial:?}") };
+            assert_eq!(figures.pairs.delivered, 100 * 4, "{figures:?}");
+            assert_ne!(judge(figures).validity, Validity::Incorrect);
+            match (&figures.server, options.is_empty()) {
+                (None, true) => assert_eq!(figures.others_cpu_share, None),
+                (Some(server), false) => {
+                    assert!(server.threads >= 1 && server.peak_resident_bytes > 0);
+                    assert_eq!(server.start_seconds, None);
+                }
+                (server, _) => panic!("{options:?}: {server:?}"),
+            }
+        }
+        let resumed = run(ZILLIONS, &["bench", "--resume", &workspace.path("out")]);
+        assert_eq!(resumed.code, 64, "{}", resumed.stderr);
+        assert!(resumed.line().contains("was running already"), "{}", resumed.line());
+    }
+    assert!(service.server.exited().is_none(), "it is left running");
+}
+
+pub(crate) fn what_is_no_service_is_not_measured() {
+    let (one, other) = (Service::at(1), Service::at(1));
+    let workspace = Workspace::new();
+    let ended = bench(&workspace, &[one.addresses[0], other.addresses[0]], &[]);
+    assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains("1 failed the check"), "{}", ended.stderr);
+    let address = one.addresses[0].to_string();
+    for (options, expected) in [
+        (&["--connect", &address, "--pid", "4194304"][..], "process 4194304 cannot be measured"),
+        (&["--connect", &address, "--connect", &address], "is given twice"),
+    ] {
+        let ended = run(ZILLIONS, &[&["bench"], options].concat());
+        assert_eq!(ended.code, 64, "{}", ended.stderr);
+        assert!(ended.line().contains(expected), "{}", ended.line());
+    }
+    for options in [&["--pid", "1"][..], &["--connect", &address, "std-mpsc"]] {
+        let ended = run(ZILLIONS, &[&["bench"], options].concat());
+        assert_eq!(ended.code, 64, "{}", ended.stderr);
+    }
 }
 
 pub(crate) fn one_message_that_overtakes_at_one_address_breaks_the_total_order() {

@@ -53,8 +53,10 @@ pub(crate) fn equal_runs_compare_as_equal_and_exit_with_0() {
 }
 
 pub(crate) fn a_clear_regression_exits_with_1_in_every_format() {
-    let runs =
-        Runs::new(&examples::results(), &changed(|figures| figures.server.cpu_seconds *= 1.5));
+    let runs = Runs::new(
+        &examples::results(),
+        &changed(|figures| figures.server.as_mut().unwrap().cpu_seconds *= 1.5),
+    );
     let human = runs.compare(&[]);
     assert_eq!((human.code, human.stderr.as_str()), (1, ""));
     assert!(human.stdout.contains("worse") && human.stdout.contains("× 1.50"), "{}", human.stdout);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use zillions_bench::{Gate, Options, Scenario, Target, WireFormat};
+use zillions_bench::{Access, Gate, Options, Scenario, Target, WireFormat};
 use zillions_harness::Launch;
 use zillions_report::record::{TargetRecord, ToolRecord, TrialResult};
 use zillions_report::results::Results;
@@ -92,9 +92,9 @@ impl Workspace {
             idle: None,
             resume: None,
         };
-        let targets = vec![Target { record, launch: Some(launch), wire: WireFormat::Zillions }];
-        let results =
-            zillions_bench::run(targets, &options, |_, _| Gate::default(), |_| {}).unwrap();
+        let access = Some(Access::Launch(launch));
+        let targets = vec![Target { record, access, wire: WireFormat::Zillions }];
+        let results = zillions_bench::run(targets, &options, |_| Gate::default(), |_| {}).unwrap();
         assert_eq!(Results::read(&self.results()).unwrap(), results, "the files say the same");
         results.trials.into_iter().next().expect("one trial").result
     }

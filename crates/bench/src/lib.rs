@@ -1,6 +1,6 @@
 //! Plans and runs benchmark trials.
 //!
-//! Every trial starts a fresh server. The trials run in blocks, each target once per block and
+//! Every trial starts a fresh server, or measures one that runs already. The trials run in blocks, each target once per block and
 //! scenario, in an order drawn from a seed. Server and load generator are pinned to different
 //! processors where there are two. Each trial's figures are on disk before the next one starts.
 //!
@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod cpu_times;
 mod error;
 mod event;
@@ -27,9 +28,11 @@ mod runner;
 pub mod scenario;
 pub mod search;
 pub mod store;
+mod subject;
 mod timestamp;
 pub mod trial;
 
+pub use access::{Access, Running};
 pub use error::BenchError;
 pub use event::Event;
 pub use run::{Gate, Options, Target, run};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use zillions_harness::machine::Machine;
-use zillions_harness::{Launch, interrupt, limits, resources};
+use zillions_harness::{interrupt, limits, resources};
 use zillions_load::WireFormat;
 use zillions_report::record::{
     ConformanceRecord, LoadRecord, MachineRecord, RunRecord, SCHEMA, ScenarioRecord, TargetRecord,
@@ -11,6 +11,7 @@ use zillions_report::record::{
 };
 use zillions_report::results::Results;
 
+use crate::access::Access;
 use crate::error::BenchError;
 use crate::event::Event;
 use crate::idle::{self, Thoroughness};
@@ -25,8 +26,8 @@ use crate::timestamp::now;
 pub struct Target {
     /// What is recorded of it; its status is `Measured` unless it is known to be skipped.
     pub record: TargetRecord,
-    /// How to start it; `None` for what is skipped.
-    pub launch: Option<Launch>,
+    /// How it is reached; `None` for what is skipped.
+    pub access: Option<Access>,
     /// The protocol that it speaks.
     pub wire: WireFormat,
 }
@@ -73,7 +74,7 @@ pub struct Gate {
 pub fn run(
     mut targets: Vec<Target>,
     options: &Options,
-    mut gate: impl FnMut(&TargetRecord, &Launch) -> Gate,
+    mut gate: impl FnMut(&TargetRecord) -> Gate,
     mut observe: impl FnMut(&Event<'_>),
 ) -> Result<Results, BenchError> {
     let connections = options.scenarios.iter().map(crate::scenario::connections).max();
@@ -120,29 +121,31 @@ fn measured(targets: &[Target]) -> Vec<Measured<'_>> {
     targets
         .iter()
         .filter_map(|target| {
-            let launch = measurable(target)?;
-            Some(Measured { name: &target.record.name, launch, wire: target.wire })
+            let access = measurable(target)?;
+            Some(Measured { name: &target.record.name, access, wire: target.wire })
         })
         .collect()
 }
 
-fn measurable(target: &Target) -> Option<&Launch> {
-    target.launch.as_ref().filter(|_| target.record.status == TargetStatus::Measured)
+fn measurable(target: &Target) -> Option<&Access> {
+    target.access.as_ref().filter(|_| target.record.status == TargetStatus::Measured)
 }
 
 /// Asks the gate about every target that could be measured.
 fn check(
     targets: &mut [Target],
-    gate: &mut impl FnMut(&TargetRecord, &Launch) -> Gate,
+    gate: &mut impl FnMut(&TargetRecord) -> Gate,
     observe: &mut impl FnMut(&Event<'_>),
 ) {
     let total = targets.iter().filter(|target| measurable(target).is_some()).count();
     let mut done = 0;
     for target in targets {
-        let Some(launch) = measurable(target) else { continue };
+        if measurable(target).is_none() {
+            continue;
+        }
         observe(&Event::Checking { target: &target.record.name, done, total });
         done += 1;
-        let verdict = gate(&target.record, launch);
+        let verdict = gate(&target.record);
         interrupt::wait_if_pending();
         let name = &target.record.name;
         match verdict.refusal {
@@ -166,10 +169,11 @@ fn measure_idle(
     thoroughness: Thoroughness,
     observe: &mut impl FnMut(&Event<'_>),
 ) {
-    let total = targets.iter().filter(|target| measurable(target).is_some()).count();
+    let started = |target: &Target| measurable(target).and_then(Access::launch).cloned();
+    let total = targets.iter().filter(|target| started(target).is_some()).count();
     let mut done = 0;
     for target in targets {
-        let Some(launch) = measurable(target).cloned() else { continue };
+        let Some(launch) = started(target) else { continue };
         observe(&Event::Idling { target: &target.record.name, done, total });
         done += 1;
         idle::measure(&launch, target.wire, pinning, thoroughness, &mut target.record.costs);

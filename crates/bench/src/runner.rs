@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use zillions_harness::{Launch, interrupt};
+use zillions_harness::interrupt;
 use zillions_load::WireFormat;
 use zillions_report::capacity::{self, Answer};
 use zillions_report::record::{LoadRecord, Role, SCHEMA, ScenarioRecord, TrialRecord};
 
+use crate::access::Access;
 use crate::error::BenchError;
 use crate::event::Event;
 use crate::pin::Pinning;
@@ -25,7 +26,7 @@ use crate::trial;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured<'a> {
     pub(crate) name: &'a str,
-    pub(crate) launch: &'a Launch,
+    pub(crate) access: &'a Access,
     pub(crate) wire: WireFormat,
 }
 
@@ -191,11 +192,11 @@ impl<'a, Observe: FnMut(&Event<'_>)> Runner<'a, Observe> {
 
     fn measure(&mut self, request: &Request<'_>) -> Result<TrialRecord, BenchError> {
         let order = self.trials.len() as u32;
-        let Measured { name: target, launch, wire } = self.targets[request.target];
+        let Measured { name: target, access, wire } = self.targets[request.target];
         let Request { scenario, role, rate, .. } = *request;
         (self.observe)(&Event::Started { target, scenario: &scenario.name, role, rate });
         let started = now();
-        let result = trial::run(launch, wire, scenario, rate, self.pinning, order);
+        let result = trial::run(access, wire, scenario, rate, self.pinning, order);
         // Ctrl-C ends the servers too; that must not count as their failure.
         interrupt::wait_if_pending();
         let record = TrialRecord {

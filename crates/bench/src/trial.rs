@@ -1,4 +1,4 @@
-//! One trial: a fresh server, a load, samples at the window's borders.
+//! One trial: a fresh server or one that runs already, a load, samples at the window's borders.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitStatus;
@@ -14,10 +14,12 @@ use zillions_report::record::{
     Measurement, PairsRecord, ScenarioRecord, ScheduleLagRecord, ServerRecord, TrialResult,
 };
 
+use crate::access::Access;
 use crate::cpu_times::busy_seconds;
 use crate::order;
 use crate::pin::{Pinning, restrict_to};
 use crate::scenario::load_plan;
+use crate::subject::Subject;
 
 /// How long a server may take to print its line.
 const READY_SECONDS_MAX: f64 = 15.0;
@@ -43,10 +45,10 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(server: &Server, pinning: &Pinning) -> Self {
+    fn take(server: &Subject<'_>, pinning: &Pinning) -> Self {
         Self {
             at: Instant::now(),
-            server: server.sample().ok(),
+            server: server.sample(),
             busy_seconds: busy_seconds(&pinning.used()),
             throttled_seconds: cpu_throttled_seconds(),
         }
@@ -64,24 +66,31 @@ struct Readings {
 /// Runs one trial of `scenario`; whatever goes wrong with the server or the machine is in the
 /// result.
 ///
-/// `wire` is the protocol that the server speaks, `rate` the messages per second of an open loop, `tag` tells its messages from those of any
+/// What runs already is left running. `wire` is the protocol that the server speaks, `rate` the messages per second of an open loop, `tag` tells its messages from those of any
 /// other trial.
 #[must_use]
 pub fn run(
-    launch: &Launch,
+    access: &Access,
     wire: WireFormat,
     scenario: &ScenarioRecord,
     rate: Option<f64>,
     pinning: &Pinning,
     tag: u32,
 ) -> TrialResult {
-    let lease = match PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST)) {
-        Ok(lease) => lease,
-        Err(error) => return TrialResult::Prevented { reason: error.to_string() },
-    };
-    let server = match start(launch, &lease.address().to_string(), pinning) {
-        Ok(server) => server,
-        Err(blame) => return blame.result(Vec::new()),
+    // Held for as long as the server has its port.
+    let lease;
+    let server = match access {
+        Access::Running(running) => Subject::Running(running),
+        Access::Launch(launch) => {
+            lease = match PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST)) {
+                Ok(lease) => lease,
+                Err(error) => return TrialResult::Prevented { reason: error.to_string() },
+            };
+            match start(launch, &lease.address().to_string(), pinning) {
+                Ok(server) => Subject::Started(server),
+                Err(blame) => return blame.result(Vec::new()),
+            }
+        }
     };
     let plan = Plan { wire, ..load_plan(scenario, rate, tag) };
     let (outcome, readings) = load(&server, &plan, pinning);
@@ -152,7 +161,12 @@ pub(crate) fn start(launch: &Launch, address: &str, pinning: &Pinning) -> Result
 }
 
 /// Runs the load on a thread of its own and takes readings meanwhile.
-fn load(server: &Server, plan: &Plan, pinning: &Pinning) -> (Result<Outcome, LoadError>, Readings) {
+fn load(
+    server: &Subject<'_>,
+    plan: &Plan,
+    pinning: &Pinning,
+) -> (Result<Outcome, LoadError>, Readings) {
+    let addresses = server.addresses();
     // One slot per phase: the generator never waits for the reader.
     let (phases, reached) = mpsc::sync_channel(3);
     let mut readings = Readings::default();
@@ -162,7 +176,7 @@ fn load(server: &Server, plan: &Plan, pinning: &Pinning) -> (Result<Outcome, Loa
                 // If it cannot be pinned, the verdict shows whether that mattered.
                 let _ = restrict_to(&[cpu]);
             }
-            zillions_load::run(server.address(), plan, |phase| {
+            zillions_load::run_spread(&addresses, plan, |phase| {
                 let _ = phases.try_send(phase);
             })
         });
@@ -184,7 +198,7 @@ fn load(server: &Server, plan: &Plan, pinning: &Pinning) -> (Result<Outcome, Loa
 }
 
 fn finish(
-    server: &Server,
+    server: &Subject<'_>,
     outcome: Result<Outcome, LoadError>,
     readings: &Readings,
     pinning: &Pinning,
@@ -204,12 +218,12 @@ fn finish(
     let (Some(start), Some(end)) = (&readings.start, &readings.end) else {
         return Err(failed("the server could not be sampled"));
     };
-    let (Some(before), Some(after)) = (start.server, end.server) else {
+    if server.is_sampled() && (start.server.is_none() || end.server.is_none()) {
         return Err(failed("the server could not be sampled: none of its processes was found"));
-    };
+    }
     let idle = readings.idle.as_ref().and_then(|reading| reading.server).unwrap_or_default();
     let sampled_seconds = (end.at - start.at).as_secs_f64();
-    let server_record = ServerRecord {
+    let server_record = start.server.zip(end.server).map(|(before, after)| ServerRecord {
         start_seconds: server.start_seconds(),
         sampled_seconds,
         // A child that ended in the window took its time with it.
@@ -224,10 +238,11 @@ fn finish(
         involuntary_context_switches: after
             .context_switches_involuntary
             .saturating_sub(before.context_switches_involuntary),
-    };
+    });
     let busy_seconds = end.busy_seconds.zip(start.busy_seconds).map(|(end, start)| end - start);
-    let others_cpu_share = busy_seconds.map(|busy| {
-        let own = server_record.cpu_seconds + outcome.generator.cpu_seconds;
+    // What is the server's own time and what is others' nobody knows without its processes.
+    let others_cpu_share = busy_seconds.zip(server_record.as_ref()).map(|(busy, server)| {
+        let own = server.cpu_seconds + outcome.generator.cpu_seconds;
         let capacity = sampled_seconds * pinning.used().len() as f64;
         ((busy - own) / capacity).clamp(0.0, 1.0)
     });
@@ -243,7 +258,7 @@ fn finish(
 /// wrapper ends later still. So where the connections say that the server may be gone, its end is
 /// waited for.
 fn ended(
-    server: &Server,
+    server: &Subject<'_>,
     outcome: &Result<Outcome, LoadError>,
     readings: &Readings,
 ) -> Option<ExitStatus> {
@@ -254,11 +269,11 @@ fn ended(
         }
         Err(error) => error.may_be_the_servers_end(),
     };
-    if may_have_ended { server.wait(END_SECONDS_MAX) } else { server.exited() }
+    server.ended(if may_have_ended { END_SECONDS_MAX } else { 0.0 })
 }
 
 /// Without what others did to it.
-fn measurement(outcome: &Outcome, server: ServerRecord) -> Measurement {
+fn measurement(outcome: &Outcome, server: Option<ServerRecord>) -> Measurement {
     let (pairs, anomalies, traffic) = (outcome.pairs, outcome.anomalies, outcome.traffic);
     Measurement {
         window_seconds: traffic.window_seconds,

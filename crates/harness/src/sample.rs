@@ -71,6 +71,25 @@ pub fn proc_readable() -> Result<(), String> {
 }
 
 impl Sample {
+    /// Measures the processes `pids`, which the tool did not start, without their children.
+    ///
+    /// # Errors
+    /// When one of them has ended, or `/proc` does not tell.
+    pub fn of_pids(pids: &[u32]) -> Result<Self, SampleError> {
+        proc_readable().map_err(SampleError::Unreadable)?;
+        let mut processes = Vec::with_capacity(pids.len());
+        for &pid in pids {
+            let process = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok());
+            let process = process.filter(|process| Self::of(std::slice::from_ref(process)).is_ok());
+            processes.push(process.ok_or_else(|| {
+                SampleError::Unreadable(format!(
+                    "process {pid} cannot be measured: no such process, or it belongs to another user"
+                ))
+            })?);
+        }
+        Self::of(&processes)
+    }
+
     /// Measures `processes`; those that end meanwhile are left out.
     ///
     /// # Errors

@@ -35,7 +35,8 @@ pub struct ChurnCounts {
 /// The short-lived connections of one trial.
 #[derive(Debug)]
 pub(crate) struct Churn {
-    address: SocketAddr,
+    /// In turn.
+    addresses: Vec<SocketAddr>,
     tag: u32,
     filler: Filler,
     begin_ns: u64,
@@ -55,9 +56,9 @@ struct ShortLived {
 
 impl Churn {
     /// Connections at equal distances from `begin_ns` on.
-    pub(crate) fn new(address: SocketAddr, plan: &Plan, begin_ns: u64) -> Self {
+    pub(crate) fn new(addresses: &[SocketAddr], plan: &Plan, begin_ns: u64) -> Self {
         Self {
-            address,
+            addresses: addresses.to_vec(),
             tag: plan.tag,
             filler: plan.filler,
             begin_ns,
@@ -83,7 +84,8 @@ impl Churn {
             self.due += 1;
             if self.open.len() < CHURN_CONNECTIONS_MAX {
                 self.counts.connections += 1;
-                match connect(self.address) {
+                let turn = self.counts.connections % self.addresses.len() as u64;
+                match connect(self.addresses[turn as usize]) {
                     Ok(socket) => {
                         let closes_ns = now_ns + LIFETIME_NS;
                         self.open.push_back(ShortLived { socket, closes_ns });

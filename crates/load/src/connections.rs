@@ -69,10 +69,10 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Connects `clients` sockets within `time_max`, with Nagle's algorithm on if `nagle`; on
+    /// Connects `clients` sockets to `addresses` in turn within `time_max`, with Nagle's algorithm on if `nagle`; on
     /// failure, how many had been connected.
     pub(crate) fn open(
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         clients: usize,
         nagle: bool,
         time_max: Duration,
@@ -88,7 +88,7 @@ impl Connections {
         let deadline = Instant::now() + time_max;
         let mut connections = Vec::with_capacity(clients);
         for client in 0..clients {
-            let stream = connect(address, nagle, deadline)
+            let stream = connect(addresses[client % addresses.len()], nagle, deadline)
                 .and_then(|mut stream| {
                     let interest = Interest::READABLE | Interest::WRITABLE;
                     poll.registry().register(&mut stream, Token(client), interest)?;
@@ -117,13 +117,14 @@ impl Connections {
     /// failure, how many had been connected.
     pub(crate) fn open_stalled(
         &mut self,
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         clients: usize,
         hello: &[u8],
         time_max: Duration,
     ) -> Result<(), (usize, io::Error)> {
         let deadline = Instant::now() + time_max;
         for client in 0..clients {
+            let address = addresses[client % addresses.len()];
             let stalled = connect_socket(address, deadline, Some(STALLED_BUFFER_BYTES))
                 .and_then(|mut socket| {
                     // A few bytes fit into any socket's buffer.

@@ -33,25 +33,44 @@ const PROBE_INTERVAL_NS_PER_CLIENT: u64 = 100_000;
 
 /// Carries out `plan` against the server at `address`, on the calling thread.
 ///
+/// # Errors
+///
+/// As [`run_spread`].
+pub fn run(
+    address: SocketAddr,
+    plan: &Plan,
+    observe: impl FnMut(Phase),
+) -> Result<Outcome, LoadError> {
+    run_spread(&[address], plan, observe)
+}
+
+/// Carries out `plan` against the service at `addresses`, on the calling thread. Clients connect to
+/// them in turn, and each message must reach the clients of all of them, in one order.
+///
 /// Connections that are lost are recorded in the outcome. The duration is bounded by the times in the
 /// plan.
 ///
 /// # Errors
 ///
 /// [`LoadError`] if the load could not be brought about, or if no connection outlived the window.
-pub fn run(
-    address: SocketAddr,
+///
+/// # Panics
+///
+/// Without an address.
+pub fn run_spread(
+    addresses: &[SocketAddr],
     plan: &Plan,
     mut observe: impl FnMut(Phase),
 ) -> Result<Outcome, LoadError> {
+    assert!(!addresses.is_empty(), "a server has an address");
     plan.check()?;
-    let mut generator = Generator::connect(address, plan)?;
+    let mut generator = Generator::connect(addresses, plan)?;
     generator.await_service()?;
     observe(Phase::WarmUp);
     let start_ns = generator.clock.now_ns() + LEAD_NS;
     let measure_ns = start_ns + nanoseconds(plan.warm_up);
     let window = Window { start_ns: measure_ns, end_ns: measure_ns + nanoseconds(plan.measure) };
-    generator.begin(address, start_ns, window);
+    generator.begin(addresses, start_ns, window);
     generator.load_until(window.start_ns)?;
     generator.verifier.account.sample.open();
     let before = (generator.meter.read(), generator.connections.reads);
@@ -91,18 +110,21 @@ struct Generator<'plan> {
 }
 
 impl<'plan> Generator<'plan> {
-    fn connect(address: SocketAddr, plan: &'plan Plan) -> Result<Self, LoadError> {
+    fn connect(addresses: &[SocketAddr], plan: &'plan Plan) -> Result<Self, LoadError> {
         let clients = plan.clients;
-        let failed = |(connected, source)| LoadError::connect(address, connected, clients, source);
+        // Where the one that failed was to connect to.
+        let turn = |connected: usize| addresses[connected % addresses.len()];
+        let failed =
+            |(connected, source)| LoadError::connect(turn(connected), connected, clients, source);
         let mut connections =
-            Connections::open(address, clients, plan.split_writes, plan.ready_max)
+            Connections::open(addresses, clients, plan.split_writes, plan.ready_max)
                 .map_err(failed)?;
         connections
-            .open_stalled(address, plan.stalled, plan.wire.hello(false), plan.ready_max)
+            .open_stalled(addresses, plan.stalled, plan.wire.hello(false), plan.ready_max)
             .map_err(|(stalled, source)| {
-                let all = clients + plan.stalled;
-                LoadError::connect(address, clients + stalled, all, source)
-            })?;
+            let all = clients + plan.stalled;
+            LoadError::connect(turn(stalled), clients + stalled, all, source)
+        })?;
         let mut generator = Self {
             plan,
             clock: Clock::start(),
@@ -175,7 +197,7 @@ impl<'plan> Generator<'plan> {
         }
     }
 
-    fn begin(&mut self, address: SocketAddr, start_ns: u64, window: Window) {
+    fn begin(&mut self, addresses: &[SocketAddr], start_ns: u64, window: Window) {
         self.window = window;
         self.verifier.open(window);
         let senders = self.plan.senders as u16;
@@ -189,7 +211,7 @@ impl<'plan> Generator<'plan> {
             Load::EveryoneAtOnce | Load::Saturate => None,
         };
         self.churn =
-            (self.plan.churn_per_second > 0.0).then(|| Churn::new(address, self.plan, start_ns));
+            (self.plan.churn_per_second > 0.0).then(|| Churn::new(addresses, self.plan, start_ns));
     }
 
     /// Sends and receives until `until_ns`.

@@ -44,7 +44,7 @@ pub use churn::{CHURN_CONNECTIONS_MAX, ChurnCounts};
 pub use closed_loop::{ROUND_NS_MAX, RoundCounts};
 pub use error::{LoadError, Phase};
 pub use filler::Filler;
-pub use generator::run;
+pub use generator::{run, run_spread};
 pub use ledger::{Entry, GAPS_REMEMBERED_MAX, Ledger};
 pub use order_sample::{OrderSample, SAMPLED_CLIENTS_MAX, SAMPLED_EVENTS_MAX, SampledEvent};
 pub use outcome::{

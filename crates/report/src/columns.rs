@@ -230,6 +230,11 @@ pub static CPU: FigureColumn = FigureColumn {
     ..FigureColumn::NONE
 };
 
+/// What was counted, if it was.
+fn counted(value: Option<u64>) -> Value {
+    value.map_or(Value::Unknown, |value| Value::Number((value as f64).into()))
+}
+
 /// Peak memory.
 pub static MEMORY: FigureColumn = FigureColumn {
     head: Head {
@@ -239,8 +244,8 @@ pub static MEMORY: FigureColumn = FigureColumn {
         meaning: "Peak resident memory of the process tree; of several trials the highest.",
     },
     format: memory,
-    of_trial: Some(|trial, _| Some((trial.server.peak_resident_bytes as f64).into())),
-    of_target: Some(|it| Value::Number((it.peak_resident_bytes as f64).into())),
+    of_trial: Some(|trial, _| Some((trial.server.as_ref()?.peak_resident_bytes as f64).into())),
+    of_target: Some(|it| counted(it.peak_resident_bytes)),
     in_terminal: true,
     ..FigureColumn::NONE
 };
@@ -255,7 +260,7 @@ pub static THREADS: FigureColumn = FigureColumn {
                   most.",
     },
     format: whole,
-    of_target: Some(|it| Value::Number((it.threads as f64).into())),
+    of_target: Some(|it| counted(it.threads)),
     in_terminal: true,
     ..FigureColumn::NONE
 };

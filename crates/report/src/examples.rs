@@ -68,8 +68,8 @@ pub fn scaled(slowness: f64) -> Measurement {
             ready_wait_seconds: 0.001,
             reads: 100,
         },
-        server: ServerRecord {
-            start_seconds: 0.01,
+        server: Some(ServerRecord {
+            start_seconds: Some(0.01),
             sampled_seconds: 0.5,
             cpu_seconds: 0.05 * slowness,
             idle_resident_bytes: 2 << 20,
@@ -78,7 +78,7 @@ pub fn scaled(slowness: f64) -> Measurement {
             processes: 1,
             voluntary_context_switches: 900,
             involuntary_context_switches: 3,
-        },
+        }),
         others_cpu_share: Some(0.01),
         throttled_seconds: Some(0.0),
         lost_connections: Vec::new(),

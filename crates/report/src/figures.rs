@@ -33,10 +33,10 @@ pub struct Figures {
     pub lost_share: f64,
     /// CPU time of the server per delivery, in nanoseconds, if there were deliveries.
     pub cpu_per_delivery_ns: Option<Estimate>,
-    /// Peak of resident memory in any trial, in bytes.
-    pub peak_resident_bytes: u64,
-    /// Most threads in any trial.
-    pub threads: u64,
+    /// Peak of resident memory in any trial, in bytes, if it was measured.
+    pub peak_resident_bytes: Option<u64>,
+    /// Most threads in any trial, if they were counted.
+    pub threads: Option<u64>,
     /// Context switches of the server per thousand deliveries: the median over the trials.
     pub switches_per_1000_deliveries: Option<f64>,
     /// Latencies of the arrivals of all trials together.
@@ -62,6 +62,7 @@ impl Figures {
             }
         }
         let latency = latency?;
+        let servers = || trials.iter().filter_map(|trial| trial.server.as_ref());
         let expected = trials.iter().map(|trial| expected_deliveries(trial, scenario)).sum();
         let switches: Vec<f64> =
             trials.iter().filter_map(|trial| switches_per_1000_deliveries(trial)).collect();
@@ -75,8 +76,8 @@ impl Figures {
             latency_p999_ns: latency_ns(&latency, expected, 0.999),
             lost_share: lost_share_of(trials.iter().copied()),
             cpu_per_delivery_ns: estimate(&|trial| cpu_per_delivery_ns(trial).map(Bounded::from)),
-            peak_resident_bytes: trials.iter().map(|t| t.server.peak_resident_bytes).max()?,
-            threads: trials.iter().map(|t| t.server.threads).max()?,
+            peak_resident_bytes: servers().map(|server| server.peak_resident_bytes).max(),
+            threads: servers().map(|server| server.threads).max(),
             switches_per_1000_deliveries: (!switches.is_empty()).then(|| median(&switches)),
             latency,
             expected,

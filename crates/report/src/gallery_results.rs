@@ -326,8 +326,9 @@ fn measured_figures(row: &Row<'_>) -> Option<MeasuredFigures> {
         relative: figures.relative.and_then(|ratio| rounded(ratio.median)),
         cpu_per_delivery_ns: figures.cpu_per_delivery_ns.map(Range::from),
         lost_share: rounded(figures.lost_share).unwrap_or(0.0),
-        peak_resident_bytes: figures.peak_resident_bytes,
-        threads: figures.threads,
+        // Entries are always started, and so measured.
+        peak_resident_bytes: figures.peak_resident_bytes.unwrap_or_default(),
+        threads: figures.threads.unwrap_or_default(),
     })
 }
 

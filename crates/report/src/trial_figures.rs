@@ -38,19 +38,21 @@ pub fn lost_share_of<'a>(trials: impl IntoIterator<Item = &'a Measurement>) -> f
     if settled == 0 { 0.0 } else { lost as f64 / settled as f64 }
 }
 
-/// CPU time of the server per delivery, in nanoseconds; `None` if nothing was delivered.
+/// CPU time of the server per delivery, in nanoseconds; `None` if nothing was delivered, or the
+/// server was not measured.
 #[must_use]
 pub fn cpu_per_delivery_ns(trial: &Measurement) -> Option<f64> {
     let per_second = deliveries_per_second(trial);
-    let cpu_share = trial.server.cpu_seconds / trial.server.sampled_seconds;
+    let server = trial.server.as_ref()?;
+    let cpu_share = server.cpu_seconds / server.sampled_seconds;
     (per_second > 0.0 && cpu_share.is_finite()).then(|| cpu_share / per_second * 1e9)
 }
 
 /// Context switches of the server, voluntary and involuntary, per thousand deliveries; `None` if
-/// nothing was delivered.
+/// nothing was delivered, or the server was not measured.
 #[must_use]
 pub fn switches_per_1000_deliveries(trial: &Measurement) -> Option<f64> {
-    let server = &trial.server;
+    let server = trial.server.as_ref()?;
     let switches = server.voluntary_context_switches + server.involuntary_context_switches;
     let deliveries = trial.deliveries_arrived;
     (deliveries > 0).then(|| switches as f64 / deliveries as f64 * 1e3)

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
-use zillions_bench::{Target, WireFormat, program};
+use zillions_bench::{Access, Target, WireFormat, program};
 use zillions_conformance::Target as CheckTarget;
 use zillions_harness::{Broker, Launch, PortLease, Server, StartOptions};
 use zillions_report::record::{CostsRecord, TargetRecord, TargetStatus};
@@ -148,7 +148,7 @@ fn candidate(contender: Contender) -> Result<Candidate, Failure> {
             reason: format!("no executable '{}'", program.display()),
             remedy: remedy.to_owned(),
         };
-        return Ok(Candidate { target: Target { record, launch: None, wire }, check_target: None });
+        return Ok(Candidate { target: Target { record, access: None, wire }, check_target: None });
     };
     launch.arguments = arguments.into_iter().map(Into::into).collect();
     launch.broker = broker;
@@ -159,12 +159,15 @@ fn candidate(contender: Contender) -> Result<Candidate, Failure> {
         CostsRecord { binary_bytes: program::binary_bytes(&launch), ..CostsRecord::default() };
     if let Err(reason) = try_start(&launch) {
         record.status = TargetStatus::Skipped { reason, remedy: String::new() };
-        return Ok(Candidate { target: Target { record, launch: None, wire }, check_target: None });
+        return Ok(Candidate { target: Target { record, access: None, wire }, check_target: None });
     }
     // The suite speaks the spec's frames; brokers are verified by the trials alone.
     let check_target =
         broker.is_none().then(|| CheckTarget::launch(record.name.clone(), launch.clone()));
-    Ok(Candidate { target: Target { record, launch: Some(launch), wire }, check_target })
+    Ok(Candidate {
+        target: Target { record, access: Some(Access::Launch(launch)), wire },
+        check_target,
+    })
 }
 
 /// Starts it once: an engine that this kernel does not have, or an option that this version does
@@ -193,7 +196,7 @@ fn version(launch: &Launch) -> Option<String> {
 pub(super) fn introduce(candidates: &[Candidate]) {
     for candidate in candidates {
         let record = &candidate.target.record;
-        if candidate.target.launch.is_some() {
+        if candidate.target.access.is_some() {
             let version = record.toolchain.first().map_or("version unknown", String::as_str);
             let command: Vec<String> = record.command.iter().map(|word| shown(word)).collect();
             zillions_console::note(&format!("{}: {version}; {}", record.name, command.join(" ")));
@@ -226,7 +229,7 @@ mod tests {
             };
             assert!(reason.starts_with("no executable '"), "{reason}");
             assert!(remedy.contains(install), "{remedy}");
-            assert!(candidate.target.launch.is_none());
+            assert!(candidate.target.access.is_none());
         }
     }
 

@@ -186,7 +186,7 @@ impl<'a> Display<'a> {
 impl Live {
     fn new(targets: &[Target]) -> Self {
         let all = MultiProgress::new();
-        let names = targets.iter().filter(|target| target.launch.is_some());
+        let names = targets.iter().filter(|target| target.access.is_some());
         let names: Vec<_> = names.map(|target| target.record.name.clone()).collect();
         let name_width = names.iter().map(String::len).max().unwrap_or(0);
         let mut rows = HashMap::new();

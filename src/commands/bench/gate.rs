@@ -1,6 +1,6 @@
 //! Whether a server keeps the spec well enough to be measured.
 
-use zillions_bench::{Gate, program};
+use zillions_bench::{Access, Gate, program};
 use zillions_conformance::{CaseReport, Options, TargetReport, Unobserved, Verdict};
 use zillions_report::record::{CaseRecord, ConformanceRecord, TargetRecord};
 use zillions_source::hash_of_texts;
@@ -35,7 +35,8 @@ impl Checks {
     /// trials.
     pub(super) fn check(&self, record: &TargetRecord, candidates: &[Candidate]) -> Gate {
         let candidate = candidates.iter().find(|it| it.target.record.name == record.name);
-        let launch = candidate.and_then(|candidate| candidate.target.launch.as_ref());
+        let access = candidate.and_then(|candidate| candidate.target.access.as_ref());
+        let launch = access.and_then(Access::launch);
         if launch.is_some_and(|launch| launch.broker.is_some()) {
             // The suite does not speak its protocol. Every delivery is verified in the trials.
             return Gate::default();
@@ -43,8 +44,10 @@ impl Checks {
         let Some(target) = candidate.and_then(|candidate| candidate.check_target.as_ref()) else {
             return refused("it cannot be started".to_owned());
         };
+        // What runs at an address today need not be what ran there yesterday.
+        let cache = self.cache.as_ref().filter(|_| launch.is_some());
         let name = self.file_name(record);
-        if let Some(conformance) = self.recall(&name) {
+        if let Some(conformance) = cache.and_then(|cache| recall(cache, &name)) {
             return Gate { conformance: Some(conformance), refusal: None };
         }
         let options = Options { quick: true, ..Options::default() };
@@ -54,16 +57,11 @@ impl Checks {
         };
         let conformance = conformance(&report);
         // Only a pass is kept: what failed may have failed for want of time.
-        if let (Some(cache), Verdict::Pass) = (&self.cache, report.verdict) {
+        if let (Some(cache), Verdict::Pass) = (cache, report.verdict) {
             cache.remember(&name, &conformance);
         }
         let is_refused = matches!(report.verdict, Verdict::Fail | Verdict::Error);
         Gate { conformance: Some(conformance), refusal: is_refused.then(|| failures(&report)) }
-    }
-
-    fn recall(&self, name: &str) -> Option<ConformanceRecord> {
-        let conformance: ConformanceRecord = self.cache.as_ref()?.recall(name)?;
-        Some(ConformanceRecord { cached: true, ..conformance })
     }
 
     /// Another program, tool chain or suite has another name.
@@ -76,6 +74,11 @@ impl Checks {
         ];
         format!("{}.json", hash_of_texts(what))
     }
+}
+
+fn recall(cache: &Cache, name: &str) -> Option<ConformanceRecord> {
+    let conformance: ConformanceRecord = cache.recall(name)?;
+    Some(ConformanceRecord { cached: true, ..conformance })
 }
 
 fn refused(reason: String) -> Gate {

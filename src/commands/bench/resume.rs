@@ -35,6 +35,13 @@ pub(super) fn prepare(
         }
     }
     let run = &results.run;
+    if let Some(target) = run.targets.iter().find(|target| !target.addresses.is_empty()) {
+        return Err(Failure::usage(format!(
+            "the run cannot be resumed: '{}' was running already, and nothing tells whether it \
+             still is the same; measure anew without --resume",
+            target.name
+        )));
+    }
     let pin = run.machine.generator_cpu.is_some();
     same_circumstances(run, &Pinning::choose(pin))?;
     let targets = targets(&run.targets, brokers, global)?;
@@ -97,7 +104,7 @@ fn targets(
             if !is_measured(&record) {
                 return Ok(Target {
                     record: record.clone(),
-                    launch: None,
+                    access: None,
                     wire: WireFormat::Zillions,
                 });
             }
@@ -105,7 +112,7 @@ fn targets(
             let today = found.iter().find(|it| is_it(it)).map(|it| it.target.clone());
             let unchanged = today
                 .filter(|today| today.record.program_hash == record.program_hash)
-                .filter(|today| today.launch.is_some());
+                .filter(|today| today.access.is_some());
             match unchanged {
                 Some(today) => Ok(Target { record: record.clone(), ..today }),
                 None => Err(Failure::usage(format!(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use zillions_bench::{Target, WireFormat, program};
+use zillions_bench::{Access, Target, WireFormat, program};
 use zillions_conformance::Target as CheckTarget;
 use zillions_harness::Launch;
 use zillions_harness::manifest::{Entry, QueueLimit};
@@ -58,7 +58,8 @@ fn executable(name: String, launch: Launch) -> Result<Candidate, Failure> {
         ..TargetRecord::default()
     };
     let check_target = Some(CheckTarget::launch(name, launch.clone()));
-    let target = Target { record, launch: Some(launch), wire: WireFormat::Zillions };
+    let access = Some(Access::Launch(launch));
+    let target = Target { record, access, wire: WireFormat::Zillions };
     Ok(Candidate { target, check_target })
 }
 
@@ -101,7 +102,8 @@ fn of_entry(entry: &Entry, state: Option<State>) -> Result<Candidate, Failure> {
         status,
         ..TargetRecord::default()
     };
-    let target = Target { record, launch, wire: WireFormat::Zillions };
+    let access = launch.map(Access::Launch);
+    let target = Target { record, access, wire: WireFormat::Zillions };
     Ok(Candidate { target, check_target })
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use zillions_bench::pin::Pinning;
-use zillions_bench::{WireFormat, trial};
+use zillions_bench::{Access, WireFormat, trial};
 use zillions_faulty::Calibration;
 use zillions_harness::Launch;
 use zillions_report::percentile::latency_p99_ns;
@@ -119,14 +119,14 @@ impl Known {
             arguments.push(format!("--calibration={}", value.get_name()).into());
         }
         let program = executable.to_owned();
-        let launch = Launch { arguments, ..Launch::new(program) };
+        let access = Access::Launch(Launch { arguments, ..Launch::new(program) });
         let scenario = self.scenario();
         let pinning = Pinning::choose(true);
         let mut found = Err(String::new());
         for attempt in 1..=ATTEMPTS_MAX {
             let rate = zillions_bench::scenario::offered_rate(&scenario);
             let figures =
-                match trial::run(&launch, WireFormat::Zillions, &scenario, rate, &pinning, attempt)
+                match trial::run(&access, WireFormat::Zillions, &scenario, rate, &pinning, attempt)
                 {
                     TrialResult::Measured(figures) => figures,
                     TrialResult::Failed { reason, .. } | TrialResult::Prevented { reason } => {

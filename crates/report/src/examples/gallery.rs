@@ -153,6 +153,8 @@ fn of_histograms(
         deliveries_arrived: (like.deliveries_arrived as f64 / slowness) as u64,
         ..like.clone()
     };
-    measured.server.cpu_seconds *= slowness;
+    if let Some(server) = &mut measured.server {
+        server.cpu_seconds *= slowness;
+    }
     measured
 }

@@ -103,7 +103,7 @@ impl Cost {
     fn of(self, it: &Ranked<'_>) -> Option<f64> {
         match self {
             Self::Cpu => it.figures.cpu_per_delivery_ns.map(|cpu| cpu.median),
-            Self::Memory => Some(it.figures.peak_resident_bytes as f64),
+            Self::Memory => it.figures.peak_resident_bytes.map(|bytes| bytes as f64),
             Self::Lines => it.row.target.costs.lines.map(|lines| f64::from(lines.code)),
         }
         .filter(|value| *value > 0.0)
@@ -317,7 +317,9 @@ mod tests {
 
     #[test]
     fn what_costs_clearly_less_is_said_with_its_price() {
-        let mut results = results_with("slow", |figures| figures.server.peak_resident_bytes /= 3);
+        let mut results = results_with("slow", |figures| {
+            figures.server.as_mut().unwrap().peak_resident_bytes /= 3;
+        });
         for (target, code) in results.run.targets.iter_mut().zip([100, 300, 400]) {
             target.costs.lines = Some(LinesRecord { code, ..LinesRecord::default() });
         }

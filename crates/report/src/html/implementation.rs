@@ -151,6 +151,7 @@ fn facts(target: &TargetRecord) -> Vec<(&'static str, String)> {
         ("Slow-reader policy", slow_reader),
         ("Toolchain", target.toolchain.join(", ")),
         ("Command", target.command.join(" ")),
+        ("Running at", target.addresses.join(", ")),
     ]
     .into_iter()
     .filter(|(_, value)| !value.is_empty())

@@ -150,7 +150,7 @@ fn a_scenario_shows_no_plot_in_which_all_are_alike() {
         if let TrialResult::Measured(figures) = &mut trial.result {
             // Less than 1 %: more, and its 99th percentile would have no place.
             figures.pairs.dropped = 20;
-            figures.server.peak_resident_bytes *= 2;
+            figures.server.as_mut().unwrap().peak_resident_bytes *= 2;
         }
     }
     let ids = ["room-percentiles", "room-trade-off", "room-memory", "room-lost"];

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 pub struct TargetRecord {
     /// Name, unique in the run.
     pub name: String,
-    /// Command that starts it, without the address.
+    /// Command that starts it, without the address; empty for one that was running already.
     pub command: Vec<String>,
+    /// Addresses of one that was running already, over which the clients were spread.
+    #[serde(default)]
+    pub addresses: Vec<String>,
     /// Programming language; empty if unknown, like the texts below.
     #[serde(default)]
     pub language: String,

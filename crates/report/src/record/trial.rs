@@ -105,8 +105,9 @@ pub struct Measurement {
     pub schedule_lag: ScheduleLagRecord,
     /// Resources that the load generator used within the window.
     pub generator: GeneratorRecord,
-    /// Resources that the server used within the window.
-    pub server: ServerRecord,
+    /// Resources that the server used within the window; absent for one that was running already
+    /// and whose processes were not named.
+    pub server: Option<ServerRecord>,
     /// CPU use of other programs, as a share of the processors in use, 0 to 1; absent if unknown.
     pub others_cpu_share: Option<f64>,
     /// How long a container's quota held processes back within the window, in seconds; absent if
@@ -211,8 +212,9 @@ pub struct GeneratorRecord {
 /// Resources that the server's process tree used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerRecord {
-    /// Time from starting the process to its `listening on` line, in seconds.
-    pub start_seconds: f64,
+    /// Time from starting the process to its `listening on` line, in seconds; absent for one that
+    /// was running already.
+    pub start_seconds: Option<f64>,
     /// Time between the two samples of which the figures below are differences, in seconds.
     pub sampled_seconds: f64,
     /// CPU time between the samples, in seconds.

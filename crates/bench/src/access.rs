@@ -1,0 +1,34 @@
+//! How a target is reached: started for each trial, or running already.
+
+use std::net::SocketAddr;
+
+use zillions_harness::Launch;
+
+/// How a target is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A fresh one is started for each trial.
+    Launch(Launch),
+    /// It runs already.
+    Running(Running),
+}
+
+/// A service that the tool did not start, and does not stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Where clients connect, in turn; at least one address.
+    pub addresses: Vec<SocketAddr>,
+    /// Its processes, whose resources are measured; nothing is measured of them if there are none.
+    pub pids: Vec<u32>,
+}
+
+impl Access {
+    /// How it is started, if it is.
+    #[must_use]
+    pub fn launch(&self) -> Option<&Launch> {
+        match self {
+            Self::Launch(launch) => Some(launch),
+            Self::Running(_) => None,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The server of one trial: started for it, or running already.
+
+use std::net::SocketAddr;
+use std::process::ExitStatus;
+
+use zillions_harness::{Sample, Server};
+
+use crate::access::Running;
+
+/// The server of one trial.
+pub(crate) enum Subject<'a> {
+    /// Started for the trial.
+    Started(Server),
+    /// Running already.
+    Running(&'a Running),
+}
+
+impl Subject<'_> {
+    /// Where clients connect, in turn.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::Started(server) => vec![server.address()],
+            Self::Running(running) => running.addresses.clone(),
+        }
+    }
+
+    /// What it uses now; `None` where nothing tells.
+    pub(crate) fn sample(&self) -> Option<Sample> {
+        match self {
+            Self::Started(server) => server.sample().ok(),
+            Self::Running(running) if running.pids.is_empty() => None,
+            Self::Running(running) => Sample::of_pids(&running.pids).ok(),
+        }
+    }
+
+    /// Whether there must be samples of it.
+    pub(crate) fn is_sampled(&self) -> bool {
+        match self {
+            Self::Started(_) => true,
+            Self::Running(running) => !running.pids.is_empty(),
+        }
+    }
+
+    /// How it ended, if it has, waiting for that for at most `seconds`. Of one that was running
+    /// already only its connections tell.
+    pub(crate) fn ended(&self, seconds: f64) -> Option<ExitStatus> {
+        match self {
+            Self::Started(server) if seconds > 0.0 => server.wait(seconds),
+            Self::Started(server) => server.exited(),
+            Self::Running(_) => None,
+        }
+    }
+
+    /// From the start of its process to its line, in seconds, if it was started.
+    pub(crate) fn start_seconds(&self) -> Option<f64> {
+        match self {
+            Self::Started(server) => Some(server.start_seconds()),
+            Self::Running(_) => None,
+        }
+    }
+
+    /// The last lines of its log.
+    pub(crate) fn log_tail(&self, lines: usize) -> Vec<String> {
+        match self {
+            Self::Started(server) => server.log_tail(lines),
+            Self::Running(_) => Vec::new(),
+        }
+    }
+
+    /// Stops what was started, with a grace of so many seconds.
+    pub(crate) fn stop(self, seconds: f64) {
+        if let Self::Started(server) = self {
+            server.stop(seconds);
+        }
+    }
+}
