@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
+use crate::codec::Protocol;
 use crate::keys::{ListenerId, RoomKey};
 use crate::room::Room;
 
@@ -48,6 +49,8 @@ pub(crate) struct Admission {
     limits: AdmissionLimits,
     /// The room of each listening socket.
     rooms: BTreeMap<ListenerId, (RoomKey, Arc<Room>)>,
+    /// What is spoken at the listening sockets that do not speak the plain protocol.
+    protocols: BTreeMap<ListenerId, Arc<dyn Protocol>>,
     /// Also kept without a limit per address, because there may be one later.
     per_ip: HashMap<IpAddr, usize>,
     /// The last failure to accept was logged, and nothing has been accepted since.
@@ -56,7 +59,13 @@ pub(crate) struct Admission {
 
 impl Admission {
     pub(crate) fn new(limits: AdmissionLimits) -> Self {
-        Self { limits, rooms: BTreeMap::new(), per_ip: HashMap::new(), failing: false }
+        Self {
+            limits,
+            rooms: BTreeMap::new(),
+            protocols: BTreeMap::new(),
+            per_ip: HashMap::new(),
+            failing: false,
+        }
     }
 
     /// From now on other limits hold; who is admitted stays.
@@ -87,6 +96,21 @@ impl Admission {
     /// Whose clients the connections of this listening socket are.
     pub(crate) fn room_of(&self, listener: ListenerId) -> Option<(RoomKey, Arc<Room>)> {
         self.rooms.get(&listener).cloned()
+    }
+
+    /// From now on the connections of this listening socket speak the protocol.
+    pub(crate) fn set_protocol(&mut self, listener: ListenerId, protocol: Arc<dyn Protocol>) {
+        self.protocols.insert(listener, protocol);
+    }
+
+    /// From now on the connections of this listening socket speak the plain protocol.
+    pub(crate) fn forget_protocol(&mut self, listener: ListenerId) {
+        self.protocols.remove(&listener);
+    }
+
+    /// What the connections of this listening socket speak, if not the plain protocol.
+    pub(crate) fn protocol_of(&self, listener: ListenerId) -> Option<Arc<dyn Protocol>> {
+        self.protocols.get(&listener).cloned()
     }
 
     /// Admits one more client beside `clients`, or says why not.

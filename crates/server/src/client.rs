@@ -2,11 +2,14 @@
 //! it was disconnected.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use slotmap::{Key as _, SlotMap};
 use zillions_log::Offset;
 
+use crate::codec::{Codec, Coded, Protocol};
+pub use crate::disconnect_reason::DisconnectReason;
 use crate::keys::RoomKey;
 
 slotmap::new_key_type! {
@@ -17,7 +20,7 @@ slotmap::new_key_type! {
 /// The clients of a shard.
 pub(crate) type Clients<S> = SlotMap<Key, Client<S>>;
 
-/// A connection and everything that the server keeps for it: less than a kilobyte.
+/// A connection and everything that the server keeps for it: less than a kilobyte, and its codec.
 #[derive(Debug)]
 pub(crate) struct Client<S> {
     pub(crate) room: RoomKey,
@@ -25,6 +28,8 @@ pub(crate) struct Client<S> {
     pub(crate) peer: IpAddr,
     pub(crate) progress: Progress,
     pub(crate) read: ReadState,
+    /// What it speaks, if not the plain protocol.
+    pub(crate) coded: Option<Box<Coded>>,
     /// Set once the client has closed its sending side, or the server stops.
     pub(crate) draining: Option<Draining>,
     /// The head when it was accepted.
@@ -41,6 +46,8 @@ pub(crate) struct Handoff<S> {
     pub(crate) room: RoomKey,
     pub(crate) stream: S,
     pub(crate) peer: IpAddr,
+    /// What it speaks, if not the plain protocol.
+    pub(crate) protocol: Option<Arc<dyn Protocol>>,
     /// The log's head when it was accepted: it is sent what follows.
     pub(crate) joined: Offset,
 }
@@ -60,12 +67,14 @@ pub(crate) enum Progress {
 #[derive(Debug)]
 pub(crate) struct Lag {
     /// The unsent tail of a frame: at most 255 bytes. It is copied so that nothing in the log
-    /// must be kept for this client.
+    /// must be kept for this client. With a codec: what that has encoded.
     pub(crate) partial_out: Vec<u8>,
     /// The frame after it.
     pub(crate) next: Offset,
     /// A send may succeed: its socket has become writable, or was never tried.
     pub(crate) writable: bool,
+    /// It is in the list of clients to try.
+    pub(crate) queued: bool,
     /// A byte offset that it has passed, and when; see `--eviction-timeout-seconds`.
     pub(crate) checkpoint: (u64, Duration),
 }
@@ -103,13 +112,16 @@ impl<S> Client<S> {
         now: Duration,
         active_at: Duration,
     ) -> Self {
-        let Handoff { room, stream, peer, joined } = handoff;
+        let Handoff { room, stream, peer, protocol, joined } = handoff;
+        let coded = protocol.map(|protocol| Box::new(Coded::new(protocol.codec())));
         let checkpoint = (joined.bytes, now);
-        let lag = Lag { partial_out: Vec::new(), next: joined, writable: true, checkpoint };
+        let lag =
+            Lag { partial_out: Vec::new(), next: joined, writable: true, queued: true, checkpoint };
         let read = ReadState { partial_in: Vec::new(), queued: false, ended: false, active_at };
         let progress = Progress::Lagging { index, lag };
         let taken_bytes = joined.bytes;
-        Self { room, stream, peer, progress, read, draining: None, joined, dropped: 0, taken_bytes }
+        let (draining, dropped) = (None, 0);
+        Self { room, stream, peer, progress, read, coded, draining, joined, dropped, taken_bytes }
     }
 
     pub(crate) fn lag(&self) -> Option<&Lag> {
@@ -124,6 +136,32 @@ impl<S> Client<S> {
             Progress::Lagging { lag, .. } => Some(lag),
             Progress::Current { .. } => None,
         }
+    }
+
+    /// Its codec, if it has one.
+    pub(crate) fn codec(&self) -> Option<&dyn Codec> {
+        self.coded.as_ref().map(|coded| &*coded.codec)
+    }
+
+    /// Whether it may be sent messages: not before its codec's handshake is complete.
+    pub(crate) fn is_open(&self) -> bool {
+        self.codec().is_none_or(Codec::is_open)
+    }
+
+    /// Whether its codec expects no more from it.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.codec().is_some_and(Codec::has_ended)
+    }
+
+    /// Whether its codec has something to send.
+    pub(crate) fn has_output(&self) -> bool {
+        self.codec().is_some_and(Codec::has_output)
+    }
+
+    /// Whether the slow-reader policy holds for it: until it can be sent anything, it holds up
+    /// nobody and misses nothing.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.coded.as_ref().is_none_or(|coded| coded.has_joined)
     }
 
     /// The offset up to which it may be sent, given the log's head.
@@ -158,50 +196,4 @@ pub struct Disconnect {
     pub report: ClientReport,
     /// Why it was closed.
     pub reason: DisconnectReason,
-}
-
-/// Why a connection was closed, as logs and metrics name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DisconnectReason {
-    /// The client closed its sending side and was sent what was queued for it.
-    Closed,
-    /// A reset, or another error of the connection.
-    Error,
-    /// It was too far behind (`--slow-reader disconnect`).
-    Slow,
-    /// It blocked the publishers for too long (`--slow-reader backpressure`).
-    Evicted,
-    /// It sent nothing for too long (`--idle-timeout-seconds`).
-    Idle,
-    /// It closed its sending side and did not receive what was queued in time.
-    DrainTimeout,
-    /// The server stopped.
-    Shutdown,
-}
-
-impl DisconnectReason {
-    /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 7] = [
-        Self::Closed,
-        Self::Error,
-        Self::Slow,
-        Self::Evicted,
-        Self::Idle,
-        Self::DrainTimeout,
-        Self::Shutdown,
-    ];
-
-    /// As logs and metrics name it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Error => "error",
-            Self::Slow => "slow",
-            Self::Evicted => "evicted",
-            Self::Idle => "idle",
-            Self::DrainTimeout => "drain-timeout",
-            Self::Shutdown => "shutdown",
-        }
-    }
 }

@@ -30,4 +30,6 @@ pub struct Config {
     pub coalesce_max: Duration,
     /// How long a stop may take to flush what is queued.
     pub drain_timeout: Duration,
+    /// How long a client may take for its handshake, if what it speaks has one.
+    pub handshake_timeout: Duration,
 }

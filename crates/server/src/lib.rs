@@ -16,10 +16,12 @@
 
 pub mod admission;
 pub mod client;
+pub mod codec;
 pub mod config;
 mod config_file;
 pub mod counters;
 mod descriptors;
+mod disconnect_reason;
 pub mod engine;
 pub mod engines;
 pub mod epoll;

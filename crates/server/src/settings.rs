@@ -20,6 +20,8 @@ use crate::slow_reader::SlowReaderPolicy;
 /// The largest ring, in bytes. All of it is allocated at the start, and a ring larger than the
 /// processor's caches is slower, not faster.
 const RING_BYTES_MAX: usize = 1 << 30;
+/// How long a client may take for its handshake: several round trips to anywhere.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest name of a room, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -136,6 +138,7 @@ impl Settings {
             idle_traffic: clients.idle_traffic.unwrap_or_default(),
             coalesce_max: Duration::from_micros(self.server.max_coalesce_microseconds),
             drain_timeout: Duration::from_secs(self.server.drain_timeout_seconds),
+            handshake_timeout: HANDSHAKE_TIMEOUT,
         })
     }
 

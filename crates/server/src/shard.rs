@@ -5,11 +5,14 @@
 //! new ([`send`]); delay the next pass if little was sent and more is arriving ([`coalescing`]);
 //! check the slow, idle and draining clients ([`upkeep`]). A room that has nothing to do is not
 //! visited. All clients of a room that keep up share one offset, so a pass sends them one and the
-//! same slice of the log. The others have an offset of their own until they have caught up.
+//! same slice of the log. The others have an offset of their own until they have caught up, and so
+//! has a client with a codec ([`coded`]) whenever there is something to send.
 
 mod batch;
 mod coalescing;
+mod coded;
 mod drain_queue;
+mod handshakes;
 mod idle_clock;
 mod read_queue;
 mod receive;
@@ -35,6 +38,7 @@ use crate::shared::Shared;
 use batch::Batch;
 use coalescing::Coalescing;
 use drain_queue::DrainQueue;
+use handshakes::Handshakes;
 use idle_clock::IdleClock;
 use room::{ShardRoom, ShardRooms};
 
@@ -51,6 +55,7 @@ pub struct Shard<E: Engine> {
     flushing: Vec<RoomKey>,
     batch: Batch,
     drain_queue: DrainQueue,
+    handshakes: Handshakes,
     coalescing: Coalescing,
     ready: Vec<Ready>,
     now: Duration,
@@ -81,6 +86,7 @@ impl<E: Engine> Shard<E> {
             flushing: Vec::new(),
             batch: Batch::new(),
             drain_queue: DrainQueue::default(),
+            handshakes: Handshakes::default(),
             coalescing: Coalescing::default(),
             ready: Vec::new(),
             now: Duration::ZERO,
@@ -343,6 +349,9 @@ impl<E: Engine> Shard<E> {
         let active_at = room.idle_time(self.idle_clock.now());
         let key = self.clients.insert(Client::new(handoff, index, self.now, active_at));
         room.send_queue.add(key);
+        if self.clients[key].coded.is_some() {
+            self.handshakes.add(key, self.now + self.config.handshake_timeout);
+        }
         self.counters().connections_accepted.add(1);
         let name = &room.room.config.name;
         debug!(shard = self.number, room = %name, client = key.data().as_ffi(), %peer, "client connected");
@@ -355,8 +364,9 @@ impl<E: Engine> Shard<E> {
 
     /// Closes a client's connection and forgets it.
     fn close(&mut self, room: &mut ShardRoom, key: Key, reason: DisconnectReason) {
+        self.last_words(key, reason);
         let Some(client) = self.clients.remove(key) else { return };
-        room.send_queue.remove(&client.progress, &mut self.clients);
+        room.send_queue.remove(&client, &mut self.clients);
         room.clients -= 1;
         self.shared.release(&room.room, self.number, client.peer);
         self.counters().disconnects.by(reason).add(1);

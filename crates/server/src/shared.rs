@@ -8,6 +8,7 @@ use slotmap::SlotMap;
 
 use crate::admission::{Admission, Rejection};
 use crate::client::Handoff;
+use crate::codec::Protocol;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::engine::Wake;
@@ -145,7 +146,9 @@ impl<S> Shared<S> {
 
     /// From now on this listening socket is no room's; the caller closes it.
     pub fn remove_listener(&self, listener: ListenerId) {
-        if let Some(from) = self.admission().forget_listener(listener) {
+        let mut admission = self.admission();
+        admission.forget_protocol(listener);
+        if let Some(from) = admission.forget_listener(listener) {
             from.listeners().retain(|&it| it != listener);
         }
         self.changed();
@@ -156,6 +159,12 @@ impl<S> Shared<S> {
         if let Some(room) = self.room(key) {
             room.set_clients_max(clients_max);
         }
+    }
+
+    /// From now on the connections of this listening socket speak this, and not the plain protocol.
+    /// To be called before [`add_listener`](Self::add_listener).
+    pub fn set_protocol(&self, listener: ListenerId, protocol: Arc<dyn Protocol>) {
+        self.admission().set_protocol(listener, protocol);
     }
 
     /// Closes a room: its clients are sent what is queued and disconnected, and then it is removed.

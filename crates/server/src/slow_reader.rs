@@ -219,7 +219,8 @@ mod tests {
 
     fn lag(bytes: u64) -> Lag {
         let next = Offset { bytes, messages: 0 };
-        Lag { partial_out: Vec::new(), next, writable: false, checkpoint: (bytes, SECOND) }
+        let checkpoint = (bytes, SECOND);
+        Lag { partial_out: Vec::new(), next, writable: false, queued: false, checkpoint }
     }
 
     #[test]

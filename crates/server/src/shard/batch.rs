@@ -1,10 +1,12 @@
 //! A batch: whole frames of several clients of one room, on their way to the log.
 
+use std::error::Error;
 use std::io::{self, ErrorKind};
 
 use zillions_protocol::{FRAME_BYTES_MAX, whole_frames};
 
 use crate::client::Client;
+use crate::codec::DECODE_BYTES_MAX;
 use crate::engine::Engine;
 
 /// What is read from one client before the others have their turn, in bytes.
@@ -15,6 +17,8 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Whole frames of several clients of one room, on their way to the log.
 pub(super) struct Batch {
     buffer: Box<[u8]>,
+    /// What was received for a codec; allocated when there is the first.
+    undecoded: Vec<u8>,
     /// How many bytes of it may be used.
     bytes_max: usize,
     /// How many bytes of it are whole frames.
@@ -32,12 +36,15 @@ pub(super) enum Received {
     End,
     /// The connection has failed.
     Error(io::Error),
+    /// The client breaks its codec's protocol.
+    Refused(Box<dyn Error + Send + Sync>),
 }
 
 impl Batch {
     pub(super) fn new() -> Self {
         let buffer = vec![0; BATCH_BYTES_MAX].into();
-        Self { buffer, bytes_max: BATCH_BYTES_MAX, filled: 0, messages: 0 }
+        let undecoded = Vec::new();
+        Self { buffer, undecoded, bytes_max: BATCH_BYTES_MAX, filled: 0, messages: 0 }
     }
 
     /// Begins to gather frames of a room whose log takes so much at once.
@@ -76,17 +83,62 @@ impl Batch {
         engine: &mut E,
         client: &mut Client<E::Stream>,
     ) -> Received {
+        if client.coded.is_some() {
+            return self.decode_from(engine, client);
+        }
         let kept = client.read.partial_in.len();
         let free = &mut self.buffer[self.filled..self.bytes_max];
-        free[..kept].copy_from_slice(&client.read.partial_in);
         let space = READ_BYTES_MAX.min(free.len() - kept);
         let received = match engine.receive(&client.stream, &mut free[kept..kept + space]) {
             Ok(0) => return Received::End,
             Ok(received) => received,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Received::Drained,
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Received::Maybe,
-            Err(error) => return Received::Error(error),
+            Err(error) => return not_received(error),
         };
+        self.take(engine, client, received);
+        // A short read took all there was. An end that arrived before it was reported already.
+        if received < space && !client.read.ended { Received::Drained } else { Received::Maybe }
+    }
+
+    /// Takes plaintext from the client's codec, after having read once if there was none.
+    fn decode_from<E: Engine>(
+        &mut self,
+        engine: &mut E,
+        client: &mut Client<E::Stream>,
+    ) -> Received {
+        let Some(coded) = &mut client.coded else { return Received::Drained };
+        let codec = &mut coded.codec;
+        let kept = client.read.partial_in.len();
+        let free = &mut self.buffer[self.filled + kept..self.bytes_max];
+        let mut decoded = codec.decoded(free);
+        let mut may_have_more = true;
+        if decoded == 0 {
+            if codec.has_ended() {
+                return Received::End;
+            }
+            self.undecoded.resize(DECODE_BYTES_MAX, 0);
+            let received = match engine.receive(&client.stream, &mut self.undecoded) {
+                Ok(0) => return Received::End,
+                Ok(received) => received,
+                Err(error) => return not_received(error),
+            };
+            if let Err(error) = codec.receive(&self.undecoded[..received]) {
+                return Received::Refused(error);
+            }
+            decoded = codec.decoded(free);
+            // Plaintext first, and then the end that it may have brought.
+            let read_all = received < DECODE_BYTES_MAX && !client.read.ended;
+            may_have_more = decoded == free.len() || codec.has_ended() || !read_all;
+        }
+        self.take(engine, client, decoded);
+        if may_have_more { Received::Maybe } else { Received::Drained }
+    }
+
+    /// Takes the whole frames of a client: of what it had sent before, and the `received` bytes
+    /// that stand in the buffer after the space for that.
+    fn take<E: Engine>(&mut self, engine: &mut E, client: &mut Client<E::Stream>, received: usize) {
+        let kept = client.read.partial_in.len();
+        let free = &mut self.buffer[self.filled..];
+        free[..kept].copy_from_slice(&client.read.partial_in);
         let whole = whole_frames(&free[..kept + received]);
         let rest = &free[whole.bytes..kept + received];
         client.read.partial_in.clear();
@@ -103,7 +155,14 @@ impl Batch {
         }
         self.filled += whole.bytes;
         self.messages += whole.number;
-        // A short read took all there was. An end that arrived before it was reported already.
-        if received < space && !client.read.ended { Received::Drained } else { Received::Maybe }
+    }
+}
+
+/// What it means that nothing was received.
+fn not_received(error: io::Error) -> Received {
+    match error.kind() {
+        ErrorKind::WouldBlock => Received::Drained,
+        ErrorKind::Interrupted => Received::Maybe,
+        _ => Received::Error(error),
     }
 }

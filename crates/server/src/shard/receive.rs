@@ -63,6 +63,7 @@ impl<E: Engine> Shard<E> {
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.read.queued = false;
             client.read.active_at = active_at;
+            let is_coded = client.coded.is_some();
             match self.batch.read_from(&mut self.engine, client) {
                 Received::Drained => {}
                 Received::Maybe => room.read_queue.push(key, client),
@@ -71,6 +72,10 @@ impl<E: Engine> Shard<E> {
                     debug!(client = key.data().as_ffi(), %error, "connection failed");
                     self.close(room, key, DisconnectReason::Error);
                 }
+                Received::Refused(error) => self.refuse(room, key, &*error),
+            }
+            if is_coded {
+                self.codec_has_read(room, key);
             }
         }
     }
@@ -80,6 +85,9 @@ impl<E: Engine> Shard<E> {
         let client = &mut self.clients[key];
         if client.draining.is_some() {
             return;
+        }
+        if !client.is_open() && !client.has_ended() {
+            return self.close(room, key, DisconnectReason::Handshake);
         }
         // An incomplete frame at the end of a stream is discarded.
         client.read.partial_in = Vec::new();
@@ -238,7 +246,9 @@ impl<E: Engine> Shard<E> {
             Ok(shard) => {
                 let joined = room.log.head();
                 let (stream, peer) = (accepted.stream, accepted.peer);
-                AcceptStep::Admitted(shard, Handoff { room: key, stream, peer, joined })
+                let protocol = admission.protocol_of(listener);
+                let handoff = Handoff { room: key, stream, peer, protocol, joined };
+                AcceptStep::Admitted(shard, handoff)
             }
             Err(reason) => {
                 self.counters().connections_rejected.by(reason).add(1);

@@ -48,6 +48,9 @@ impl<E: Engine> Shard<E> {
         }
         let head = room.reader.refresh();
         self.send_to_current(room, head);
+        if head.bytes > room.send_queue.sent_up_to.bytes {
+            room.send_queue.rouse_coded(self.now, &mut self.clients);
+        }
         self.send_to_lagging(room, head);
         if room.clients == 0 {
             return;
@@ -69,7 +72,8 @@ impl<E: Engine> Shard<E> {
 
     /// Publishes the offset of the slowest client, for which publishers may be waiting.
     fn publish_low_watermark(&self, room: &ShardRoom, head: u64) -> u64 {
-        let lags = room.send_queue.lagging.iter().filter_map(|&key| self.clients[key].lag());
+        let clients = room.send_queue.lagging.iter().map(|&key| &self.clients[key]);
+        let lags = clients.filter(|client| client.has_joined()).filter_map(|client| client.lag());
         let lowest = lags.map(|lag| lag.next.bytes).min().unwrap_or(head).min(head);
         self.shared.set_low_watermark(room.key, &room.room, self.number, lowest);
         lowest
@@ -138,7 +142,7 @@ impl<E: Engine> Shard<E> {
         let mut keys = std::mem::take(&mut room.send_queue.ready);
         for keys in keys.chunks(SENDS_PER_BATCH) {
             for &key in keys {
-                self.reposition(room, key, head);
+                self.make_ready(room, key, head);
             }
             for pending in self.send_batch(room, keys, head) {
                 self.record(room, pending, head);
@@ -151,6 +155,22 @@ impl<E: Engine> Shard<E> {
         }
     }
 
+    /// Makes sure that what the client is to be sent next is there, in the log or encoded.
+    fn make_ready(&mut self, room: &mut ShardRoom, key: Key, head: Offset) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let is_coded = client.coded.is_some();
+        if let Some(lag) = client.lag_mut() {
+            lag.queued = false;
+        }
+        if is_coded {
+            self.join(room, key, head);
+        }
+        self.reposition(room, key, head);
+        if is_coded {
+            self.encode(room, key, head);
+        }
+    }
+
     /// Sends each of these clients once what it may be sent.
     fn send_batch(&mut self, room: &ShardRoom, keys: &[Key], head: Offset) -> Vec<Pending> {
         let mut sends = Vec::with_capacity(keys.len());
@@ -158,7 +178,11 @@ impl<E: Engine> Shard<E> {
         for &key in keys {
             let Some(client) = self.clients.get(key) else { continue };
             let Some(lag) = client.lag() else { continue };
-            let goal = goal(room, lag.next, client.bound(head));
+            let goal = match client.coded {
+                None => goal(room, lag.next, client.bound(head)),
+                // It has been encoded.
+                Some(_) => lag.next,
+            };
             let bytes: &[u8] = if goal == lag.next {
                 // The offset may have left the log by now.
                 &[]
@@ -184,6 +208,9 @@ impl<E: Engine> Shard<E> {
     /// behind, moves it to a later frame, or closes it.
     fn reposition(&mut self, room: &mut ShardRoom, key: Key, head: Offset) {
         let Some(client) = self.clients.get_mut(key) else { return };
+        if !client.has_joined() {
+            return;
+        }
         let bound = client.bound(head);
         let Progress::Lagging { lag, .. } = &mut client.progress else { return };
         let policy = room.room.config.slow_reader;
@@ -221,14 +248,15 @@ impl<E: Engine> Shard<E> {
     fn sent_all(&mut self, room: &mut ShardRoom, key: Key, goal: Offset, head: Offset) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let bound = client.bound(head);
+        let (has_joined, has_output) = (client.has_joined(), client.has_output());
         let Progress::Lagging { lag, .. } = &mut client.progress else { return };
         let messages = goal.messages - lag.next.messages;
-        if goal == head {
+        if goal == head && has_joined && !has_output {
             room.send_queue.become_current(key, &mut self.clients);
         } else {
             (lag.partial_out, lag.next) = (Vec::new(), goal);
-            if goal < bound {
-                room.send_queue.ready.push(key);
+            if has_output || (goal < bound && has_joined) {
+                room.send_queue.enqueue(key, lag);
             }
         }
         self.counters().sent_messages.add(messages);

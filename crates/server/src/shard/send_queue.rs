@@ -9,13 +9,15 @@ use crate::client::{Client, Clients, Key, Lag, Progress};
 /// The progress of a shard's clients in one room: each is in exactly one of `current` and `lagging`.
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
-    /// The clients that have been sent everything up to `sent_up_to`.
+    /// The clients that have been sent everything up to `sent_up_to`, without a codec.
     pub(super) current: Vec<Key>,
+    /// The clients with a codec that have been sent everything up to `sent_up_to`.
+    pub(super) current_coded: Vec<Key>,
     pub(super) sent_up_to: Offset,
     /// The others.
     pub(super) lagging: Vec<Key>,
-    /// Those of `lagging` whose sockets may take something. A client that has been closed may
-    /// still be in it.
+    /// Those of `lagging` whose sockets may take something, marked as queued. A client that has
+    /// been closed may still be in it.
     pub(super) ready: Vec<Key>,
 }
 
@@ -32,21 +34,61 @@ impl SendQueue {
             && !lag.writable
         {
             lag.writable = true;
+            self.enqueue(key, lag);
+        }
+    }
+
+    /// Adds a client to those to try, unless it is among them.
+    pub(super) fn enqueue(&mut self, key: Key, lag: &mut Lag) {
+        if !std::mem::replace(&mut lag.queued, true) {
             self.ready.push(key);
         }
     }
 
-    /// Forgets a client that has been removed from `clients` and had this progress.
-    pub(super) fn remove<S>(&mut self, progress: &Progress, clients: &mut Clients<S>) {
-        match *progress {
-            Progress::Current { index } => self.remove_current(index, clients),
+    /// The client may be sent something that does not come from the log's growth: its codec has
+    /// output, or is open now.
+    pub(super) fn has_output<S>(&mut self, key: Key, now: Duration, clients: &mut Clients<S>) {
+        let Some(client) = clients.get_mut(key) else { return };
+        match client.lag_mut() {
+            Some(lag) if lag.writable => self.enqueue(key, lag),
+            Some(_) => {}
+            None => self.rouse(key, now, clients),
+        }
+    }
+
+    /// The log has grown: the clients with a codec that have been sent everything before are to
+    /// be tried.
+    pub(super) fn rouse_coded<S>(&mut self, now: Duration, clients: &mut Clients<S>) {
+        while let Some(&key) = self.current_coded.last() {
+            self.rouse(key, now, clients);
+        }
+    }
+
+    /// A client that has been sent everything, and whose socket is not full, is to be tried again.
+    fn rouse<S>(&mut self, key: Key, now: Duration, clients: &mut Clients<S>) {
+        self.become_lagging(key, Vec::new(), self.sent_up_to, now, clients);
+        self.writable(key, &mut clients[key]);
+    }
+
+    /// Forgets a client that has been removed from `clients`.
+    pub(super) fn remove<S>(&mut self, client: &Client<S>, clients: &mut Clients<S>) {
+        match client.progress {
+            Progress::Current { index } => {
+                self.remove_current(index, client.coded.is_some(), clients);
+            }
             Progress::Lagging { index, .. } => self.remove_lagging(index, clients),
         }
     }
 
-    fn remove_current<S>(&mut self, index: usize, clients: &mut Clients<S>) {
-        self.current.swap_remove(index);
-        if let Some(&moved) = self.current.get(index) {
+    /// The list of those that have been sent everything.
+    fn current(&mut self, is_coded: bool) -> &mut Vec<Key> {
+        if is_coded { &mut self.current_coded } else { &mut self.current }
+    }
+
+    fn remove_current<S>(&mut self, index: usize, is_coded: bool, clients: &mut Clients<S>) {
+        let current = self.current(is_coded);
+        current.swap_remove(index);
+        if let Some(&moved) = current.get(index) {
             clients[moved].progress = Progress::Current { index };
         }
     }
@@ -62,10 +104,12 @@ impl SendQueue {
 
     /// The client has caught up.
     pub(super) fn become_current<S>(&mut self, key: Key, clients: &mut Clients<S>) {
-        let progress = Progress::Current { index: self.current.len() };
-        let before = std::mem::replace(&mut clients[key].progress, progress);
+        let client = &mut clients[key];
+        let current = self.current(client.coded.is_some());
+        let progress = Progress::Current { index: current.len() };
+        let before = std::mem::replace(&mut client.progress, progress);
         if let Progress::Lagging { index, .. } = before {
-            self.current.push(key);
+            current.push(key);
             self.remove_lagging(index, clients);
         }
     }
@@ -79,12 +123,15 @@ impl SendQueue {
         now: Duration,
         clients: &mut Clients<S>,
     ) {
-        let lag = Lag { partial_out, next, writable: false, checkpoint: (next.bytes, now) };
+        let checkpoint = (next.bytes, now);
+        let lag = Lag { partial_out, next, writable: false, queued: false, checkpoint };
         let progress = Progress::Lagging { index: self.lagging.len(), lag };
-        let before = std::mem::replace(&mut clients[key].progress, progress);
+        let client = &mut clients[key];
+        let is_coded = client.coded.is_some();
+        let before = std::mem::replace(&mut client.progress, progress);
         if let Progress::Current { index } = before {
             self.lagging.push(key);
-            self.remove_current(index, clients);
+            self.remove_current(index, is_coded, clients);
         }
     }
 
@@ -95,19 +142,28 @@ impl SendQueue {
         for (key, client) in clients {
             listed += 1;
             match &client.progress {
-                Progress::Current { index } => assert_eq!(self.current[*index], key),
+                Progress::Current { index } => {
+                    let is_coded = client.coded.is_some();
+                    let list = if is_coded { &self.current_coded } else { &self.current };
+                    assert_eq!(list[*index], key);
+                    assert!(!client.has_output() && client.has_joined(), "it has nothing to say");
+                }
                 Progress::Lagging { index, lag } => {
                     assert_eq!(self.lagging[*index], key);
-                    assert!(lag.partial_out.len() < 256, "less than a frame");
+                    let is_coded = client.coded.is_some();
+                    assert!(is_coded || lag.partial_out.len() < 256, "less than a frame");
                     let times = self.ready.iter().filter(|&&ready| ready == key).count();
                     let until = client.draining.and_then(|draining| draining.until);
                     let has_all = until.is_some_and(|until| lag.next >= until);
-                    assert!(times <= 1, "ready twice");
+                    let waits = has_all || !client.is_open();
+                    assert_eq!(times, usize::from(lag.queued), "ready twice, or not marked");
                     assert!(times == 0 || lag.writable, "ready, but not marked");
-                    assert!(times == 1 || !lag.writable || has_all, "writable and forgotten");
+                    assert!(times == 1 || !lag.writable || waits, "writable and forgotten");
+                    assert!(times == 1 || !lag.writable || !client.has_output(), "not said");
                 }
             }
         }
-        assert_eq!(self.current.len() + self.lagging.len(), listed, "in one list each");
+        let lists = self.current.len() + self.current_coded.len() + self.lagging.len();
+        assert_eq!(lists, listed, "in one list each");
     }
 }

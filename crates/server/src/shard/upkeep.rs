@@ -21,6 +21,7 @@ impl<E: Engine> Shard<E> {
     /// How long the shard may wait; `None` if nothing depends on time.
     pub(super) fn time_to_next_upkeep(&self) -> Option<Duration> {
         let needs_upkeep = !self.drain_queue.is_empty()
+            || !self.handshakes.is_empty()
             || (self.config.idle_timeout.is_some() && !self.clients.is_empty())
             || self.blocking_clients > 0;
         let upkeep = if self.flushing.is_empty() {
@@ -58,6 +59,7 @@ impl<E: Engine> Shard<E> {
             self.publish_lag();
             self.upkeep_at = self.now + UPKEEP_INTERVAL;
             self.close_idle();
+            self.close_overdue_handshakes();
         }
     }
 
@@ -74,7 +76,11 @@ impl<E: Engine> Shard<E> {
         let mut lag_bytes_max = 0;
         let mut over: Vec<(Key, DisconnectReason)> = Vec::new();
         for &key in &room.send_queue.lagging {
-            let Some(lag) = self.clients[key].lag_mut() else { continue };
+            let client = &mut self.clients[key];
+            if !client.has_joined() {
+                continue;
+            }
+            let Some(lag) = client.lag_mut() else { continue };
             lag_bytes_max = lag_bytes_max.max(head.saturating_sub(lag.next.bytes));
             over.extend(policy.judge(lag, head, self.now).map(|reason| (key, reason)));
         }
@@ -138,11 +144,15 @@ impl<E: Engine> Shard<E> {
     fn drain(&mut self, room: &mut ShardRoom, key: Key) -> bool {
         let Some(client) = self.clients.get_mut(key) else { return false };
         let Some(Draining { until, deadline, finished }) = client.draining else { return false };
-        let has_all = until.is_some_and(|until| match client.lag() {
-            Some(lag) => lag.partial_out.is_empty() && lag.next >= until,
+        let mut has_all = until.is_some_and(|until| match client.lag() {
+            Some(lag) => lag.partial_out.is_empty() && (lag.next >= until || !client.is_open()),
             None => room.send_queue.sent_up_to >= until,
         });
         let flushing = room.flush_deadline.is_some();
+        if has_all && client.coded.is_some() {
+            has_all = !self.say_goodbye(room, key, flushing);
+        }
+        let Some(client) = self.clients.get_mut(key) else { return false };
         if has_all && flushing && !finished {
             self.engine.finish(&client.stream);
             client.draining = Some(Draining { until, deadline, finished: true });
@@ -166,7 +176,7 @@ impl<E: Engine> Shard<E> {
         self.flushing.push(room.key);
         let end = room.room.log.head();
         let queue = &room.send_queue;
-        for &key in queue.current.iter().chain(&queue.lagging) {
+        for &key in queue.current.iter().chain(&queue.current_coded).chain(&queue.lagging) {
             let client = &mut self.clients[key];
             let until = client.draining.and_then(|draining| draining.until).unwrap_or(end);
             let draining = Draining { until: Some(until), deadline, finished: false };

@@ -13,6 +13,7 @@ use zillions_server::room::{Room, RoomConfig};
 use zillions_server::slow_reader::{SlowReader, SlowReaderPolicy};
 use zillions_server::{Config, Shard, Shared};
 
+use crate::chunks::{ChunkClient, Chunks, GOODBYE, GREETING, QUESTION, chunks};
 use crate::dice::Dice;
 use crate::network::{Faults, Network, SimEngine, SimStream, is_asleep, lock};
 
@@ -33,7 +34,17 @@ pub(crate) struct Seen {
     pub(crate) evicted: u64,
     pub(crate) backpressured: u64,
     acknowledgements: u64,
+    coded: Coded,
     faults: Faults,
+}
+
+/// What happened with codecs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Coded {
+    deliveries: u64,
+    answers: u64,
+    goodbyes: u64,
+    handshakes_failed: u64,
 }
 
 impl Seen {
@@ -46,6 +57,10 @@ impl Seen {
         self.evicted += other.evicted;
         self.backpressured += other.backpressured;
         self.acknowledgements += other.acknowledgements;
+        self.coded.deliveries += other.coded.deliveries;
+        self.coded.answers += other.coded.answers;
+        self.coded.goodbyes += other.coded.goodbyes;
+        self.coded.handshakes_failed += other.coded.handshakes_failed;
         self.faults.short_writes += other.faults.short_writes;
         self.faults.full += other.faults.full;
         self.faults.short_reads += other.faults.short_reads;
@@ -65,6 +80,10 @@ impl Seen {
             ("evictions", self.evicted),
             ("publishers that waited", self.backpressured),
             ("acknowledgements of incomplete frames", self.acknowledgements),
+            ("deliveries to clients with a codec", self.coded.deliveries),
+            ("answers of a codec", self.coded.answers),
+            ("goodbyes of a codec", self.coded.goodbyes),
+            ("handshakes that failed", self.coded.handshakes_failed),
             ("short writes", short_writes),
             ("full sockets", full),
             ("short reads", short_reads),
@@ -86,6 +105,8 @@ enum Habit {
 struct Client {
     room: usize,
     habit: Habit,
+    /// What it speaks, if not the plain protocol.
+    coded: Option<ChunkClient>,
     process: ConnectionId,
     /// Frames, and the offset up to which they have been sent.
     outbox: Vec<u8>,
@@ -161,6 +182,7 @@ fn config(dice: &mut Dice) -> Config {
         idle_traffic: IdleTraffic::Sent,
         coalesce_max: Duration::from_micros(100),
         drain_timeout: Duration::from_secs(2),
+        handshake_timeout: Duration::from_secs(2),
     }
 }
 
@@ -169,7 +191,7 @@ impl Life {
         let mut dice = Dice::new(!seed);
         let shards = 1 + dice.below(3);
         let rooms = dice.pick(&[1, 1, 2, 3]);
-        let network = Arc::new(Mutex::new(Network::new(seed, shards, rooms)));
+        let network = Arc::new(Mutex::new(Network::new(seed, shards, 2 * rooms)));
         let woken: Vec<_> = (0..shards).map(|_| Arc::new(AtomicBool::new(false))).collect();
         let wake = |woken: &Arc<AtomicBool>| {
             let woken = Arc::clone(woken);
@@ -183,6 +205,9 @@ impl Life {
             let room = Room::new(room_config(&mut dice, number), shards).expect("a ring");
             let key = shared.add_room(room);
             shared.add_listener(number as ListenerId, key);
+            let coded = (rooms + number) as ListenerId;
+            shared.set_protocol(coded, Arc::new(Chunks));
+            shared.add_listener(coded, key);
         }
         let rooms = shared.rooms().into_iter();
         let rooms =
@@ -225,8 +250,10 @@ impl Life {
         let room = &mut self.rooms[number];
         room.closed = true;
         self.shared.close_room(room.key);
-        self.shared.remove_listener(number as ListenerId);
-        lock(&self.network).close_listener(number);
+        for listener in [number, self.rooms.len() + number] {
+            self.shared.remove_listener(listener as ListenerId);
+            lock(&self.network).close_listener(listener);
+        }
     }
 
     fn connect(&mut self) {
@@ -234,10 +261,13 @@ impl Life {
         if self.rooms[room].closed {
             return;
         }
-        let id = lock(&self.network).connect(room);
+        let is_coded = self.dice.one_in(3);
+        let listener = if is_coded { self.rooms.len() + room } else { room };
+        let id = lock(&self.network).connect(listener);
         assert_eq!(id, self.clients.len());
         self.clients.push(Client {
             habit: self.dice.pick(&[Habit::Drains, Habit::Drains, Habit::Trickles, Habit::Stalls]),
+            coded: is_coded.then(ChunkClient::default),
             process: self.rooms[room].history.connect(),
             room,
             outbox: Vec::new(),
@@ -250,6 +280,31 @@ impl Life {
             ended: false,
             broken: false,
         });
+        if is_coded {
+            self.greet(id);
+        }
+    }
+
+    /// A client with a codec begins, or falls silent in the middle of it, or says something else.
+    fn greet(&mut self, id: usize) {
+        let (greeting, is_wrong) = match self.dice.below(12) {
+            0 => (&GREETING[..3], true),
+            1 => (&b"GET / HTTP/1.1"[..], true),
+            _ => (GREETING, false),
+        };
+        lock(&self.network).client_sends(id, greeting);
+        self.clients[id].broken = is_wrong;
+    }
+
+    /// Sends bytes of the client's stream, as it speaks.
+    fn send(&mut self, id: usize, bytes: &[u8]) {
+        let client = &mut self.clients[id];
+        client.sent_bytes += bytes.len() as u64;
+        let mut network = lock(&self.network);
+        match client.coded {
+            None => network.client_sends(id, bytes),
+            Some(_) => network.client_sends(id, &chunks(bytes)),
+        }
     }
 
     fn act(&mut self, id: usize) {
@@ -270,11 +325,15 @@ impl Life {
             // What it has begun it finishes, or not: then the frame is incomplete.
             if self.dice.one_in(2) {
                 let rest = std::mem::take(&mut self.clients[id].outbox);
-                self.clients[id].sent_bytes += rest.len() as u64;
-                lock(&self.network).client_sends(id, &rest);
+                self.send(id, &rest);
             }
             self.clients[id].ended = true;
-            lock(&self.network).client_ends(id);
+            let mut network = lock(&self.network);
+            match self.clients[id].coded {
+                // Its codec says so, and its connection may say nothing for long.
+                Some(_) if self.dice.one_in(2) => network.client_sends(id, &[GOODBYE]),
+                _ => network.client_ends(id),
+            }
         }
     }
 
@@ -297,8 +356,10 @@ impl Life {
         }
         let bytes = self.dice.below(self.clients[id].outbox.len() + 1);
         let piece: Vec<u8> = self.clients[id].outbox.drain(..bytes).collect();
-        self.clients[id].sent_bytes += piece.len() as u64;
-        lock(&self.network).client_sends(id, &piece);
+        self.send(id, &piece);
+        if self.clients[id].coded.is_some() && self.dice.one_in(4) {
+            lock(&self.network).client_sends(id, &[QUESTION]);
+        }
     }
 
     fn read(&mut self, id: usize) {
@@ -308,7 +369,11 @@ impl Life {
             Habit::Stalls => return,
         };
         let bytes = lock(&self.network).client_reads(id, bytes_max);
-        self.clients[id].received.extend(bytes);
+        let client = &mut self.clients[id];
+        client.received.extend(match &mut client.coded {
+            None => bytes,
+            Some(coded) => coded.decode(bytes),
+        });
         self.decode(id);
     }
 
@@ -354,8 +419,7 @@ impl Life {
         for id in 0..self.clients.len() {
             let outbox = std::mem::take(&mut self.clients[id].outbox);
             if !self.clients[id].ended && !self.clients[id].broken {
-                self.clients[id].sent_bytes += outbox.len() as u64;
-                lock(&self.network).client_sends(id, &outbox);
+                self.send(id, &outbox);
             }
             self.clients[id].habit = Habit::Drains;
         }
@@ -467,6 +531,7 @@ impl Life {
         let counters = || (0..self.shards.len()).map(|shard| self.shared.counters(shard));
         let disconnects = |reason| counters().map(|shard| shard.disconnects.by(reason).get()).sum();
         let network = lock(&self.network);
+        let coded = || self.clients.iter().filter_map(|it| Some((it, it.coded.as_ref()?)));
         Seen {
             rooms_closed: self.rooms.iter().filter(|room| room.closed).count() as u64,
             messages: self.rooms.iter().map(|it| it.room.log.head().messages).sum(),
@@ -476,6 +541,12 @@ impl Life {
             evicted: disconnects(DisconnectReason::Evicted),
             backpressured: counters().map(|shard| shard.backpressured_passes.get()).sum(),
             acknowledgements: network.acknowledgements,
+            coded: Coded {
+                deliveries: coded().map(|(client, _)| client.frames).sum(),
+                answers: coded().map(|(_, coded)| coded.answers).sum(),
+                goodbyes: coded().filter(|(_, coded)| coded.goodbye).count() as u64,
+                handshakes_failed: disconnects(DisconnectReason::Handshake),
+            },
             faults: network.faults.clone(),
         }
     }
