@@ -41,6 +41,7 @@ window.checks = (() => {
       const label = (element) =>
         element.getAttribute("aria-label") ||
         (element.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => document.getElementById(id)?.textContent ?? "").join(" ").trim() ||
+        [...(element.labels ?? [])].map((it) => it.textContent).join(" ").trim() ||
         element.closest("label")?.textContent.trim() ||
         element.querySelector(":scope > title, :scope > * > title")?.textContent.trim() ||
         element.textContent.trim();

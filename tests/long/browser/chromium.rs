@@ -78,6 +78,11 @@ impl Chromium {
 
     /// Opens `file`, at the fragment of `look`, and waits until it has been read.
     pub(crate) fn open(&self, file: &Path, look: Look) -> Tab<'_> {
+        self.open_address(&format!("file://{}{}", file.display(), look.fragment), look)
+    }
+
+    /// Opens an address, and waits until it has been read.
+    pub(crate) fn open_address(&self, address: &str, look: Look) -> Tab<'_> {
         let complaints = Arc::default();
         let requests = Arc::default();
         let browser = self.browser.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +98,6 @@ impl Chromium {
             let running =
                 EnableParams::builder().time_domain(EnableTimeDomain::ThreadTicks).build();
             page.execute(running).await.expect("metrics");
-            let address = format!("file://{}{}", file.display(), look.fragment);
             page.goto(address).await.expect("the page opens");
             page
         });

@@ -1,7 +1,8 @@
-//! The report in a real browser: what a reader sees, clicks and hears of it.
+//! The report and the chat page in a real browser: what a reader sees, clicks and hears of them.
 //!
 //! Without a browser the tests are skipped and say so; where `CI` is `true` that is a failure.
 
+mod chat;
 mod chromium;
 mod looks;
 mod reading;
@@ -21,7 +22,7 @@ use chromium::{Chromium, installed};
 /// A test looks at pages.
 type Test = fn(&Pages);
 
-const TESTS: [(&str, Test); 24] = [
+const TESTS: [(&str, Test); 28] = [
     ("the_checks_find_what_is_wrong", looks::the_checks_find_what_is_wrong),
     ("every_plot_is_drawn_and_nothing_is_complained_of", looks::every_plot_is_drawn),
     ("a_phone_never_scrolls_sideways", looks::a_phone_never_scrolls_sideways),
@@ -52,6 +53,10 @@ const TESTS: [(&str, Test); 24] = [
     ("nothing_is_fetched_and_nothing_could_be", safety::nothing_is_fetched),
     ("no_script_but_its_own_runs", safety::no_script_but_its_own_runs),
     ("hostile_texts_are_shown_and_do_nothing", safety::hostile_texts_do_nothing),
+    ("two_chat_pages_hear_each_other", chat::two_pages_hear_each_other),
+    ("hostile_chat_messages_are_shown_and_do_nothing", chat::hostile_messages_do_nothing),
+    ("a_chat_page_connects_again_and_says_so", chat::a_page_connects_again),
+    ("the_chat_page_is_readable_on_a_phone_and_by_name", chat::it_is_readable),
 ];
 
 /// The browser, and the reports that it looks at.
