@@ -2,6 +2,7 @@
 
 mod clients;
 mod config;
+mod edges;
 mod ending;
 mod endpoint;
 mod engines;

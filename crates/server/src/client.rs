@@ -88,6 +88,8 @@ pub(crate) struct ReadState {
     pub(crate) queued: bool,
     /// Its end of the stream has arrived, though perhaps not been read.
     pub(crate) ended: bool,
+    /// Which of the batches of its room and shard has its last message; 0 if it has sent none.
+    pub(crate) batch: u64,
     /// When it was last active, by the shard's idle clock.
     pub(crate) active_at: Duration,
 }
@@ -117,7 +119,8 @@ impl<S> Client<S> {
         let checkpoint = (joined.bytes, now);
         let lag =
             Lag { partial_out: Vec::new(), next: joined, writable: true, queued: true, checkpoint };
-        let read = ReadState { partial_in: Vec::new(), queued: false, ended: false, active_at };
+        let read =
+            ReadState { partial_in: Vec::new(), queued: false, ended: false, batch: 0, active_at };
         let progress = Progress::Lagging { index, lag };
         let taken_bytes = joined.bytes;
         let (draining, dropped) = (None, 0);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, Args, Command};
+use clap::{Arg, ArgAction, Args, Command};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -119,7 +119,11 @@ fn add_key(text: &mut String, option: &Arg) {
         Some(word) => format!("{key} = \"{word}\"\n"),
         None => {
             let names = option.get_value_names().and_then(|names| names.first());
-            format!("#{key} = {}\n", names.map_or("", |name| name.as_str()))
+            let value = names.map_or("", |name| name.as_str());
+            match option.get_action() {
+                ArgAction::Append => format!("#{key} = [{value}]\n"),
+                _ => format!("#{key} = {value}\n"),
+            }
         }
     };
 }
@@ -174,6 +178,7 @@ mod tests {
         let set = |line: &str| match line.strip_prefix('#').and_then(|it| it.split_once(" = ")) {
             Some(("idle_traffic", _)) => "idle_traffic = \"both\"".to_owned(),
             Some((key, "SIZE")) => format!("{key} = \"64KiB\""),
+            Some((key, "[ADDR]")) => format!("{key} = [\"127.0.0.1:4001\"]"),
             Some((key, "ADDR")) => format!("{key} = \"127.0.0.1:9100\""),
             Some((key, _)) if !key.starts_with(' ') => format!("{key} = 3"),
             _ => line.to_owned(),

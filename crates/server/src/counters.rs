@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::admission::Rejection;
 use crate::client::DisconnectReason;
+use crate::counter::Counter;
 
 /// Receives each sample of a metric: its reason, if the metric is split by one, and its value.
 pub(crate) type Visit<'a> = dyn FnMut(Option<&'static str>, u64) + 'a;
@@ -14,27 +15,6 @@ pub(crate) type Visit<'a> = dyn FnMut(Option<&'static str>, u64) + 'a;
 /// Something with samples.
 pub(crate) trait Samples {
     fn visit(&self, visit: &mut Visit<'_>);
-}
-
-/// A number that one thread changes and others read.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds; called by the owning thread only, so that no locked instruction is needed.
-    pub(crate) fn add(&self, more: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
-    }
-
-    /// Sets; called by the owning thread only.
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    /// The number now.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 impl Samples for Counter {

@@ -99,6 +99,9 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// The uplink of an edge ended unasked.
+    #[error("the uplink ended: it panicked, which is a bug")]
+    Uplink,
     /// A shard ended unasked.
     #[error("shard {number} ended: {reason}")]
     Shard {

@@ -8,17 +8,21 @@
 //! [`Shared`] everything else. [`run`] puts
 //! it together from [`Options`] or a config file, which both are [`Settings`] then.
 //!
+//! A room of an edge has its order made elsewhere: the shards put messages into the outbox of its
+//! [`upstream`], and its [`uplink`] appends what comes down.
+//!
 //! Entry points: a metric is a row in [`counters`]; an engine is a row in [`engines`]; the
 //! slow-reader policy is [`slow_reader`].
 //!
-//! Why it is built so: `docs/design/0008-reference-server.md`. How to run it:
-//! `docs/operating-zillions-server.md`.
+//! Why it is built so: `docs/design/0008-reference-server.md`, and `0018-edges.md` for edges. How to
+//! run it: `docs/operating-zillions-server.md`.
 
 pub mod admission;
 pub mod client;
 pub mod codec;
 pub mod config;
 mod config_file;
+pub mod counter;
 pub mod counters;
 mod descriptors;
 mod disconnect_reason;
@@ -33,6 +37,7 @@ mod logging;
 pub mod manager;
 mod metrics;
 pub mod options;
+mod parker;
 pub mod passed;
 mod reload;
 pub mod room;
@@ -44,6 +49,8 @@ pub mod shared;
 pub mod slow_reader;
 pub mod socket_engine;
 mod supervision;
+pub mod uplink;
+pub mod upstream;
 pub mod values;
 mod watchdog;
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, We
 use std::time::Duration;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, acceptfrom_with, shutdown};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -200,6 +201,17 @@ impl Listeners {
         }
     }
 
+    /// Whether a connection is pending: an answer in an instant.
+    pub(crate) fn have_pending(&self) -> bool {
+        let sockets = self.sockets();
+        let mut events: Vec<PollFd<'_>> =
+            sockets.values().map(|it| PollFd::new(&it.socket, PollFlags::IN)).collect();
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // A listener that was closed has hung up.
+        poll(&mut events, Some(&at_once)).is_ok()
+            && events.iter().any(|event| event.revents() == PollFlags::IN)
+    }
+
     /// Stops listening: new connections are refused, but on passed sockets.
     pub fn close(&self) {
         self.sockets.write().unwrap_or_else(PoisonError::into_inner).clear();
@@ -254,6 +266,14 @@ fn configure(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
     }
     // 0 is none.
     socket.set_tcp_user_timeout(Some(options.user_timeout.unwrap_or_default()))
+}
+
+/// Whether who listens on these addresses takes a connection to this address of this machine.
+pub(crate) fn includes(listening: &[SocketAddr], address: SocketAddr) -> bool {
+    listening.iter().any(|own| {
+        let takes_any = own.ip().is_unspecified() && own.is_ipv4() == address.is_ipv4();
+        own.port() == address.port() && (own.ip() == address.ip() || takes_any)
+    })
 }
 
 /// How many sent bytes are not acknowledged.

@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::passed::Passed;
 use crate::room::Phase;
 use crate::shared::Shared;
+use crate::upstream::Condition;
 use exposition::Format;
 
 /// How many connections may wait to be accepted.
@@ -109,11 +110,24 @@ fn answer(request: &Request<Incoming>, shared: &Shared<OwnedFd>) -> Response<Str
         }
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" => match shared.phase() {
-            Phase::Serving => text(StatusCode::OK, "ready\n"),
+            Phase::Serving => match unready(shared) {
+                None => text(StatusCode::OK, "ready\n"),
+                Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
+            },
             Phase::Closing | Phase::Flushing => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         },
         _ => text(StatusCode::NOT_FOUND, "not found; try /metrics, /healthz or /readyz\n"),
     }
+}
+
+/// Why an edge that serves cannot have anything put in order now.
+fn unready(shared: &Shared<OwnedFd>) -> Option<&'static str> {
+    shared.rooms().iter().find_map(|(_, room)| match room.upstream.as_ref()?.condition() {
+        Condition::Connected => None,
+        Condition::Away => Some("the upstream is not connected\n"),
+        Condition::Silent => Some("the upstream is connected and answers nothing\n"),
+        Condition::Loop => Some("the upstream is this edge itself\n"),
+    })
 }
 
 fn text(status: StatusCode, body: &str) -> Response<String> {

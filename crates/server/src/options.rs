@@ -96,6 +96,10 @@ pub struct RoomOptions {
     #[arg(skip)]
     #[serde(skip)]
     pub line: Option<usize>,
+    /// Be an edge of the server at this address: messages go there, and its order is everyone's.
+    /// Several, and when one fails, the next is tried.
+    #[arg(long, value_name = "ADDR")]
+    pub upstream: Vec<String>,
     /// What happens to a client that reads too slowly.
     // All of the policy is in slow_reader.rs; here are only its three options.
     #[arg(long, value_name = "POLICY", default_value = "drop")]

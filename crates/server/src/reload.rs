@@ -19,7 +19,7 @@ use crate::keys::{ListenerId, RoomKey};
 use crate::listen::{Listener, Listeners, SocketOptions};
 use crate::options::ServerOptions;
 use crate::room::{Room, RoomConfig};
-use crate::serve::{OpenRoom, Serving};
+use crate::serve::{OpenRoom, Serving, StartUplink};
 use crate::shared::Shared;
 
 /// What a config file has opened so far.
@@ -29,6 +29,7 @@ pub(crate) struct Reload {
     rooms: Vec<OpenRoom>,
     shared: Arc<Shared<OwnedFd>>,
     listeners: Arc<Listeners>,
+    start_uplink: StartUplink,
 }
 
 /// A room as it is to be.
@@ -40,7 +41,7 @@ struct Plan {
 
 enum Place {
     Open(RoomKey),
-    New(Room),
+    New(Box<Room>),
 }
 
 enum PlannedSocket {
@@ -51,8 +52,8 @@ enum PlannedSocket {
 impl Reload {
     /// What the file said of the process, and the server that serves the rest of it.
     pub(crate) fn new(path: PathBuf, server: ServerOptions, serving: Serving) -> Self {
-        let Serving { rooms, shared, listeners } = serving;
-        Self { path, server, rooms, shared, listeners }
+        let Serving { rooms, shared, listeners, start_uplink } = serving;
+        Self { path, server, rooms, shared, listeners, start_uplink }
     }
 
     /// Applies what has changed in the file, or nothing of it; says which in one log line.
@@ -75,6 +76,7 @@ impl Reload {
         let addresses = settings.addresses()?;
         let sockets = addresses.concat().len();
         check_descriptors(config.admission.clients_max, self.shared.shards(), sockets)?;
+        settings.check_upstreams(&addresses.concat())?;
         let plans = self.plan(rooms, addresses, &options)?;
 
         if restart_is_needed(&self.server, &settings.server) {
@@ -112,7 +114,7 @@ impl Reload {
                 Some(room) => Place::Open(room.key),
                 None => {
                     let room = Room::new(config.clone(), self.shared.shards());
-                    Place::New(room.map_err(Error::Ring)?)
+                    Place::New(Box::new(room.map_err(Error::Ring)?))
                 }
             };
             plans.push(Plan { config, place, sockets });
@@ -144,7 +146,11 @@ impl Reload {
                 }
                 Place::New(room) => {
                     opened += 1;
-                    self.shared.add_room(room)
+                    let key = self.shared.add_room(*room);
+                    if let Err(error) = (self.start_uplink)(key) {
+                        warn!(room = %config.name, %error, "cannot start the uplink");
+                    }
+                    key
                 }
             };
             let mut open = OpenRoom { config, key, sockets: Vec::new() };

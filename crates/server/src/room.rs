@@ -7,6 +7,7 @@ use zillions_log::{Log, LogError};
 
 use crate::keys::ListenerId;
 use crate::slow_reader::{Backpressure, SlowReaderPolicy};
+use crate::upstream::Upstream;
 
 /// What is chosen for one room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct RoomConfig {
     pub slow_reader: SlowReaderPolicy,
     /// How many clients it may have; a room may be given another limit later.
     pub clients_max: Option<usize>,
+    /// The servers that make its order, one after the other if one fails; none: it is made here.
+    pub upstreams: Vec<String>,
 }
 
 impl RoomConfig {
@@ -78,6 +81,8 @@ pub struct Room {
     /// Shards that have closed all its clients, for ever.
     ended: AtomicUsize,
     pub(crate) backpressure: Option<Backpressure>,
+    /// Where its order is made, if not here.
+    pub upstream: Option<Upstream>,
     members: Box<[Members]>,
     listeners: Mutex<Vec<ListenerId>>,
 }
@@ -97,6 +102,7 @@ impl Room {
     /// # Errors
     /// When its ring has an invalid size or cannot be mapped.
     pub fn new(config: RoomConfig, shards: usize) -> Result<Self, LogError> {
+        let upstream = (!config.upstreams.is_empty()).then(Upstream::default);
         Ok(Self {
             log: Log::new(config.ring_bytes, shards)?,
             phase: SharedPhase::new(),
@@ -106,6 +112,7 @@ impl Room {
             backpressure: config.slow_reader.backpressure(shards),
             members: (0..shards).map(|_| Members::default()).collect(),
             listeners: Mutex::new(Vec::new()),
+            upstream,
             config,
         })
     }
@@ -118,6 +125,9 @@ impl Room {
 
     pub(crate) fn advance(&self, to: Phase) {
         self.phase.advance(to);
+        if let Some(upstream) = &self.upstream {
+            upstream.stop();
+        }
     }
 
     /// One more shard has appended everything it has read for it. Whether it was the last.

@@ -135,6 +135,7 @@ fn prepare(settings: &Settings) -> Result<Prepared, Error> {
     let listeners = Listeners::bind(&addresses.concat(), &socket_options, &mut passed)?;
     let listeners = Arc::new(listeners);
     passed.end()?;
+    settings.check_upstreams(&listeners.addresses())?;
 
     let mut handled = vec![SIGTERM, SIGINT];
     if settings.file.is_some() {

@@ -24,6 +24,7 @@ use crate::shard::Shard;
 use crate::shared::Shared;
 use crate::socket_engine::SocketEngine;
 use crate::supervision::{Event, OnHangup, Supervision};
+use crate::uplink;
 
 /// Everything that a server needs before it has an engine.
 pub(crate) struct Core {
@@ -46,7 +47,11 @@ pub(crate) struct Serving {
     pub(crate) rooms: Vec<OpenRoom>,
     pub(crate) shared: Arc<Shared<OwnedFd>>,
     pub(crate) listeners: Arc<Listeners>,
+    pub(crate) start_uplink: StartUplink,
 }
+
+/// Starts the uplink of a room that has an upstream.
+pub(crate) type StartUplink = Box<dyn Fn(RoomKey) -> io::Result<()>>;
 
 /// An open room, and its sockets by the addresses that were asked for.
 #[derive(Clone, Debug)]
@@ -96,6 +101,11 @@ impl Core {
         };
         let rooms: Vec<OpenRoom> = self.rooms.into_iter().map(open).collect();
         let (sender, events) = mpsc::channel();
+        let start_uplink = starting_uplinks(&shared, &self.listeners, &sender);
+        rooms
+            .iter()
+            .try_for_each(|room| start_uplink(room.key))
+            .map_err(system("start a thread"))?;
         watch(self.signals, sender.clone()).map_err(system("start a thread"))?;
         for (number, engine) in engines.into_iter().enumerate() {
             let shard = Shard::new(number, engine, Arc::clone(&shared));
@@ -110,7 +120,7 @@ impl Core {
         info!(shards = self.shards, rooms = rooms.len(), ring_bytes, engine = E::NAME, "serving");
         let on_hangup = self.on_hangup.map(|make| {
             let (shared, listeners) = (Arc::clone(&shared), Arc::clone(&self.listeners));
-            make(Serving { rooms, shared, listeners })
+            make(Serving { rooms, shared, listeners, start_uplink })
         });
         Supervision::new(&shared, &self.listeners, &events, self.manager).run(on_hangup)
     }
@@ -145,6 +155,22 @@ where
         let _ = events.send(Event::Ended(number, outcome));
     };
     thread::Builder::new().name(format!("shard-{number}")).spawn(run).map(drop)
+}
+
+/// How the uplinks of rooms are started, now and when the config file is read again.
+fn starting_uplinks(
+    shared: &Arc<Shared<OwnedFd>>,
+    listeners: &Arc<Listeners>,
+    events: &Sender<Event>,
+) -> StartUplink {
+    let (shared, listeners) = (Arc::clone(shared), Arc::clone(listeners));
+    let events = events.clone();
+    Box::new(move |room| {
+        let events = events.clone();
+        uplink::start(&shared, room, &listeners, move || {
+            let _ = events.send(Event::UplinkPanicked);
+        })
+    })
 }
 
 /// The ready line; one for each address.

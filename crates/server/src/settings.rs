@@ -12,7 +12,7 @@ use zillions_log::{LogError, RING_BYTES_MIN};
 use crate::admission::AdmissionLimits;
 use crate::config::Config;
 use crate::error::Error;
-use crate::listen::{SocketOptions, parse};
+use crate::listen::{SocketOptions, includes, parse};
 use crate::options::{ClientOptions, Options, RoomOptions, ServerOptions};
 use crate::room::RoomConfig;
 use crate::slow_reader::SlowReaderPolicy;
@@ -76,6 +76,18 @@ impl Settings {
         })
     }
 
+    /// Checks that each upstream server has an address now, and that none is one of these
+    /// addresses, which the server listens on.
+    ///
+    /// # Errors
+    /// When one is invalid, or this server itself.
+    pub fn check_upstreams(&self, listening: &[SocketAddr]) -> Result<(), Error> {
+        let check = |room: &RoomOptions| {
+            room.upstream.iter().try_for_each(|text| check_upstream(text, listening))
+        };
+        self.each_room(check).map(drop)
+    }
+
     /// The rooms, in the order of [`addresses`](Self::addresses).
     ///
     /// # Errors
@@ -103,7 +115,8 @@ impl Settings {
                 )));
             }
             let clients_max = room.max_clients.map(NonZeroUsize::get);
-            Ok(RoomConfig { name: room.name.clone(), ring_bytes, slow_reader, clients_max })
+            let (name, upstreams) = (room.name.clone(), room.upstream.clone());
+            Ok(RoomConfig { name, ring_bytes, slow_reader, clients_max, upstreams })
         })?;
         if rooms.is_empty() {
             return Err(self.contradiction("it has no room: add a table [[room]]".into()));
@@ -194,6 +207,22 @@ impl Settings {
             Some(path) => Error::Config { path: path.clone(), line: None, what: as_keys(&text) },
         }
     }
+}
+
+fn check_upstream(text: &str, listening: &[SocketAddr]) -> Result<(), Error> {
+    let address = parse(text)?;
+    if address.port() == 0 {
+        return Err(Error::Contradiction(format!(
+            "--upstream {text}: port 0 is not a port to connect to"
+        )));
+    }
+    let is_here = address.ip().is_loopback() || address.ip().is_unspecified();
+    if listening.contains(&address) || (is_here && includes(listening, address)) {
+        return Err(Error::Contradiction(format!(
+            "--upstream {text} is where this server itself listens: nobody would make an order"
+        )));
+    }
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), Error> {

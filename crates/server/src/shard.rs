@@ -19,6 +19,7 @@ mod receive;
 mod room;
 mod send;
 mod send_queue;
+mod under_way;
 mod upkeep;
 
 use std::io;

@@ -1,7 +1,7 @@
 //! What the shards of one server share: its rooms, admission, and a handle of each to notify it.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use slotmap::SlotMap;
@@ -13,7 +13,9 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::engine::Wake;
 use crate::keys::{ListenerId, RoomKey};
+use crate::parker::Parker;
 use crate::room::{Phase, Room, SharedPhase};
+use crate::upstream::Upstream;
 
 /// What the shards of one server share; `S` is a connection.
 pub struct Shared<S> {
@@ -29,11 +31,7 @@ pub struct Shared<S> {
 
 /// One shard, as the others see it.
 struct ShardHandle<S> {
-    wake: Wake,
-    /// It waits, or is about to.
-    parked: AtomicBool,
-    /// It was notified since it last looked.
-    notified: AtomicBool,
+    parker: Parker,
     inbox: Mutex<Inbox<S>>,
     counters: Counters,
 }
@@ -58,9 +56,7 @@ impl<S> Shared<S> {
     #[must_use]
     pub fn new(config: Config, wakes: Vec<Wake>) -> Self {
         let shard = |wake| ShardHandle {
-            wake,
-            parked: AtomicBool::new(false),
-            notified: AtomicBool::new(false),
+            parker: Parker::new(wake),
             inbox: Mutex::new(Inbox::default()),
             counters: Counters::default(),
         };
@@ -195,14 +191,19 @@ impl<S> Shared<S> {
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A shard has appended everything it has read for a room that closes; the last shard to do so
-    /// starts the flush.
+    /// A shard has appended everything it has read for a room that closes. The last shard to do so
+    /// starts the flush, or, on an edge, has the uplink do it when everything has come down.
     pub(crate) fn set_drained(&self, room: &Room) {
-        if room.drained_by_all() {
-            room.advance(Phase::Flushing);
-            self.changed();
-            self.notify_all();
+        if room.drained_by_all() && room.upstream.as_ref().is_none_or(Upstream::finish) {
+            self.flush(room);
         }
+    }
+
+    /// Starts the flush of a room: its log has everything it will have.
+    pub(crate) fn flush(&self, room: &Room) {
+        room.advance(Phase::Flushing);
+        self.changed();
+        self.notify_all();
     }
 
     /// A shard has closed its clients of a room that closes; the last shard to do so removes it.
@@ -212,18 +213,9 @@ impl<S> Shared<S> {
         }
     }
 
-    // Parking. A shard stores that it parks and then loads whether it was notified; a notifier
-    // stores that and then loads whether the shard is parked. With the fences in between one of
-    // the two sees the other.
-
     /// Makes a shard run another pass, and wakes it if it is parked: one system call per park.
     fn notify(&self, shard: usize) {
-        let shard = &self.shards[shard];
-        shard.notified.store(true, Ordering::Release);
-        fence(Ordering::SeqCst);
-        if shard.parked.load(Ordering::Relaxed) && shard.parked.swap(false, Ordering::AcqRel) {
-            (shard.wake)();
-        }
+        self.shards[shard].parker.notify();
     }
 
     /// Makes all shards run another pass.
@@ -249,27 +241,23 @@ impl<S> Shared<S> {
         }
     }
 
-    /// Notifies all shards, this one included: what could not be appended to the room may be now.
+    /// Notifies all shards, this one included, and the uplink: what could not be appended to the
+    /// room may be now.
     pub(crate) fn notify_writers(&self, key: RoomKey, room: &Room) {
         (0..self.shards()).for_each(|shard| self.notify_of(key, room, shard));
+        if let Some(upstream) = &room.upstream {
+            upstream.notify();
+        }
     }
 
     /// Whether the shard may wait now. `false`: it was notified and must run another pass.
     pub(crate) fn park(&self, shard: usize) -> bool {
-        let handle = &self.shards[shard];
-        handle.parked.store(true, Ordering::Release);
-        fence(Ordering::SeqCst);
-        let parks = !handle.notified.load(Ordering::Acquire);
-        if !parks {
-            self.unpark(shard);
-        }
-        parks
+        self.shards[shard].parker.park()
     }
 
     /// The shard runs again and takes note of its notifications.
     pub(crate) fn unpark(&self, shard: usize) {
-        self.shards[shard].parked.store(false, Ordering::Release);
-        self.shards[shard].notified.swap(false, Ordering::AcqRel);
+        self.shards[shard].parker.unpark();
     }
 
     // Connections.

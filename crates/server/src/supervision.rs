@@ -24,6 +24,8 @@ pub(crate) enum Event {
     Signal(i32),
     /// A shard's thread has ended, with its error, if any.
     Ended(usize, Result<(), String>),
+    /// The thread of an uplink has ended by a bug.
+    UplinkPanicked,
 }
 
 /// What is done on each SIGHUP.
@@ -100,7 +102,7 @@ impl<'a> Supervision<'a> {
     /// Returns the signal if it was one; otherwise a shard has ended or the time is over.
     ///
     /// # Errors
-    /// When a shard ended unasked.
+    /// When a shard or an uplink ended unasked.
     fn signal_before(&mut self, deadline: Option<Instant>) -> Result<Option<i32>, Error> {
         loop {
             let check = self.watchdog.as_ref().map(Watchdog::next);
@@ -120,6 +122,7 @@ impl<'a> Supervision<'a> {
                     self.watchdog.iter_mut().for_each(|watchdog| watchdog.ended(number));
                     return Ok(None);
                 }
+                Ok(Event::UplinkPanicked) => return Err(Error::Uplink),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     unreachable!("the thread that waits for signals holds the other end")

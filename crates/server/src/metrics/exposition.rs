@@ -2,6 +2,7 @@
 
 use crate::counters::{Kind, METRICS, Metric};
 use crate::shared::Shared;
+use crate::upstream::metrics::{METRICS as UPLINK_METRICS, UplinkMetric};
 
 /// A format of Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +52,28 @@ impl Format {
         let lost = "zillions_log_lines_lost_total";
         self.begin(&mut text, lost, Kind::Counter, "Log lines that nobody took in time");
         text += &format!("{lost} {lost_log_lines}\n");
+        self.expose_uplinks(&mut text, shared);
         if self == Self::OpenMetrics {
             text += "# EOF\n";
         }
         text
+    }
+
+    /// The metrics of the rooms that have an upstream, if any.
+    fn expose_uplinks<S>(self, text: &mut String, shared: &Shared<S>) {
+        let rooms = shared.rooms();
+        let edges: Vec<_> = rooms
+            .iter()
+            .filter_map(|(_, room)| Some((&room.config.name, room.upstream.as_ref()?)))
+            .collect();
+        for UplinkMetric { name, kind, help, value } in UPLINK_METRICS {
+            if !edges.is_empty() {
+                self.begin(text, name, *kind, help);
+            }
+            for (room, upstream) in &edges {
+                *text += &format!("{name}{{room=\"{room}\"}} {}\n", value(upstream));
+            }
+        }
     }
 
     /// The lines before a metric's samples.

@@ -64,7 +64,12 @@ impl<E: Engine> Shard<E> {
             client.read.queued = false;
             client.read.active_at = active_at;
             let is_coded = client.coded.is_some();
-            match self.batch.read_from(&mut self.engine, client) {
+            let before = self.batch.messages();
+            let received = self.batch.read_from(&mut self.engine, client);
+            if self.batch.messages() > before {
+                client.read.batch = room.under_way.next_batch();
+            }
+            match received {
                 Received::Drained => {}
                 Received::Maybe => room.read_queue.push(key, client),
                 Received::End => self.on_eof(room, key),
@@ -90,15 +95,20 @@ impl<E: Engine> Shard<E> {
             return self.close(room, key, DisconnectReason::Handshake);
         }
         // An incomplete frame at the end of a stream is discarded.
-        client.read.partial_in = Vec::new();
+        let incomplete = std::mem::take(&mut client.read.partial_in);
         let deadline = self.now + DRAIN_TIME_MAX;
         let draining = Draining { until: None, deadline, finished: false };
         self.drain_queue.set(key, client, draining);
-        room.ended.push(key);
+        match &room.room.upstream {
+            None => room.ended.push(key),
+            // It is sent what comes before the echo of its last message.
+            Some(upstream) => upstream.probed(&incomplete),
+        }
     }
 
     /// Appends the batch, or what could not be appended before, to the room's log: here its
-    /// messages get their place in the room's one order.
+    /// messages get their place in the room's one order. On an edge, sends them on their way to
+    /// where that happens.
     fn append(&mut self, room: &mut ShardRoom) {
         if self.append_frames(room).is_err() {
             room.stall(self.idle_clock.now());
@@ -129,8 +139,18 @@ impl<E: Engine> Shard<E> {
         if frames.is_empty() {
             return Ok(());
         }
-        match room.room.log.append(frames) {
-            Ok(_) => {}
+        let sequenced = match &room.room.upstream {
+            None => room.room.log.append(frames).map(drop),
+            Some(upstream) => match upstream.put(frames, messages) {
+                Some(ticket) => {
+                    room.under_way.put(ticket, upstream.settled());
+                    Ok(())
+                }
+                None => Err(AppendError::Pinned),
+            },
+        };
+        match sequenced {
+            Ok(()) => {}
             Err(AppendError::Pinned) => {
                 if room.unappended.0.is_empty() {
                     room.unappended = (frames.to_vec(), messages);
@@ -148,7 +168,9 @@ impl<E: Engine> Shard<E> {
         } else {
             room.unappended = (Vec::new(), 0);
         }
-        self.shared.notify_others(room.key, &room.room, self.number);
+        if room.room.upstream.is_none() {
+            self.shared.notify_others(room.key, &room.room, self.number);
+        }
         Ok(())
     }
 

@@ -8,7 +8,8 @@ use zillions_log::Reader;
 
 use super::read_queue::ReadQueue;
 use super::send_queue::SendQueue;
-use crate::client::{Clients, Key};
+use super::under_way::UnderWay;
+use crate::client::{Client, Clients, Key};
 use crate::keys::{ListenerId, RoomKey};
 use crate::room::{Phase, Room};
 
@@ -26,6 +27,8 @@ pub(super) struct ShardRoom {
     pub(super) send_queue: SendQueue,
     /// Whole frames that were read and could not be appended yet, and how many.
     pub(super) unappended: (Vec<u8>, usize),
+    /// On an edge: what is on its way up and down.
+    pub(super) under_way: UnderWay,
     /// Clients whose stream has ended: their last message is in what is appended next, or was
     /// before it.
     pub(super) ended: Vec<Key>,
@@ -67,6 +70,7 @@ impl ShardRoom {
             read_queue: ReadQueue::default(),
             send_queue: SendQueue::default(),
             unappended: (Vec::new(), 0),
+            under_way: UnderWay::default(),
             ended: Vec::new(),
             listeners,
             lag_checked_at: 0,
@@ -92,6 +96,18 @@ impl ShardRoom {
     pub(super) fn resume(&mut self, now: Duration) {
         if let Some(since) = self.stalled_since.take() {
             self.stalled_time += now.saturating_sub(since);
+        }
+    }
+
+    /// On an edge: a client that has closed its sending side, and whose last message has come
+    /// down, is sent what is in the log now.
+    pub(super) fn bound_settled<S>(&mut self, client: &mut Client<S>) {
+        let Some(upstream) = &self.room.upstream else { return };
+        // In this order: an echo is in the log before it is settled.
+        let is_settled = self.under_way.has_settled(client.read.batch, upstream.settled());
+        let head = self.room.log.head();
+        if let Some(draining) = client.draining.as_mut().filter(|_| is_settled) {
+            draining.until.get_or_insert(head);
         }
     }
 

@@ -143,6 +143,7 @@ impl<E: Engine> Shard<E> {
     /// Closes a draining client if it has been sent everything, or not in time. Whether it stays.
     fn drain(&mut self, room: &mut ShardRoom, key: Key) -> bool {
         let Some(client) = self.clients.get_mut(key) else { return false };
+        room.bound_settled(client);
         let Some(Draining { until, deadline, finished }) = client.draining else { return false };
         let mut has_all = until.is_some_and(|until| match client.lag() {
             Some(lag) => lag.partial_out.is_empty() && (lag.next >= until || !client.is_open()),
@@ -171,7 +172,9 @@ impl<E: Engine> Shard<E> {
 
     /// Everything has been appended: all clients of the room are sent it and then closed.
     pub(super) fn begin_flush(&mut self, room: &mut ShardRoom) {
-        let deadline = self.now + self.config.drain_timeout;
+        // On an edge the first half of the time was for what was on its way up and down.
+        let parts = if room.room.upstream.is_some() { 2 } else { 1 };
+        let deadline = self.now + self.config.drain_timeout / parts;
         room.flush_deadline = Some(deadline);
         self.flushing.push(room.key);
         let end = room.room.log.head();

@@ -11,15 +11,19 @@ use zillions_server::config::IdleTraffic;
 use zillions_server::keys::{ListenerId, RoomKey};
 use zillions_server::room::{Room, RoomConfig};
 use zillions_server::slow_reader::{SlowReader, SlowReaderPolicy};
+use zillions_server::upstream::Upstream;
 use zillions_server::{Config, Shard, Shared};
 
 use crate::chunks::{ChunkClient, Chunks, GOODBYE, GREETING, QUESTION, chunks};
 use crate::dice::Dice;
 use crate::network::{Faults, Network, SimEngine, SimStream, is_asleep, lock};
+use crate::root::{ROOT_CLIENT, Root};
 
 /// How many things happen before it becomes quiet.
 const STEPS: usize = 600;
 const CLIENTS_MAX: usize = 14;
+/// What waits for the upstream of an edge: so little that it is often full.
+const OUTBOX_BYTES_MAX: usize = 3000;
 /// Within so many rounds everything must come to rest; otherwise something waits for ever.
 const ROUNDS_MAX: usize = 20_000;
 
@@ -33,6 +37,10 @@ pub(crate) struct Seen {
     pub(crate) slow: u64,
     pub(crate) evicted: u64,
     pub(crate) backpressured: u64,
+    /// Connections of edges to their upstreams that were lost.
+    pub(crate) losses: u64,
+    /// Messages that were under way when they were.
+    pub(crate) unconfirmed: u64,
     acknowledgements: u64,
     coded: Coded,
     faults: Faults,
@@ -56,6 +64,8 @@ impl Seen {
         self.slow += other.slow;
         self.evicted += other.evicted;
         self.backpressured += other.backpressured;
+        self.losses += other.losses;
+        self.unconfirmed += other.unconfirmed;
         self.acknowledgements += other.acknowledgements;
         self.coded.deliveries += other.coded.deliveries;
         self.coded.answers += other.coded.answers;
@@ -79,6 +89,8 @@ impl Seen {
             ("slow clients disconnected", self.slow),
             ("evictions", self.evicted),
             ("publishers that waited", self.backpressured),
+            ("lost connections to upstreams", self.losses),
+            ("messages under way when they were lost", self.unconfirmed),
             ("acknowledgements of incomplete frames", self.acknowledgements),
             ("deliveries to clients with a codec", self.coded.deliveries),
             ("answers of a codec", self.coded.answers),
@@ -144,6 +156,21 @@ struct SimRoom {
     room: Arc<Room>,
     history: History,
     closed: bool,
+    /// The upstream server, of an edge.
+    root: Option<Root>,
+}
+
+impl SimRoom {
+    fn new(seed: u64, key: RoomKey, room: Arc<Room>) -> Self {
+        let mut history = History::new();
+        let root = room.upstream.is_some().then(|| Root::new(seed, key, &room, history.connect()));
+        Self { key, room, history, closed: false, root }
+    }
+
+    /// Messages that were sent up and did not come down, or could not be sent up before the end.
+    fn unconfirmed(&self) -> u64 {
+        self.room.upstream.as_ref().map_or(0, |it| it.unconfirmed() + it.discarded())
+    }
 }
 
 /// Lives one life and checks it; panics where it breaks a rule.
@@ -169,7 +196,8 @@ fn room_config(dice: &mut Dice, number: usize) -> RoomConfig {
         eviction_timeout: Duration::from_secs(2),
     };
     let clients_max = dice.one_in(4).then_some(4);
-    RoomConfig { name: number.to_string(), ring_bytes, slow_reader, clients_max }
+    let (name, upstreams) = (number.to_string(), Vec::new());
+    RoomConfig { name, ring_bytes, slow_reader, clients_max, upstreams }
 }
 
 fn config(dice: &mut Dice) -> Config {
@@ -202,7 +230,9 @@ impl Life {
         let wakes = woken.iter().map(wake).collect();
         let shared = Arc::new(Shared::new(config(&mut dice), wakes));
         for number in 0..rooms {
-            let room = Room::new(room_config(&mut dice, number), shards).expect("a ring");
+            let config = room_config(&mut dice, number);
+            let mut room = Room::new(config, shards).expect("a ring");
+            room.upstream = dice.one_in(2).then(|| Upstream::new(OUTBOX_BYTES_MAX));
             let key = shared.add_room(room);
             shared.add_listener(number as ListenerId, key);
             let coded = (rooms + number) as ListenerId;
@@ -210,8 +240,7 @@ impl Life {
             shared.add_listener(coded, key);
         }
         let rooms = shared.rooms().into_iter();
-        let rooms =
-            rooms.map(|(key, room)| SimRoom { key, room, history: History::new(), closed: false });
+        let rooms = rooms.map(|(key, room)| SimRoom::new(seed, key, room));
         let rooms: Vec<_> = rooms.collect();
         let engine = |(shard, woken)| SimEngine {
             network: Arc::clone(&network),
@@ -242,6 +271,23 @@ impl Life {
         }
         let shard = self.dice.below(self.shards.len());
         self.run(shard);
+        self.run_roots(false);
+    }
+
+    /// Something happens between the edges and their upstreams; in a rush everything that can.
+    /// Returns whether in a rush anything did.
+    fn run_roots(&mut self, in_a_rush: bool) -> bool {
+        let now = lock(&self.network).now;
+        let senders: Vec<_> = self.clients.iter().map(|client| client.process).collect();
+        let mut moved = false;
+        for SimRoom { root, history, .. } in &mut self.rooms {
+            match root {
+                Some(root) if in_a_rush => moved |= root.rush(&self.shared, history, &senders, now),
+                Some(root) => root.step(&self.shared, history, &senders, now),
+                None => {}
+            }
+        }
+        moved
     }
 
     /// All but the first may be closed.
@@ -390,9 +436,15 @@ impl Life {
             client.decoded += 1 + body.len();
             client.frames += 1;
             let (room, process) = (client.room, client.process);
-            let sender = &self.clients[sender];
-            assert_eq!(sender.room, room, "client {id} received a message of another room");
-            let message = zillions_ordering::MessageId { sender: sender.process, sequence };
+            let sender = match &self.rooms[room].root {
+                Some(root) if sender == usize::from(ROOT_CLIENT) => root.client,
+                _ => {
+                    let sender = &self.clients[sender];
+                    assert_eq!(sender.room, room, "client {id} received a message of another room");
+                    sender.process
+                }
+            };
+            let message = zillions_ordering::MessageId { sender, sequence };
             let position = StreamPosition { offset, time_ns: 0 };
             self.rooms[room].history.receive(process, message, position);
         }
@@ -432,7 +484,7 @@ impl Life {
         for _ in 0..ROUNDS_MAX {
             let frames: u64 = self.clients.iter().map(|client| client.frames).sum();
             (0..self.clients.len()).for_each(|id| self.read(id));
-            let mut ran = false;
+            let mut ran = self.run_roots(true);
             for shard in 0..self.shards.len() {
                 ran |= self.run(shard);
             }
@@ -493,8 +545,15 @@ impl Life {
             *most += client.sent_messages();
             *least += if counts { client.sent_messages() } else { 0 };
         }
-        for ((least, most), SimRoom { room, .. }) in sent.into_iter().zip(&self.rooms) {
-            let appended = room.log.head().messages;
+        for ((mut least, mut most), it) in sent.into_iter().zip(&mut self.rooms) {
+            if let Some(root) = &mut it.root {
+                root.count_arrived();
+                most += root.arrived;
+                least += root.arrived;
+            }
+            // What was under way when a connection was lost may be missing.
+            least = least.saturating_sub(it.unconfirmed());
+            let appended = it.room.log.head().messages;
             assert!((least..=most).contains(&appended), "{least} <= {appended} <= {most}");
         }
     }
@@ -540,6 +599,8 @@ impl Life {
             slow: disconnects(DisconnectReason::Slow),
             evicted: disconnects(DisconnectReason::Evicted),
             backpressured: counters().map(|shard| shard.backpressured_passes.get()).sum(),
+            losses: self.rooms.iter().flat_map(|it| &it.root).map(|root| root.losses).sum(),
+            unconfirmed: self.rooms.iter().map(SimRoom::unconfirmed).sum(),
             acknowledgements: network.acknowledgements,
             coded: Coded {
                 deliveries: coded().map(|(client, _)| client.frames).sum(),

@@ -1,6 +1,7 @@
 //! The server's own code in a simulated world: short reads and writes, full
 //! sockets, delays, resets, connections that fail to be accepted; many clients,
-//! one to three shards, every policy. All from one seed, so that a failure replays.
+//! one to three shards, every policy, rooms with an upstream server and without. All from one seed,
+//! so that a failure replays.
 //!
 //! `ZILLIONS_SIM_SEEDS=10000` runs more of them, `ZILLIONS_SIM_SEED=17` that one only.
 
@@ -8,6 +9,7 @@ mod chunks;
 mod dice;
 mod life;
 mod network;
+mod root;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
