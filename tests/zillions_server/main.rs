@@ -18,3 +18,4 @@ mod rooms;
 mod serving;
 mod slow_readers;
 mod support;
+mod websocket;

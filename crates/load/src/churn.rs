@@ -195,7 +195,7 @@ mod tests {
         serve: impl FnOnce(std::net::TcpStream) -> Option<std::net::TcpStream>,
     ) -> ChurnCounts {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut churn = Churn::new(listener.local_addr().unwrap(), &plan(10.0), 0);
+        let mut churn = Churn::new(&[listener.local_addr().unwrap()], &plan(10.0), 0);
         assert_eq!(churn.advance(0), Ok(LIFETIME_NS));
         let kept = serve(listener.accept().unwrap().0);
         assert_eq!(churn.advance(LIFETIME_NS), Ok(100_000_000));
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn open_connections_are_bounded() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut churn = Churn::new(listener.local_addr().unwrap(), &plan(1e9), 0);
+        let mut churn = Churn::new(&[listener.local_addr().unwrap()], &plan(1e9), 0);
         churn.advance(2 * CHURN_CONNECTIONS_MAX as u64).unwrap();
         assert_eq!(churn.open.len(), CHURN_CONNECTIONS_MAX);
         assert_eq!(churn.counts.connections, CHURN_CONNECTIONS_MAX as u64);

@@ -12,6 +12,7 @@
 
 use std::error::Error;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use crate::disconnect_reason::DisconnectReason;
 
@@ -26,6 +27,9 @@ pub trait Protocol: Debug + Send + Sync {
     /// The codec of a new connection.
     fn codec(&self) -> Box<dyn Codec>;
 }
+
+/// What is spoken at an address; `None` is the plain protocol.
+pub(crate) type Spoken = Option<Arc<dyn Protocol>>;
 
 /// One connection's codec. It only ever holds so much as its protocol needs, whatever the other
 /// side sends.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::Error;
-use crate::options::{ClientOptions, RoomOptions, ServerOptions};
+use crate::options::{ClientOptions, RoomOptions, ServerOptions, WebSocketOptions};
 use crate::settings::{Settings, as_keys};
 
 /// The longest lines of the printed file, in bytes.
@@ -26,7 +26,7 @@ const ROOM_HEADER: &str = "
 [[room]]
 # Its name: letters, digits, '-', '_' and '.'.
 name = \"main\"
-# Where to listen, HOST:PORT each.
+# Where to listen, HOST:PORT each, or ws://HOST:PORT for WebSocket and a chat page.
 listen = [\"127.0.0.1:4000\"]
 # Maximum number of its clients [default: what all rooms together may have].
 #max_clients = N
@@ -38,6 +38,7 @@ listen = [\"127.0.0.1:4000\"]
 struct File {
     server: ServerOptions,
     clients: ClientOptions,
+    websocket: WebSocketOptions,
     room: Vec<Spanned<RoomOptions>>,
 }
 
@@ -58,7 +59,7 @@ pub(crate) fn read(path: &Path) -> Result<Settings, Error> {
 fn parse(path: &Path, text: &str) -> Result<Settings, Error> {
     let path: PathBuf = path.to_owned();
     let line = |byte: usize| text[..byte.min(text.len())].matches('\n').count() + 1;
-    let File { server, clients, room } = match toml::from_str(text) {
+    let File { server, clients, websocket, room } = match toml::from_str(text) {
         Ok(file) => file,
         Err(error) => {
             let line = error.span().map(|span| line(span.start));
@@ -70,7 +71,7 @@ fn parse(path: &Path, text: &str) -> Result<Settings, Error> {
         RoomOptions { line, ..room.into_inner() }
     };
     let rooms = room.into_iter().map(with_line).collect();
-    Ok(Settings { file: Some(path), server, clients, rooms })
+    Ok(Settings { file: Some(path), server, clients, websocket, rooms })
 }
 
 /// A config file with all defaults, and what each key means.
@@ -80,6 +81,8 @@ pub(crate) fn defaults() -> String {
     add_group::<ServerOptions>(&mut text);
     text += "\n[clients]\n";
     add_group::<ClientOptions>(&mut text);
+    text += "\n[websocket]\n";
+    add_group::<WebSocketOptions>(&mut text);
     text += ROOM_HEADER;
     add_group::<RoomOptions>(&mut text);
     text
@@ -115,7 +118,9 @@ fn add_key(text: &mut String, option: &Arg) {
     let key = option.get_long().unwrap_or_default().replace('-', "_");
     let default = option.get_default_values().first().and_then(|value| value.to_str());
     *text += &match default {
-        Some(number) if number.parse::<u64>().is_ok() => format!("{key} = {number}\n"),
+        Some(bare) if bare.parse::<u64>().is_ok() || bare.parse::<bool>().is_ok() => {
+            format!("{key} = {bare}\n")
+        }
         Some(word) => format!("{key} = \"{word}\"\n"),
         None => {
             let names = option.get_value_names().and_then(|names| names.first());
@@ -150,6 +155,8 @@ mod tests {
         let printed = parsed(&defaults());
         assert_eq!(format!("{:?}", printed.server), format!("{:?}", ServerOptions::default()));
         assert_eq!(format!("{:?}", printed.clients), format!("{:?}", ClientOptions::default()));
+        let websocket = WebSocketOptions::default();
+        assert_eq!(format!("{:?}", printed.websocket), format!("{websocket:?}"));
         let [room] = &printed.rooms[..] else { panic!("one room") };
         let (name, listen) = ("main".to_owned(), vec!["127.0.0.1:4000".to_owned()]);
         let expected = RoomOptions { name, listen, line: room.line, ..RoomOptions::default() };
@@ -179,6 +186,8 @@ mod tests {
             Some(("idle_traffic", _)) => "idle_traffic = \"both\"".to_owned(),
             Some((key, "SIZE")) => format!("{key} = \"64KiB\""),
             Some((key, "[ADDR]")) => format!("{key} = [\"127.0.0.1:4001\"]"),
+            Some((key, "[ORIGIN]")) => format!("{key} = [\"https://chat.example.org\"]"),
+            Some((key, "FILE")) => format!("{key} = \"token\""),
             Some((key, "ADDR")) => format!("{key} = \"127.0.0.1:9100\""),
             Some((key, _)) if !key.starts_with(' ') => format!("{key} = 3"),
             _ => line.to_owned(),

@@ -33,6 +33,7 @@ mod error;
 pub mod io_uring;
 pub mod keys;
 pub mod listen;
+mod listen_address;
 mod logging;
 pub mod manager;
 mod metrics;
@@ -53,6 +54,8 @@ pub mod uplink;
 pub mod upstream;
 pub mod values;
 mod watchdog;
+mod web;
+mod websocket;
 
 pub use config::Config;
 pub use error::Error;

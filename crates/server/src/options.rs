@@ -6,7 +6,7 @@
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::{Args, Command, Parser};
+use clap::{ArgAction, Args, Command, Parser};
 use serde::Deserialize;
 
 use crate::config::IdleTraffic;
@@ -26,7 +26,7 @@ use crate::values::{SecondsOrOff, Size, at_most};
                   cannot run here."
 )]
 pub struct Options {
-    /// Where to listen, HOST:PORT; may be repeated.
+    /// Where to listen, HOST:PORT, or ws://HOST:PORT for WebSocket and a chat page; may be repeated.
     #[arg(required = true, value_name = "ADDR")]
     pub addresses: Vec<String>,
     /// Read everything from this TOML file, with any number of rooms; no other argument is allowed
@@ -48,6 +48,9 @@ pub struct Options {
     /// Of all clients.
     #[command(flatten)]
     pub clients: ClientOptions,
+    /// Of those that come over WebSocket.
+    #[command(flatten)]
+    pub websocket: WebSocketOptions,
 }
 
 /// What concerns the whole process: the table `[server]` of a config file.
@@ -146,6 +149,25 @@ pub struct ClientOptions {
     pub max_unsent_bytes: Option<Size>,
 }
 
+/// What concerns the clients at `ws://` addresses: the table `[websocket]` of a config file.
+#[derive(Clone, Debug, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebSocketOptions {
+    /// Web pages that may connect, as https://HOST, or * for all; may be repeated [default: the
+    /// server's own chat page].
+    #[arg(long, value_name = "ORIGIN")]
+    pub allow_origin: Vec<String>,
+    /// A file with the token that clients must know [default: everybody may connect].
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Whether to serve a chat page for browsers at /.
+    #[arg(long, value_name = "BOOL", default_value = "true", action = ArgAction::Set)]
+    pub page: bool,
+    /// Longest message that a client may send; it holds one frame or many.
+    #[arg(long, value_name = "SIZE", default_value = "64KiB")]
+    pub max_message_bytes: Size,
+}
+
 /// The defaults of a group, which its attributes declare.
 fn defaults<T: Args>() -> T {
     let command = T::augment_args(Command::new("defaults"));
@@ -166,6 +188,12 @@ impl Default for RoomOptions {
 }
 
 impl Default for ClientOptions {
+    fn default() -> Self {
+        defaults()
+    }
+}
+
+impl Default for WebSocketOptions {
     fn default() -> Self {
         defaults()
     }

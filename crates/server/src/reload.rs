@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
+use crate::codec::Spoken;
 use crate::config_file;
 use crate::descriptors::check_descriptors;
 
@@ -36,7 +37,14 @@ pub(crate) struct Reload {
 struct Plan {
     config: RoomConfig,
     place: Place,
-    sockets: Vec<(SocketAddr, PlannedSocket)>,
+    sockets: Vec<Planned>,
+}
+
+/// An address as it is to be.
+struct Planned {
+    address: SocketAddr,
+    protocol: Spoken,
+    socket: PlannedSocket,
 }
 
 enum Place {
@@ -74,10 +82,14 @@ impl Reload {
         let config = settings.config()?;
         let options = settings.socket_options()?;
         let addresses = settings.addresses()?;
+        let protocols = settings.protocols()?;
         let sockets = addresses.concat().len();
         check_descriptors(config.admission.clients_max, self.shared.shards(), sockets)?;
         settings.check_upstreams(&addresses.concat())?;
-        let plans = self.plan(rooms, addresses, &options)?;
+        let spoken = addresses.into_iter().zip(protocols);
+        let spoken =
+            spoken.map(|(addresses, protocols)| addresses.into_iter().zip(protocols).collect());
+        let plans = self.plan(rooms, spoken.collect(), &options)?;
 
         if restart_is_needed(&self.server, &settings.server) {
             warn!("engine, shards, metrics and the log change with a restart only");
@@ -93,14 +105,14 @@ impl Reload {
     fn plan(
         &self,
         rooms: Vec<RoomConfig>,
-        addresses: Vec<Vec<SocketAddr>>,
+        addresses: Vec<Vec<(SocketAddr, Spoken)>>,
         options: &SocketOptions,
     ) -> Result<Vec<Plan>, Error> {
         let mut kept = HashSet::new();
         let mut plans = Vec::new();
         for (config, addresses) in rooms.into_iter().zip(addresses) {
             let mut sockets = Vec::new();
-            for address in addresses {
+            for (address, protocol) in addresses {
                 let socket = match self.find_socket(&config.name, address, &kept) {
                     Some(id) => {
                         kept.insert(id);
@@ -108,7 +120,7 @@ impl Reload {
                     }
                     None => PlannedSocket::New(Listener::bind(address, options)?),
                 };
-                sockets.push((address, socket));
+                sockets.push(Planned { address, protocol, socket });
             }
             let place = match self.rooms.iter().find(|room| room.config.may_become(&config)) {
                 Some(room) => Place::Open(room.key),
@@ -154,13 +166,19 @@ impl Reload {
                 }
             };
             let mut open = OpenRoom { config, key, sockets: Vec::new() };
-            for (address, socket) in sockets {
+            for Planned { address, protocol, socket } in sockets {
                 let id = match socket {
                     PlannedSocket::Open(id) => {
+                        self.shared.set_protocol(id, protocol);
                         self.shared.add_listener(id, key);
                         id
                     }
-                    PlannedSocket::New(listener) => self.open_socket(&open.config, key, listener),
+                    PlannedSocket::New(listener) => {
+                        let id = self.listeners.next_id();
+                        self.shared.set_protocol(id, protocol);
+                        self.open_socket(&open.config, key, id, listener);
+                        id
+                    }
                 };
                 open.sockets.push((address, id));
             }
@@ -182,16 +200,14 @@ impl Reload {
         (opened, closed)
     }
 
-    fn open_socket(&self, room: &RoomConfig, key: RoomKey, listener: Listener) -> ListenerId {
+    fn open_socket(&self, room: &RoomConfig, key: RoomKey, id: ListenerId, listener: Listener) {
         let address = listener.address();
         // In this order: once it is registered a connection may be reported.
-        let id = self.listeners.next_id();
         self.shared.add_listener(id, key);
         match self.listeners.add(id, listener) {
             Ok(()) => info!(room = %room.name, %address, "listening"),
             Err(error) => warn!(room = %room.name, %address, %error, "cannot accept connections"),
         }
-        id
     }
 }
 

@@ -56,6 +56,7 @@ fn carry_out(options: &Options) -> Result<(), Error> {
         settings.config()?;
         settings.socket_options()?;
         settings.addresses()?;
+        settings.protocols()?;
         return say(&format!("{}: valid\n", path.display()));
     }
     run(options)
@@ -128,6 +129,7 @@ fn prepare(settings: &Settings) -> Result<Prepared, Error> {
     let shards = shards(settings);
     check_descriptors(config.admission.clients_max, shards, addresses.concat().len())?;
     logging::install(server.log_level, server.log_format)?;
+    let protocols = settings.protocols()?.concat();
     let rooms = room_configs.into_iter().map(|config| Room::new(config, shards));
     let rooms = rooms.collect::<Result<Vec<_>, _>>().map_err(Error::Ring)?;
     let metrics = server.metrics.as_deref();
@@ -159,6 +161,7 @@ fn prepare(settings: &Settings) -> Result<Prepared, Error> {
     let addresses = settings.rooms.iter().flat_map(|room| room.listen.clone()).collect();
     server.engine.prepare(Core {
         addresses,
+        protocols,
         config,
         shards,
         rooms,

@@ -12,11 +12,13 @@ use std::thread;
 use signal_hook::iterator::Signals;
 use tracing::info;
 
+use crate::codec::Spoken;
 use crate::config::Config;
 use crate::engine::{Engine, Wake};
 use crate::error::Error;
 use crate::keys::{ListenerId, RoomKey};
 use crate::listen::Listeners;
+use crate::listen_address::Scheme;
 use crate::manager::Manager;
 use crate::metrics;
 use crate::room::{Room, RoomConfig};
@@ -30,6 +32,8 @@ use crate::uplink;
 pub(crate) struct Core {
     /// The addresses as given on the command line.
     pub(crate) addresses: Vec<String>,
+    /// What is spoken at each, if not the plain protocol.
+    pub(crate) protocols: Vec<Spoken>,
     pub(crate) config: Config,
     pub(crate) shards: usize,
     /// The rooms, each with its listening sockets.
@@ -93,10 +97,14 @@ impl Core {
         let (engines, wakes): (Vec<_>, Vec<Wake>) = engines.into_iter().unzip();
         let ring_bytes: usize = self.rooms.iter().map(|(room, _)| room.config.ring_bytes).sum();
         let shared = Arc::new(Shared::new(self.config, wakes));
+        let mut protocols = self.protocols.into_iter();
         let open = |(room, sockets): (Room, Vec<(SocketAddr, ListenerId)>)| {
             let config = room.config.clone();
             let key = shared.add_room(room);
-            sockets.iter().for_each(|(_, listener)| shared.add_listener(*listener, key));
+            for (&(_, listener), protocol) in sockets.iter().zip(protocols.by_ref()) {
+                shared.set_protocol(listener, protocol);
+                shared.add_listener(listener, key);
+            }
             OpenRoom { config, key, sockets }
         };
         let rooms: Vec<OpenRoom> = self.rooms.into_iter().map(open).collect();
@@ -177,10 +185,11 @@ fn starting_uplinks(
 fn print_ready(given: &[String], listeners: &Listeners) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     for (given, bound) in given.iter().zip(listeners.addresses()) {
+        let (scheme, address) = Scheme::split(given);
         // An address is printed as given; a name or port 0 as what it was resolved to.
-        match given.parse::<SocketAddr>() {
+        match address.parse::<SocketAddr>() {
             Ok(address) if address.port() != 0 => writeln!(stdout, "listening on {given}")?,
-            _ => writeln!(stdout, "listening on {bound}")?,
+            _ => writeln!(stdout, "listening on {}{bound}", scheme.prefix())?,
         }
     }
     stdout.flush()

@@ -5,17 +5,22 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use zillions_log::{LogError, RING_BYTES_MIN};
 
 use crate::admission::AdmissionLimits;
+use crate::codec::{Protocol, Spoken};
 use crate::config::Config;
 use crate::error::Error;
 use crate::listen::{SocketOptions, includes, parse};
-use crate::options::{ClientOptions, Options, RoomOptions, ServerOptions};
+use crate::listen_address::{Scheme, parse_listen};
+use crate::options::{ClientOptions, Options, RoomOptions, ServerOptions, WebSocketOptions};
 use crate::room::RoomConfig;
 use crate::slow_reader::SlowReaderPolicy;
+use crate::web;
+use crate::websocket::WebSocket;
 
 /// The largest ring, in bytes. All of it is allocated at the start, and a ring larger than the
 /// processor's caches is slower, not faster.
@@ -34,6 +39,8 @@ pub struct Settings {
     pub server: ServerOptions,
     /// Of all clients.
     pub clients: ClientOptions,
+    /// Of those that come over WebSocket.
+    pub websocket: WebSocketOptions,
     /// The rooms, each with its addresses.
     pub rooms: Vec<RoomOptions>,
 }
@@ -47,6 +54,7 @@ impl Settings {
             file: None,
             server: options.server.clone(),
             clients: options.clients.clone(),
+            websocket: options.websocket.clone(),
             rooms: vec![room],
         }
     }
@@ -65,7 +73,7 @@ impl Settings {
             }
             let mut addresses = Vec::new();
             for text in &room.listen {
-                let address = parse(text)?;
+                let address = parse_listen(text)?.1;
                 if seen.contains(&address) && address.port() != 0 {
                     return Err(Error::AddressTwice { address });
                 }
@@ -86,6 +94,37 @@ impl Settings {
             room.upstream.iter().try_for_each(|text| check_upstream(text, listening))
         };
         self.each_room(check).map(drop)
+    }
+
+    /// What is spoken at each of the addresses, in their order; `None` is the plain protocol.
+    ///
+    /// # Errors
+    /// When an option is invalid or has no effect, or the token cannot be read.
+    pub(crate) fn protocols(&self) -> Result<Vec<Vec<Spoken>>, Error> {
+        let policy = web::policy(&self.websocket).map_err(|error| match error {
+            Error::Contradiction(text) => self.contradiction(text),
+            error => error,
+        })?;
+        let websocket: Arc<dyn Protocol> = Arc::new(WebSocket::new(policy));
+        let protocols = self.each_room(|room| {
+            let spoken = |text: &String| match parse_listen(text)?.0 {
+                Scheme::Plain => Ok(None),
+                Scheme::WebSocket => Ok(Some(Arc::clone(&websocket))),
+            };
+            room.listen.iter().map(spoken).collect::<Result<Vec<_>, _>>()
+        })?;
+        let is_used = protocols.iter().flatten().any(Option::is_some);
+        let of_websocket = &self.websocket;
+        for (option, is_set) in [
+            ("--allow-origin", !of_websocket.allow_origin.is_empty()),
+            ("--token-file", of_websocket.token_file.is_some()),
+        ] {
+            if is_set && !is_used {
+                let text = format!("{option} requires an address that begins with ws://");
+                return Err(self.contradiction(text));
+            }
+        }
+        Ok(protocols)
     }
 
     /// The rooms, in the order of [`addresses`](Self::addresses).

@@ -157,10 +157,13 @@ impl<S> Shared<S> {
         }
     }
 
-    /// From now on the connections of this listening socket speak this, and not the plain protocol.
-    /// To be called before [`add_listener`](Self::add_listener).
-    pub fn set_protocol(&self, listener: ListenerId, protocol: Arc<dyn Protocol>) {
-        self.admission().set_protocol(listener, protocol);
+    /// From now on new connections of this listening socket speak this; `None` is the plain
+    /// protocol. To be called before [`add_listener`](Self::add_listener).
+    pub fn set_protocol(&self, listener: ListenerId, protocol: Option<Arc<dyn Protocol>>) {
+        match protocol {
+            Some(protocol) => self.admission().set_protocol(listener, protocol),
+            None => self.admission().forget_protocol(listener),
+        }
     }
 
     /// Closes a room: its clients are sent what is queued and disconnected, and then it is removed.

@@ -236,7 +236,7 @@ impl Life {
             let key = shared.add_room(room);
             shared.add_listener(number as ListenerId, key);
             let coded = (rooms + number) as ListenerId;
-            shared.set_protocol(coded, Arc::new(Chunks));
+            shared.set_protocol(coded, Some(Arc::new(Chunks)));
             shared.add_listener(coded, key);
         }
         let rooms = shared.rooms().into_iter();

@@ -1,0 +1,38 @@
+//! Who may connect over WebSocket: the options, checked, and the token's file, read.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::warn;
+use zillions_websocket::{Origins, Policy, Token};
+
+use crate::error::Error;
+use crate::options::WebSocketOptions;
+
+/// Permission bits of everybody but the owner to read.
+const READ_BY_OTHERS: u32 = 0o044;
+
+/// What holds at every `ws://` address.
+///
+/// # Errors
+/// [`Error::Contradiction`], which names the option.
+pub(crate) fn policy(options: &WebSocketOptions) -> Result<Arc<Policy>, Error> {
+    let origins = Origins::parse(&options.allow_origin)
+        .map_err(|error| Error::Contradiction(format!("--allow-origin: {error}")))?;
+    let token = options.token_file.as_deref().map(token).transpose()?;
+    let message_bytes_max = options.max_message_bytes.0 as u64;
+    Ok(Arc::new(Policy { origins, token, page: options.page, message_bytes_max }))
+}
+
+fn token(path: &Path) -> Result<Token, Error> {
+    let refused =
+        |why: String| Error::Contradiction(format!("--token-file '{}': {why}", path.display()));
+    let text =
+        fs::read_to_string(path).map_err(|error| refused(format!("cannot read it: {error}")))?;
+    if fs::metadata(path).is_ok_and(|file| file.mode() & READ_BY_OTHERS != 0) {
+        warn!("others may read the token in '{}': chmod 600 it", path.display());
+    }
+    Token::parse(&text).map_err(|error| refused(error.to_string()))
+}
