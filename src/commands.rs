@@ -14,6 +14,7 @@ pub mod new;
 pub mod report;
 pub mod self_check;
 pub mod verify;
+pub mod yardstick;
 
 use crate::cli::{self, Command, Zillions};
 use crate::failure::Outcome;
@@ -39,6 +40,7 @@ pub fn dispatch(arguments: Zillions) -> Outcome {
         Command::Doctor(arguments) => doctor::run(&arguments, global),
         // The binary's main has carried it out before it came here.
         Command::FaultyServer(_) => Ok(()),
+        Command::Yardstick(arguments) => yardstick::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, cli::all_commands()),
         Command::Man(arguments) => man::run(&arguments, cli::all_commands()),
     }

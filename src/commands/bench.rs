@@ -56,7 +56,8 @@ const RESULTS_FOLDER: &str = "results";
     zillions bench --connect 127.0.0.1:8080 --pid 4711  with its CPU time and memory\n\n\
     Each server is checked quickly first, and measured only if it conforms to the\n\
     spec; passed checks are cached. One server, chosen at random, is measured in two\n\
-    arms (A/A): the difference is the noise floor.\n\
+    arms (A/A): the difference is the noise floor. Limits of the machine, which are no servers,\n\
+    are measured beside them: a receiver that only calls recv, and a bare send() loop.\n\
     Exit codes: 0 all measured, 1 some failed, 2 nothing could be ranked, 64 usage,\n\
     70 tool failure. How to read the report: docs/reading-results.md.")]
 pub struct Arguments {
@@ -93,6 +94,9 @@ pub struct Arguments {
     /// Do not pin servers and load generator to CPUs.
     #[arg(long)]
     no_pin: bool,
+    /// Do not measure what this machine does without a server.
+    #[arg(long)]
+    no_yardsticks: bool,
     /// Do not show progress.
     #[arg(long)]
     no_progress: bool,
@@ -102,7 +106,7 @@ pub struct Arguments {
     /// Resume an interrupted run with its scenarios, servers and seed; completed
     /// trials are kept.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "targets", "Filters", "scenarios", "all", "all_scenarios", "list", "quick", "repeats", "seconds", "out", "no_pin", "seed",
+        "targets", "Filters", "scenarios", "all", "all_scenarios", "list", "quick", "repeats", "seconds", "out", "no_pin", "no_yardsticks", "seed",
         "fresh", "connect",
     ])]
     resume: Option<PathBuf>,
@@ -209,6 +213,12 @@ fn prepare_in(
         command_line: std::env::args().collect(),
         tool: tool(),
         idle: Some(Thoroughness::choose(arguments.quick)),
+        // Nor is this machine the limit of what runs elsewhere, or unpinned.
+        yardsticks: if arguments.no_yardsticks || arguments.running.is_asked_for() {
+            None
+        } else {
+            Some(prepared::yardsticks()?)
+        },
         resume: None,
     };
     Ok(Prepared { candidates, targets, options })
@@ -229,8 +239,9 @@ fn chosen(
     let gallery = targets::entries(&[], &arguments.filters, &global.impls)?;
     let Representatives { entries, buildable } = representatives::choose(&gallery);
     if !arguments.no_progress {
-        let (these, all) = (rough(plan::estimate(scenarios, entries.len())), buildable);
-        let time_of_all = rough(plan::estimate(scenarios, all));
+        let yardsticks = !arguments.no_yardsticks;
+        let (these, all) = (rough(plan::estimate(scenarios, entries.len(), yardsticks)), buildable);
+        let time_of_all = rough(plan::estimate(scenarios, all, yardsticks));
         console::note(&format!(
             "one entry of each style: {} of {all} that can be built here, about {these} once they \
              are built; --all measures all of them, about {time_of_all}",
@@ -330,7 +341,7 @@ fn list(arguments: &Arguments) -> Outcome {
 
 /// What one more server takes in `scenario`, in seconds.
 fn seconds_per_server(scenario: &ScenarioRecord) -> f64 {
-    let estimate = |targets| plan::estimate(std::slice::from_ref(scenario), targets);
+    let estimate = |targets| plan::estimate(std::slice::from_ref(scenario), targets, false);
     (estimate(2) - estimate(1)).as_secs_f64()
 }
 

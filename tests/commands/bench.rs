@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use zillions_report::record::{TargetStatus, TrialResult};
+use zillions_report::record::{Role, TargetStatus, TrialRecord, TrialResult};
 use zillions_report::results::Results;
 use zillions_report::verdict::{Validity, judge};
 
@@ -21,8 +21,8 @@ pub(crate) fn a_run_leaves_results_and_a_report_and_the_report_can_be_made_again
     assert_eq!(row["target"], server.name());
 
     let results = Results::read(&workspace.results()).unwrap();
-    // The only target is the one that is measured as two arms.
-    assert_eq!((results.run.seed, results.trials.len()), (5, 2));
+    // The only target is the one that is measured as two arms, and the limit has a trial.
+    assert_eq!((results.run.seed, results.trials.len()), (5, 3));
     // On a busy machine a trial may be invalid, and then the row has no figures.
     for trial in &results.trials {
         let TrialResult::Measured(figures) = &trial.result else { panic!("{trial:?}") };
@@ -35,6 +35,38 @@ pub(crate) fn a_run_leaves_results_and_a_report_and_the_report_can_be_made_again
     let again = run(ZILLIONS, &["report", &workspace.path("out")]);
     assert_eq!((again.code, again.stdout.trim_end()), (0, report.to_str().unwrap()));
     assert!(fs::read_to_string(&report).unwrap() == first, "the same report");
+}
+
+pub(crate) fn limits_of_the_machine_are_measured_beside_servers_unless_they_are_not_wanted() {
+    let (workspace, server) = (Workspace::new(), Script::server(""));
+    let saturating = SMALL.replace("messages_per_second = 500\n", "");
+    let saturating = saturating.replace("fixed-rate", "saturate").replace("latency", "throughput");
+    workspace.scenario("full.toml", &saturating);
+    let full = workspace.path("full.toml");
+    let ended = workspace.bench(&server, &["--scenario", &full, "--format", "json"]);
+    let summary: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let results = Results::read(&workspace.results()).unwrap();
+    for (scenario, kind) in [("small", "send-loop"), ("full", "bare-receiver")] {
+        let is_it = |it: &&serde_json::Value| it["name"] == scenario;
+        let found = summary["scenarios"].as_array().unwrap().iter().find(is_it).unwrap();
+        assert_eq!(found["limit"]["kind"], kind, "{found}");
+        assert!(found["limit"]["figure"]["median"].as_f64().unwrap() > 0.0, "{found}");
+        let rows = found["rows"].as_array().unwrap();
+        assert!(rows.iter().all(|row| row["target"] == server.name()), "{found}");
+        let of_kind = |it: &&TrialRecord| it.role == Role::Yardstick && it.target == kind;
+        let trials: Vec<_> = results.trials.iter().filter(of_kind).collect();
+        assert_eq!(trials.len(), 1, "{scenario}");
+        let TrialResult::Measured(figures) = &trials[0].result else { panic!("{trials:?}") };
+        assert!(figures.deliveries_arrived > 0 && figures.server.is_some());
+        // What is counted is whole frames of this scenario.
+        assert!(figures.bytes_arrived >= figures.deliveries_arrived * 19, "{figures:?}");
+    }
+    let again = Workspace::new();
+    let ended = again.bench(&server, &["--no-yardsticks", "--format", "json"]);
+    assert!(ended.stdout.contains("\"limit\": null"), "{}", ended.stdout);
+    let results = Results::read(&again.results()).unwrap();
+    assert!(results.run.yardsticks.is_empty());
+    assert!(results.trials.iter().all(|trial| trial.role != Role::Yardstick));
 }
 
 pub(crate) fn every_pair_of_a_correct_server_is_accounted_for() {

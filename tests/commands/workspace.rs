@@ -90,6 +90,7 @@ impl Workspace {
             command_line: Vec::new(),
             tool: ToolRecord::default(),
             idle: None,
+            yardsticks: None,
             resume: None,
         };
         let access = Some(Access::Launch(launch));

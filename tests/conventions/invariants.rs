@@ -26,6 +26,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 const MAY_PAUSE: &[(&str, &str)] = &[
     ("crates/harness/src/group.rs", "the kernel does not tell when the last of a group has ended"),
     ("crates/load/tests/load/server.rs", "a server whose fault is to freeze once"),
+    ("crates/load/src/yardstick/sender.rs", "a schedule: it pauses until a message is due"),
     ("crates/server/src/epoll.rs", "send coalescing: a busy shard pauses and waits for nothing"),
     ("crates/server/src/metrics/connections.rs", "accepting that failed is tried again later"),
     ("crates/faulty", "servers whose fault it is to be late or to idle badly"),

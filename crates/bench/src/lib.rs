@@ -8,7 +8,7 @@
 //! records of [`zillions_report::record`].
 //!
 //! Modules: [`scenario`] reads scenarios, [`plan`] orders the trials and estimates their time,
-//! [`pin`] chooses processors, [`program`] looks at a program's files, [`trial`] runs one trial,
+//! [`pin`] chooses processors, [`program`] looks at a program's files, [`trial`] runs one trial, [`yardstick`] measures what the machine does without a server,
 //! [`order`] checks its sample, [`search`] chooses the next rate to try, [`idle`] measures what idle
 //! clients cost, [`store`] keeps results, [`mod@run`] carries out a whole run.
 
@@ -31,6 +31,7 @@ pub mod store;
 mod subject;
 mod timestamp;
 pub mod trial;
+pub mod yardstick;
 
 pub use access::{Access, Running};
 pub use error::BenchError;

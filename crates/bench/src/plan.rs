@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use zillions_report::record::{LoadRecord, Role, ScenarioRecord};
+use zillions_report::record::{LoadRecord, Role, ScenarioRecord, YardstickKind};
 
 use crate::scenario::QUIET;
 use crate::search::CURVE;
@@ -27,8 +27,8 @@ pub struct PlannedTrial {
     pub block: u32,
     /// Index of its scenario.
     pub scenario: usize,
-    /// Index of its target.
-    pub target: usize,
+    /// Index of its target; `None` for the limit of the scenario.
+    pub target: Option<usize>,
     /// What it is for.
     pub role: Role,
 }
@@ -44,21 +44,33 @@ pub fn twin(targets: usize, seed: u64) -> Option<usize> {
 
 /// The trials of `targets` targets in every scenario that searches for nothing, block by block.
 ///
-/// In each block every target has one trial of each scenario that is repeated that often, and the
-/// [`twin`] has two. The order within a block is random, and the same for the same seed.
+/// In each block every target has one trial of each scenario that is repeated that often, the
+/// [`twin`] has two, and of those scenarios of `yardsticks` that have a limit it has one. The order
+/// within a block is random, and the same for the same seed.
 #[must_use]
-pub fn trials(scenarios: &[ScenarioRecord], targets: usize, seed: u64) -> Vec<PlannedTrial> {
-    let arms: Vec<(usize, Role)> = (0..targets)
-        .map(|target| (target, Role::Measure))
-        .chain(twin(targets, seed).map(|target| (target, Role::Twin)))
+pub fn trials(
+    scenarios: &[ScenarioRecord],
+    targets: usize,
+    yardsticks: bool,
+    seed: u64,
+) -> Vec<PlannedTrial> {
+    let arms: Vec<(Option<usize>, Role)> = (0..targets)
+        .map(|target| (Some(target), Role::Measure))
+        .chain(twin(targets, seed).map(|target| (Some(target), Role::Twin)))
         .collect();
+    let limit = |scenario: &ScenarioRecord| {
+        has_limit(scenario, yardsticks).then_some((None, Role::Yardstick))
+    };
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let blocks = scenarios.iter().map(blocks_of).max().unwrap_or(0);
     let mut trials = Vec::new();
     for block in 0..blocks {
         let mut of_block: Vec<_> = (0..scenarios.len())
             .filter(|&scenario| block < blocks_of(&scenarios[scenario]))
-            .flat_map(|scenario| arms.iter().map(move |&arm| (scenario, arm)))
+            .flat_map(|scenario| {
+                let arms = arms.iter().copied().chain(limit(&scenarios[scenario]));
+                arms.map(move |arm| (scenario, arm))
+            })
             .collect();
         of_block.shuffle(&mut random);
         for (scenario, (target, role)) in of_block {
@@ -66,6 +78,11 @@ pub fn trials(scenarios: &[ScenarioRecord], targets: usize, seed: u64) -> Vec<Pl
         }
     }
     trials
+}
+
+/// Whether the limit of `scenario` is measured, if any is.
+fn has_limit(scenario: &ScenarioRecord, yardsticks: bool) -> bool {
+    yardsticks && YardstickKind::of(scenario).is_some()
 }
 
 /// In how many blocks of the plan `scenario` has trials.
@@ -82,30 +99,40 @@ pub fn search_trials(holds_per_rate: u32) -> usize {
     NARROWING_TRIALS + RATES_HELD * holds_per_rate as usize + CURVE.len()
 }
 
-/// How many trials of `scenario` there are with `targets` targets, one of which is measured twice.
-fn trials_of(scenario: &ScenarioRecord, targets: usize) -> usize {
+/// How many trials of `scenario` there are with `targets` targets, one of which is measured twice, and with
+/// or without the limit.
+fn trials_of(scenario: &ScenarioRecord, targets: usize, yardsticks: bool) -> usize {
     match (scenario.load, targets) {
         (_, 0) => 0,
         (LoadRecord::Search { .. }, _) => search_trials(scenario.repeats) * targets,
-        _ => scenario.repeats as usize * (targets + 1),
+        _ => {
+            let limits = usize::from(has_limit(scenario, yardsticks));
+            scenario.repeats as usize * (targets + 1 + limits)
+        }
     }
 }
 
 /// How many trials there are, those of searches estimated.
 #[must_use]
-pub fn number_of_trials(scenarios: &[ScenarioRecord], targets: usize) -> usize {
-    scenarios.iter().map(|scenario| trials_of(scenario, targets)).sum()
+pub fn number_of_trials(scenarios: &[ScenarioRecord], targets: usize, yardsticks: bool) -> usize {
+    scenarios.iter().map(|scenario| trials_of(scenario, targets, yardsticks)).sum()
 }
 
 /// How long the trials will take, unless servers are slow to start or to drain.
 #[must_use]
-pub fn estimate(scenarios: &[ScenarioRecord], targets: usize) -> Duration {
+pub fn estimate(scenarios: &[ScenarioRecord], targets: usize, yardsticks: bool) -> Duration {
     scenarios
         .iter()
         .map(|scenario| {
             let load = Duration::from_secs_f64(scenario.warm_up_seconds + scenario.measure_seconds);
-            let trials = u32::try_from(trials_of(scenario, targets)).unwrap_or(u32::MAX);
-            (OVERHEAD + load + QUIET) * trials
+            let trials = |yardsticks| {
+                let trials = trials_of(scenario, targets, yardsticks);
+                u32::try_from(trials).unwrap_or(u32::MAX)
+            };
+            let of_targets = trials(false);
+            // Nothing that a limit sends is waited for after the window.
+            let of_limits = trials(yardsticks) - of_targets;
+            (OVERHEAD + load + QUIET) * of_targets + (OVERHEAD + load) * of_limits
         })
         .sum()
 }
@@ -115,6 +142,8 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use zillions_report::record::RankBy;
+
     use crate::scenario::Scenario;
 
     fn scenarios() -> Vec<ScenarioRecord> {
@@ -129,15 +158,34 @@ mod tests {
     fn every_target_runs_once_per_block_and_scenario_and_the_twin_twice() {
         let mut scenarios = scenarios();
         scenarios[0].repeats = 2;
-        let trials = trials(&scenarios, 7, 1);
+        let trials = trials(&scenarios, 7, false, 1);
         assert_eq!(trials.len(), (7 + 1) * (2 + 5));
         let distinct: HashSet<_> =
             trials.iter().map(|t| (t.block, t.scenario, t.target, t.role)).collect();
         assert_eq!(distinct.len(), trials.len());
         let twin = twin(7, 1).unwrap();
         let second_arm: Vec<_> = trials.iter().filter(|t| t.role == Role::Twin).collect();
-        assert!(second_arm.len() == 2 + 5 && second_arm.iter().all(|t| t.target == twin));
+        assert!(second_arm.len() == 2 + 5 && second_arm.iter().all(|t| t.target == Some(twin)));
         assert!(trials.windows(2).all(|pair| pair[0].block <= pair[1].block));
+    }
+
+    #[test]
+    fn each_scenario_with_a_limit_has_it_once_per_block_and_others_never() {
+        let scenarios: Vec<_> =
+            Scenario::built_in().iter().map(|scenario| scenario.record(false)).collect();
+        let trials = trials(&scenarios, 2, true, 1);
+        let of = |name: &str| {
+            let at = scenarios.iter().position(|it| it.name == name).unwrap();
+            let limits = trials.iter().filter(|it| it.scenario == at);
+            limits.filter(|it| it.role == Role::Yardstick && it.target.is_none()).count()
+        };
+        let with = ["one-to-many", "small-room", "burst", "tiny-frames"].map(of);
+        assert_eq!(with, [5; 4]);
+        let without = ["capacity", "everyone-at-once", "churn", "slow-reader"].map(of);
+        assert_eq!(without, [0; 4]);
+        let planned = scenarios.iter().filter(|it| it.rank_by != RankBy::Capacity);
+        let planned: Vec<_> = planned.cloned().collect();
+        assert_eq!(number_of_trials(&planned, 2, true), trials.len());
     }
 
     #[test]
@@ -151,10 +199,10 @@ mod tests {
     #[test]
     fn the_order_within_blocks_is_drawn_from_the_seed() {
         let scenarios = scenarios();
-        assert_eq!(trials(&scenarios, 6, 1), trials(&scenarios, 6, 1));
-        assert_ne!(trials(&scenarios, 6, 1), trials(&scenarios, 6, 2));
+        assert_eq!(trials(&scenarios, 6, true, 1), trials(&scenarios, 6, true, 1));
+        assert_ne!(trials(&scenarios, 6, true, 1), trials(&scenarios, 6, true, 2));
         let targets_of = |block| -> Vec<_> {
-            let all = trials(&scenarios, 6, 1);
+            let all = trials(&scenarios, 6, true, 1);
             all.iter()
                 .filter(|t| t.block == block)
                 .map(|t| (t.scenario, t.target, t.role))
@@ -165,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_gallery_of_fourteen_is_measured_in_less_than_two_minutes_by_default() {
-        let estimate = estimate(&scenarios(), 14);
+        let estimate = estimate(&scenarios(), 14, true);
         assert!(estimate.as_secs() < 120, "{estimate:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use zillions_harness::machine::Machine;
-use zillions_harness::{interrupt, limits, resources};
+use zillions_harness::{Launch, interrupt, limits, resources};
 use zillions_load::WireFormat;
 use zillions_report::record::{
     ConformanceRecord, LoadRecord, MachineRecord, RunRecord, SCHEMA, ScenarioRecord, TargetRecord,
@@ -20,6 +20,7 @@ use crate::plan;
 use crate::runner::{Measured, Runner};
 use crate::store::Store;
 use crate::timestamp::now;
+use crate::yardstick;
 
 /// One thing to measure, or not.
 #[derive(Clone, Debug)]
@@ -49,6 +50,9 @@ pub struct Options {
     pub tool: ToolRecord,
     /// How thoroughly the costs of idling servers are measured; not at all if `None`.
     pub idle: Option<Thoroughness>,
+    /// How the senders of the limits are started: a program that takes the arguments of
+    /// [`yardstick::arguments`](crate::yardstick::arguments). No limit is measured if `None`.
+    pub yardsticks: Option<Launch>,
     /// An interrupted run to resume, as read from its folder. Its scenarios, seed and targets must be
     /// those of these options; nothing is checked again.
     pub resume: Option<Results>,
@@ -102,12 +106,15 @@ pub fn run(
     };
     store.keep_run(&run)?;
     let measured = measured(&targets);
-    let planned = plan::trials(&options.scenarios, measured.len(), options.seed);
-    let trials = plan::number_of_trials(&options.scenarios, measured.len());
+    let limits =
+        yardstick::starts(options.yardsticks.as_ref(), &options.scenarios, &run.yardsticks);
+    let has_limits = !limits.is_empty();
+    let planned = plan::trials(&options.scenarios, measured.len(), has_limits, options.seed);
+    let trials = plan::number_of_trials(&options.scenarios, measured.len(), has_limits);
     let left = trials.saturating_sub(kept.len()) as f64 / trials.max(1) as f64;
-    let estimate = plan::estimate(&options.scenarios, measured.len()).mul_f64(left);
+    let estimate = plan::estimate(&options.scenarios, measured.len(), has_limits).mul_f64(left);
     observe(&Event::Planned { trials, kept: kept.len(), estimate, pinning: &pinning });
-    let mut runner = Runner::new(&store, &pinning, &measured, kept, trials, observe);
+    let mut runner = Runner::new(&store, &pinning, &measured, &limits, kept, trials, observe);
     runner.planned(&options.scenarios, &planned)?;
     for (at, scenario) in options.scenarios.iter().enumerate() {
         runner.search(scenario, options.seed.wrapping_add(at as u64))?;
@@ -206,6 +213,10 @@ fn run_record(targets: &[Target], options: &Options, pinning: &Pinning) -> RunRe
         scenarios: options.scenarios.clone(),
         targets: targets.iter().map(|target| target.record.clone()).collect(),
         twin: twin(targets, options),
+        yardsticks: options
+            .yardsticks
+            .as_ref()
+            .map_or_else(Vec::new, |launch| yardstick::records(launch, &options.scenarios)),
     }
 }
 

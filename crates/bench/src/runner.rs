@@ -9,7 +9,9 @@ use rand_chacha::ChaCha8Rng;
 use zillions_harness::interrupt;
 use zillions_load::WireFormat;
 use zillions_report::capacity::{self, Answer};
-use zillions_report::record::{LoadRecord, Role, SCHEMA, ScenarioRecord, TrialRecord};
+use zillions_report::record::{
+    LoadRecord, Role, SCHEMA, ScenarioRecord, TrialRecord, YardstickKind,
+};
 
 use crate::access::Access;
 use crate::error::BenchError;
@@ -21,6 +23,7 @@ use crate::search::Search;
 use crate::store::Store;
 use crate::timestamp::now;
 use crate::trial;
+use crate::yardstick::{self, Start};
 
 /// A target that is measured.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +56,8 @@ impl Key {
 /// One trial to carry out.
 struct Request<'a> {
     scenario: &'a ScenarioRecord,
-    target: usize,
+    /// `None` for the limit of the scenario.
+    target: Option<usize>,
     role: Role,
     block: u32,
     rate: Option<f64>,
@@ -64,6 +68,8 @@ pub(crate) struct Runner<'a, Observe> {
     pub(crate) store: &'a Store,
     pub(crate) pinning: &'a Pinning,
     pub(crate) targets: &'a [Measured<'a>],
+    /// The limits that are measured, at most one per scenario.
+    limits: &'a [Start],
     pub(crate) observe: Observe,
     /// Trials of this run that an earlier process carried out.
     kept: HashMap<Key, TrialRecord>,
@@ -81,6 +87,7 @@ impl<'a, Observe: FnMut(&Event<'_>)> Runner<'a, Observe> {
         store: &'a Store,
         pinning: &'a Pinning,
         targets: &'a [Measured<'a>],
+        limits: &'a [Start],
         kept: Vec<TrialRecord>,
         expected: usize,
         observe: Observe,
@@ -89,6 +96,7 @@ impl<'a, Observe: FnMut(&Event<'_>)> Runner<'a, Observe> {
             store,
             pinning,
             targets,
+            limits,
             observe,
             kept: kept.into_iter().map(|trial| (Key::of(&trial), trial)).collect(),
             trials: Vec::new(),
@@ -145,7 +153,7 @@ impl<'a, Observe: FnMut(&Event<'_>)> Runner<'a, Observe> {
                 let Some(wanted) = searches[target].wanted() else { continue };
                 let trial = self.carry_out(&Request {
                     scenario,
-                    target,
+                    target: Some(target),
                     role: wanted.role,
                     block: wanted.number,
                     rate: Some(wanted.rate),
@@ -168,7 +176,7 @@ impl<'a, Observe: FnMut(&Event<'_>)> Runner<'a, Observe> {
     fn carry_out(&mut self, request: &Request<'_>) -> Result<&TrialRecord, BenchError> {
         let key = Key {
             scenario: request.scenario.name.clone(),
-            target: self.targets[request.target].name.to_owned(),
+            target: self.name(request).to_owned(),
             role: request.role,
             block: request.block,
         };
@@ -192,11 +200,17 @@ impl<'a, Observe: FnMut(&Event<'_>)> Runner<'a, Observe> {
 
     fn measure(&mut self, request: &Request<'_>) -> Result<TrialRecord, BenchError> {
         let order = self.trials.len() as u32;
-        let Measured { name: target, access, wire } = self.targets[request.target];
+        let target = self.name(request);
         let Request { scenario, role, rate, .. } = *request;
         (self.observe)(&Event::Started { target, scenario: &scenario.name, role, rate });
         let started = now();
-        let result = trial::run(access, wire, scenario, rate, self.pinning, order);
+        let result = match request.target {
+            Some(at) => {
+                let Measured { access, wire, .. } = self.targets[at];
+                trial::run(access, wire, scenario, rate, self.pinning, order)
+            }
+            None => yardstick::run(self.limits, scenario, self.pinning),
+        };
         // Ctrl-C ends the servers too; that must not count as their failure.
         interrupt::wait_if_pending();
         let record = TrialRecord {
@@ -212,6 +226,14 @@ impl<'a, Observe: FnMut(&Event<'_>)> Runner<'a, Observe> {
         };
         self.store.keep_trial(&record)?;
         Ok(record)
+    }
+
+    /// The name of what is measured.
+    fn name(&self, request: &Request<'_>) -> &'a str {
+        match request.target {
+            Some(at) => self.targets[at].name,
+            None => YardstickKind::of(request.scenario).map_or("", YardstickKind::name),
+        }
     }
 
     fn remaining(&self) -> Duration {

@@ -1,6 +1,6 @@
 //! One trial: a fresh server or one that runs already, a load, samples at the window's borders.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitStatus;
 use std::sync::mpsc;
 use std::thread;
@@ -77,6 +77,19 @@ pub fn run(
     pinning: &Pinning,
     tag: u32,
 ) -> TrialResult {
+    let plan = Plan { wire, ..load_plan(scenario, rate, tag) };
+    run_load(access, pinning, |addresses, observe| {
+        zillions_load::run_spread(addresses, &plan, observe)
+    })
+}
+
+/// Starts a server unless it runs already, and takes readings of it while `load` is carried out on
+/// the generator's processor.
+pub(crate) fn run_load(
+    access: &Access,
+    pinning: &Pinning,
+    load: impl FnOnce(&[SocketAddr], &mut dyn FnMut(Phase)) -> Result<Outcome, LoadError> + Send,
+) -> TrialResult {
     // Held for as long as the server has its port.
     let lease;
     let server = match access {
@@ -92,8 +105,7 @@ pub fn run(
             }
         }
     };
-    let plan = Plan { wire, ..load_plan(scenario, rate, tag) };
-    let (outcome, readings) = load(&server, &plan, pinning);
+    let (outcome, readings) = carry_out(&server, pinning, load);
     let result = match finish(&server, outcome, &readings, pinning) {
         Ok(measurement) => TrialResult::Measured(Box::new(measurement)),
         Err(blame) => blame.result(server.log_tail(LOG_LINES)),
@@ -161,10 +173,10 @@ pub(crate) fn start(launch: &Launch, address: &str, pinning: &Pinning) -> Result
 }
 
 /// Runs the load on a thread of its own and takes readings meanwhile.
-fn load(
+fn carry_out(
     server: &Subject<'_>,
-    plan: &Plan,
     pinning: &Pinning,
+    load: impl FnOnce(&[SocketAddr], &mut dyn FnMut(Phase)) -> Result<Outcome, LoadError> + Send,
 ) -> (Result<Outcome, LoadError>, Readings) {
     let addresses = server.addresses();
     // One slot per phase: the generator never waits for the reader.
@@ -176,7 +188,7 @@ fn load(
                 // If it cannot be pinned, the verdict shows whether that mattered.
                 let _ = restrict_to(&[cpu]);
             }
-            zillions_load::run_spread(&addresses, plan, |phase| {
+            load(&addresses, &mut |phase| {
                 let _ = phases.try_send(phase);
             })
         });

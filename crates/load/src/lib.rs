@@ -38,6 +38,7 @@ mod plan;
 mod schedule;
 mod verifier;
 mod wire;
+pub mod yardstick;
 
 pub use account::{Account, Ending, LATENCY_NS_MAX, histogram};
 pub use churn::{CHURN_CONNECTIONS_MAX, ChurnCounts};

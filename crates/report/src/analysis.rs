@@ -14,6 +14,7 @@ use crate::searched;
 use crate::statistics::{Estimate, estimate_ratio, tiers};
 use crate::trial_figures::ranking_figure;
 use crate::verdict::{LOST_SHARE_RANKED_MAX, VALID_TRIALS_MIN, Validity, judge};
+use crate::yardstick::Limit;
 
 /// One scenario with everything that was measured in it.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct ScenarioAnalysis<'a> {
     pub rows: Vec<Row<'a>>,
     /// The result of the A/A test: how much one target differs from itself; absent if unknown.
     pub noise: Option<NoiseFloor>,
+    /// What this machine does without a server; absent if it was not measured.
+    pub limit: Option<Limit>,
 }
 
 /// Compares everything in `results`.
@@ -38,6 +41,7 @@ fn analyse_scenario<'a>(
     scenario: &'a ScenarioRecord,
 ) -> ScenarioAnalysis<'a> {
     let seed = results.run.seed;
+    let limit = Limit::of(results, scenario);
     let mut rows: Vec<Row<'a>> = Vec::new();
     for target in &results.run.targets {
         let mut trials: Vec<JudgedTrial<'a>> = results
@@ -59,7 +63,9 @@ fn analyse_scenario<'a>(
             .filter(is_used)
             .filter_map(|trial| measurement_of(trial.record))
             .collect();
-        let figures = Figures::of(&used, scenario, seed);
+        let share_of_limit = limit.as_ref().and_then(|limit| limit.share(&used, seed));
+        let figures =
+            Figures::of(&used, scenario, seed).map(|figures| Figures { share_of_limit, ..figures });
         let lost_too_much =
             figures.as_ref().and_then(|figures| why_loss_unranks(figures, scenario));
         let lower_bound = lost_too_much.is_none() && is_client_bound(&trials);
@@ -82,7 +88,7 @@ fn analyse_scenario<'a>(
     }
     let noise = noise_floor(results, scenario);
     rank(&mut rows, scenario, noise.as_ref().map_or(1.0, NoiseFloor::factor), seed);
-    ScenarioAnalysis { scenario, rows, noise }
+    ScenarioAnalysis { scenario, rows, noise, limit }
 }
 
 /// The trials that a scenario ranks by.

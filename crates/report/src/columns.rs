@@ -235,6 +235,21 @@ fn counted(value: Option<u64>) -> Value {
     value.map_or(Value::Unknown, |value| Value::Number((value as f64).into()))
 }
 
+/// What is reached of the limit of the machine.
+pub static OF_LIMIT: FigureColumn = FigureColumn {
+    head: Head {
+        key: "share_of_limit",
+        title: "Of the limit",
+        unit: "ratio",
+        meaning: "What it reaches of what this kernel does without a server: under a saturating \
+                  load its deliveries per second relative to a receiver that only calls recv, at a \
+                  rate its deliveries per second of CPU time relative to a bare send() loop.",
+    },
+    of_target: Some(|it| it.share_of_limit.map_or(Value::Unknown, Value::Estimate)),
+    in_terminal: true,
+    ..FigureColumn::NONE
+};
+
 /// Peak memory.
 pub static MEMORY: FigureColumn = FigureColumn {
     head: Head {
@@ -309,7 +324,7 @@ pub static SCHEDULE_LAG: FigureColumn = FigureColumn {
 };
 
 /// Every figure, in the order of the tables.
-pub static FIGURES: [&FigureColumn; 16] = [
+pub static FIGURES: [&FigureColumn; 17] = [
     &CAPACITY,
     &DELIVERIES,
     &P50,
@@ -321,6 +336,7 @@ pub static FIGURES: [&FigureColumn; 16] = [
     &PENDING,
     &LATE,
     &CPU,
+    &OF_LIMIT,
     &MEMORY,
     &THREADS,
     &SWITCHES,
@@ -328,11 +344,14 @@ pub static FIGURES: [&FigureColumn; 16] = [
     &SCHEDULE_LAG,
 ];
 
-/// The figures of a target in a scenario that ranks by `rank_by`.
+/// The figures of a target in a scenario that ranks by `rank_by`, with or without a limit of the
+/// machine to compare with.
 #[must_use]
-pub fn target_figures(rank_by: RankBy) -> Vec<&'static FigureColumn> {
+pub fn target_figures(rank_by: RankBy, has_limit: bool) -> Vec<&'static FigureColumn> {
     let is_search = rank_by == RankBy::Capacity;
-    let has_it = |key: &str| is_search || key != CAPACITY.head.key;
+    let has_it = |key: &str| {
+        (is_search || key != CAPACITY.head.key) && (has_limit || key != OF_LIMIT.head.key)
+    };
     FIGURES.into_iter().filter(|it| it.of_target.is_some() && has_it(it.head.key)).collect()
 }
 
@@ -445,7 +464,8 @@ mod tests {
                     Value::Estimate(figures.ranking)
                 );
             }
-            let keys: Vec<_> = target_figures(rank_by).iter().map(|it| it.head.key).collect();
+            let keys: Vec<_> =
+                target_figures(rank_by, false).iter().map(|it| it.head.key).collect();
             assert_eq!(keys.contains(&CAPACITY.head.key), rank_by == RankBy::Capacity);
         }
     }

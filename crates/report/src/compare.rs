@@ -411,8 +411,12 @@ fn changes(
     seed: u64,
 ) -> Vec<Change> {
     let change = |figure: Figure| {
-        if figure == Figure::CapacityMessagesPerSecond {
-            let (base, new) = (base.figures.as_ref()?.ranking, new.figures.as_ref()?.ranking);
+        let of_all = |row: &Row<'_>| match figure {
+            Figure::CapacityMessagesPerSecond => Some(row.figures.as_ref()?.ranking),
+            Figure::ShareOfLimit => row.figures.as_ref()?.share_of_limit,
+            _ => None,
+        };
+        if let (Some(base), Some(new)) = (of_all(base), of_all(new)) {
             let change = ratio_of(&new, &base);
             let direction = limits.direction(figure, &change);
             return Some(Change { figure, base, new, change, direction });

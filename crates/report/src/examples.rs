@@ -12,7 +12,8 @@ use crate::record::{
     AnomaliesRecord, ArrivalsRecord, CaseRecord, ConformanceRecord, CostsRecord, ExtrasRecord,
     GeneratorRecord, IdleRecord, LinesRecord, LoadRecord, MachineRecord, Measurement, OrderRecord,
     PairsRecord, RankBy, Role, RunRecord, SCHEMA, ScenarioRecord, ScheduleLagRecord, ServerRecord,
-    SourceRecord, TargetRecord, TargetStatus, ToolRecord, TrialRecord, TrialResult,
+    SourceRecord, TargetRecord, TargetStatus, ToolRecord, TrialRecord, TrialResult, YardstickKind,
+    YardstickRecord,
 };
 use crate::results::{RUN_FILE, Results, TRIALS_FOLDER};
 
@@ -245,9 +246,47 @@ pub fn results() -> Results {
             ],
             targets,
             twin: Some("fast".to_owned()),
+            yardsticks: Vec::new(),
         },
         trials,
     }
+}
+
+/// [`results`] with the limits of the machine: `fast` takes 0.8 of what a bare `send()` loop does in
+/// `room`, and gets 0.8 of what a bare receiver does in `crowd`.
+#[must_use]
+pub fn with_limits() -> Results {
+    let mut results = results();
+    for (scenario, kind) in
+        [("room", YardstickKind::SendLoop), ("crowd", YardstickKind::BareReceiver)]
+    {
+        let command = vec!["zillions".to_owned(), "yardstick".to_owned(), kind.name().to_owned()];
+        results.run.yardsticks.push(YardstickRecord {
+            scenario: scenario.to_owned(),
+            kind,
+            command,
+        });
+        for block in 0..5 {
+            let mut limit = scaled(1.0 + f64::from(block) * 0.01);
+            match kind {
+                YardstickKind::SendLoop => {
+                    if let Some(server) = &mut limit.server {
+                        server.cpu_seconds *= 0.8;
+                    }
+                }
+                YardstickKind::BareReceiver => {
+                    limit.deliveries_arrived = limit.deliveries_arrived * 5 / 4;
+                }
+            }
+            // The receiver has nothing to wait for.
+            limit.generator.cpu_seconds = limit.generator.sampled_seconds;
+            let order = results.trials.len() as u32;
+            let measured = TrialResult::Measured(Box::new(limit));
+            let trial = trial(scenario, kind.name(), block, order, measured);
+            results.trials.push(TrialRecord { role: Role::Yardstick, ..trial });
+        }
+    }
+    results
 }
 
 /// [`results`] with all that a record may hold: programs, costs, what the suite found, and a third

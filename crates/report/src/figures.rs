@@ -19,6 +19,8 @@ pub struct Figures {
     pub ranking: Estimate,
     /// The ranking figure relative to the best median of the scenario.
     pub relative: Option<Estimate>,
+    /// What it reaches of the limit of the machine, 1 for all; absent where none was measured.
+    pub share_of_limit: Option<Estimate>,
     /// The highest rate within the limits, in messages per second, if the scenario searches.
     pub capacity_messages_per_second: Option<Estimate>,
     /// Deliveries that arrived, per second.
@@ -69,6 +71,7 @@ impl Figures {
         Some(Self {
             ranking: estimate(&|trial| Some(ranking_figure(trial, scenario)))?,
             relative: None,
+            share_of_limit: None,
             capacity_messages_per_second: None,
             deliveries_per_second: estimate(&|trial| Some(deliveries_per_second(trial).into()))?,
             latency_p50_ns: latency_ns(&latency, expected, 0.5),

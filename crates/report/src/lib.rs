@@ -45,3 +45,4 @@ pub mod style_map;
 pub mod style_tree;
 pub mod trial_figures;
 pub mod verdict;
+pub mod yardstick;

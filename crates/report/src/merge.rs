@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::analysis::{ScenarioAnalysis, analyse, rank_again};
 use crate::compare::{machine_differences, scenario_differences};
-use crate::record::{RunRecord, ScenarioRecord, TargetRecord, TargetStatus};
+use crate::record::{Role, RunRecord, ScenarioRecord, TargetRecord, TargetStatus};
 use crate::results::Results;
 use crate::row::Rank;
 use crate::verdict::Validity;
@@ -129,7 +129,9 @@ impl Merged {
         let mut end = first_order;
         for mut trial in results.trials {
             trial.scenario = known_as(&scenarios, &trial.scenario);
-            trial.target = known_as(&targets, &trial.target);
+            if trial.role != Role::Yardstick {
+                trial.target = known_as(&targets, &trial.target);
+            }
             trial.order += first_order;
             trial.block += first_block;
             end = end.max(trial.order + 1);
@@ -137,6 +139,13 @@ impl Merged {
         }
         if self.results.run.twin.is_none() {
             self.results.run.twin = run.twin.as_ref().map(|twin| known_as(&targets, twin));
+        }
+        for mut yardstick in run.yardsticks.clone() {
+            yardstick.scenario = known_as(&scenarios, &yardstick.scenario);
+            let known = &mut self.results.run.yardsticks;
+            if !known.iter().any(|it| it.scenario == yardstick.scenario) {
+                known.push(yardstick);
+            }
         }
         self.runs.push(MergedRun { name, run, trials: first_order..end });
     }

@@ -8,6 +8,7 @@ mod run;
 mod scenario;
 mod target;
 mod trial;
+mod yardstick;
 
 pub use histogram::{ArrivalsRecord, HistogramError, ScheduleLagRecord};
 pub use run::{MachineRecord, RunRecord, SCHEMA, ToolRecord};
@@ -20,3 +21,4 @@ pub use trial::{
     AnomaliesRecord, ExtrasRecord, GeneratorRecord, LostConnectionRecord, Measurement, OrderRecord,
     PairsRecord, Role, ServerRecord, TrialRecord, TrialResult,
 };
+pub use yardstick::{YardstickKind, YardstickRecord};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::record::{RunRecord, SCHEMA, TrialRecord, TrialResult};
+use crate::record::{Role, RunRecord, SCHEMA, TrialRecord, TrialResult, YardstickRecord};
 
 /// The file that a results folder is known by.
 pub const RUN_FILE: &str = "run.json";
@@ -79,7 +79,7 @@ pub enum ResultsError {
     UnknownName {
         /// The file.
         path: PathBuf,
-        /// Scenario or target.
+        /// Scenario, target or yardstick.
         kind: &'static str,
         /// Its name.
         name: String,
@@ -181,7 +181,13 @@ fn check_trial(run: &RunRecord, trial: &TrialRecord, path: &Path) -> Result<(), 
     if !run.scenarios.iter().any(|scenario| scenario.name == trial.scenario) {
         return Err(unknown("scenario", &trial.scenario));
     }
-    if !run.targets.iter().any(|target| target.name == trial.target) {
+    if trial.role == Role::Yardstick {
+        let is_it =
+            |it: &YardstickRecord| it.scenario == trial.scenario && it.kind.name() == trial.target;
+        if !run.yardsticks.iter().any(is_it) {
+            return Err(unknown("yardstick", &trial.target));
+        }
+    } else if !run.targets.iter().any(|target| target.name == trial.target) {
         return Err(unknown("target", &trial.target));
     }
     if let TrialResult::Measured(figures) = &trial.result {

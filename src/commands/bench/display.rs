@@ -16,7 +16,7 @@ use zillions_report::record::{
 };
 use zillions_report::statistics::bounded_median;
 use zillions_report::trial_figures::deliveries_per_second;
-use zillions_report::verdict::{Validity, judge};
+use zillions_report::verdict::{Validity, judge_as};
 
 use crate::output::{BAD, DOUBTFUL, FAINT, GOOD, HEADING, paint};
 use crate::progress;
@@ -133,7 +133,7 @@ impl<'a> Display<'a> {
                 live.bar.set_position(done as u64);
             }
             (None, TrialResult::Measured(figures)) if self.lines => {
-                let verdict = judge(figures);
+                let verdict = judge_as(trial.role, figures);
                 let style = match verdict.validity {
                     Validity::Valid => GOOD,
                     Validity::ClientBound | Validity::Noisy => DOUBTFUL,
@@ -144,13 +144,17 @@ impl<'a> Display<'a> {
                 } else {
                     format!(" ({})", verdict.reason)
                 };
+                // Nobody times what a limit delivers.
+                let p99 = match trial.role {
+                    Role::Yardstick => String::new(),
+                    _ => format!(", p99 {}", self.p99_ns(trial, figures).text(time)),
+                };
                 self.line(&format!(
-                    "[{done}/{total}] {} {}{}: {}/s, p99 {} {}{why}",
+                    "[{done}/{total}] {} {}{}: {}/s{p99} {}{why}",
                     trial.scenario,
                     trial.target,
                     purpose(trial.role, trial.offered_rate),
                     count(deliveries_per_second(figures)),
-                    self.p99_ns(trial, figures).text(time),
                     paint(style, verdict.validity)
                 ));
             }
@@ -259,5 +263,6 @@ fn purpose(role: Role, rate: Option<f64>) -> String {
         Role::Search => format!("{rate} (searching)"),
         Role::Hold => format!("{rate} (holding)"),
         Role::Curve => format!("{rate} (curve)"),
+        Role::Yardstick => " (limit)".to_owned(),
     }
 }

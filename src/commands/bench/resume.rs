@@ -8,7 +8,7 @@ use zillions_harness::machine::Machine;
 use zillions_report::record::{RunRecord, TargetRecord, TargetStatus};
 use zillions_report::results::{Results, ResultsError};
 
-use super::prepared::{Prepared, tool};
+use super::prepared::{Prepared, tool, yardsticks};
 use super::target::Candidate;
 use super::{brokers, target};
 use crate::failure::Failure;
@@ -53,6 +53,7 @@ pub(super) fn prepare(
         command_line: run.command_line.clone(),
         tool: run.tool.clone(),
         idle: None,
+        yardsticks: if run.yardsticks.is_empty() { None } else { Some(yardsticks()?) },
         resume: Some(results),
     };
     Ok(Prepared { candidates: Vec::new(), targets, options })

@@ -7,11 +7,12 @@ use serde::Serialize;
 use zillions_report::analysis::{ScenarioAnalysis, analyse};
 use zillions_report::columns::{FigureColumn, ranking_column, target_figures};
 use zillions_report::noise::NoiseFloor;
-use zillions_report::record::{RankBy, Role, TargetStatus, TrialResult};
+use zillions_report::record::{Role, TargetStatus, TrialResult, YardstickKind};
 use zillions_report::results::Results;
 use zillions_report::row::Row;
 use zillions_report::statistics::Estimate;
 use zillions_report::verdict::Validity;
+use zillions_report::yardstick::sentence;
 
 use super::brokers::claims::{self, Claim};
 use crate::failure::{Failure, INCONCLUSIVE, Outcome};
@@ -39,6 +40,8 @@ struct ScenarioSummary<'a> {
     question: &'a str,
     /// What one target's second arm had relative to its first; absent if it is not known.
     noise: Option<NoiseSummary>,
+    /// What this machine does without a server; absent if it was not measured.
+    limit: Option<LimitSummary>,
     rows: Vec<RowSummary<'a>>,
 }
 
@@ -49,6 +52,16 @@ struct NoiseSummary {
     ratio: EstimateSummary,
     /// Differences up to this many times separate no tiers.
     factor: f64,
+}
+
+/// A limit of the machine, which is no row: it is never ranked.
+#[derive(Debug, Serialize)]
+struct LimitSummary {
+    kind: YardstickKind,
+    /// Of a bare receiver deliveries per second, of a send loop ns of CPU time per delivery.
+    figure: EstimateSummary,
+    trials: usize,
+    undisturbed_trials: usize,
 }
 
 /// One target in one scenario; times in ns, infinite ones absent.
@@ -103,6 +116,9 @@ impl<'a> Summary<'a> {
             text += &table(&analysis).render(width.columns());
             if let Some(noise) = &analysis.noise {
                 text += &format!("  {}\n", paint(FAINT, noise_line(noise)));
+            }
+            if let Some(limit) = &analysis.limit {
+                text += &format!("  {}\n", paint(FAINT, sentence(limit)));
             }
             if analysis.rows.iter().any(|row| row.generator_bound) {
                 let legend = "≥: lower bound; the load generator was the bottleneck";
@@ -190,6 +206,7 @@ impl<'a> Summary<'a> {
 }
 
 fn scenario_summary<'a>(analysis: ScenarioAnalysis<'a>) -> ScenarioSummary<'a> {
+    let columns = columns_of(&analysis);
     ScenarioSummary {
         name: &analysis.scenario.name,
         question: &analysis.scenario.question,
@@ -198,11 +215,22 @@ fn scenario_summary<'a>(analysis: ScenarioAnalysis<'a>) -> ScenarioSummary<'a> {
             ratio: noise.ratio.into(),
             factor: noise.factor(),
         }),
-        rows: analysis.rows.iter().map(|row| row_summary(row, analysis.scenario.rank_by)).collect(),
+        limit: analysis.limit.as_ref().map(|limit| LimitSummary {
+            kind: limit.kind,
+            figure: limit.figure.into(),
+            trials: limit.trials,
+            undisturbed_trials: limit.undisturbed,
+        }),
+        rows: analysis.rows.iter().map(|row| row_summary(row, &columns)).collect(),
     }
 }
 
-fn row_summary<'a>(row: &Row<'a>, rank_by: RankBy) -> RowSummary<'a> {
+/// The figures that the targets of a scenario have.
+fn columns_of(analysis: &ScenarioAnalysis<'_>) -> Vec<&'static FigureColumn> {
+    target_figures(analysis.scenario.rank_by, analysis.limit.is_some())
+}
+
+fn row_summary<'a>(row: &Row<'a>, columns: &[&'static FigureColumn]) -> RowSummary<'a> {
     RowSummary {
         target: &row.target.name,
         style: &row.target.style,
@@ -212,15 +240,14 @@ fn row_summary<'a>(row: &Row<'a>, rank_by: RankBy) -> RowSummary<'a> {
         valid_trials: row.number_of(Validity::Valid),
         generator_bound: row.generator_bound,
         figures: row.figures.as_ref().map(|figures| {
-            let columns = target_figures(rank_by).into_iter();
-            columns.map(|column| (column.head.key, column.value(figures).json())).collect()
+            columns.iter().map(|column| (column.head.key, column.value(figures).json())).collect()
         }),
     }
 }
 
 /// Whether any figure in the table is a lower bound for want of deliveries.
 fn has_bounds(analysis: &ScenarioAnalysis<'_>) -> bool {
-    let columns = target_figures(analysis.scenario.rank_by);
+    let columns = columns_of(analysis);
     let is_bound = |column: &&FigureColumn, row: &Row<'_>| {
         let value = row.figures.as_ref().and_then(|figures| column.value(figures).main());
         column.in_terminal && value.is_some_and(|value| !value.is_exact())
@@ -241,7 +268,7 @@ fn noise_line(noise: &NoiseFloor) -> String {
 fn table(analysis: &ScenarioAnalysis<'_>) -> Table {
     let rank_by = analysis.scenario.rank_by;
     let in_terminal = |column: &&FigureColumn| column.in_terminal;
-    let columns: Vec<_> = target_figures(rank_by).into_iter().filter(in_terminal).collect();
+    let columns: Vec<_> = columns_of(analysis).into_iter().filter(in_terminal).collect();
     let ranks = |column: &FigureColumn| column.head.key == ranking_column(rank_by).head.key;
     let figure = |(place, column): (usize, &&FigureColumn)| {
         let rank = if ranks(column) { 0 } else { place + 1 };

@@ -4,6 +4,7 @@ mod both_ways;
 mod brokers;
 mod equality;
 mod server;
+mod yardstick;
 
 use std::net::SocketAddr;
 use std::time::Duration;

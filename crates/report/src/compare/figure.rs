@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bounded::{Bound, Bounded};
-use crate::columns::{CAPACITY, CPU, DELIVERIES, FigureColumn, LOST, MEMORY, P50, P99};
+use crate::columns::{CAPACITY, CPU, DELIVERIES, FigureColumn, LOST, MEMORY, OF_LIMIT, P50, P99};
 use crate::record::{LoadRecord, Measurement, ScenarioRecord};
 use crate::statistics::Estimate;
 
@@ -24,6 +24,8 @@ pub enum Figure {
     LostShare,
     /// CPU time of the server per delivery, in nanoseconds.
     CpuPerDeliveryNs,
+    /// What is reached of the limit of the machine, in runs that have measured it.
+    ShareOfLimit,
     /// Peak resident memory, in bytes.
     PeakResidentBytes,
 }
@@ -52,7 +54,12 @@ impl Figure {
             }
             LoadRecord::Saturate | LoadRecord::Search { .. } => vec![Self::DeliveriesPerSecond],
         };
-        figures.extend([Self::LostShare, Self::CpuPerDeliveryNs, Self::PeakResidentBytes]);
+        figures.extend([
+            Self::LostShare,
+            Self::CpuPerDeliveryNs,
+            Self::ShareOfLimit,
+            Self::PeakResidentBytes,
+        ]);
         figures
     }
 
@@ -66,11 +73,13 @@ impl Figure {
             Self::LatencyP99Ns => &P99,
             Self::LostShare => &LOST,
             Self::CpuPerDeliveryNs => &CPU,
+            Self::ShareOfLimit => &OF_LIMIT,
             Self::PeakResidentBytes => &MEMORY,
         }
     }
 
-    /// This figure of one trial; `None` if it has none. A capacity is of all trials together.
+    /// This figure of one trial; `None` if it has none. A capacity is of all trials together, and so
+    /// is a share of the limit.
     pub(super) fn of(self, trial: &Measurement, scenario: &ScenarioRecord) -> Option<Bounded> {
         self.column().trial_value(trial, scenario).main()
     }
@@ -78,13 +87,22 @@ impl Figure {
     /// Whether higher is better.
     #[must_use]
     pub fn higher_is_better(self) -> bool {
-        matches!(self, Self::DeliveriesPerSecond | Self::CapacityMessagesPerSecond)
+        matches!(
+            self,
+            Self::DeliveriesPerSecond | Self::CapacityMessagesPerSecond | Self::ShareOfLimit
+        )
     }
 
-    /// Whether scenarios rank by it, so that the noise floor says something of it.
+    /// Whether scenarios rank by it or by what it is of, so that the noise floor says something of it.
     #[must_use]
     pub fn is_ranking_figure(self) -> bool {
-        matches!(self, Self::DeliveriesPerSecond | Self::LatencyP50Ns | Self::LatencyP99Ns)
+        matches!(
+            self,
+            Self::DeliveriesPerSecond
+                | Self::LatencyP50Ns
+                | Self::LatencyP99Ns
+                | Self::ShareOfLimit
+        )
     }
 
     /// Whether it is a share, which is compared by difference: shares are often 0.
@@ -144,6 +162,7 @@ mod tests {
             Figure::LatencyP99Ns,
             Figure::LostShare,
             Figure::CpuPerDeliveryNs,
+            Figure::ShareOfLimit,
             Figure::PeakResidentBytes,
         ] {
             assert_eq!(serde_json::to_value(figure).unwrap(), figure.column().head.key);

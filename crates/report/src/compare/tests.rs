@@ -345,3 +345,27 @@ proptest! {
         prop_assert!(said == Direction::Unclear || said == is, "{said:?} {is:?}");
     }
 }
+
+#[test]
+fn shares_of_the_limit_are_compared_where_both_runs_have_measured_it() {
+    let (with, without) = (examples::with_limits(), examples::results());
+    let shares = |base: &Results, new: &Results| -> Vec<Change> {
+        let comparison = compare(base, new, Thresholds::default()).unwrap();
+        let changes = comparison.targets().flat_map(|it| it.changes.clone());
+        changes.filter(|it| it.figure == Figure::ShareOfLimit).collect()
+    };
+    assert!(shares(&without, &with).is_empty() && shares(&with, &without).is_empty());
+    let mut slower = examples::with_limits();
+    for trial in slower.trials.iter_mut().filter(|it| it.role != Role::Yardstick) {
+        if let TrialResult::Measured(figures) = &mut trial.result {
+            figures.deliveries_arrived /= 4;
+        }
+    }
+    let changes = shares(&with, &slower);
+    // Three targets in two scenarios.
+    assert_eq!(changes.len(), 6);
+    assert!(changes.iter().all(|it| it.direction == Direction::Worse), "{changes:?}");
+    let same = shares(&with, &with);
+    let is_clear = |it: &&Change| matches!(it.direction, Direction::Worse | Direction::Better);
+    assert_eq!((same.len(), same.iter().filter(is_clear).count()), (6, 0), "{same:?}");
+}

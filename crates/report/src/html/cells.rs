@@ -102,11 +102,15 @@ fn rounded(value: f64) -> f64 {
 }
 
 /// The figures of a target in a scenario, one cell for each of [`target_figures`].
-pub(super) fn figure_cells(figures: Option<&Figures>, rank_by: RankBy) -> Vec<Cell> {
+pub(super) fn figure_cells(
+    figures: Option<&Figures>,
+    rank_by: RankBy,
+    has_limit: bool,
+) -> Vec<Cell> {
     let cell = |column: &FigureColumn| {
         figures.map_or_else(Cell::none, |figures| Cell::figure(column, figures))
     };
-    target_figures(rank_by).into_iter().map(cell).collect()
+    target_figures(rank_by, has_limit).into_iter().map(cell).collect()
 }
 
 /// The head of a column, as an element of a table; `class` may be empty.
@@ -164,7 +168,7 @@ mod tests {
         let scenario = examples::scenario("room", RankBy::Latency);
         let trial = examples::measurement();
         let figures = Figures::of(&[&trial], &scenario, 1);
-        let with = figure_cells(figures.as_ref(), RankBy::Latency);
-        assert_eq!(with.len(), figure_cells(None, RankBy::Latency).len());
+        let with = figure_cells(figures.as_ref(), RankBy::Latency, true);
+        assert_eq!(with.len(), figure_cells(None, RankBy::Latency, true).len());
     }
 }

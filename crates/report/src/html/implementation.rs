@@ -170,7 +170,7 @@ fn costs(target: &TargetRecord) -> Vec<(&'static str, Cell)> {
 
 /// The figures that every scenario has.
 fn columns() -> Vec<&'static FigureColumn> {
-    target_figures(RankBy::Latency)
+    target_figures(RankBy::Latency, false)
 }
 
 fn heads() -> String {

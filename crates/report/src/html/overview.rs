@@ -7,7 +7,7 @@ use crate::bounded::Bounded;
 use crate::columns::{COSTS, ranking_text, ranking_title};
 use crate::format::digits;
 use crate::merge::MergedRun;
-use crate::record::{Measurement, RankBy, TargetRecord, TargetStatus};
+use crate::record::{Measurement, RankBy, Role, TargetRecord, TargetStatus, TrialRecord};
 use crate::results::Results;
 use crate::row::{Row, measurement_of};
 use crate::verdict::{Validity, judge};
@@ -106,7 +106,7 @@ impl<'a> Overview<'a> {
             targets.iter().map(of).filter(|text| !text.is_empty()).collect()
         };
         let measured: BTreeSet<&str> =
-            results.trials.iter().map(|trial| trial.target.as_str()).collect();
+            trials_of_targets(results).map(|trial| trial.target.as_str()).collect();
         Self {
             started: match runs {
                 [] => time_of_day(&results.run.started),
@@ -130,6 +130,11 @@ impl<'a> Overview<'a> {
     }
 }
 
+/// All but the limits of the machine.
+fn trials_of_targets(results: &Results) -> impl Iterator<Item = &TrialRecord> {
+    results.trials.iter().filter(|trial| trial.role != Role::Yardstick)
+}
+
 fn provenance(
     results: &Results,
     analyses: &[ScenarioAnalysis<'_>],
@@ -137,12 +142,12 @@ fn provenance(
 ) -> Vec<(&'static str, String)> {
     let machine = &results.run.machine;
     let is_valid = |figures: &&Measurement| judge(figures).validity == Validity::Valid;
-    let valid = results.trials.iter().filter_map(measurement_of).filter(is_valid).count();
+    let valid = trials_of_targets(results).filter_map(measurement_of).filter(is_valid).count();
     let mut lines = vec![
         ("Machine", format!("{}, {}", machine.cpu_model, machine.kernel)),
         ("Processors", cpus(machine)),
         ("Noise floor", noise_floors(analyses)),
-        ("Trials", format!("{valid} valid of {}", results.trials.len())),
+        ("Trials", format!("{valid} valid of {}", trials_of_targets(results).count())),
     ];
     if !runs.is_empty() {
         let names: Vec<String> =

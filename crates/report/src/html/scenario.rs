@@ -4,14 +4,15 @@ use askama::Template;
 
 use crate::analysis::ScenarioAnalysis;
 use crate::columns::{
-    FigureColumn, IMPLEMENTATION, INTERVAL, RUNS, TIER, TO_BEST, VALID_TRIALS, Value,
-    ranking_title, target_figures, trial_figures,
+    CPU, DELIVERIES, FigureColumn, GENERATOR_BUSY, IMPLEMENTATION, INTERVAL, MEMORY, RUNS, TIER,
+    TO_BEST, VALID_TRIALS, Value, ranking_title, target_figures, trial_figures,
 };
 use crate::format::{count, digits, percent};
 use crate::merge::{MergedRun, run_of};
 use crate::record::{LoadRecord, Role, ScenarioRecord, TargetRecord, TrialRecord, TrialResult};
 use crate::row::Row;
-use crate::verdict::{Validity, judge};
+use crate::verdict::{Validity, judge_as};
+use crate::yardstick::sentence;
 
 use super::cells::{Cell, figure_cells, figure_heads, th};
 use super::drawing::Drawing;
@@ -26,6 +27,8 @@ pub(super) struct Scenario<'a> {
     pub(super) name: &'a str,
     pub(super) question: &'a str,
     pub(super) note: &'a str,
+    /// What the machine does without a server; empty if unknown.
+    pub(super) limit: String,
     pub(super) setting: String,
     /// What it is ranked by.
     pub(super) ranked_by: &'static str,
@@ -125,9 +128,10 @@ impl<'a> Scenario<'a> {
             name: &scenario.name,
             question: &scenario.question,
             note: &scenario.note,
+            limit: analysis.limit.as_ref().map(sentence).unwrap_or_default(),
             setting: setting(scenario),
             ranked_by: ranking_title(scenario.rank_by),
-            heads: heads(scenario, !runs.is_empty()),
+            heads: heads(analysis, !runs.is_empty()),
             verdicts: verdict_counts(&analysis.rows),
             rows: rows(analysis, ids, runs),
             drawings: all_drawings,
@@ -138,10 +142,10 @@ impl<'a> Scenario<'a> {
     }
 }
 
-fn heads(scenario: &ScenarioRecord, has_runs: bool) -> String {
+fn heads(analysis: &ScenarioAnalysis<'_>, has_runs: bool) -> String {
     let mut heads = th(&TIER, "") + &th(&IMPLEMENTATION, "") + &th(&INTERVAL, "drawn");
     heads += &th(&TO_BEST, "n");
-    heads += &figure_heads(&target_figures(scenario.rank_by));
+    heads += &figure_heads(&target_figures(analysis.scenario.rank_by, analysis.limit.is_some()));
     heads += &th(&VALID_TRIALS, "n");
     if has_runs {
         heads += &th(&RUNS, "n");
@@ -264,7 +268,11 @@ fn rows<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids, runs: &[MergedRun]) -
                 whisker,
                 whisker_cell: ranking.map_or_else(Cell::none, |it| Cell::bounded(it, "")),
                 relative: relative(row),
-                figures: figure_cells(row.figures.as_ref(), analysis.scenario.rank_by),
+                figures: figure_cells(
+                    row.figures.as_ref(),
+                    analysis.scenario.rank_by,
+                    analysis.limit.is_some(),
+                ),
                 trials: Cell::of(&valid, digits),
                 runs: runs_of(row, runs),
             }
@@ -296,6 +304,7 @@ fn role(role: Role) -> &'static str {
         Role::Search => "search",
         Role::Hold => "hold",
         Role::Curve => "curve",
+        Role::Yardstick => "limit",
     }
 }
 
@@ -307,8 +316,17 @@ fn trial_view<'a>(
     let columns: Vec<&FigureColumn> = trial_figures();
     let (verdict, class, reason, cells, log) = match &trial.result {
         TrialResult::Measured(figures) => {
-            let verdict = judge(figures);
-            let cell = |column| Cell::trial(column, figures, scenario);
+            let verdict = judge_as(trial.role, figures);
+            // What nobody timed has no latency.
+            let is_known = |column: &FigureColumn| {
+                trial.role != Role::Yardstick
+                    || [DELIVERIES.head.key, CPU.head.key, MEMORY.head.key, GENERATOR_BUSY.head.key]
+                        .contains(&column.head.key)
+            };
+            let cell = |column: &FigureColumn| match is_known(column) {
+                true => Cell::trial(column, figures, scenario),
+                false => Cell::none(),
+            };
             let cells = columns.into_iter().map(cell).collect();
             (
                 verdict.validity.to_string(),

@@ -331,3 +331,18 @@ fn a_report_of_several_runs_says_which_figures_come_from_which() {
     assert!(room.contains("10 of 10"));
     assert!(!page_of(&examples::results()).contains(">Runs</th>"));
 }
+
+#[test]
+fn the_limit_of_the_machine_stands_with_each_table_and_only_where_it_was_measured() {
+    let page = page_of(&examples::with_limits());
+    for (scenario, sentence) in
+        [("room", "a loop of one send() per message"), ("crowd", "a receiver that only calls recv")]
+    {
+        let part = part(&page, &format!("scenario-{scenario}"));
+        assert!(part.contains(sentence) && part.contains(">Of the limit<"), "{part}");
+        assert!(part.contains(">0.80"), "{part}");
+    }
+    let of_trials = packs(&page).join("");
+    assert!(of_trials.contains("send-loop") && of_trials.contains("bare-receiver"));
+    assert!(!page_of(&examples::results()).contains("Of the limit"));
+}

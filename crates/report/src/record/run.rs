@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::scenario::ScenarioRecord;
 use super::target::TargetRecord;
+use super::yardstick::YardstickRecord;
 
 /// The name and version that every file begins with.
 pub const SCHEMA: &str = "zillions.results/3";
@@ -35,6 +36,10 @@ pub struct RunRecord {
     /// difference between the arms is the noise of the machine. Absent if there is none.
     #[serde(default)]
     pub twin: Option<String>,
+    /// Limits of the machine that were measured beside the targets, at most one per scenario; empty
+    /// without them.
+    #[serde(default)]
+    pub yardsticks: Vec<YardstickRecord>,
 }
 
 /// The tool that measured.

@@ -12,7 +12,7 @@ pub struct TrialRecord {
     pub schema: String,
     /// Name of the scenario.
     pub scenario: String,
-    /// Name of the target.
+    /// Name of the target, or of the kind of a yardstick.
     pub target: String,
     /// Purpose of the trial.
     #[serde(default)]
@@ -47,6 +47,8 @@ pub enum Role {
     Hold,
     /// One point of the curves of latency and loss against the offered rate.
     Curve,
+    /// A limit of the machine, measured without a server; ranks nothing.
+    Yardstick,
 }
 
 /// The result of a trial.
