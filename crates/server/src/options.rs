@@ -153,7 +153,7 @@ pub struct ClientOptions {
 #[derive(Clone, Debug, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebSocketOptions {
-    /// Web pages that may connect, as https://HOST, or * for all; may be repeated [default: the
+    /// Web pages that may connect, as SCHEME://HOST, or * for all; may be repeated [default: the
     /// server's own chat page].
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Vec<String>,
