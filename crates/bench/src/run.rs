@@ -51,7 +51,7 @@ pub struct Options {
     /// How thoroughly the costs of idling servers are measured; not at all if `None`.
     pub idle: Option<Thoroughness>,
     /// How the senders of the limits are started: a program that takes the arguments of
-    /// [`yardstick::arguments`](crate::yardstick::arguments). No limit is measured if `None`.
+    /// [`yardstick::arguments`]. No limit is measured if `None`.
     pub yardsticks: Option<Launch>,
     /// An interrupted run to resume, as read from its folder. Its scenarios, seed and targets must be
     /// those of these options; nothing is checked again.
