@@ -106,8 +106,8 @@ pub fn run(
     };
     store.keep_run(&run)?;
     let measured = measured(&targets);
-    let limits =
-        yardstick::starts(options.yardsticks.as_ref(), &options.scenarios, &run.yardsticks);
+    let wanted = options.yardsticks.as_ref().filter(|_| !measured.is_empty());
+    let limits = yardstick::starts(wanted, &options.scenarios, &run.yardsticks);
     let has_limits = !limits.is_empty();
     let planned = plan::trials(&options.scenarios, measured.len(), has_limits, options.seed);
     let trials = plan::number_of_trials(&options.scenarios, measured.len(), has_limits);
@@ -216,6 +216,8 @@ fn run_record(targets: &[Target], options: &Options, pinning: &Pinning) -> RunRe
         yardsticks: options
             .yardsticks
             .as_ref()
+            // Beside nothing they say nothing.
+            .filter(|_| targets.iter().any(|target| measurable(target).is_some()))
             .map_or_else(Vec::new, |launch| yardstick::records(launch, &options.scenarios)),
     }
 }
