@@ -163,7 +163,7 @@ pub struct WebSocketOptions {
     /// Whether to serve a chat page for browsers at /.
     #[arg(long, value_name = "BOOL", default_value = "true", action = ArgAction::Set)]
     pub page: bool,
-    /// Longest message that a client may send; it holds one frame or many.
+    /// Maximum length of a message that a client may send; it holds one frame or many.
     #[arg(long, value_name = "SIZE", default_value = "64KiB")]
     pub max_message_bytes: Size,
 }
