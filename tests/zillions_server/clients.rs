@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::support::{Running, eventually, frame, receive, send};
+use crate::support::{Running, eventually, receive, send, talk_to_the_end};
 
 fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("linger");
@@ -36,17 +36,7 @@ fn a_client_that_closes_its_sending_side_gets_its_own_messages_back_and_then_the
     let running = Running::start(&["--shards", "2"]);
     let mut witness = running.join();
     for _ in 0..50 {
-        let mut client = running.connect();
-        let burst: Vec<u8> = (0..100_u8).flat_map(|number| frame(&[number; 200])).collect();
-        client.write_all(&burst).expect("the messages are sent");
-        client.write_all(b"\x09rest").expect("and half a frame");
-        client.shutdown(Shutdown::Write).expect("half a close");
-        for stream in [&mut client, &mut witness] {
-            for number in 0..100_u8 {
-                assert_eq!(receive(stream).expect("a message"), [number; 200]);
-            }
-        }
-        assert_eq!(receive(&mut client), None);
+        talk_to_the_end(running.connect(), &mut witness);
     }
 }
 

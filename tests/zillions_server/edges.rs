@@ -10,7 +10,9 @@ use zillions_harness::{Launch, PortLease, Server, Signal, StartOptions};
 
 use crate::metrics::{endpoint, get, value};
 use crate::promlint::lint;
-use crate::support::{PROGRAM, Running, eventually, frame, read_until, receive, send};
+use crate::support::{
+    PROGRAM, Running, eventually, frame, read_until, receive, send, talk_to_the_end,
+};
 
 /// An edge of the server at this address.
 fn edge_of(upstream: &str) -> Running {
@@ -134,17 +136,7 @@ fn a_client_of_an_edge_that_closes_its_sending_side_gets_its_messages_back_and_t
     assert_eq!(receive(&mut quiet), None, "nothing of its own is under way");
     receive(&mut witness).expect("the hello of the quiet one");
     for _ in 0..20 {
-        let mut client = edge.connect();
-        let burst: Vec<u8> = (0..100_u8).flat_map(|number| frame(&[number; 200])).collect();
-        client.write_all(&burst).expect("the messages are sent");
-        client.write_all(b"\x09rest").expect("and half a frame");
-        client.shutdown(Shutdown::Write).expect("half a close");
-        for stream in [&mut client, &mut witness] {
-            for number in 0..100_u8 {
-                assert_eq!(receive(stream).expect("a message"), [number; 200]);
-            }
-        }
-        assert_eq!(receive(&mut client), None);
+        talk_to_the_end(edge.connect(), &mut witness);
     }
 }
 

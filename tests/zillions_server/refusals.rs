@@ -58,6 +58,10 @@ fn an_invalid_address_is_refused_with_a_reason() {
     assert!(line.starts_with("--allow-origin: write SCHEME://HOST"), "{line}");
     let line = refusal(64, &["ws://127.0.0.1:0", "--token-file", "/nonexistent"]);
     assert!(line.starts_with("--token-file '/nonexistent': cannot read it: "), "{line}");
+    let line = refusal(64, &["ws://127.0.0.1:0", "--max-message-bytes", "255"]);
+    assert_eq!(line, "--max-message-bytes 255 is less than 256, the longest frame");
+    let line = refusal(64, &["ws://"]);
+    assert!(line.starts_with("invalid address 'ws://': the port is missing"), "{line}");
     let line = refusal(64, &["127.0.0.1:8080", "127.0.0.1:8080"]);
     assert_eq!(line, "address 127.0.0.1:8080 is given twice");
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
 use std::process::Child;
 use std::time::Duration;
 
@@ -129,6 +129,21 @@ pub(crate) fn receive(stream: &mut TcpStream) -> Option<Vec<u8>> {
     body.resize(usize::from(length[0]), 0);
     fill(&mut body)?;
     Some(body)
+}
+
+/// A client sends much and closes its sending side in mid-frame: it and the witness receive all of
+/// it, and then the client's connection ends.
+pub(crate) fn talk_to_the_end(mut client: TcpStream, witness: &mut TcpStream) {
+    let burst: Vec<u8> = (0..100_u8).flat_map(|number| frame(&[number; 200])).collect();
+    client.write_all(&burst).expect("the messages are sent");
+    client.write_all(b"\x09rest").expect("and half a frame");
+    client.shutdown(Shutdown::Write).expect("half a close");
+    for stream in [&mut client, witness] {
+        for number in 0..100_u8 {
+            assert_eq!(receive(stream).expect("a message"), [number; 200]);
+        }
+    }
+    assert_eq!(receive(&mut client), None);
 }
 
 /// Everything up to and with the message `last`.

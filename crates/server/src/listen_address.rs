@@ -38,9 +38,14 @@ impl Scheme {
 /// [`Error::Address`].
 pub(crate) fn parse_listen(text: &str) -> Result<(Scheme, SocketAddr), Error> {
     let (scheme, rest) = Scheme::split(text);
+    let invalid = |reason| Error::Address { text: text.to_owned(), reason };
     if let Some((unknown, _)) = rest.split_once("://") {
-        let reason = format!("'{unknown}://' is not supported, ws:// is");
-        return Err(Error::Address { text: text.to_owned(), reason });
+        return Err(invalid(format!("'{unknown}://' is not supported, ws:// is")));
     }
-    Ok((scheme, parse(rest)?))
+    match parse(rest) {
+        Ok(address) => Ok((scheme, address)),
+        // As it was given.
+        Err(Error::Address { reason, .. }) => Err(invalid(reason)),
+        Err(error) => Err(error),
+    }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tracing::warn;
+use zillions_protocol::FRAME_BYTES_MAX;
 use zillions_websocket::{Origins, Policy, Token};
 
 use crate::error::Error;
@@ -22,7 +23,13 @@ pub(crate) fn policy(options: &WebSocketOptions) -> Result<Arc<Policy>, Error> {
     let origins = Origins::parse(&options.allow_origin)
         .map_err(|error| Error::Contradiction(format!("--allow-origin: {error}")))?;
     let token = options.token_file.as_deref().map(token).transpose()?;
-    let message_bytes_max = options.max_message_bytes.0 as u64;
+    let message_bytes_max = options.max_message_bytes.0;
+    if message_bytes_max < FRAME_BYTES_MAX {
+        return Err(Error::Contradiction(format!(
+            "--max-message-bytes {message_bytes_max} is less than {FRAME_BYTES_MAX}, the longest frame"
+        )));
+    }
+    let message_bytes_max = message_bytes_max as u64;
     Ok(Arc::new(Policy { origins, token, page: options.page, message_bytes_max }))
 }
 

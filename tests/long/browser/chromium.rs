@@ -194,6 +194,16 @@ pub(crate) struct Tab<'a> {
 }
 
 impl Tab<'_> {
+    /// The directive of the page's policy that refuses it to fetch something from elsewhere.
+    pub(crate) fn refused_fetch(&self) -> String {
+        self.ask(
+            "new Promise((resolve) => {
+               addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective));
+               fetch('http://127.0.0.1:9/').then(() => resolve('fetched'), () => {});
+             })",
+        )
+    }
+
     /// What an expression gives; a promise is awaited.
     pub(crate) fn ask<T: DeserializeOwned>(&self, expression: &str) -> T {
         let question = EvaluateParams::builder()

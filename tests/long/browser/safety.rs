@@ -48,13 +48,7 @@ pub(crate) fn nothing_is_fetched(pages: &Pages) {
     assert!(requests.iter().any(|it| it.starts_with("file:")), "requests are seen: {requests:?}");
     let foreign: Vec<_> = requests.iter().filter(|it| !is_own(it)).collect();
     assert!(foreign.is_empty(), "{foreign:?}");
-    let refused: String = tab.ask(
-        "new Promise((resolve) => {
-           addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective));
-           fetch('http://127.0.0.1:9/').then(() => resolve('fetched'), () => {});
-         })",
-    );
-    assert_eq!(refused, "connect-src");
+    assert_eq!(tab.refused_fetch(), "connect-src");
 }
 
 pub(crate) fn no_script_but_its_own_runs(pages: &Pages) {
