@@ -7,6 +7,7 @@ mod ending;
 mod endpoint;
 mod engines;
 mod idle;
+mod lame_duck;
 mod limits;
 mod log;
 mod manager;

@@ -94,7 +94,8 @@ pub(crate) struct ReadState {
     pub(crate) active_at: Duration,
 }
 
-/// A client that is sent what was due to it when its sending side ended, and is then closed.
+/// A client that is sent what was due to it when its sending side ended, or when the server began to
+/// send it away, and is then closed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draining {
     /// The offset up to which it is sent; `None` until its last message has been appended.
@@ -103,6 +104,8 @@ pub(crate) struct Draining {
     pub(crate) deadline: Duration,
     /// Everything has been sent and the sending side closed; only its arrival is awaited.
     pub(crate) finished: bool,
+    /// Why the server sends it away, if it is not the client that has ended.
+    pub(crate) sent_away: Option<DisconnectReason>,
 }
 
 impl<S> Client<S> {

@@ -28,6 +28,8 @@ pub struct Config {
     pub idle_traffic: IdleTraffic,
     /// The longest delay of a busy shard's next pass, so that small messages share a send.
     pub coalesce_max: Duration,
+    /// Over what time a stop sends the clients away before it flushes; zero: not at all.
+    pub lame_duck: Duration,
     /// How long a stop may take to flush what is queued.
     pub drain_timeout: Duration,
     /// How long a client may take for its handshake, if what it speaks has one.

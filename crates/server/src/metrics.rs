@@ -110,6 +110,9 @@ fn answer(request: &Request<Incoming>, shared: &Shared<OwnedFd>) -> Response<Str
         }
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" => match shared.phase() {
+            Phase::Serving if shared.is_lame_duck() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+            }
             Phase::Serving => match unready(shared) {
                 None => text(StatusCode::OK, "ready\n"),
                 Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),

@@ -67,6 +67,11 @@ pub struct ServerOptions {
     #[arg(long, value_name = "MICROSECONDS", default_value = "100", value_parser = clap::value_parser!(u64).range(0..=100_000))]
     #[serde(deserialize_with = "at_most::<_, 100_000>")]
     pub max_coalesce_microseconds: u64,
+    /// Over what time a stop sends the clients away, one by one, before it ends; it refuses
+    /// new connections meanwhile. 0 ends all at once.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    #[serde(deserialize_with = "at_most::<_, 3600>")]
+    pub lame_duck_seconds: u64,
     /// How long a stop may take to flush what is queued.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clap::value_parser!(u64).range(0..=3600))]
     #[serde(deserialize_with = "at_most::<_, 3600>")]

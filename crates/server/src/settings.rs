@@ -189,6 +189,7 @@ impl Settings {
                 .map(|seconds| Duration::from_secs(seconds.get())),
             idle_traffic: clients.idle_traffic.unwrap_or_default(),
             coalesce_max: Duration::from_micros(self.server.max_coalesce_microseconds),
+            lame_duck: Duration::from_secs(self.server.lame_duck_seconds),
             drain_timeout: Duration::from_secs(self.server.drain_timeout_seconds),
             handshake_timeout: HANDSHAKE_TIMEOUT,
         })

@@ -14,6 +14,8 @@ mod coded;
 mod drain_queue;
 mod handshakes;
 mod idle_clock;
+mod lame_duck;
+mod leaving;
 mod read_queue;
 mod receive;
 mod room;
@@ -41,6 +43,7 @@ use coalescing::Coalescing;
 use drain_queue::DrainQueue;
 use handshakes::Handshakes;
 use idle_clock::IdleClock;
+use lame_duck::{LameDuck, Leaving};
 use room::{ShardRoom, ShardRooms};
 
 /// One thread's share of the clients. [`pass`](Self::pass) is its loop's body.
@@ -57,6 +60,10 @@ pub struct Shard<E: Engine> {
     batch: Batch,
     drain_queue: DrainQueue,
     handshakes: Handshakes,
+    /// The connections of clients that were sent away, until these have seen the end.
+    leaving: Vec<Leaving<E::Stream>>,
+    /// The clients that a stop sends away, once it has begun.
+    lame_duck: Option<LameDuck>,
     coalescing: Coalescing,
     ready: Vec<Ready>,
     now: Duration,
@@ -88,6 +95,8 @@ impl<E: Engine> Shard<E> {
             batch: Batch::new(),
             drain_queue: DrainQueue::default(),
             handshakes: Handshakes::default(),
+            leaving: Vec::new(),
+            lame_duck: None,
             coalescing: Coalescing::default(),
             ready: Vec::new(),
             now: Duration::ZERO,
@@ -128,6 +137,7 @@ impl<E: Engine> Shard<E> {
         if !self.pending_listeners.is_empty() {
             self.accept_pending();
         }
+        self.continue_lame_duck();
         let mut active = std::mem::take(&mut self.active);
         for &room in &active {
             self.with_room(room, Self::receive_and_append);
@@ -140,7 +150,7 @@ impl<E: Engine> Shard<E> {
         self.upkeep(&active);
         self.keep_active(active);
         self.forget_ended();
-        Ok(!(stops && self.rooms.is_empty()))
+        Ok(!(stops && self.rooms.is_empty() && self.leaving.is_empty()))
     }
 
     /// Calls `what` with a room, unless the shard does not have it.
@@ -275,6 +285,7 @@ impl<E: Engine> Shard<E> {
         }
         self.changes_seen = Some(changes);
         self.config = self.shared.config();
+        self.begin_lame_duck();
         let mut phases = Vec::new();
         for (key, room) in self.shared.rooms() {
             let phase = room.phase();
@@ -366,7 +377,17 @@ impl<E: Engine> Shard<E> {
     /// Closes a client's connection and forgets it.
     fn close(&mut self, room: &mut ShardRoom, key: Key, reason: DisconnectReason) {
         self.last_words(key, reason);
-        let Some(client) = self.clients.remove(key) else { return };
+        drop(self.forget(room, key, reason));
+    }
+
+    /// Forgets a client, which counts no more, and returns its connection.
+    fn forget(
+        &mut self,
+        room: &mut ShardRoom,
+        key: Key,
+        reason: DisconnectReason,
+    ) -> Option<E::Stream> {
+        let client = self.clients.remove(key)?;
         room.send_queue.remove(&client, &mut self.clients);
         room.clients -= 1;
         self.shared.release(&room.room, self.number, client.peer);
@@ -392,6 +413,7 @@ impl<E: Engine> Shard<E> {
         // It no longer blocks publishers, if it did.
         room.watermark_is_old = room.room.has_backpressure() && room.clients > 0;
         self.count_lagging(room);
+        Some(client.stream)
     }
 
     /// Corrects the counts of clients that are behind by those of a room.

@@ -1,7 +1,7 @@
 //! What the shards of one server share: its rooms, admission, and a handle of each to notify it.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use slotmap::SlotMap;
@@ -27,6 +27,8 @@ pub struct Shared<S> {
     admission: Mutex<Admission>,
     shards: Box<[ShardHandle<S>]>,
     phase: SharedPhase,
+    /// It stops, and sends its clients away one by one before it closes its rooms.
+    lame_duck: AtomicBool,
 }
 
 /// One shard, as the others see it.
@@ -67,6 +69,7 @@ impl<S> Shared<S> {
             config: RwLock::new(Arc::new(config)),
             shards: wakes.into_iter().map(shard).collect(),
             phase: SharedPhase::new(),
+            lame_duck: AtomicBool::new(false),
         }
     }
 
@@ -99,6 +102,26 @@ impl<S> Shared<S> {
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.phase.get()
+    }
+
+    /// Begins to send the clients away, over the configured time. Who is still there is served
+    /// until [`stop`](Self::stop), which follows; the caller has closed the listening sockets.
+    pub fn begin_lame_duck(&self) {
+        self.lame_duck.store(true, Ordering::Release);
+        self.changed();
+        self.notify_all();
+    }
+
+    /// Whether the server sends its clients away.
+    #[must_use]
+    pub fn is_lame_duck(&self) -> bool {
+        self.lame_duck.load(Ordering::Acquire)
+    }
+
+    /// How many clients there are, in all shards.
+    #[must_use]
+    pub fn clients(&self) -> u64 {
+        (0..self.shards()).map(|shard| self.counters(shard).clients.get()).sum()
     }
 
     /// Begins to stop: nothing is accepted or read any more, and every room is closed.
@@ -285,7 +308,7 @@ impl<S> Shared<S> {
             return Err(Rejection::MaxClientsOfRoom);
         }
         let clients = |shard: usize| self.counters(shard).clients.get();
-        admission.admit((0..self.shards()).map(clients).sum(), peer)?;
+        admission.admit(self.clients(), peer)?;
         let candidates = (from..self.shards()).chain(0..from);
         let shard = candidates.min_by_key(|&shard| clients(shard)).expect("at least one shard");
         self.counters(shard).clients.increment();

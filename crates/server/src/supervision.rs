@@ -17,6 +17,9 @@ use crate::watchdog::Watchdog;
 /// How much longer than `--drain-timeout-seconds` the shards may take to end.
 const DRAIN_SLACK: Duration = Duration::from_secs(1);
 
+/// How often a lame-duck stop looks whether any client is left.
+const CLIENTS_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Something that the main thread waits for.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -62,7 +65,13 @@ impl<'a> Supervision<'a> {
                     on_hangup();
                     self.ready();
                 }
-                (Some(_), _) => return self.stop(),
+                (Some(_), _) => {
+                    if self.lame_duck()? {
+                        warn!("second signal: stopping at once");
+                        return Ok(());
+                    }
+                    return self.stop();
+                }
                 (None, _) => {}
             }
         }
@@ -72,6 +81,29 @@ impl<'a> Supervision<'a> {
         let addresses = self.listeners.addresses();
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         self.manager.ready(&format!("serving on {}", addresses.join(", ")));
+    }
+
+    /// If it is configured, refuses new connections and lets the shards send their clients away over some
+    /// time, so that these do not all connect elsewhere at once. Returns whether a signal ended it.
+    fn lame_duck(&mut self) -> Result<bool, Error> {
+        let time = self.shared.config().lame_duck;
+        if time.is_zero() {
+            return Ok(false);
+        }
+        let clients = self.shared.clients();
+        info!(clients, lame_duck_seconds = time.as_secs(), "sending clients away one by one");
+        self.manager.stopping(&format!("sending {clients} clients away"), time + DRAIN_SLACK);
+        // In this order: who is there when the second begins is all there will be.
+        self.listeners.close();
+        self.shared.begin_lame_duck();
+        let deadline = Instant::now() + time;
+        while self.shared.clients() > 0 && Instant::now() < deadline {
+            let look_at = deadline.min(Instant::now() + CLIENTS_LOOK_INTERVAL);
+            if self.signal_before(Some(look_at))?.is_some_and(|signal| signal != SIGHUP) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Stops accepting and reading, and waits until everything is flushed, not for long.

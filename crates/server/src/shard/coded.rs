@@ -102,11 +102,12 @@ impl<E: Engine> Shard<E> {
 
     /// Lets a draining client's codec say that it is sent no more. Returns whether that is still to
     /// be sent.
-    pub(super) fn say_goodbye(&mut self, room: &mut ShardRoom, key: Key, flushing: bool) -> bool {
-        let reason = match flushing {
-            true => DisconnectReason::Shutdown,
-            false => DisconnectReason::Closed,
-        };
+    pub(super) fn say_goodbye(
+        &mut self,
+        room: &mut ShardRoom,
+        key: Key,
+        reason: DisconnectReason,
+    ) -> bool {
         let Some(coded) = self.clients.get_mut(key).and_then(|it| it.coded.as_mut()) else {
             return false;
         };

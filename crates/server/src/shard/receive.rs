@@ -97,7 +97,7 @@ impl<E: Engine> Shard<E> {
         // An incomplete frame at the end of a stream is discarded.
         let incomplete = std::mem::take(&mut client.read.partial_in);
         let deadline = self.now + DRAIN_TIME_MAX;
-        let draining = Draining { until: None, deadline, finished: false };
+        let draining = Draining { until: None, deadline, finished: false, sent_away: None };
         self.drain_queue.set(key, client, draining);
         match &room.room.upstream {
             None => room.ended.push(key),

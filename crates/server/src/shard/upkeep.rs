@@ -14,7 +14,8 @@ use crate::keys::RoomKey;
 
 /// How often the shard checks slow, idle and draining clients, if there are any.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(250);
-/// How often it checks whether what was sent has arrived, when it stops.
+/// How often it checks whether what was sent has arrived, when it stops or sends
+/// clients away.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(5);
 
 impl<E: Engine> Shard<E> {
@@ -24,18 +25,19 @@ impl<E: Engine> Shard<E> {
             || !self.handshakes.is_empty()
             || (self.config.idle_timeout.is_some() && !self.clients.is_empty())
             || self.blocking_clients > 0;
-        let upkeep = if self.flushing.is_empty() {
+        let upkeep = if self.flushing.is_empty() && self.leaving.is_empty() {
             needs_upkeep.then_some(self.upkeep_at)
         } else {
             Some(self.now + FLUSH_INTERVAL)
         };
-        let next = [upkeep, self.accept_at].into_iter().flatten().min();
+        let next = [upkeep, self.accept_at, self.lame_duck_at()].into_iter().flatten().min();
         next.map(|at| at.saturating_sub(self.now))
     }
 
     /// After a pass that has visited these rooms.
     pub(super) fn upkeep(&mut self, visited: &[RoomKey]) {
         self.close_drained();
+        self.close_left();
         if self.idle_clock.jumped() && self.config.idle_timeout.is_some() {
             // First what has arrived meanwhile is read.
             self.upkeep_at = self.upkeep_at.max(self.now + UPKEEP_INTERVAL);
@@ -144,26 +146,38 @@ impl<E: Engine> Shard<E> {
     fn drain(&mut self, room: &mut ShardRoom, key: Key) -> bool {
         let Some(client) = self.clients.get_mut(key) else { return false };
         room.bound_settled(client);
-        let Some(Draining { until, deadline, finished }) = client.draining else { return false };
+        let Some(draining) = client.draining else { return false };
+        let Draining { until, deadline, finished, sent_away } = draining;
         let mut has_all = until.is_some_and(|until| match client.lag() {
             Some(lag) => lag.partial_out.is_empty() && (lag.next >= until || !client.is_open()),
             None => room.send_queue.sent_up_to >= until,
         });
         let flushing = room.flush_deadline.is_some();
         if has_all && client.coded.is_some() {
-            has_all = !self.say_goodbye(room, key, flushing);
+            let reason = match flushing {
+                true => DisconnectReason::Shutdown,
+                false => sent_away.unwrap_or(DisconnectReason::Closed),
+            };
+            has_all = !self.say_goodbye(room, key, reason);
         }
         let Some(client) = self.clients.get_mut(key) else { return false };
         if has_all && flushing && !finished {
             self.engine.finish(&client.stream);
-            client.draining = Some(Draining { until, deadline, finished: true });
+            client.draining = Some(Draining { finished: true, ..draining });
+        }
+        if let Some(reason) = sent_away
+            && has_all
+            && !flushing
+        {
+            self.finish_leaving(room, key, reason);
+            return false;
         }
         let has_arrived = || self.engine.in_flight_bytes(&client.stream) == 0;
         let reason = match (has_all, flushing) {
             (true, false) => DisconnectReason::Closed,
             (true, true) if has_arrived() => DisconnectReason::Shutdown,
             _ if deadline <= self.now && flushing => DisconnectReason::Shutdown,
-            _ if deadline <= self.now => DisconnectReason::DrainTimeout,
+            _ if deadline <= self.now => sent_away.unwrap_or(DisconnectReason::DrainTimeout),
             _ => return true,
         };
         self.close(room, key, reason);
@@ -182,7 +196,8 @@ impl<E: Engine> Shard<E> {
         for &key in queue.current.iter().chain(&queue.current_coded).chain(&queue.lagging) {
             let client = &mut self.clients[key];
             let until = client.draining.and_then(|draining| draining.until).unwrap_or(end);
-            let draining = Draining { until: Some(until), deadline, finished: false };
+            let draining =
+                Draining { until: Some(until), deadline, finished: false, sent_away: None };
             self.drain_queue.set(key, client, draining);
         }
         room.read_queue.close(&mut self.clients);

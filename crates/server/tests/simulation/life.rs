@@ -42,6 +42,8 @@ pub(crate) struct Seen {
     /// Messages that were under way when they were.
     pub(crate) unconfirmed: u64,
     acknowledgements: u64,
+    /// Clients that a stop sent away.
+    sent_away: u64,
     coded: Coded,
     faults: Faults,
 }
@@ -67,6 +69,7 @@ impl Seen {
         self.losses += other.losses;
         self.unconfirmed += other.unconfirmed;
         self.acknowledgements += other.acknowledgements;
+        self.sent_away += other.sent_away;
         self.coded.deliveries += other.coded.deliveries;
         self.coded.answers += other.coded.answers;
         self.coded.goodbyes += other.coded.goodbyes;
@@ -92,6 +95,7 @@ impl Seen {
             ("lost connections to upstreams", self.losses),
             ("messages under way when they were lost", self.unconfirmed),
             ("acknowledgements of incomplete frames", self.acknowledgements),
+            ("clients sent away", self.sent_away),
             ("deliveries to clients with a codec", self.coded.deliveries),
             ("answers of a codec", self.coded.answers),
             ("goodbyes of a codec", self.coded.goodbyes),
@@ -148,6 +152,7 @@ struct Life {
     done: Vec<bool>,
     clients: Vec<Client>,
     rooms: Vec<SimRoom>,
+    sent_away: u64,
 }
 
 /// A room, and what was sent and received in it.
@@ -209,6 +214,7 @@ fn config(dice: &mut Dice) -> Config {
         idle_timeout: None,
         idle_traffic: IdleTraffic::Sent,
         coalesce_max: Duration::from_micros(100),
+        lame_duck: Duration::from_secs(4),
         drain_timeout: Duration::from_secs(2),
         handshake_timeout: Duration::from_secs(2),
     }
@@ -252,8 +258,9 @@ impl Life {
         let shard = |engine: SimEngine| Shard::new(engine.shard, engine, Arc::clone(&shared));
         let shards: Vec<_> = engines.into_iter().map(shard).collect();
         let done = vec![false; shards.len()];
-        let clients = Vec::new();
-        Self { dice, network: Arc::clone(&network), shared, shards, done, clients, rooms }
+        let (clients, sent_away) = (Vec::new(), 0);
+        let network = Arc::clone(&network);
+        Self { dice, network, shared, shards, done, clients, rooms, sent_away }
     }
 
     /// Something happens somewhere.
@@ -558,7 +565,11 @@ impl Life {
         }
     }
 
+    /// Every other server first sends its clients away, one by one.
     fn stop(&mut self) {
+        if self.dice.one_in(2) {
+            self.lame_duck();
+        }
         self.shared.stop();
         self.run_until_still();
         assert!(self.done.iter().all(|&done| done), "a shard does not end");
@@ -571,6 +582,37 @@ impl Life {
         for (id, connection) in network.connections.iter().enumerate() {
             let accepted = connection.has_ended() || self.clients[id].frames == 0;
             assert!(accepted, "client {id} is left behind");
+        }
+    }
+
+    /// What is sent to a client that is sent away ends with a whole frame, and nobody stays.
+    fn lame_duck(&mut self) {
+        let served_before = self.shared.clients();
+        let disconnected_before = lock(&self.network).disconnects.len();
+        for listener in 0..2 * self.rooms.len() {
+            lock(&self.network).close_listener(listener);
+        }
+        self.shared.begin_lame_duck();
+        // Messages in the midst of it: who is still there gets them.
+        for id in 0..self.clients.len() {
+            let client = &self.clients[id];
+            if client.ended || client.broken || !lock(&self.network).connections[id].served {
+                continue;
+            }
+            self.write(id);
+            let rest = std::mem::take(&mut self.clients[id].outbox);
+            self.send(id, &rest);
+        }
+        self.run_until_still();
+        assert_eq!(self.shared.clients(), 0, "of {served_before} clients");
+        let network = lock(&self.network);
+        for (id, end) in &network.disconnects[disconnected_before..] {
+            let client = &self.clients[*id];
+            if end.reason == DisconnectReason::Shutdown && !client.broken {
+                let is_whole = client.decoded == client.received.len();
+                assert!(is_whole, "client {id} is left with half a frame");
+                self.sent_away += 1;
+            }
         }
     }
 
@@ -602,6 +644,7 @@ impl Life {
             losses: self.rooms.iter().flat_map(|it| &it.root).map(|root| root.losses).sum(),
             unconfirmed: self.rooms.iter().map(SimRoom::unconfirmed).sum(),
             acknowledgements: network.acknowledgements,
+            sent_away: self.sent_away,
             coded: Coded {
                 deliveries: coded().map(|(client, _)| client.frames).sum(),
                 answers: coded().map(|(_, coded)| coded.answers).sum(),
