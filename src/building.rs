@@ -12,7 +12,7 @@ use serde::Serialize;
 use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_harness::manifest::Entry;
 use zillions_harness::resources;
-use zillions_harness::toolchain::{self, BuildError, Toolchain};
+use zillions_harness::toolchain::{self, BuildError, Probes, Toolchain};
 
 use crate::failure::Failure;
 use crate::{progress, targets};
@@ -103,6 +103,7 @@ pub(crate) fn build_all(
     let queue: Mutex<VecDeque<usize>> = Mutex::new((0..entries.len()).collect());
     let done: Mutex<Vec<Option<Built>>> = Mutex::new(vec![None; entries.len()]);
     let progress = progress::Builds::new(entries.len());
+    let probes = Probes::default();
     thread::scope(|scope| {
         for _ in 0..jobs.min(entries.len()) {
             scope.spawn(|| {
@@ -111,7 +112,7 @@ pub(crate) fn build_all(
                     let Some(index) = next else { break };
                     let entry = &entries[index];
                     let running = progress.start(&entry.name);
-                    let built = build_one(entry, &logs[index], seconds_max);
+                    let built = build_one(entry, &probes, &logs[index], seconds_max);
                     progress.done(&running);
                     done.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(built);
                 }
@@ -123,8 +124,8 @@ pub(crate) fn build_all(
     Ok(done.into_iter().flatten().collect())
 }
 
-fn build_one(entry: &Entry, log: &Path, seconds_max: f64) -> Built {
-    let versions = match toolchain::probe(entry) {
+fn build_one(entry: &Entry, probes: &Probes, log: &Path, seconds_max: f64) -> Built {
+    let versions = match probes.run(entry) {
         Toolchain::Present { versions } => versions,
         Toolchain::Missing { reason, install } => {
             return Built { name: entry.name.clone(), state: State::Skipped { reason, install } };
@@ -174,10 +175,11 @@ fn last_lines(log: &Path, count: usize) -> Vec<String> {
 
 /// Probes the tool chains of all entries at once: a probe mostly waits.
 pub(crate) fn probe_all(entries: &[Entry]) -> Vec<Toolchain> {
+    let probes = Probes::default();
     thread::scope(|scope| {
-        let probes: Vec<_> =
-            entries.iter().map(|entry| scope.spawn(|| toolchain::probe(entry))).collect();
-        probes
+        let running: Vec<_> =
+            entries.iter().map(|entry| scope.spawn(|| probes.run(entry))).collect();
+        running
             .into_iter()
             .map(|probe| {
                 probe.join().unwrap_or_else(|_| Toolchain::Unusable {

@@ -130,10 +130,10 @@ fn conclusion(entries: &[Entry], toolchains: &[Toolchain]) -> String {
         .collect();
     let present = entries.len() - absent.len();
     let mut text = format!(
-        "\n{} implementations, {} languages, {} styles; {}",
-        entries.len(),
-        counted(|it| &it.language),
-        counted(|it| &it.style),
+        "\n{}, {}, {}; {}",
+        count(entries.len(), "implementation"),
+        count(counted(|it| &it.language), "language"),
+        count(counted(|it| &it.style), "style"),
         paint(GOOD, format!("{present} can be built here")),
     );
     if !absent.is_empty() {
@@ -145,6 +145,11 @@ fn conclusion(entries: &[Entry], toolchains: &[Toolchain]) -> String {
         text += &format!("{} {install}\n", paint(FAINT, "To install what is missing, as root:"));
     }
     text
+}
+
+/// A number and its noun.
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The one command that installs what is missing.

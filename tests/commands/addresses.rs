@@ -131,13 +131,17 @@ pub(crate) fn a_running_service_of_two_addresses_is_measured() {
     assert!(service.server.exited().is_none(), "it is left running");
 }
 
-pub(crate) fn what_is_no_service_is_not_measured() {
+pub(crate) fn two_servers_that_share_nothing_are_not_measured() {
     let (one, other) = (Service::at(1), Service::at(1));
     let workspace = Workspace::new();
     let ended = bench(&workspace, &[one.addresses[0], other.addresses[0]], &[]);
     assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stderr.contains("1 failed the check"), "{}", ended.stderr);
-    let address = one.addresses[0].to_string();
+}
+
+pub(crate) fn a_running_service_that_cannot_be_measured_is_told_in_one_line() {
+    let service = Service::at(1);
+    let address = service.addresses[0].to_string();
     for (options, expected) in [
         (&["--connect", &address, "--pid", "4194304"][..], "process 4194304 cannot be measured"),
         (&["--connect", &address, "--connect", &address], "is given twice"),

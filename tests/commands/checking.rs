@@ -57,7 +57,7 @@ pub(crate) fn a_should_that_is_not_met_fails_only_when_strict() {
 pub(crate) fn with_fail_fast_the_first_failure_ends_the_run() {
     let (faulty, correct) = (Script::server("--fault zero-skipped"), Script::server(""));
     let (first, then) = (faulty.name(), correct.name());
-    let options = ["--case", "FRAME-*", "--fail-fast", "--jobs", "1", "--format", "json"];
+    let options = ["--case", "FRAME-[123]", "--fail-fast", "--jobs", "1", "--format", "json"];
     let ended = run(ZILLIONS, &[&["check", &first, &then], &options[..]].concat());
     assert_eq!(ended.code, 1, "{}", ended.stderr);
     let report: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");

@@ -48,7 +48,8 @@ tests! {
         one_service_at_two_addresses_passes;
         two_servers_that_share_nothing_are_no_service;
         a_running_service_of_two_addresses_is_measured;
-        what_is_no_service_is_not_measured;
+        two_servers_that_share_nothing_are_not_measured (long);
+        a_running_service_that_cannot_be_measured_is_told_in_one_line;
         one_message_that_overtakes_at_one_address_breaks_the_total_order;
         addresses_that_cannot_be_used_are_told_in_one_line;
     }

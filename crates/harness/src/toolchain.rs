@@ -1,26 +1,21 @@
 //! Tool chains: is it there, which version, what installs it; and builds.
 
+mod probes;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
-
-use zillions_escape::visible_lines;
+use std::time::{Instant, SystemTime};
 
 use crate::environment;
 use crate::group::Group;
-use crate::machine_fault::MachineFault;
 use crate::made_anew::PutAside;
-use crate::manifest::{Entry, FILE_NAME, Requirement};
+use crate::manifest::{Entry, FILE_NAME};
 
-/// A probe that takes longer is taken for a failure.
-const PROBE_SECONDS_MAX: f64 = 30.0;
-/// How much of a probe's output is looked at.
-const PROBE_OUTPUT_BYTES_MAX: u64 = 64 * 1024;
+pub use probes::Probes;
+
 /// Grace for a build that is stopped.
 const BUILD_GRACE_SECONDS: f64 = 2.0;
 
@@ -103,23 +98,6 @@ pub enum BuildError {
     NoProgram(String),
 }
 
-/// Runs an entry's probes.
-pub fn probe(entry: &Entry) -> Toolchain {
-    let mut versions = Vec::new();
-    for requirement in &entry.manifest.requires {
-        match probe_one(requirement, &entry.directory) {
-            Ok(version) => versions.push(version),
-            Err(ProbeError::Missing(reason)) => {
-                return Toolchain::Missing { reason, install: install_command([entry]) };
-            }
-            Err(ProbeError::Unusable { reason, output }) => {
-                return Toolchain::Unusable { reason, output };
-            }
-        }
-    }
-    Toolchain::Present { versions }
-}
-
 /// The one command that installs the tool chains of `entries` on Debian, if any
 /// of them names a package.
 pub fn install_command<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<String> {
@@ -198,186 +176,9 @@ fn run_command(entry: &Entry, log: &Path, seconds_max: f64) -> Result<(), BuildE
     }
 }
 
-/// Why a probe failed.
-#[derive(Debug, PartialEq, Eq)]
-enum ProbeError {
-    Missing(String),
-    Unusable { reason: String, output: String },
-}
-
-fn probe_one(requirement: &Requirement, directory: &Path) -> Result<String, ProbeError> {
-    let (command, at_least) = match requirement {
-        Requirement::Probe(command) => (command, None),
-        Requirement::AtLeast(wanted) => (&wanted.probe, Some(&wanted.at_least)),
-    };
-    let output = output_of(command, directory)?;
-    let first_line = output.lines().find(|line| !line.trim().is_empty()).unwrap_or("").trim();
-    let Some(at_least) = at_least else { return Ok(first_line.to_owned()) };
-    let found = first_version(&output).ok_or_else(|| {
-        ProbeError::Missing(format!("'{command}' printed no version: {first_line:?}"))
-    })?;
-    if parse_version(found) < parse_version(at_least) {
-        let reason = format!("'{command}' says {found}, and {at_least} or later is needed");
-        return Err(ProbeError::Missing(reason));
-    }
-    Ok(first_line.to_owned())
-}
-
-fn output_of(command: &str, directory: &Path) -> Result<String, ProbeError> {
-    let unusable = |reason: String| ProbeError::Unusable { reason, output: String::new() };
-    let failed = |error: io::Error| {
-        unusable(format!("'{command}' cannot be run: {}", MachineFault::explain(&error)))
-    };
-    let mut shell = shell(&format!("{{ {command}\n}} 2>&1"), directory);
-    shell.stdout(Stdio::piped()).stderr(Stdio::null());
-    let (group, mut child) = Group::spawn(shell).map_err(failed)?;
-    let (sender, receiver) = mpsc::channel();
-    if let Some(stdout) = child.stdout.take() {
-        thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stdout.take(PROBE_OUTPUT_BYTES_MAX).read_to_end(&mut bytes);
-            let _ = sender.send(visible_lines(&bytes));
-        });
-    }
-    let Some(status) = group.wait(PROBE_SECONDS_MAX) else {
-        return Err(unusable(format!("'{command}' did not end within {PROBE_SECONDS_MAX} s")));
-    };
-    group.end(0.0);
-    let output = receiver.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
-    if status.success() {
-        return Ok(output);
-    }
-    Err(probe_error(command, status, output))
-}
-
-fn probe_error(command: &str, status: ExitStatus, output: String) -> ProbeError {
-    let reason = match (status.code(), telling_line(&output)) {
-        (Some(127), _) => return ProbeError::Missing(format!("'{command}': not installed")),
-        (_, None) => format!("'{command}' failed ({status})"),
-        (_, Some(line)) => format!("'{command}' failed: {line}"),
-    };
-    // A library or a property that is asked for in another way may well be absent.
-    if asks_for_version(command) {
-        ProbeError::Unusable { reason, output }
-    } else {
-        ProbeError::Missing(reason)
-    }
-}
-
-/// Whether a probe only makes a program tell its version: one that is there can do that.
-fn asks_for_version(command: &str) -> bool {
-    const QUESTIONS: [&str; 5] = ["--version", "-version", "version", "--numeric-version", "-V"];
-    let words: Vec<&str> = command.split_whitespace().collect();
-    matches!(words.as_slice(), [_, question] if QUESTIONS.contains(question))
-}
-
-/// The line of what a tool said that tells why it failed: the first that speaks of an error, or
-/// else the last; the first line of a backtrace and the help below it do not tell.
-fn telling_line(output: &str) -> Option<&str> {
-    const TELLING: [&str; 5] = ["error:", "error ", "fatal", "cannot ", "could not "];
-    let mut lines = output.lines().map(str::trim).filter(|line| !line.is_empty());
-    let telling = lines.clone().find(|line| {
-        let line = line.to_lowercase();
-        TELLING.iter().any(|word| line.contains(word))
-    });
-    telling.or_else(|| lines.next_back())
-}
-
 fn shell(command: &str, directory: &Path) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(command).current_dir(directory).stdin(Stdio::null());
     environment::clean(&mut shell);
     shell
-}
-
-/// The first run of digits and dots that has a dot in it, or else the first number.
-fn first_version(text: &str) -> Option<&str> {
-    let mut numbers = text
-        .split(|character: char| !(character.is_ascii_digit() || character == '.'))
-        .map(|word| word.trim_matches('.'))
-        .filter(|word| !word.is_empty());
-    let first = numbers.clone().next();
-    numbers.find(|word| word.contains('.')).or(first)
-}
-
-fn parse_version(text: &str) -> Vec<u64> {
-    let mut numbers: Vec<u64> =
-        text.split('.').map(|number| number.parse().unwrap_or(u64::MAX)).collect();
-    while numbers.last() == Some(&0) {
-        numbers.pop();
-    }
-    numbers
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::process::ExitStatusExt;
-
-    use super::*;
-
-    #[test]
-    fn versions_are_found_and_compared_as_numbers() {
-        assert_eq!(first_version("go version go1.26.8 linux/amd64"), Some("1.26.8"));
-        assert_eq!(first_version("Python 3.11.2"), Some("3.11.2"));
-        assert_eq!(first_version("release 9"), Some("9"));
-        assert_eq!(first_version("none"), None);
-        assert!(parse_version("1.9") < parse_version("1.10"));
-        assert!(parse_version("9") == parse_version("9.0"));
-    }
-
-    #[test]
-    fn a_probe_tells_success_failure_and_absence_apart() {
-        let here = Path::new("/");
-        assert_eq!(output_of("echo 1.2", here).expect("echo works"), "1.2\n");
-        assert_eq!(
-            output_of("zillions-no-such-tool --version", here).unwrap_err(),
-            missing("'zillions-no-such-tool --version': not installed")
-        );
-        assert_eq!(
-            output_of("echo broken; false", here).unwrap_err(),
-            missing("'echo broken; false' failed: broken")
-        );
-    }
-
-    fn missing(reason: &str) -> ProbeError {
-        ProbeError::Missing(reason.to_owned())
-    }
-
-    #[test]
-    fn a_tool_that_is_there_and_does_not_work_is_not_missing() {
-        let failed = ExitStatus::from_raw(1 << 8);
-        let output = "error: could not choose a version of cargo to run\nhelp: run rustup\n\n\
-            Stack backtrace:\n   0: main\n";
-        assert_eq!(
-            probe_error("cargo --version", failed, output.to_owned()),
-            ProbeError::Unusable {
-                reason:
-                    "'cargo --version' failed: error: could not choose a version of cargo to run"
-                        .to_owned(),
-                output: output.to_owned(),
-            }
-        );
-        let output = "Traceback (most recent call last):\n  File \"<string>\", line 1\n\
-            ModuleNotFoundError: No module named 'ensurepip'\n";
-        assert_eq!(
-            probe_error("python3 -c 'import ensurepip'", failed, output.to_owned()),
-            missing(
-                "'python3 -c 'import ensurepip'' failed: ModuleNotFoundError: No module named \
-                 'ensurepip'"
-            )
-        );
-        let killed = ExitStatus::from_raw(9);
-        assert!(matches!(
-            probe_error("go version", killed, String::new()),
-            ProbeError::Unusable { .. }
-        ));
-    }
-
-    #[test]
-    fn a_version_that_is_too_old_is_named() {
-        let wanted =
-            crate::manifest::AtLeast { probe: "echo tool 1.4".into(), at_least: "1.10".into() };
-        let error = probe_one(&Requirement::AtLeast(wanted), Path::new("/")).unwrap_err();
-        assert_eq!(error, missing("'echo tool 1.4' says 1.4, and 1.10 or later is needed"));
-    }
 }
