@@ -82,7 +82,7 @@ impl Configured {
 }
 
 /// Runs the program to its end: its exit code, standard output and standard error.
-fn outcome(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn outcome(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(PROGRAM).args(arguments).output().expect("it runs");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))

@@ -19,4 +19,5 @@ mod rooms;
 mod serving;
 mod slow_readers;
 mod support;
+mod tls;
 mod websocket;

@@ -50,10 +50,10 @@ fn an_invalid_address_is_refused_with_a_reason() {
         let line = refusal(64, &[text]);
         assert!(line.contains(reason) && line.contains("write HOST:PORT"), "{line}");
     }
-    let line = refusal(64, &["wss://127.0.0.1:80"]);
-    assert!(line.contains("'wss://' is not supported, ws:// is"), "{line}");
+    let line = refusal(64, &["wsx://127.0.0.1:80"]);
+    assert!(line.contains("'wsx://' is not supported; tls://, ws:// and wss:// are"), "{line}");
     let line = refusal(64, &["127.0.0.1:0", "--allow-origin", "https://chat.example.org"]);
-    assert_eq!(line, "--allow-origin requires an address that begins with ws://");
+    assert_eq!(line, "--allow-origin requires an address that begins with ws:// or wss://");
     let line = refusal(64, &["ws://127.0.0.1:0", "--allow-origin", "chat.example.org"]);
     assert!(line.starts_with("--allow-origin: write SCHEME://HOST"), "{line}");
     let line = refusal(64, &["ws://127.0.0.1:0", "--token-file", "/nonexistent"]);

@@ -110,12 +110,12 @@ pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
     frame
 }
 
-pub(crate) fn send(stream: &mut TcpStream, body: &[u8]) {
+pub(crate) fn send(stream: &mut (impl Write + ?Sized), body: &[u8]) {
     stream.write_all(&frame(body)).expect("the message is sent");
 }
 
 /// The next message; `None` at the end of the stream or a reset.
-pub(crate) fn receive(stream: &mut TcpStream) -> Option<Vec<u8>> {
+pub(crate) fn receive(stream: &mut (impl Read + ?Sized)) -> Option<Vec<u8>> {
     let mut length = [0];
     let mut body = Vec::new();
     let mut fill = |buffer: &mut [u8]| match stream.read_exact(buffer) {

@@ -66,6 +66,52 @@ pub trait Codec: Debug + Send {
     fn close(&mut self, reason: DisconnectReason);
 }
 
+/// Plaintext that a codec has decoded and nobody has taken yet.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Decoded {
+    /// What more is decoded is appended to this.
+    pub(crate) fn end(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// So many bytes more, to be written.
+    pub(crate) fn space(&mut self, length: usize) -> &mut [u8] {
+        let start = self.bytes.len();
+        self.bytes.resize(start + length, 0);
+        &mut self.bytes[start..]
+    }
+
+    /// All that a codec has decoded.
+    pub(crate) fn take_from(&mut self, codec: &mut dyn Codec) {
+        loop {
+            let start = self.bytes.len();
+            let length = codec.decoded(self.space(DECODE_BYTES_MAX));
+            self.bytes.truncate(start + length);
+            if length == 0 {
+                return;
+            }
+        }
+    }
+
+    /// See [`Codec::decoded`].
+    pub(crate) fn take(&mut self, buffer: &mut [u8]) -> usize {
+        let rest = &self.bytes[self.taken..];
+        let length = rest.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&rest[..length]);
+        self.taken += length;
+        if self.taken == self.bytes.len() {
+            // An idle client keeps no buffer.
+            *self = Self::default();
+        }
+        length
+    }
+}
+
 /// A client's codec, and what the shard knows of it.
 #[derive(Debug)]
 pub(crate) struct Coded {

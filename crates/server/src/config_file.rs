@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::Error;
-use crate::options::{ClientOptions, RoomOptions, ServerOptions, WebSocketOptions};
+use crate::options::{ClientOptions, RoomOptions, ServerOptions, TlsOptions, WebSocketOptions};
 use crate::settings::{Settings, as_keys};
 
 /// The longest lines of the printed file, in bytes.
@@ -26,7 +26,8 @@ const ROOM_HEADER: &str = "
 [[room]]
 # Its name: letters, digits, '-', '_' and '.'.
 name = \"main\"
-# Where to listen, HOST:PORT each, or ws://HOST:PORT for WebSocket and a chat page.
+# Where to listen, HOST:PORT each; tls:// before it for TLS, ws:// or wss:// for WebSocket and a
+# chat page.
 listen = [\"127.0.0.1:4000\"]
 # Maximum number of its clients [default: what all rooms together may have].
 #max_clients = N
@@ -39,6 +40,7 @@ struct File {
     server: ServerOptions,
     clients: ClientOptions,
     websocket: WebSocketOptions,
+    tls: TlsOptions,
     room: Vec<Spanned<RoomOptions>>,
 }
 
@@ -59,7 +61,7 @@ pub(crate) fn read(path: &Path) -> Result<Settings, Error> {
 fn parse(path: &Path, text: &str) -> Result<Settings, Error> {
     let path: PathBuf = path.to_owned();
     let line = |byte: usize| text[..byte.min(text.len())].matches('\n').count() + 1;
-    let File { server, clients, websocket, room } = match toml::from_str(text) {
+    let File { server, clients, websocket, tls, room } = match toml::from_str(text) {
         Ok(file) => file,
         Err(error) => {
             let line = error.span().map(|span| line(span.start));
@@ -71,7 +73,7 @@ fn parse(path: &Path, text: &str) -> Result<Settings, Error> {
         RoomOptions { line, ..room.into_inner() }
     };
     let rooms = room.into_iter().map(with_line).collect();
-    Ok(Settings { file: Some(path), server, clients, websocket, rooms })
+    Ok(Settings { file: Some(path), server, clients, websocket, tls, rooms })
 }
 
 /// A config file with all defaults, and what each key means.
@@ -83,6 +85,8 @@ pub(crate) fn defaults() -> String {
     add_group::<ClientOptions>(&mut text);
     text += "\n[websocket]\n";
     add_group::<WebSocketOptions>(&mut text);
+    text += "\n[tls]\n";
+    add_group::<TlsOptions>(&mut text);
     text += ROOM_HEADER;
     add_group::<RoomOptions>(&mut text);
     text
@@ -157,6 +161,7 @@ mod tests {
         assert_eq!(format!("{:?}", printed.clients), format!("{:?}", ClientOptions::default()));
         let websocket = WebSocketOptions::default();
         assert_eq!(format!("{:?}", printed.websocket), format!("{websocket:?}"));
+        assert_eq!(format!("{:?}", printed.tls), format!("{:?}", TlsOptions::default()));
         let [room] = &printed.rooms[..] else { panic!("one room") };
         let (name, listen) = ("main".to_owned(), vec!["127.0.0.1:4000".to_owned()]);
         let expected = RoomOptions { name, listen, line: room.line, ..RoomOptions::default() };
@@ -187,6 +192,7 @@ mod tests {
             Some((key, "SIZE")) => format!("{key} = \"64KiB\""),
             Some((key, "[ADDR]")) => format!("{key} = [\"127.0.0.1:4001\"]"),
             Some((key, "[ORIGIN]")) => format!("{key} = [\"https://chat.example.org\"]"),
+            Some((key, "[NAME]")) => format!("{key} = [\"client.example.org\"]"),
             Some((key, "FILE")) => format!("{key} = \"token\""),
             Some((key, "ADDR")) => format!("{key} = \"127.0.0.1:9100\""),
             Some((key, _)) if !key.starts_with(' ') => format!("{key} = 3"),

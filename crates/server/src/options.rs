@@ -6,7 +6,7 @@
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Command, Parser};
+use clap::{ArgAction, Args, Command, Parser, ValueEnum};
 use serde::Deserialize;
 
 use crate::config::IdleTraffic;
@@ -26,7 +26,8 @@ use crate::values::{SecondsOrOff, Size, at_most};
                   cannot run here."
 )]
 pub struct Options {
-    /// Where to listen, HOST:PORT, or ws://HOST:PORT for WebSocket and a chat page; may be repeated.
+    /// Where to listen, HOST:PORT; tls:// before it for TLS, ws:// or wss:// for WebSocket and a chat
+    /// page; may be repeated.
     #[arg(required = true, value_name = "ADDR")]
     pub addresses: Vec<String>,
     /// Read everything from this TOML file, with any number of rooms; no other argument is allowed
@@ -51,6 +52,9 @@ pub struct Options {
     /// Of those that come over WebSocket.
     #[command(flatten)]
     pub websocket: WebSocketOptions,
+    /// Of those that come over TLS.
+    #[command(flatten)]
+    pub tls: TlsOptions,
 }
 
 /// What concerns the whole process: the table `[server]` of a config file.
@@ -154,7 +158,7 @@ pub struct ClientOptions {
     pub max_unsent_bytes: Option<Size>,
 }
 
-/// What concerns the clients at `ws://` addresses: the table `[websocket]` of a config file.
+/// What concerns the clients at `ws://` and `wss://` addresses: the table `[websocket]` of a config file.
 #[derive(Clone, Debug, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebSocketOptions {
@@ -171,6 +175,40 @@ pub struct WebSocketOptions {
     /// Maximum length of a message that a client may send; it holds one frame or many.
     #[arg(long, value_name = "SIZE", default_value = "64KiB")]
     pub max_message_bytes: Size,
+}
+
+/// What concerns the clients at `tls://` and `wss://` addresses: the table `[tls]` of a config file.
+#[derive(Clone, Debug, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsOptions {
+    /// The server's certificate and those that lead to its authority, in PEM.
+    #[arg(long, value_name = "FILE")]
+    pub certificate_file: Option<PathBuf>,
+    /// The private key of the certificate, in PEM.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Whether clients must show certificates.
+    #[arg(long, value_name = "WHETHER", default_value = "none")]
+    pub client_certificates: ClientCertificates,
+    /// The authorities of clients' certificates, in PEM.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+    /// A name that a client's certificate may be for, DNS name or IP address; may be repeated
+    /// [default: every one].
+    #[arg(long, value_name = "NAME")]
+    pub allow_client_name: Vec<String>,
+}
+
+/// Whether clients must show certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCertificates {
+    /// They are not asked.
+    None,
+    /// They may: one that is shown must be valid.
+    Optional,
+    /// They must.
+    Required,
 }
 
 /// The defaults of a group, which its attributes declare.
@@ -199,6 +237,12 @@ impl Default for ClientOptions {
 }
 
 impl Default for WebSocketOptions {
+    fn default() -> Self {
+        defaults()
+    }
+}
+
+impl Default for TlsOptions {
     fn default() -> Self {
         defaults()
     }

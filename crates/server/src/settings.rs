@@ -5,22 +5,22 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use zillions_log::{LogError, RING_BYTES_MIN};
 
 use crate::admission::AdmissionLimits;
-use crate::codec::{Protocol, Spoken};
+use crate::codec::Spoken;
 use crate::config::Config;
 use crate::error::Error;
 use crate::listen::{SocketOptions, includes, parse};
 use crate::listen_address::{Scheme, parse_listen};
-use crate::options::{ClientOptions, Options, RoomOptions, ServerOptions, WebSocketOptions};
+use crate::options::{
+    ClientOptions, Options, RoomOptions, ServerOptions, TlsOptions, WebSocketOptions,
+};
+use crate::protocols::Protocols;
 use crate::room::RoomConfig;
 use crate::slow_reader::SlowReaderPolicy;
-use crate::web;
-use crate::websocket::WebSocket;
 
 /// The largest ring, in bytes. All of it is allocated at the start, and a ring larger than the
 /// processor's caches is slower, not faster.
@@ -41,6 +41,8 @@ pub struct Settings {
     pub clients: ClientOptions,
     /// Of those that come over WebSocket.
     pub websocket: WebSocketOptions,
+    /// Of those that come over TLS.
+    pub tls: TlsOptions,
     /// The rooms, each with its addresses.
     pub rooms: Vec<RoomOptions>,
 }
@@ -55,6 +57,7 @@ impl Settings {
             server: options.server.clone(),
             clients: options.clients.clone(),
             websocket: options.websocket.clone(),
+            tls: options.tls.clone(),
             rooms: vec![room],
         }
     }
@@ -99,32 +102,20 @@ impl Settings {
     /// What is spoken at each of the addresses, in their order; `None` is the plain protocol.
     ///
     /// # Errors
-    /// When an option is invalid or has no effect, or the token cannot be read.
+    /// When an option is invalid or has no effect, or a file that one names cannot be used.
     pub(crate) fn protocols(&self) -> Result<Vec<Vec<Spoken>>, Error> {
-        let policy = web::policy(&self.websocket).map_err(|error| match error {
+        let schemes = self.each_room(|room| {
+            room.listen.iter().map(|text| Ok(parse_listen(text)?.0)).collect::<Result<Vec<_>, _>>()
+        })?;
+        let protocols = Protocols::new(&self.websocket, &self.tls, &schemes.concat());
+        let protocols = protocols.map_err(|error| match error {
             Error::Contradiction(text) => self.contradiction(text),
             error => error,
         })?;
-        let websocket: Arc<dyn Protocol> = Arc::new(WebSocket::new(policy));
-        let protocols = self.each_room(|room| {
-            let spoken = |text: &String| match parse_listen(text)?.0 {
-                Scheme::Plain => Ok(None),
-                Scheme::WebSocket => Ok(Some(Arc::clone(&websocket))),
-            };
-            room.listen.iter().map(spoken).collect::<Result<Vec<_>, _>>()
-        })?;
-        let is_used = protocols.iter().flatten().any(Option::is_some);
-        let of_websocket = &self.websocket;
-        for (option, is_set) in [
-            ("--allow-origin", !of_websocket.allow_origin.is_empty()),
-            ("--token-file", of_websocket.token_file.is_some()),
-        ] {
-            if is_set && !is_used {
-                let text = format!("{option} requires an address that begins with ws://");
-                return Err(self.contradiction(text));
-            }
-        }
-        Ok(protocols)
+        let of_room = |schemes: Vec<Scheme>| -> Vec<Spoken> {
+            schemes.into_iter().map(|scheme| protocols.of(scheme)).collect()
+        };
+        Ok(schemes.into_iter().map(of_room).collect())
     }
 
     /// The rooms, in the order of [`addresses`](Self::addresses).

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use zillions_websocket::{CloseCode, Connection, Flow, Policy, message_header};
 
-use crate::codec::{Codec, Protocol};
+use crate::codec::{Codec, Decoded, Protocol};
 use crate::disconnect_reason::DisconnectReason;
 
-/// What the clients of a `ws://` address speak.
+/// What the clients of a `ws://` address speak, and inside TLS those of a `wss://` address.
 #[derive(Debug)]
 pub(crate) struct WebSocket {
     policy: Arc<Policy>,
@@ -26,8 +26,7 @@ impl Protocol for WebSocket {
             connection: Connection::new(Arc::clone(&self.policy)),
             was_opened: false,
             has_ended: false,
-            decoded: Vec::new(),
-            taken: 0,
+            decoded: Decoded::default(),
         })
     }
 }
@@ -39,30 +38,21 @@ struct WebSocketCodec {
     was_opened: bool,
     /// It has sent a close frame, or its request was no WebSocket's.
     has_ended: bool,
-    /// Bytes of chat frames, of which so many have been taken.
-    decoded: Vec<u8>,
-    taken: usize,
+    /// Bytes of chat frames.
+    decoded: Decoded,
 }
 
 impl Codec for WebSocketCodec {
     fn receive(&mut self, bytes: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
         // Masks are removed in place.
-        let (flow, violation) = self.connection.receive(&mut bytes.to_vec(), &mut self.decoded);
+        let (flow, violation) = self.connection.receive(&mut bytes.to_vec(), self.decoded.end());
         self.was_opened |= self.connection.is_open();
         self.has_ended |= flow == Flow::Ended;
         violation.map_or(Ok(()), |violation| Err(violation.into()))
     }
 
     fn decoded(&mut self, buffer: &mut [u8]) -> usize {
-        let rest = &self.decoded[self.taken..];
-        let length = rest.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&rest[..length]);
-        self.taken += length;
-        if self.taken == self.decoded.len() {
-            // An idle client keeps no buffer.
-            (self.decoded, self.taken) = (Vec::new(), 0);
-        }
-        length
+        self.decoded.take(buffer)
     }
 
     fn is_open(&self) -> bool {
