@@ -87,7 +87,7 @@ pub(crate) fn the_list_shows_what_is_missing_and_what_installs_it() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     for expected in [
         "missing: 'no-such-tool --version': not installed",
-        "3 implementations, 1 languages, 1 styles; 1 can be built here, 2 cannot: away, far\n",
+        "3 implementations, 1 language, 1 style; 1 can be built here, 2 cannot: away, far\n",
         "as root: apt-get install --no-install-recommends another no-such-package\n",
     ] {
         assert!(ended.stdout.contains(expected), "{expected}: {}", ended.stdout);
