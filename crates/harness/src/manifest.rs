@@ -13,10 +13,11 @@ use crate::sources;
 pub const FILE_NAME: &str = "impl.toml";
 
 /// The closed list of concurrency styles; docs/styles.md explains each.
-pub const STYLES: [&str; 21] = [
+pub const STYLES: [&str; 22] = [
     "threads + channels",
     "threads + locks",
     "monitors",
+    "processes",
     "readiness loop",
     "completion loop",
     "callbacks",

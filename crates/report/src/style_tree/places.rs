@@ -87,7 +87,7 @@ const LOOP: &str = "nothing: it would stop the loop";
 const KERNEL: &str = "the kernel, anywhere";
 
 /// Every style, in the order of docs/styles.md.
-pub const PLACES: [Place; 21] = [
+pub const PLACES: [Place; 22] = [
     place(
         "threads + channels",
         THREADS,
@@ -105,6 +105,12 @@ pub const PLACES: [Place; 21] = [
         THREADS,
         (BlockingCall, DropsNewest),
         ["a thread, at a guarded entry", KERNEL, "queues up at an entry", "two threads"],
+    ),
+    place(
+        "processes",
+        THREADS,
+        (BlockingCall, DropsOldest),
+        ["a process", KERNEL, "waits for the lock", "one or two processes"],
     ),
     place(
         "readiness loop",

@@ -45,10 +45,8 @@ fn beyond_once(fixture: &mut Fixture, limit: u64, inside: &[ClientIndex]) -> Out
         .filter(|&client| fixture.recorder.tally(client, inside[0]).received > 0)
         .collect();
     if served.len() == beyond.len() {
-        return Err(Stop::Inconclusive(format!(
-            "all {} clients were served: the limit of {limit} descriptors was not reached",
-            beyond.len() + inside.len()
-        )));
+        let clients = beyond.len() + inside.len();
+        return Err(limit_not_reached(fixture.sample()?.processes, clients, limit));
     }
     let waiting: Vec<ClientIndex> =
         beyond.iter().copied().filter(|client| !served.contains(client)).collect();
@@ -74,6 +72,20 @@ fn beyond_once(fixture: &mut Fixture, limit: u64, inside: &[ClientIndex]) -> Out
     Ok(format!("limit {limit}, {} of {} beyond it were accepted", served.len(), limit + BEYOND))
 }
 
+/// Why all clients were served. The limit is that of a process: with a process for each client none
+/// of them comes near it, whatever their number.
+fn limit_not_reached(processes: u64, clients: usize, limit: u64) -> Stop {
+    if processes > clients as u64 {
+        return Stop::Skip(format!(
+            "all {clients} clients were served, by {processes} processes with a limit of {limit} \
+             descriptors each"
+        ));
+    }
+    Stop::Inconclusive(format!(
+        "all {clients} clients were served: the limit of {limit} descriptors was not reached"
+    ))
+}
+
 /// No client connects, so nothing but the free descriptors tells the server. Some
 /// runtimes keep none waiting: with a descriptor kept for that they accept a client
 /// beyond the limit and close it at once.
@@ -97,4 +109,19 @@ fn one_is_accepted(
     }
     let expected = "a client that waited for a descriptor is accepted once there are some";
     Err(fixture.failure(waiting[0], expected, format!("none of {} was", waiting.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_for_each_client_never_comes_near_the_limit() {
+        assert!(matches!(limit_not_reached(129, 128, 96), Stop::Skip(_)));
+    }
+
+    #[test]
+    fn a_few_processes_do_not_explain_why_all_were_served() {
+        assert!(matches!(limit_not_reached(4, 128, 96), Stop::Inconclusive(_)));
+    }
 }
