@@ -28,7 +28,11 @@ const MAY_PAUSE: &[(&str, &str)] = &[
     ("crates/load/tests/load/server.rs", "a server whose fault is to freeze once"),
     ("crates/load/src/yardstick/sender.rs", "a schedule: it pauses until a message is due"),
     ("crates/server/src/epoll.rs", "send coalescing: a busy shard pauses and waits for nothing"),
-    ("crates/server/src/metrics/connections.rs", "accepting that failed is tried again later"),
+    (
+        "crates/server/src/admin/asker.rs",
+        "the thread has descriptors of its own: a shard cannot wake it, and it looks for the answer",
+    ),
+    ("crates/server/src/http/connections.rs", "accepting that failed is tried again later"),
     ("crates/faulty", "servers whose fault it is to be late or to idle badly"),
 ];
 

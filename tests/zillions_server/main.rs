@@ -1,5 +1,6 @@
 //! `zillions-server` as a user and an operator see it: a process, sockets, signals.
 
+mod admin;
 mod clients;
 mod config;
 mod edges;

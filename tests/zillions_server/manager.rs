@@ -95,10 +95,10 @@ fn a_manager_that_cannot_be_reached_is_a_warning() {
 }
 
 /// Stops one thread of another process for as long as it lives; `None` where that is forbidden.
-struct StoppedThread(libc::pid_t);
+pub(crate) struct StoppedThread(libc::pid_t);
 
 impl StoppedThread {
-    fn stop(process: u32, name: &str) -> Option<Self> {
+    pub(crate) fn stop(process: u32, name: &str) -> Option<Self> {
         let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("its threads");
         let mut tasks = tasks.map(|task| task.expect("a thread").path());
         let is_it = |task: &std::path::PathBuf| {

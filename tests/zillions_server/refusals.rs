@@ -58,6 +58,9 @@ fn an_invalid_address_is_refused_with_a_reason() {
     assert!(line.starts_with("--allow-origin: write SCHEME://HOST"), "{line}");
     let line = refusal(64, &["ws://127.0.0.1:0", "--token-file", "/nonexistent"]);
     assert!(line.starts_with("--token-file '/nonexistent': cannot read it: "), "{line}");
+    let admin = ["--admin", "127.0.0.1:0", "--admin-token-file", "/nonexistent"];
+    let line = refusal(64, &[&admin[..], &["127.0.0.1:0"]].concat());
+    assert!(line.starts_with("--admin-token-file '/nonexistent': cannot read it: "), "{line}");
     let line = refusal(64, &["ws://127.0.0.1:0", "--max-message-bytes", "255"]);
     assert_eq!(line, "--max-message-bytes 255 is less than 256, the longest frame");
     let line = refusal(64, &["ws://"]);
@@ -120,6 +123,8 @@ fn limits_that_contradict_each_other_are_refused() {
             "--max-unsent-bytes 1048576 is not between 1 and --send-buffer-bytes 262144",
         ),
         (&["--idle-traffic", "both"], "--idle-traffic requires --idle-timeout-seconds"),
+        (&["--admin", "127.0.0.1:0"], "--admin requires --admin-token-file"),
+        (&["--admin-token-file", "token"], "--admin-token-file requires --admin"),
         (&["--send-buffer-bytes", "1"], "--send-buffer-bytes 1 is not between 4096 and 1 GiB"),
     ] {
         let line = refusal(64, &[arguments, &["127.0.0.1:0"]].concat());

@@ -33,14 +33,14 @@ fn config(more: &str) -> String {
 }
 
 /// The client of an independent library.
-struct Web {
+pub(crate) struct Web {
     socket: WebSocket<TcpStream>,
     /// What has arrived of frames and was not asked for yet.
     received: Vec<u8>,
 }
 
 impl Web {
-    fn connect(configured: &Configured, address: &str) -> Self {
+    pub(crate) fn connect(configured: &Configured, address: &str) -> Self {
         Self::connect_with(configured, address, &[]).expect("a WebSocket")
     }
 
@@ -85,7 +85,7 @@ impl Web {
     }
 
     /// The code of the close frame that comes next.
-    fn close_code(&mut self) -> CloseCode {
+    pub(crate) fn close_code(&mut self) -> CloseCode {
         match self.socket.read().expect("a close frame") {
             Message::Close(Some(close)) => close.code,
             other => panic!("{other:?}"),

@@ -34,6 +34,8 @@ pub(crate) struct Client<S> {
     pub(crate) draining: Option<Draining>,
     /// The head when it was accepted.
     pub(crate) joined: Offset,
+    /// When its shard took it over.
+    pub(crate) connected_at: Duration,
     /// Messages it was not sent because it was too slow.
     pub(crate) dropped: u64,
     /// The byte offset up to which it had taken the log when it last seemed idle.
@@ -118,7 +120,7 @@ impl<S> Client<S> {
         active_at: Duration,
     ) -> Self {
         let Handoff { room, stream, peer, protocol, joined } = handoff;
-        let coded = protocol.map(|protocol| Box::new(Coded::new(protocol.codec())));
+        let coded = protocol.map(|protocol| Box::new(Coded::new(&*protocol)));
         let checkpoint = (joined.bytes, now);
         let lag =
             Lag { partial_out: Vec::new(), next: joined, writable: true, queued: true, checkpoint };
@@ -127,7 +129,19 @@ impl<S> Client<S> {
         let progress = Progress::Lagging { index, lag };
         let taken_bytes = joined.bytes;
         let (draining, dropped) = (None, 0);
-        Self { room, stream, peer, progress, read, coded, draining, joined, dropped, taken_bytes }
+        Self {
+            room,
+            stream,
+            peer,
+            progress,
+            read,
+            coded,
+            draining,
+            joined,
+            connected_at: now,
+            dropped,
+            taken_bytes,
+        }
     }
 
     pub(crate) fn lag(&self) -> Option<&Lag> {

@@ -24,6 +24,11 @@ pub(crate) const DECODE_BYTES_MAX: usize = 16 * 1024;
 
 /// What a listener's clients speak; one for each listener that has a codec.
 pub trait Protocol: Debug + Send + Sync {
+    /// What it is called where clients are listed.
+    fn name(&self) -> &'static str {
+        "other"
+    }
+
     /// The codec of a new connection.
     fn codec(&self) -> Box<dyn Codec>;
 }
@@ -116,6 +121,8 @@ impl Decoded {
 #[derive(Debug)]
 pub(crate) struct Coded {
     pub(crate) codec: Box<dyn Codec>,
+    /// What its protocol is called.
+    pub(crate) protocol: &'static str,
     /// It is open, and its client has its place in the log: what it misses from now on is dropped.
     pub(crate) has_joined: bool,
     /// It was told that the server sends no more.
@@ -123,7 +130,8 @@ pub(crate) struct Coded {
 }
 
 impl Coded {
-    pub(crate) fn new(codec: Box<dyn Codec>) -> Self {
-        Self { codec, has_joined: false, closing: false }
+    pub(crate) fn new(protocol: &dyn Protocol) -> Self {
+        let (codec, protocol) = (protocol.codec(), protocol.name());
+        Self { codec, protocol, has_joined: false, closing: false }
     }
 }

@@ -11,7 +11,8 @@ const DESCRIPTORS_OF_PROCESS: u64 = 32;
 /// Of the most demanding engine.
 const DESCRIPTORS_PER_SHARD: u64 = 3;
 
-/// How many descriptors are not clients'. Those of metrics are in a table of their own.
+/// How many descriptors are not clients'. Those of metrics and of administration are
+/// in tables of their own.
 pub(crate) fn descriptors_beside_clients(shards: usize, addresses: usize) -> u64 {
     let needed = DESCRIPTORS_OF_PROCESS + DESCRIPTORS_PER_SHARD * shards as u64 + addresses as u64;
     needed.max(DESCRIPTORS_BESIDE_CLIENTS_MIN)

@@ -19,11 +19,13 @@ pub enum DisconnectReason {
     Handshake,
     /// The server stopped.
     Shutdown,
+    /// An administrator closed it (`POST /clients/ID/close`).
+    Admin,
 }
 
 impl DisconnectReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Closed,
         Self::Error,
         Self::Slow,
@@ -32,6 +34,7 @@ impl DisconnectReason {
         Self::DrainTimeout,
         Self::Handshake,
         Self::Shutdown,
+        Self::Admin,
     ];
 
     /// As logs and metrics name it.
@@ -46,6 +49,7 @@ impl DisconnectReason {
             Self::DrainTimeout => "drain-timeout",
             Self::Handshake => "handshake",
             Self::Shutdown => "shutdown",
+            Self::Admin => "admin",
         }
     }
 }

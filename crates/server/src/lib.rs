@@ -17,6 +17,7 @@
 //! Why it is built so: `docs/design/0008-reference-server.md`, and `0018-edges.md` for edges. How to
 //! run it: `docs/operating-zillions-server.md`.
 
+mod admin;
 pub mod admission;
 pub mod client;
 pub mod codec;
@@ -30,6 +31,7 @@ pub mod engine;
 pub mod engines;
 pub mod epoll;
 mod error;
+mod http;
 pub mod io_uring;
 pub mod keys;
 pub mod listen;
@@ -41,6 +43,7 @@ pub mod options;
 mod parker;
 pub mod passed;
 mod protocols;
+mod questions;
 mod reload;
 pub mod room;
 mod run;

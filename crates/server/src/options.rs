@@ -83,6 +83,13 @@ pub struct ServerOptions {
     /// Serve Prometheus metrics, /healthz and /readyz over HTTP at this address [default: off].
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<String>,
+    /// Serve administration over HTTP at this address: GET /clients and POST /clients/ID/close, and
+    /// what --metrics serves [default: off].
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<String>,
+    /// The file with the token that each request to --admin must show.
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
     /// Format of log lines, which go to standard error.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
@@ -277,7 +284,8 @@ mod tests {
             for (value_name, suffix) in units {
                 assert_eq!(value == value_name, name.ends_with(suffix), "--{name} <{value}>");
             }
-            assert!(!name.contains("-max") && !name.contains("min"), "--{name}: max comes first");
+            let is_min = name.split('-').any(|word| word == "min");
+            assert!(!name.contains("-max") && !is_min, "--{name}: max comes first");
             let help = option.get_help().expect("a help text").to_string();
             let is_limit = help.starts_with("Maximum") || help.starts_with("Limit");
             assert_eq!(is_limit, name.starts_with("max-"), "--{name}: {help}");

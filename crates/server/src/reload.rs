@@ -92,7 +92,7 @@ impl Reload {
         let plans = self.plan(rooms, spoken.collect(), &options)?;
 
         if restart_is_needed(&self.server, &settings.server) {
-            warn!("engine, shards, metrics and the log change with a restart only");
+            warn!("engine, shards, metrics, admin and the log change with a restart only");
         }
         self.shared.set_config(config);
         if let Err(error) = self.listeners.configure(&options) {
@@ -214,7 +214,8 @@ impl Reload {
 /// Whether something has changed that is not applied to a running server.
 fn restart_is_needed(old: &ServerOptions, new: &ServerOptions) -> bool {
     let fixed = |it: &ServerOptions| {
-        format!("{:?}", (&it.engine, it.shards, &it.metrics, it.log_format, it.log_level))
+        let endpoints = (&it.metrics, &it.admin, &it.admin_token_file);
+        format!("{:?}", (&it.engine, it.shards, endpoints, it.log_format, it.log_level))
     };
     fixed(old) != fixed(new)
 }

@@ -13,8 +13,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use zillions_signals::not_ignored;
 
+use crate::admin::Admin;
 use crate::descriptors::{check_descriptors, descriptors_beside_clients};
 use crate::error::Error;
+use crate::http::Endpoint;
 use crate::listen::Listeners;
 use crate::manager::Manager;
 use crate::options::Options;
@@ -24,7 +26,7 @@ use crate::room::Room;
 use crate::serve::{Core, Prepared, Serving, system};
 use crate::settings::Settings;
 use crate::supervision::OnHangup;
-use crate::{config_file, logging, metrics};
+use crate::{config_file, logging};
 
 /// The whole program: parses the command line, runs, and reports an error in one line.
 #[must_use]
@@ -57,6 +59,7 @@ fn carry_out(options: &Options) -> Result<(), Error> {
         settings.socket_options()?;
         settings.addresses()?;
         settings.protocols()?;
+        settings.admin()?;
         return say(&format!("{}: valid\n", path.display()));
     }
     run(options)
@@ -133,7 +136,9 @@ fn prepare(settings: &Settings) -> Result<Prepared, Error> {
     let rooms = room_configs.into_iter().map(|config| Room::new(config, shards));
     let rooms = rooms.collect::<Result<Vec<_>, _>>().map_err(Error::Ring)?;
     let metrics = server.metrics.as_deref();
-    let metrics = metrics.map(|text| metrics::Endpoint::bind(text, &mut passed)).transpose()?;
+    let metrics = metrics.map(|text| Endpoint::bind(text, &mut passed)).transpose()?;
+    let admin = settings.admin()?;
+    let admin = admin.map(|(text, token)| Admin::bind(text, token, &mut passed)).transpose()?;
     let listeners = Listeners::bind(&addresses.concat(), &socket_options, &mut passed)?;
     let listeners = Arc::new(listeners);
     passed.end()?;
@@ -167,6 +172,7 @@ fn prepare(settings: &Settings) -> Result<Prepared, Error> {
         rooms,
         on_hangup,
         metrics,
+        admin,
         listeners,
         signals,
         manager: Manager::from_environment(),

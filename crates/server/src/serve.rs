@@ -12,10 +12,12 @@ use std::thread;
 use signal_hook::iterator::Signals;
 use tracing::info;
 
+use crate::admin::{Admin, Asker};
 use crate::codec::Spoken;
 use crate::config::Config;
 use crate::engine::{Engine, Wake};
 use crate::error::Error;
+use crate::http::Endpoint;
 use crate::keys::{ListenerId, RoomKey};
 use crate::listen::Listeners;
 use crate::listen_address::Scheme;
@@ -40,7 +42,8 @@ pub(crate) struct Core {
     pub(crate) rooms: Vec<(Room, Vec<(SocketAddr, ListenerId)>)>,
     /// Makes what is done on each SIGHUP, if that is not to end the process.
     pub(crate) on_hangup: Option<Box<dyn FnOnce(Serving) -> OnHangup>>,
-    pub(crate) metrics: Option<metrics::Endpoint>,
+    pub(crate) metrics: Option<Endpoint>,
+    pub(crate) admin: Option<Admin>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) signals: Signals,
     pub(crate) manager: Manager,
@@ -120,8 +123,10 @@ impl Core {
             start(shard, number, sender.clone()).map_err(system("start a thread"))?;
         }
         if let Some(endpoint) = self.metrics {
-            info!(address = %endpoint.address, "metrics");
-            endpoint.serve(Arc::clone(&shared))?;
+            metrics::serve(endpoint, Arc::clone(&shared))?;
+        }
+        if let Some(admin) = self.admin {
+            admin.serve(Asker::new(Arc::clone(&shared), sender.clone()))?;
         }
         print_ready(&self.addresses, &self.listeners)
             .map_err(system("write to standard output"))?;

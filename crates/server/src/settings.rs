@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use zillions_log::{LogError, RING_BYTES_MIN};
+use zillions_websocket::Token;
 
 use crate::admission::AdmissionLimits;
 use crate::codec::Spoken;
@@ -21,6 +22,7 @@ use crate::options::{
 use crate::protocols::Protocols;
 use crate::room::RoomConfig;
 use crate::slow_reader::SlowReaderPolicy;
+use crate::web;
 
 /// The largest ring, in bytes. All of it is allocated at the start, and a ring larger than the
 /// processor's caches is slower, not faster.
@@ -97,6 +99,28 @@ impl Settings {
             room.upstream.iter().try_for_each(|text| check_upstream(text, listening))
         };
         self.each_room(check).map(drop)
+    }
+
+    /// The address of administration, and the token that is asked for there.
+    ///
+    /// # Errors
+    /// When one is given without the other, or the token cannot be read.
+    pub(crate) fn admin(&self) -> Result<Option<(&str, Token)>, Error> {
+        let server = &self.server;
+        match (&server.admin, &server.admin_token_file) {
+            (None, None) => Ok(None),
+            (Some(address), Some(path)) => match web::read_token("--admin-token-file", path) {
+                Ok(token) => Ok(Some((address, token))),
+                Err(Error::Contradiction(text)) => Err(self.contradiction(text)),
+                Err(error) => Err(error),
+            },
+            (Some(_), None) => {
+                Err(self.contradiction("--admin requires --admin-token-file".into()))
+            }
+            (None, Some(_)) => {
+                Err(self.contradiction("--admin-token-file requires --admin".into()))
+            }
+        }
     }
 
     /// What is spoken at each of the addresses, in their order; `None` is the plain protocol.

@@ -8,6 +8,7 @@
 //! same slice of the log. The others have an offset of their own until they have caught up, and so
 //! has a client with a codec ([`coded`]) whenever there is something to send.
 
+mod answers;
 mod batch;
 mod coalescing;
 mod coded;
@@ -320,16 +321,19 @@ impl<E: Engine> Shard<E> {
         self.activate(key);
     }
 
-    /// Registers the connections that other shards have accepted, and sees which rooms have
-    /// something new.
+    /// Registers the connections that other shards have accepted, sees which rooms have something
+    /// new, and answers a question: one at a time, so that messages are not held up.
     fn take_inbox(&mut self) {
-        let inbox = {
+        let (inbox, has_more) = {
             let mut inbox = self.shared.inbox(self.number);
-            if inbox.handoffs.is_empty() && inbox.rooms.is_empty() {
+            if inbox.is_empty() {
                 return;
             }
-            std::mem::take(&mut *inbox)
+            (inbox.take(), !inbox.questions.is_empty())
         };
+        if has_more {
+            self.shared.notify(self.number);
+        }
         for handoff in inbox.handoffs {
             self.register(handoff);
         }
@@ -339,6 +343,7 @@ impl<E: Engine> Shard<E> {
                 self.activate(key);
             }
         }
+        inbox.questions.into_iter().for_each(|question| self.answer(question));
     }
 
     fn register(&mut self, handoff: Handoff<E::Stream>) {

@@ -1,5 +1,6 @@
 //! What the shards of one server share: its rooms, admission, and a handle of each to notify it.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -14,6 +15,7 @@ use crate::counters::Counters;
 use crate::engine::Wake;
 use crate::keys::{ListenerId, RoomKey};
 use crate::parker::Parker;
+use crate::questions::{QUESTIONS_MAX, Question};
 use crate::room::{Phase, Room, SharedPhase};
 use crate::upstream::Upstream;
 
@@ -45,11 +47,38 @@ pub(crate) struct Inbox<S> {
     pub(crate) handoffs: Vec<Handoff<S>>,
     /// The rooms that have new messages, or free space; each once.
     pub(crate) rooms: Vec<RoomKey>,
+    /// What it was asked and has not answered.
+    pub(crate) questions: VecDeque<Question>,
 }
 
 impl<S> Default for Inbox<S> {
     fn default() -> Self {
-        Self { handoffs: Vec::new(), rooms: Vec::new() }
+        Self { handoffs: Vec::new(), rooms: Vec::new(), questions: VecDeque::new() }
+    }
+}
+
+impl<S> Inbox<S> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.handoffs.is_empty() && self.rooms.is_empty() && self.questions.is_empty()
+    }
+
+    /// Adds a question; `false` if too many wait already.
+    fn ask(&mut self, question: Question) -> bool {
+        let has_space = self.questions.len() < QUESTIONS_MAX;
+        if has_space {
+            self.questions.push_back(question);
+        }
+        has_space
+    }
+
+    /// Takes everything out, but of the questions only the first.
+    pub(crate) fn take(&mut self) -> Self {
+        let question = self.questions.pop_front();
+        Self {
+            handoffs: std::mem::take(&mut self.handoffs),
+            rooms: std::mem::take(&mut self.rooms),
+            questions: question.into_iter().collect(),
+        }
     }
 }
 
@@ -240,7 +269,7 @@ impl<S> Shared<S> {
     }
 
     /// Makes a shard run another pass, and wakes it if it is parked: one system call per park.
-    fn notify(&self, shard: usize) {
+    pub(crate) fn notify(&self, shard: usize) {
         self.shards[shard].parker.notify();
     }
 
@@ -328,6 +357,12 @@ impl<S> Shared<S> {
         self.notify(shard);
     }
 
+    /// Leaves a question with a shard, which is still to be notified; `false` if too many wait for
+    /// it already.
+    pub(crate) fn ask(&self, shard: usize, question: Question) -> bool {
+        self.inbox(shard).ask(question)
+    }
+
     /// What a shard has to look at.
     pub(crate) fn inbox(&self, shard: usize) -> MutexGuard<'_, Inbox<S>> {
         self.shards[shard].inbox.lock().unwrap_or_else(PoisonError::into_inner)
@@ -341,5 +376,29 @@ impl<S> Shared<S> {
         {
             self.notify_writers(key, room);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    #[test]
+    fn questions_to_a_shard_that_hangs_are_bounded_and_each_waits_for_its_turn() {
+        let mut inbox = Inbox::<()>::default();
+        let question = |key| Question::Close { key, reply: sync_channel(1).0 };
+        for key in 0..QUESTIONS_MAX as u64 {
+            assert!(inbox.ask(question(key)));
+        }
+        assert!(!inbox.ask(question(0)), "one too many");
+        for expected in 0..QUESTIONS_MAX as u64 {
+            assert!(!inbox.is_empty());
+            let taken: Vec<Question> = inbox.take().questions.into();
+            let [Question::Close { key, .. }] = taken[..] else { panic!("not one: {taken:?}") };
+            assert_eq!(key, expected, "in their order");
+        }
+        assert!(inbox.is_empty());
     }
 }

@@ -27,6 +27,8 @@ pub(crate) enum Event {
     Signal(i32),
     /// A shard's thread has ended, with its error, if any.
     Ended(usize, Result<(), String>),
+    /// A shard was left a question, and is to be notified of it here: who asks cannot wake it.
+    Asked(usize),
     /// The thread of an uplink has ended by a bug.
     UplinkPanicked,
 }
@@ -154,6 +156,7 @@ impl<'a> Supervision<'a> {
                     self.watchdog.iter_mut().for_each(|watchdog| watchdog.ended(number));
                     return Ok(None);
                 }
+                Ok(Event::Asked(shard)) => self.shared.notify(shard),
                 Ok(Event::UplinkPanicked) => return Err(Error::Uplink),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {

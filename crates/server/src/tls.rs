@@ -33,6 +33,13 @@ impl Tls {
 }
 
 impl Protocol for Tls {
+    fn name(&self) -> &'static str {
+        match self.inner {
+            None => "tls",
+            Some(_) => "websocket-tls",
+        }
+    }
+
     fn codec(&self) -> Box<dyn Codec> {
         let tls = Connection::new(&self.config);
         match &self.inner {

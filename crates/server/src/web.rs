@@ -22,7 +22,8 @@ const READ_BY_OTHERS: u32 = 0o044;
 pub(crate) fn policy(options: &WebSocketOptions) -> Result<Arc<Policy>, Error> {
     let origins = Origins::parse(&options.allow_origin)
         .map_err(|error| Error::Contradiction(format!("--allow-origin: {error}")))?;
-    let token = options.token_file.as_deref().map(token).transpose()?;
+    let token = options.token_file.as_deref();
+    let token = token.map(|path| read_token("--token-file", path)).transpose()?;
     let message_bytes_max = options.max_message_bytes.0;
     if message_bytes_max < FRAME_BYTES_MAX {
         return Err(Error::Contradiction(format!(
@@ -33,9 +34,13 @@ pub(crate) fn policy(options: &WebSocketOptions) -> Result<Arc<Policy>, Error> {
     Ok(Arc::new(Policy { origins, token, page: options.page, message_bytes_max }))
 }
 
-fn token(path: &Path) -> Result<Token, Error> {
+/// The token in the file that an option names; a warning if others may read it.
+///
+/// # Errors
+/// [`Error::Contradiction`], which names the option.
+pub(crate) fn read_token(option: &str, path: &Path) -> Result<Token, Error> {
     let refused =
-        |why: String| Error::Contradiction(format!("--token-file '{}': {why}", path.display()));
+        |why: String| Error::Contradiction(format!("{option} '{}': {why}", path.display()));
     let text =
         fs::read_to_string(path).map_err(|error| refused(format!("cannot read it: {error}")))?;
     if fs::metadata(path).is_ok_and(|file| file.mode() & READ_BY_OTHERS != 0) {

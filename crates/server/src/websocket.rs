@@ -21,6 +21,10 @@ impl WebSocket {
 }
 
 impl Protocol for WebSocket {
+    fn name(&self) -> &'static str {
+        "websocket"
+    }
+
     fn codec(&self) -> Box<dyn Codec> {
         Box::new(WebSocketCodec {
             connection: Connection::new(Arc::clone(&self.policy)),
@@ -83,7 +87,8 @@ impl Codec for WebSocketCodec {
             DisconnectReason::Slow
             | DisconnectReason::Evicted
             | DisconnectReason::Idle
-            | DisconnectReason::DrainTimeout => CloseCode::PolicyViolation,
+            | DisconnectReason::DrainTimeout
+            | DisconnectReason::Admin => CloseCode::PolicyViolation,
         });
     }
 }

@@ -1,20 +1,22 @@
-//! The connections of the HTTP endpoint, each bounded in time and memory, and their number too.
+//! The connections of an HTTP endpoint, each bounded in time and memory, and their number too.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::Future;
 use std::time::Duration;
 
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
+
+use super::answer::Answer;
 
 /// How many connections there may be; one more closes the oldest, which had the most time.
 const CONNECTIONS_MAX: usize = 64;
@@ -29,9 +31,10 @@ const DISCARDED_BYTES_MAX: u64 = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts for ever, and gives each request to `answer`.
-pub(super) async fn serve<F>(listener: TcpListener, answer: F)
+pub(super) async fn serve<F, R>(listener: TcpListener, name: &'static str, answer: F)
 where
-    F: Fn(&Request<Incoming>) -> Response<String> + Clone + Send + Sync + 'static,
+    F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Answer> + Send + 'static,
 {
     let mut connections: VecDeque<JoinHandle<()>> = VecDeque::new();
     let mut failing = false;
@@ -51,7 +54,7 @@ where
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    warn!(%error, "cannot accept connections for metrics; retrying");
+                    warn!(%error, "cannot accept connections for {name}; retrying");
                 }
                 close_oldest(&mut connections);
                 sleep(ACCEPT_PAUSE).await;
@@ -68,11 +71,15 @@ fn close_oldest(connections: &mut VecDeque<JoinHandle<()>>) {
 
 /// One request, its answer, and the end: nothing is kept for a client that is silent, or that
 /// sends requests and does not read.
-async fn converse<F>(stream: TcpStream, answer: F)
+async fn converse<F, R>(stream: TcpStream, answer: F)
 where
-    F: Fn(&Request<Incoming>) -> Response<String>,
+    F: Fn(Request<Incoming>) -> R,
+    R: Future<Output = Answer>,
 {
-    let service = service_fn(|request| ready(Ok::<_, Infallible>(answer(&request))));
+    let service = service_fn(|request| {
+        let answer = answer(request);
+        async { Ok::<_, Infallible>(answer.await) }
+    });
     let connection = http1::Builder::new()
         .keep_alive(false)
         .half_close(true)
