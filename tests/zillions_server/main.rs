@@ -12,6 +12,7 @@ mod lame_duck;
 mod limits;
 mod log;
 mod manager;
+mod manual;
 mod metrics;
 mod promlint;
 mod refusals;
