@@ -9,6 +9,7 @@ mod bench_runs;
 mod brokers;
 mod checking;
 mod comparing;
+mod encrypted;
 mod figures;
 mod gallery;
 mod machine;
@@ -107,6 +108,10 @@ tests! {
         a_threshold_that_is_no_percentage_is_refused_with_an_example;
         several_runs_make_one_report_that_names_them;
         runs_of_other_machines_and_one_run_twice_make_no_report;
+    }
+    encrypted {
+        a_part_of_the_suite_passes_over_tls;
+        the_suite_passes_over_tls (long);
     }
     figures {
         figures_go_from_a_run_into_the_documents_and_leave_with_the_program;

@@ -449,7 +449,7 @@ fn files_that_are_wrong_end_the_start_and_those_that_are_doubtful_are_named() {
         });
         fs::set_permissions(path("localhost.key"), PermissionsExt::from_mode(0o644)).expect("ours");
         let mut server = Secured::start(&authority, "");
-        server.configured.log_line_with("others may read the private key in");
+        server.configured.log_line_with("everybody may read the private key in");
         server.configured.log_line_with(state);
         server.witness().is_served();
     }

@@ -11,8 +11,8 @@ use tracing::warn;
 
 use crate::error::Error;
 
-/// Permission bits of everybody but the owner to read.
-const READ_BY_OTHERS: u32 = 0o044;
+/// The permission bit of everybody to read; a group that may is somebody's decision.
+const READ_BY_ALL: u32 = 0o004;
 
 /// An error about an option's file: one line.
 pub(super) fn refused(option: &str, path: &Path, why: impl std::fmt::Display) -> Error {
@@ -57,14 +57,14 @@ pub(super) fn authorities(option: &str, path: &Path) -> Result<RootCertStore, Er
     Ok(roots)
 }
 
-/// The private key of a file; warns if others may read it.
+/// The private key of a file; warns if everybody may read it.
 ///
 /// # Errors
 /// [`Error::Contradiction`], which names the option and the file.
 pub(super) fn key(option: &str, path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     let bytes = read(option, path)?;
-    if fs::metadata(path).is_ok_and(|file| file.mode() & READ_BY_OTHERS != 0) {
-        warn!("others may read the private key in '{}': chmod 600 it", path.display());
+    if fs::metadata(path).is_ok_and(|file| file.mode() & READ_BY_ALL != 0) {
+        warn!("everybody may read the private key in '{}': chmod 640 it", path.display());
     }
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
         PemError::NoItemsFound => refused(
