@@ -167,13 +167,22 @@ fn toolchains(gallery: &Gallery) -> String {
         .iter()
         .flat_map(|entry| entry.manifest.apt.iter().map(String::as_str))
         .collect();
-    let packages: Vec<&str> = packages.into_iter().collect();
+    // Debian's npm conflicts with a Node from elsewhere, which brings its own.
+    let packages: Vec<&str> = packages
+        .into_iter()
+        .map(|package| if package == "npm" { "$npm" } else { package })
+        .collect();
+    let npm = if packages.contains(&"$npm") {
+        "npm=$(command -v npm >/dev/null || echo npm)\n"
+    } else {
+        ""
+    };
     format!(
         "#!/bin/sh\n\
          # Installs the tool chains of the whole gallery on Debian, as root; Rust is assumed.\n\
          # Made by 'zillions gallery-docs' from impls/*/impl.toml: do not edit.\n\
          set -eu\n\
-         apt-get update\n\
+         {npm}apt-get update\n\
          exec apt-get install -y --no-install-recommends \\\n    {}\n",
         packages.join(" \\\n    ")
     )

@@ -13,7 +13,7 @@ use crate::sources;
 pub const FILE_NAME: &str = "impl.toml";
 
 /// The closed list of concurrency styles; docs/styles.md explains each.
-pub const STYLES: [&str; 22] = [
+pub const STYLES: [&str; 24] = [
     "threads + channels",
     "threads + locks",
     "monitors",
@@ -25,6 +25,7 @@ pub const STYLES: [&str; 22] = [
     "futures",
     "promises",
     "reactive streams",
+    "dataflow",
     "CSP",
     "synchronous events",
     "green threads",
@@ -36,6 +37,7 @@ pub const STYLES: [&str; 22] = [
     "actors",
     "ring buffer",
     "shared log",
+    "pure core",
 ];
 
 /// The closed list of tags; docs/impl-toml.md explains each.

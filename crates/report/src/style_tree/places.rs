@@ -87,7 +87,7 @@ const LOOP: &str = "nothing: it would stop the loop";
 const KERNEL: &str = "the kernel, anywhere";
 
 /// Every style, in the order of docs/styles.md.
-pub const PLACES: [Place; 22] = [
+pub const PLACES: [Place; 24] = [
     place(
         "threads + channels",
         THREADS,
@@ -177,6 +177,17 @@ pub const PLACES: [Place; 22] = [
             "the executor of the stages",
             "is read only on demand",
             "a subscription",
+        ],
+    ),
+    place(
+        "dataflow",
+        (Nobody, EventLoop),
+        (KernelBuffers, DropsNewest),
+        [
+            "nothing: values are pushed",
+            "a loop, or the scheduler of the nodes",
+            "is read once per round, or waits for a node",
+            "a few nodes of the graph",
         ],
     ),
     place(
@@ -283,6 +294,17 @@ pub const PLACES: [Place; 22] = [
             "whatever runs the readers",
             "is read once per round",
             "an offset",
+        ],
+    ),
+    place(
+        "pure core",
+        (Nobody, EventLoop),
+        (KernelBuffers, DropsNewest),
+        [
+            "nothing: a function returns",
+            "the shell, between events",
+            "is read once per round",
+            "a value",
         ],
     ),
 ];
