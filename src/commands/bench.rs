@@ -11,9 +11,10 @@ mod summary;
 mod target;
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use zillions_bench::further;
 use zillions_bench::idle::Thoroughness;
 use zillions_bench::plan;
 use zillions_bench::store::{Store, StoreError};
@@ -22,7 +23,7 @@ use zillions_console as console;
 use zillions_harness::interrupt;
 use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_report::html;
-use zillions_report::record::ScenarioRecord;
+use zillions_report::record::{LoadRecord, ScenarioRecord};
 use zillions_report::results::RUN_FILE;
 
 use crate::failure::{Failure, Outcome};
@@ -47,6 +48,7 @@ const RESULTS_FOLDER: &str = "results";
     zillions bench --language Rust --tag '!unmaintained'\n  \
     zillions bench std-mpsc ./my-server         an entry, and any executable\n  \
     zillions bench --scenario many-to-many --repeats 9\n  \
+    zillions bench --budget 10m                 tell apart what ten minutes can tell apart\n  \
     zillions bench --quick --format json\n  \
     zillions bench --list\n  \
     zillions bench --all-scenarios std-mpsc mio\n  \
@@ -56,8 +58,9 @@ const RESULTS_FOLDER: &str = "results";
     zillions bench --connect 127.0.0.1:8080 --pid 4711  with its CPU time and memory\n\n\
     Each server is checked quickly first, and measured only if it conforms to the\n\
     spec; passed checks are cached. One server, chosen at random, is measured in two\n\
-    arms (A/A): the difference is the noise floor. Limits of the machine, which are no servers,\n\
-    are measured beside them: a receiver that only calls recv, and a bare send() loop.\n\
+    arms (A/A): the difference is the noise floor. After five blocks, disturbed trials are\n\
+    repeated and further trials go where tiers are not told apart, within the budget.\n\
+    Limits of the machine, which are no servers, are measured beside them: a receiver that only calls recv, and a bare send() loop.\n\
     Exit codes: 0 all measured, 1 some failed, 2 nothing could be ranked, 64 usage,\n\
     70 tool failure. How to read the report: docs/reading-results.md.")]
 pub struct Arguments {
@@ -82,9 +85,16 @@ pub struct Arguments {
     /// Run fewer and shorter trials: quick, with wide intervals.
     #[arg(long)]
     quick: bool,
-    /// Trials per server and scenario; fewer than 3 rank nothing.
+    /// Fix the number of trials per server and scenario; fewer than 3 rank nothing [default: those of
+    /// the scenario, then more where tiers are not told apart].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeats: Option<u32>,
+    /// Time for all trials but searches, such as 3m: what is left after the first blocks repeats
+    /// disturbed trials and tells tiers apart [default: a quarter more than the first blocks].
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = [
+        "repeats", "quick", "brokers", "connect", "list",
+    ])]
+    budget: Option<Duration>,
     /// Length of each trial's measured window.
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<f64>,
@@ -106,7 +116,7 @@ pub struct Arguments {
     /// Resume an interrupted run with its scenarios, servers and seed; completed
     /// trials are kept.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "targets", "Filters", "scenarios", "all", "all_scenarios", "list", "quick", "repeats", "seconds", "out", "no_pin", "no_yardsticks", "seed",
+        "targets", "Filters", "scenarios", "all", "all_scenarios", "list", "quick", "repeats", "budget", "seconds", "out", "no_pin", "no_yardsticks", "seed",
         "fresh", "connect",
     ])]
     resume: Option<PathBuf>,
@@ -123,6 +133,12 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// Whether the number of trials follows from their results.
+    fn leaves_trials_open(&self) -> bool {
+        let is_fixed = self.repeats.is_some() || self.quick || self.brokers.brokers;
+        !is_fixed && !self.running.is_asked_for()
+    }
+
     /// Whether it was said what to measure, by name or by filter.
     fn names_targets(&self) -> bool {
         !self.targets.is_empty() || !self.filters.is_empty()
@@ -186,10 +202,14 @@ fn prepare(arguments: &Arguments, global: &Global) -> Result<Prepared, Failure> 
 fn prepare_in(
     folder: PathBuf,
     arguments: &Arguments,
-    scenarios: Vec<ScenarioRecord>,
+    mut scenarios: Vec<ScenarioRecord>,
     named: Vec<Named>,
     global: &Global,
 ) -> Result<Prepared, Failure> {
+    if let Some(budget) = arguments.budget {
+        // What not even one server fits into is refused before anything is built.
+        further::fit(&mut scenarios.clone(), 1, false, budget).map_err(Failure::usage)?;
+    }
     let mut candidates = running::find(&arguments.running)?;
     if arguments.brokers.brokers {
         candidates = brokers::find(&arguments.brokers)?;
@@ -204,8 +224,17 @@ fn prepare_in(
             target::reasons(&targets)
         )));
     }
+    // Nor is this machine the limit of what runs elsewhere, or unpinned.
+    let yardsticks = if arguments.no_yardsticks || arguments.running.is_asked_for() {
+        None
+    } else {
+        Some(prepared::yardsticks()?)
+    };
+    let number = targets.iter().filter(|target| target.access.is_some()).count();
+    let budget = budget(arguments, &mut scenarios, number, yardsticks.is_some())?;
     let options = Options {
         scenarios,
+        budget,
         seed: arguments.seed.unwrap_or_else(seed_of_now),
         // What runs already runs where it runs.
         pin: !arguments.no_pin && !arguments.running.is_asked_for(),
@@ -213,15 +242,29 @@ fn prepare_in(
         command_line: std::env::args().collect(),
         tool: tool(),
         idle: Some(Thoroughness::choose(arguments.quick)),
-        // Nor is this machine the limit of what runs elsewhere, or unpinned.
-        yardsticks: if arguments.no_yardsticks || arguments.running.is_asked_for() {
-            None
-        } else {
-            Some(prepared::yardsticks()?)
-        },
+        yardsticks,
         resume: None,
     };
     Ok(Prepared { candidates, targets, options })
+}
+
+/// The time for trials whose number is left open, and the first blocks that fit into it.
+fn budget(
+    arguments: &Arguments,
+    scenarios: &mut [ScenarioRecord],
+    targets: usize,
+    yardsticks: bool,
+) -> Result<Option<Duration>, Failure> {
+    if !arguments.leaves_trials_open() {
+        return Ok(None);
+    }
+    further::leave_open(scenarios);
+    if let Some(budget) = arguments.budget {
+        further::fit(scenarios, targets, yardsticks, budget).map_err(Failure::usage)?;
+    }
+    let is_open = scenarios.iter().any(|scenario| scenario.looks_max > 1);
+    let default = || further::default_budget(scenarios, targets, yardsticks);
+    Ok(is_open.then(|| arguments.budget.unwrap_or_else(default)))
 }
 
 /// The servers that are to be measured, brokers apart.
@@ -297,6 +340,11 @@ fn scenarios(arguments: &Arguments) -> Result<Vec<ScenarioRecord>, Failure> {
             return Err(Failure::usage(format!("scenario '{}' is named twice", record.name)));
         }
         records.push(record);
+    }
+    let searches = |record: &ScenarioRecord| matches!(record.load, LoadRecord::Search { .. });
+    if arguments.budget.is_some() && records.iter().all(searches) {
+        let message = "a search has no budget: leave --budget out, or name another scenario";
+        return Err(Failure::usage(message));
     }
     Ok(records)
 }

@@ -159,6 +159,11 @@ pub(crate) fn wrong_input_is_one_line_and_exit_code_64() {
     let seconds = line(&["bench", &name, "--seconds=-1"]);
     assert!(seconds.contains("seconds"), "{seconds}");
 
+    let budget = line(&["bench", &name, "--budget", "1s", "--scenario", "small-room"]);
+    assert!(budget.contains("a budget of 1 s is too short for one block: "), "{budget}");
+    let search = line(&["bench", &name, "--budget", "1m", "--scenario", "capacity"]);
+    assert!(search.contains("a search has no budget"), "{search}");
+
     fs::create_dir(workspace.results()).unwrap();
     fs::write(workspace.results().join("run.json"), "{\"schema\": \"zillions.results/3\",")
         .unwrap();

@@ -80,6 +80,31 @@ pub(crate) fn a_run_is_gone_on_with_and_only_what_is_missing_or_damaged_is_measu
     assert_eq!(Results::read(&workspace.results()).unwrap().trials, results.trials);
 }
 
+pub(crate) fn further_trials_follow_within_the_budget_and_a_resumed_run_decides_the_same() {
+    let (workspace, servers) = (Workspace::new(), [Script::server(""), Script::server("")]);
+    let names = servers.each_ref().map(Script::name);
+    let five = SMALL.replace("repeats = 1", "repeats = 5").replace("= 500", "= 5000");
+    let scenario = workspace.scenario("five.toml", &five);
+    let out = workspace.path("out");
+    let arguments = ["bench", &names[0], &names[1], "--scenario", &scenario, "--budget", "20s"];
+    let ended = workspace.run(&[&arguments[..], &["--no-yardsticks", "--out", &out]].concat());
+    assert!(ended.code == 0 || ended.code == 2, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains("15 trials, about"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("within 20 s in all"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("ecided: ") || ended.stdout.contains("was decided"));
+    let before = Results::read(&workspace.results()).unwrap();
+    assert_eq!(before.run.budget_seconds, Some(20.0));
+    assert!(before.run.scenarios[0].looks_max > 1);
+    let (first, further) = before.trials.split_at(15);
+    assert!(first.iter().all(|trial| trial.block < 5));
+    assert!(further.iter().all(|trial| trial.block >= 5));
+
+    let again = workspace.run(&["bench", "--resume", &out, "--no-progress"]);
+    assert!(again.code == 0 || again.code == 2, "{}", again.stderr);
+    let after = Results::read(&workspace.results()).unwrap();
+    assert_eq!(after.trials, before.trials, "all was decided as before");
+}
+
 pub(crate) fn a_run_is_not_gone_on_with_under_other_circumstances() {
     let (workspace, server) = (Workspace::new(), Script::server(""));
     workspace.bench(&server, &[]);

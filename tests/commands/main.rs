@@ -71,6 +71,7 @@ tests! {
         a_run_knows_what_a_program_costs_and_what_the_suite_found;
         a_program_that_passed_the_check_is_not_checked_again_unless_asked (long);
         a_run_is_gone_on_with_and_only_what_is_missing_or_damaged_is_measured;
+        further_trials_follow_within_the_budget_and_a_resumed_run_decides_the_same (long);
         a_run_is_not_gone_on_with_under_other_circumstances;
         an_interrupted_run_keeps_what_it_has_says_how_to_go_on_and_leaves_nothing_running;
         too_few_descriptors_are_told_in_one_line_with_what_to_do;

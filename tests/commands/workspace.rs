@@ -81,6 +81,7 @@ impl Workspace {
             ..TargetRecord::default()
         };
         let options = Options {
+            budget: None,
             scenarios: vec![
                 Scenario::parse("small", "small.toml", scenario).unwrap().record(false),
             ],

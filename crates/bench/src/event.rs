@@ -43,12 +43,15 @@ pub enum Event<'a> {
     },
     /// The trials begin.
     Planned {
-        /// How many there are; of a search, how many there should be.
+        /// How many there are beforehand; of a search, how many there should be.
         trials: usize,
         /// How many of them an earlier process has carried out.
         kept: usize,
         /// How long the others should take.
         estimate: Duration,
+        /// How long all but searches may take with the trials that follow from their results; absent
+        /// if none follow.
+        budget: Option<Duration>,
         /// Who runs where.
         pinning: &'a Pinning,
     },

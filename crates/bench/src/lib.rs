@@ -7,7 +7,8 @@
 //! This crate measures and never formats: it reports its steps as [`Event`]s and its findings as the
 //! records of [`zillions_report::record`].
 //!
-//! Modules: [`scenario`] reads scenarios, [`plan`] orders the trials and estimates their time,
+//! Modules: [`scenario`] reads scenarios, [`plan`] orders the trials and estimates their time, [`further`] decides which ones follow the first
+//! blocks,
 //! [`pin`] chooses processors, [`program`] looks at a program's files, [`trial`] runs one trial, [`yardstick`] measures what the machine does without a server,
 //! [`order`] checks its sample, [`search`] chooses the next rate to try, [`idle`] measures what idle
 //! clients cost, [`store`] keeps results, [`mod@run`] carries out a whole run.
@@ -18,6 +19,7 @@ mod access;
 mod cpu_times;
 mod error;
 mod event;
+pub mod further;
 pub mod idle;
 pub mod order;
 pub mod pin;

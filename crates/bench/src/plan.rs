@@ -124,17 +124,27 @@ pub fn estimate(scenarios: &[ScenarioRecord], targets: usize, yardsticks: bool) 
     scenarios
         .iter()
         .map(|scenario| {
-            let load = Duration::from_secs_f64(scenario.warm_up_seconds + scenario.measure_seconds);
             let trials = |yardsticks| {
                 let trials = trials_of(scenario, targets, yardsticks);
                 u32::try_from(trials).unwrap_or(u32::MAX)
             };
             let of_targets = trials(false);
-            // Nothing that a limit sends is waited for after the window.
             let of_limits = trials(yardsticks) - of_targets;
-            (OVERHEAD + load + QUIET) * of_targets + (OVERHEAD + load) * of_limits
+            duration(scenario, Role::Measure) * of_targets
+                + duration(scenario, Role::Yardstick) * of_limits
         })
         .sum()
+}
+
+/// How long one trial of `scenario` in that role takes, likewise.
+#[must_use]
+pub fn duration(scenario: &ScenarioRecord, role: Role) -> Duration {
+    let load = Duration::from_secs_f64(scenario.warm_up_seconds + scenario.measure_seconds);
+    match role {
+        // Nothing that a limit sends is waited for after the window.
+        Role::Yardstick => OVERHEAD + load,
+        _ => OVERHEAD + load + QUIET,
+    }
 }
 
 #[cfg(test)]

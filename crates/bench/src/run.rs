@@ -1,6 +1,7 @@
 //! A whole run: gate, costs, plan, measure, keep.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use zillions_harness::machine::Machine;
 use zillions_harness::{Launch, interrupt, limits, resources};
@@ -14,6 +15,7 @@ use zillions_report::results::Results;
 use crate::access::Access;
 use crate::error::BenchError;
 use crate::event::Event;
+use crate::further::Planner;
 use crate::idle::{self, Thoroughness};
 use crate::pin::Pinning;
 use crate::plan;
@@ -44,6 +46,9 @@ pub struct Options {
     pub pin: bool,
     /// Where the results go; made by [`Store::create`], or that of an interrupted run.
     pub folder: PathBuf,
+    /// Time for all trials but those of searches; once it is used, no further trial follows the
+    /// first blocks. None does without it.
+    pub budget: Option<Duration>,
     /// Recorded with the results.
     pub command_line: Vec<String>,
     /// Recorded with the results.
@@ -109,13 +114,14 @@ pub fn run(
     let wanted = options.yardsticks.as_ref().filter(|_| !measured.is_empty());
     let limits = yardstick::starts(wanted, &options.scenarios, &run.yardsticks);
     let has_limits = !limits.is_empty();
-    let planned = plan::trials(&options.scenarios, measured.len(), has_limits, options.seed);
+    let (scenarios, budget) = (&options.scenarios, options.budget);
+    let planner = Planner::new(scenarios, measured.len(), has_limits, options.seed, budget);
     let trials = plan::number_of_trials(&options.scenarios, measured.len(), has_limits);
     let left = trials.saturating_sub(kept.len()) as f64 / trials.max(1) as f64;
     let estimate = plan::estimate(&options.scenarios, measured.len(), has_limits).mul_f64(left);
-    observe(&Event::Planned { trials, kept: kept.len(), estimate, pinning: &pinning });
+    observe(&Event::Planned { trials, kept: kept.len(), estimate, budget, pinning: &pinning });
     let mut runner = Runner::new(&store, &pinning, &measured, &limits, kept, trials, observe);
-    runner.planned(&options.scenarios, &planned)?;
+    runner.blocks(scenarios, &run, planner)?;
     for (at, scenario) in options.scenarios.iter().enumerate() {
         runner.search(scenario, options.seed.wrapping_add(at as u64))?;
     }
@@ -219,6 +225,7 @@ fn run_record(targets: &[Target], options: &Options, pinning: &Pinning) -> RunRe
             // Beside nothing they say nothing.
             .filter(|_| targets.iter().any(|target| measurable(target).is_some()))
             .map_or_else(Vec::new, |launch| yardstick::records(launch, &options.scenarios)),
+        budget_seconds: options.budget.map(|budget| budget.as_secs_f64()),
     }
 }
 

@@ -8,16 +8,23 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use zillions_harness::interrupt;
 use zillions_load::WireFormat;
+use zillions_report::analysis::analyse_scenario;
 use zillions_report::capacity::{self, Answer};
+use zillions_report::decided::ties_of;
 use zillions_report::record::{
-    LoadRecord, Role, SCHEMA, ScenarioRecord, TrialRecord, YardstickKind,
+    LoadRecord, Role, RunRecord, SCHEMA, ScenarioRecord, TrialRecord, YardstickKind,
 };
+use zillions_report::results::Results;
+use zillions_report::row::measurement_of;
+use zillions_report::told_apart::Tie;
+use zillions_report::verdict::{Validity, judge_as};
 
 use crate::access::Access;
 use crate::error::BenchError;
 use crate::event::Event;
+use crate::further::Planner;
 use crate::pin::Pinning;
-use crate::plan::{self, PlannedTrial};
+use crate::plan;
 use crate::scenario::offered_rate;
 use crate::search::Search;
 use crate::store::Store;
@@ -63,6 +70,11 @@ struct Request<'a> {
     rate: Option<f64>,
 }
 
+/// Whether the machine disturbed the trial, so that another may replace it.
+fn is_noisy(trial: &TrialRecord) -> bool {
+    measurement_of(trial).is_some_and(|it| judge_as(trial.role, it).validity == Validity::Noisy)
+}
+
 /// The part of a run in which servers are measured.
 pub(crate) struct Runner<'a, Observe> {
     pub(crate) store: &'a Store,
@@ -106,23 +118,65 @@ impl<'a, Observe: FnMut(&Event<'_>)> Runner<'a, Observe> {
         }
     }
 
-    /// Carries out what was planned beforehand.
-    pub(crate) fn planned(
+    /// Carries out what is planned, and what follows from its results; `run` is what was recorded of
+    /// the run.
+    pub(crate) fn blocks(
         &mut self,
         scenarios: &'a [ScenarioRecord],
-        planned: &[PlannedTrial],
+        run: &RunRecord,
+        mut planner: Planner<'_>,
     ) -> Result<(), BenchError> {
-        for trial in planned {
+        let foreseen = planner.planned();
+        // Its searches, which come later.
+        let others = self.expected.saturating_sub(foreseen);
+        while let Some(trial) = planner.next_trial(|at| self.ties(run, &scenarios[at])) {
+            self.expected = others + planner.planned();
             let scenario = &scenarios[trial.scenario];
-            self.carry_out(&Request {
+            let record = self.carry_out(&Request {
                 scenario,
                 target: trial.target,
                 role: trial.role,
                 block: trial.block,
                 rate: offered_rate(scenario),
             })?;
+            let took = record.took_seconds.map(Duration::from_secs_f64);
+            let took = took.unwrap_or_else(|| plan::duration(scenario, trial.role));
+            planner.ended(&trial, is_noisy(record), took);
         }
+        self.expected = others + planner.planned();
+        self.take_over_the_rest();
         Ok(())
+    }
+
+    /// Which targets are not told apart in `scenario` by the trials so far.
+    fn ties(&mut self, run: &RunRecord, scenario: &ScenarioRecord) -> Vec<Tie<usize>> {
+        let trials = std::mem::take(&mut self.trials);
+        let results = Results { run: run.clone(), trials };
+        let analysis = analyse_scenario(&results, scenario);
+        let position = |row: usize| {
+            let name = &analysis.rows[row].target.name;
+            self.targets.iter().position(|target| target.name == name)
+        };
+        let ties = ties_of(&analysis)
+            .into_iter()
+            .filter_map(|it| {
+                let (leader, other) = (position(it.leader)?, position(it.other)?);
+                Some(Tie { leader, other, trials_needed: it.trials_needed })
+            })
+            .collect();
+        drop(analysis);
+        self.trials = results.trials;
+        ties
+    }
+
+    /// A run that is resumed may decide otherwise where a trial had to be measured again. What it
+    /// no longer asks for was measured all the same.
+    fn take_over_the_rest(&mut self) {
+        let is_of_blocks = |key: &Key| matches!(key.role, Role::Measure | Role::Twin);
+        let mut rest: Vec<TrialRecord> =
+            self.kept.extract_if(|key, _| is_of_blocks(key)).map(|(_, trial)| trial).collect();
+        rest.sort_by_key(|trial| trial.order);
+        self.trials.extend(rest);
     }
 
     /// Searches every target's capacity in `scenario`, one step of each in turn, in random order.
@@ -199,11 +253,11 @@ impl<'a, Observe: FnMut(&Event<'_>)> Runner<'a, Observe> {
     }
 
     fn measure(&mut self, request: &Request<'_>) -> Result<TrialRecord, BenchError> {
-        let order = self.trials.len() as u32;
+        let order = self.free_order();
         let target = self.name(request);
         let Request { scenario, role, rate, .. } = *request;
         (self.observe)(&Event::Started { target, scenario: &scenario.name, role, rate });
-        let started = now();
+        let (started, began) = (now(), Instant::now());
         let result = match request.target {
             Some(at) => {
                 let Measured { access, wire, .. } = self.targets[at];
@@ -222,10 +276,20 @@ impl<'a, Observe: FnMut(&Event<'_>)> Runner<'a, Observe> {
             block: request.block,
             order,
             started,
+            took_seconds: Some(began.elapsed().as_secs_f64()),
             result,
         };
         self.store.keep_trial(&record)?;
         Ok(record)
+    }
+
+    /// The next number in the run that no kept trial has.
+    fn free_order(&self) -> u32 {
+        let mut order = self.trials.len() as u32;
+        while self.kept.values().chain(&self.trials).any(|trial| trial.order == order) {
+            order += 1;
+        }
+        order
     }
 
     /// The name of what is measured.

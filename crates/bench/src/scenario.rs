@@ -245,6 +245,7 @@ impl File {
             measure_seconds: quick.measure_seconds.unwrap_or(self.measure_seconds),
             late_after_ms: self.late_after_ms,
             repeats: quick.repeats.unwrap_or(self.repeats),
+            looks_max: 1,
         };
         check(&record)?;
         Ok(record)

@@ -12,6 +12,7 @@ use crate::results::Results;
 use crate::row::{JudgedTrial, Rank, Row, measurement_of, number_of, why_unmeasured};
 use crate::searched;
 use crate::statistics::{Estimate, estimate_ratio, tiers};
+use crate::told_apart;
 use crate::trial_figures::ranking_figure;
 use crate::verdict::{LOST_SHARE_RANKED_MAX, VALID_TRIALS_MIN, Validity, judge};
 use crate::yardstick::Limit;
@@ -36,7 +37,9 @@ pub fn analyse(results: &Results) -> Vec<ScenarioAnalysis<'_>> {
     results.run.scenarios.iter().map(|scenario| analyse_scenario(results, scenario)).collect()
 }
 
-fn analyse_scenario<'a>(
+/// Compares what was measured in one scenario of `results`.
+#[must_use]
+pub fn analyse_scenario<'a>(
     results: &'a Results,
     scenario: &'a ScenarioRecord,
 ) -> ScenarioAnalysis<'a> {
@@ -201,11 +204,11 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
     let is_ranked = |row: &Row<'_>| matches!(row.rank, Rank::Ranked { .. });
     let ranked: Vec<usize> = (0..rows.len()).filter(|&at| is_ranked(&rows[at])).collect();
     let estimates: Vec<Estimate> =
-        ranked.iter().filter_map(|&at| Some(rows[at].figures.as_ref()?.ranking)).collect();
+        ranked.iter().filter_map(|&at| told_apart::of_row(&rows[at], scenario)).collect();
     for (&at, tier) in ranked.iter().zip(tiers(&estimates, noise_factor, better)) {
         rows[at].rank = Rank::Ranked { tier };
     }
-    mark_generator_bound(rows, &estimates, lower_is_better);
+    mark_generator_bound(rows, &estimates, scenario);
     let sort_key = |row: &Row<'_>| {
         let median = row.figures.as_ref().map_or(f64::INFINITY, |figures| figures.ranking.median);
         let median = if lower_is_better { median } else { -median };
@@ -243,10 +246,11 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
 
 /// Marks the lower bounds that are above the intervals of all `ranked`: these targets come first,
 /// but are not ranked among themselves. Latencies have no such bounds.
-fn mark_generator_bound(rows: &mut [Row<'_>], ranked: &[Estimate], lower_is_better: bool) {
+fn mark_generator_bound(rows: &mut [Row<'_>], ranked: &[Estimate], scenario: &ScenarioRecord) {
+    let lower_is_better = scenario.rank_by == RankBy::Latency;
     let highest = ranked.iter().map(|estimate| estimate.high).fold(f64::NEG_INFINITY, f64::max);
     for row in rows {
-        let is_above = row.figures.as_ref().is_some_and(|it| it.ranking.low > highest);
+        let is_above = told_apart::of_row(row, scenario).is_some_and(|it| it.low > highest);
         row.generator_bound = row.lower_bound && !lower_is_better && is_above;
     }
 }

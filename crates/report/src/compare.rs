@@ -321,7 +321,7 @@ fn not_compared(scenario: &ScenarioRecord, reason: impl Into<String>) -> Scenari
 /// What differs between two definitions of a scenario, as far as it matters to its figures.
 pub(crate) fn scenario_differences(base: &ScenarioRecord, new: &ScenarioRecord) -> Vec<String> {
     /// What people read, and how often it was done.
-    const IMMATERIAL: [&str; 4] = ["name", "question", "note", "repeats"];
+    const IMMATERIAL: [&str; 5] = ["name", "question", "note", "repeats", "looks_max"];
     let fields = |scenario: &ScenarioRecord| match serde_json::to_value(scenario) {
         Ok(Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),

@@ -132,6 +132,7 @@ pub fn scenario(name: &str, rank_by: RankBy) -> ScenarioRecord {
         measure_seconds: 0.5,
         late_after_ms: 100.0,
         repeats: 5,
+        looks_max: 1,
     }
 }
 
@@ -170,6 +171,7 @@ pub fn trial(
         block,
         order,
         started: "2026-11-21T12:00:01Z".to_owned(),
+        took_seconds: Some(0.9),
         result,
     }
 }
@@ -247,6 +249,7 @@ pub fn results() -> Results {
             targets,
             twin: Some("fast".to_owned()),
             yardsticks: Vec::new(),
+            budget_seconds: None,
         },
         trials,
     }

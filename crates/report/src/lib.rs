@@ -6,7 +6,8 @@
 //! Modules: [`record`] is the schema of the files, [`results`] reads a folder of them, [`schema`]
 //! publishes it and [`mod@reference`] explains its keys. [`verdict`] judges one trial; [`percentile`] computes every p99,
 //! which is [`bounded`] where samples are few, [`trial_figures`] the other figures of one trial, [`mod@figures`] those of a target over its trials. [`analysis`]
-//! ranks the targets of each scenario in [`row`]s, [`noise`] is the A/A test, [`capacity`] what a
+//! ranks the targets of each scenario in [`row`]s, [`noise`] is the A/A test, [`told_apart`] says what separates two targets and what it would take, [`decided`] puts that in
+//! sentences, [`capacity`] what a
 //! search found, [`statistics`] the arithmetic. [`columns`] defines every column of every table,
 //! and [`mod@format`] writes its values. [`html`] writes the report, [`style_map`] draws the map of styles and
 //! [`style_tree`] their family tree, [`mod@compare`] compares two runs, [`markdown`] writes that as
@@ -20,6 +21,7 @@ pub mod bounded;
 pub mod capacity;
 pub mod columns;
 pub mod compare;
+pub mod decided;
 #[cfg(any(test, feature = "test-support"))]
 pub mod examples;
 pub mod figures;
@@ -43,6 +45,7 @@ mod searched;
 pub mod statistics;
 pub mod style_map;
 pub mod style_tree;
+pub mod told_apart;
 pub mod trial_figures;
 pub mod verdict;
 pub mod yardstick;

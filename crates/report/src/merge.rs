@@ -156,7 +156,10 @@ impl Merged {
         let same = |it: &&ScenarioRecord| {
             is_named(&it.name, &scenario.name) && scenario_differences(it, &scenario).is_empty()
         };
-        if let Some(same) = known.iter().find(same) {
+        if let Some(at) = known.iter().position(|it| same(&it)) {
+            let same = &mut self.results.run.scenarios[at];
+            // Each run may have ended at any of its looks.
+            same.looks_max = same.looks_max.saturating_mul(scenario.looks_max);
             return same.name.clone();
         }
         if known.iter().any(|it| it.name == scenario.name) {

@@ -74,7 +74,7 @@ impl<'a> Display<'a> {
             Event::Idling { target, done, total } => {
                 self.doing(&format!("idling {target} ({} of {total})", done + 1));
             }
-            Event::Planned { trials, kept, estimate, pinning } => {
+            Event::Planned { trials, kept, estimate, budget, pinning } => {
                 if !self.lines {
                     return;
                 }
@@ -87,7 +87,13 @@ impl<'a> Display<'a> {
                 };
                 let about = rough(*estimate);
                 let known = if *kept > 0 { format!(", {kept} kept") } else { String::new() };
-                let line = format!("{trials} trials{known}, about {about}; {place}");
+                let further = budget.map_or_else(String::new, |budget| {
+                    format!(
+                        ", and more where tiers are not told apart, within {} in all",
+                        rough(budget)
+                    )
+                });
+                let line = format!("{trials} trials{known}, about {about}{further}; {place}");
                 self.line(&paint(HEADING, line));
                 if let Some(live) = &self.live {
                     live.bar.set_length(*trials as u64);

@@ -1,6 +1,7 @@
 //! `zillions bench --resume`: what an interrupted run still needs.
 
 use std::path::Path;
+use std::time::Duration;
 
 use zillions_bench::pin::Pinning;
 use zillions_bench::{Options, Target, WireFormat};
@@ -48,6 +49,7 @@ pub(super) fn prepare(
     let options = Options {
         scenarios: run.scenarios.clone(),
         seed: run.seed,
+        budget: run.budget_seconds.map(Duration::from_secs_f64),
         pin,
         folder: folder.to_owned(),
         command_line: run.command_line.clone(),

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use zillions_report::analysis::{ScenarioAnalysis, analyse};
 use zillions_report::columns::{FigureColumn, ranking_column, target_figures};
+use zillions_report::decided::{self, Undecided};
 use zillions_report::noise::NoiseFloor;
 use zillions_report::record::{Role, TargetStatus, TrialResult, YardstickKind};
 use zillions_report::results::Results;
@@ -42,6 +43,10 @@ struct ScenarioSummary<'a> {
     noise: Option<NoiseSummary>,
     /// What this machine does without a server; absent if it was not measured.
     limit: Option<LimitSummary>,
+    /// What was decided, and with what certainty.
+    decided: String,
+    /// Tiers whose targets are not told apart, and what that would take.
+    undecided: Vec<Undecided>,
     rows: Vec<RowSummary<'a>>,
 }
 
@@ -114,6 +119,10 @@ impl<'a> Summary<'a> {
         for analysis in analyse(self.results) {
             text += &format!("\n{}\n", paint(HEADING, &analysis.scenario.question));
             text += &table(&analysis).render(width.columns());
+            text += &format!("  {}\n", decided::sentence(&analysis));
+            if let Some(what) = decided::what_it_would_take(&analysis) {
+                text += &format!("  {what}\n");
+            }
             if let Some(noise) = &analysis.noise {
                 text += &format!("  {}\n", paint(FAINT, noise_line(noise)));
             }
@@ -221,6 +230,8 @@ fn scenario_summary<'a>(analysis: ScenarioAnalysis<'a>) -> ScenarioSummary<'a> {
             trials: limit.trials,
             undisturbed_trials: limit.undisturbed,
         }),
+        decided: decided::sentence(&analysis),
+        undecided: decided::undecided(&analysis),
         rows: analysis.rows.iter().map(|row| row_summary(row, &columns)).collect(),
     }
 }

@@ -162,6 +162,7 @@ impl Known {
             measure_seconds: self.measure_seconds,
             late_after_ms: 1_000.0,
             repeats: 1,
+            looks_max: 1,
         }
     }
 }

@@ -16,7 +16,7 @@ use super::advice::{Word, advice};
 use super::cells::{Cell, th};
 use super::ids::Ids;
 use super::method::{cpus, time_of_day};
-use super::scenario::{verdict_counts, whiskers};
+use super::scenario::{decided, verdict_counts, whiskers};
 
 /// A card lists this many ranked implementations; the rest is in the scenario's table.
 const CARD_ROWS_MAX: usize = 6;
@@ -50,6 +50,8 @@ pub(super) struct Card<'a> {
     pub(super) question: &'a str,
     pub(super) ranked_by: &'static str,
     pub(super) advice: Vec<Vec<Word>>,
+    /// What was decided, with what certainty, and what it would take to decide the rest.
+    pub(super) decided: String,
     pub(super) rows: Vec<CardRow<'a>>,
     pub(super) more: usize,
     pub(super) verdicts: Vec<(&'static str, String)>,
@@ -213,6 +215,7 @@ fn card<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids) -> Card<'a> {
         question: &scenario.question,
         ranked_by: ranking_title(scenario.rank_by),
         advice: advice(analysis, ids),
+        decided: decided(analysis),
         more: candidates.len() - rows.len(),
         rows,
         verdicts: verdict_counts(&analysis.rows),

@@ -7,6 +7,7 @@ use crate::columns::{
     CPU, DELIVERIES, FigureColumn, GENERATOR_BUSY, IMPLEMENTATION, INTERVAL, MEMORY, RUNS, TIER,
     TO_BEST, VALID_TRIALS, Value, ranking_title, target_figures, trial_figures,
 };
+use crate::decided;
 use crate::format::{count, digits, percent};
 use crate::merge::{MergedRun, run_of};
 use crate::record::{LoadRecord, Role, ScenarioRecord, TargetRecord, TrialRecord, TrialResult};
@@ -30,6 +31,8 @@ pub(super) struct Scenario<'a> {
     /// What the machine does without a server; empty if unknown.
     pub(super) limit: String,
     pub(super) setting: String,
+    /// What was decided, with what certainty, and what it would take to decide the rest.
+    pub(super) decided: String,
     /// What it is ranked by.
     pub(super) ranked_by: &'static str,
     /// The heads of its table, as HTML.
@@ -130,6 +133,7 @@ impl<'a> Scenario<'a> {
             note: &scenario.note,
             limit: analysis.limit.as_ref().map(sentence).unwrap_or_default(),
             setting: setting(scenario),
+            decided: decided(analysis),
             ranked_by: ranking_title(scenario.rank_by),
             heads: heads(analysis, !runs.is_empty()),
             verdicts: verdict_counts(&analysis.rows),
@@ -140,6 +144,12 @@ impl<'a> Scenario<'a> {
             has_runs: !runs.is_empty(),
         }
     }
+}
+
+/// What was decided, and what not.
+pub(super) fn decided(analysis: &ScenarioAnalysis<'_>) -> String {
+    let sentences = [Some(decided::sentence(analysis)), decided::what_it_would_take(analysis)];
+    sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn heads(analysis: &ScenarioAnalysis<'_>, has_runs: bool) -> String {
@@ -178,6 +188,8 @@ fn setting(scenario: &ScenarioRecord) -> String {
             percent(max_lost_share)
         ),
     };
+    let further =
+        if scenario.looks_max > 1 { ", and more where tiers were not told apart" } else { "" };
     let bodies: Vec<_> = scenario.body_bytes.iter().map(u8::to_string).collect();
     let mut also = String::new();
     if scenario.stalled_clients > 0 {
@@ -197,7 +209,7 @@ fn setting(scenario: &ScenarioRecord) -> String {
     }
     format!(
         "{} clients receive and {} of them send, {load}.{also} Bodies of {} bytes; {} s of \
-         warm-up, then {} s measured, {} trials per implementation.",
+         warm-up, then {} s measured, {} trials per implementation{further}.",
         scenario.clients,
         scenario.senders,
         bodies.join(", "),

@@ -40,6 +40,10 @@ pub struct RunRecord {
     /// without them.
     #[serde(default)]
     pub yardsticks: Vec<YardstickRecord>,
+    /// Time for all trials but those of searches, in seconds, after which no further trial of the
+    /// scenarios with several looks is begun; absent if every number of trials was fixed.
+    #[serde(default)]
+    pub budget_seconds: Option<f64>,
 }
 
 /// The tool that measured.

@@ -91,6 +91,15 @@ pub struct ScenarioRecord {
     pub measure_seconds: f64,
     /// Latency above which a delivery counts as late, in milliseconds.
     pub late_after_ms: f64,
-    /// Number of trials per target; of a search, trials at each rate that it confirms.
+    /// Number of trials per target; of a search, trials at each rate that it confirms. Where
+    /// `looks_max` is above 1, there may be more.
     pub repeats: u32,
+    /// How often at most the results are looked at to decide on further trials; 1 if the number of
+    /// trials was fixed beforehand.
+    #[serde(default = "one_look")]
+    pub looks_max: u32,
+}
+
+fn one_look() -> u32 {
+    1
 }

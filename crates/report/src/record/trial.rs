@@ -21,13 +21,17 @@ pub struct TrialRecord {
     /// the server.
     #[serde(default)]
     pub offered_rate: Option<f64>,
-    /// Index of the block, from 0: in each block every target runs once, in random order. Of a
-    /// search, index among the trials of the target in the same role.
+    /// Index of the block, from 0: in each block every target runs once, in random order. Of further
+    /// trials and of a search, index among the trials of the target in the same role.
     pub block: u32,
     /// Index of the trial in the run, from 0.
     pub order: u32,
     /// Start of the trial, in UTC, as RFC 3339.
     pub started: String,
+    /// Duration of the whole trial, from starting the server to its end, in seconds; absent in
+    /// files of older versions.
+    #[serde(default)]
+    pub took_seconds: Option<f64>,
     /// Result of the trial.
     pub result: TrialResult,
 }
