@@ -1,7 +1,6 @@
 //! One client: its connection, the frame it has sent in part, its progress in the log, and why
 //! it was disconnected.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,8 @@ use zillions_log::Offset;
 use crate::codec::{Codec, Coded, Protocol};
 pub use crate::disconnect_reason::DisconnectReason;
 use crate::keys::RoomKey;
+use crate::listener_rules::{Limits, ListenerRules, Role};
+use crate::origin::Origin;
 
 slotmap::new_key_type! {
     /// A client's key within its shard; never reused for another.
@@ -25,11 +26,13 @@ pub(crate) type Clients<S> = SlotMap<Key, Client<S>>;
 pub(crate) struct Client<S> {
     pub(crate) room: RoomKey,
     pub(crate) stream: S,
-    pub(crate) peer: IpAddr,
+    pub(crate) origin: Origin,
     pub(crate) progress: Progress,
     pub(crate) read: ReadState,
     /// What it speaks, if not the plain protocol.
     pub(crate) coded: Option<Box<Coded>>,
+    /// What it is held to, if it may not do everything.
+    pub(crate) limits: Option<Box<Limits>>,
     /// Set once the client has closed its sending side, or the server stops.
     pub(crate) draining: Option<Draining>,
     /// The head when it was accepted.
@@ -47,7 +50,9 @@ pub(crate) struct Client<S> {
 pub(crate) struct Handoff<S> {
     pub(crate) room: RoomKey,
     pub(crate) stream: S,
-    pub(crate) peer: IpAddr,
+    pub(crate) origin: Origin,
+    /// Those of its listening socket when it was accepted.
+    pub(crate) rules: ListenerRules,
     /// What it speaks, if not the plain protocol.
     pub(crate) protocol: Option<Arc<dyn Protocol>>,
     /// The log's head when it was accepted: it is sent what follows.
@@ -84,7 +89,8 @@ pub(crate) struct Lag {
 /// What has been received from a client and how.
 #[derive(Debug)]
 pub(crate) struct ReadState {
-    /// The received head of an incomplete frame: at most 255 bytes.
+    /// The received head of an incomplete frame: at most 255 bytes. Of a client that is held to
+    /// limits also whole frames whose turn comes later, a few kilobytes.
     pub(crate) partial_in: Vec<u8>,
     /// It is in the shard's queue of clients to read.
     pub(crate) queued: bool,
@@ -119,7 +125,8 @@ impl<S> Client<S> {
         now: Duration,
         active_at: Duration,
     ) -> Self {
-        let Handoff { room, stream, peer, protocol, joined } = handoff;
+        let Handoff { room, stream, origin, rules, protocol, joined } = handoff;
+        let limits = rules.limits(now);
         let coded = protocol.map(|protocol| Box::new(Coded::new(&*protocol)));
         let checkpoint = (joined.bytes, now);
         let lag =
@@ -132,10 +139,11 @@ impl<S> Client<S> {
         Self {
             room,
             stream,
-            peer,
+            origin,
             progress,
             read,
             coded,
+            limits,
             draining,
             joined,
             connected_at: now,
@@ -178,10 +186,25 @@ impl<S> Client<S> {
         self.codec().is_some_and(Codec::has_output)
     }
 
+    /// Whether it may send messages.
+    pub(crate) fn publishes(&self) -> bool {
+        self.limits.as_ref().is_none_or(|limits| limits.role != Role::ListenOnly)
+    }
+
+    /// Whether it is sent messages.
+    pub(crate) fn listens(&self) -> bool {
+        self.limits.as_ref().is_none_or(|limits| limits.role != Role::PublishOnly)
+    }
+
+    /// Whether it has sent too much, and is not read for a while.
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.limits.as_ref().is_some_and(|limits| limits.resumes_at.is_some())
+    }
+
     /// Whether the slow-reader policy holds for it: until it can be sent anything, it holds up
     /// nobody and misses nothing.
     pub(crate) fn has_joined(&self) -> bool {
-        self.coded.as_ref().is_none_or(|coded| coded.has_joined)
+        self.listens() && self.coded.as_ref().is_none_or(|coded| coded.has_joined)
     }
 
     /// The offset up to which it may be sent, given the log's head.

@@ -27,7 +27,9 @@ const ROOM_HEADER: &str = "
 # Its name: letters, digits, '-', '_' and '.'.
 name = \"main\"
 # Where to listen, HOST:PORT each; tls:// before it for TLS, ws:// or wss:// for WebSocket and a
-# chat page.
+# chat page. An address with rules of its own is a table: { address = \"HOST:PORT\",
+# role = \"listen-only\" }; it may have role, unwanted_sender, max_clients, max_clients_per_ip,
+# max_messages_per_second and max_bytes_per_second.
 listen = [\"127.0.0.1:4000\"]
 # Maximum number of its clients [default: what all rooms together may have].
 #max_clients = N
@@ -139,10 +141,15 @@ fn add_key(text: &mut String, option: &Arg) {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use clap::CommandFactory;
 
     use super::*;
+    use crate::listener_options::ListenerOptions;
+    use crate::listener_rules::{ListenerRules, Role, UnwantedSender};
     use crate::options::Options;
+    use crate::rate::Rates;
 
     fn parsed(text: &str) -> Settings {
         parse(Path::new("zillions.toml"), text).unwrap_or_else(|error| panic!("{error}\n{text}"))
@@ -150,7 +157,8 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         let settings = parse(Path::new("zillions.toml"), text);
-        let checked = settings.and_then(|it| it.rooms().and(it.config()).and(it.addresses()));
+        let checked =
+            settings.and_then(|it| it.rooms().and(it.config()).and(it.addresses()).and(it.rules()));
         checked.expect_err("it is wrong").to_string()
     }
 
@@ -163,7 +171,7 @@ mod tests {
         assert_eq!(format!("{:?}", printed.websocket), format!("{websocket:?}"));
         assert_eq!(format!("{:?}", printed.tls), format!("{:?}", TlsOptions::default()));
         let [room] = &printed.rooms[..] else { panic!("one room") };
-        let (name, listen) = ("main".to_owned(), vec!["127.0.0.1:4000".to_owned()]);
+        let (name, listen) = ("main".to_owned(), vec![ListenerOptions::plain("127.0.0.1:4000")]);
         let expected = RoomOptions { name, listen, line: room.line, ..RoomOptions::default() };
         assert_eq!(format!("{room:?}"), format!("{expected:?}"));
         printed.rooms().expect("a valid room");
@@ -189,6 +197,7 @@ mod tests {
         // Those without a default, too.
         let set = |line: &str| match line.strip_prefix('#').and_then(|it| it.split_once(" = ")) {
             Some(("idle_traffic", _)) => "idle_traffic = \"both\"".to_owned(),
+            Some(("unwanted_sender", _)) => "unwanted_sender = \"disconnect\"".to_owned(),
             Some((key, "SIZE")) => format!("{key} = \"64KiB\""),
             Some((key, "[ADDR]")) => format!("{key} = [\"127.0.0.1:4001\"]"),
             Some((key, "[ORIGIN]")) => format!("{key} = [\"https://chat.example.org\"]"),
@@ -203,6 +212,64 @@ mod tests {
         assert_eq!(settings.clients.max_unsent_bytes.map(|size| size.0), Some(65536));
         assert_eq!(settings.rooms[0].eviction_timeout_seconds.map(u64::from), Some(3));
         assert_eq!(settings.rooms[0].max_clients.map(usize::from), Some(3));
+    }
+
+    #[test]
+    fn an_address_has_the_rules_of_its_room_or_its_own() {
+        let settings = parsed(
+            "[[room]]\nname = \"a\"\nrole = \"listen-only\"\nunwanted_sender = \"disconnect\"\n\
+             listen = [\"127.0.0.1:1\", { address = \"127.0.0.1:2\", role = \"both\", \
+             max_clients = 4, max_clients_per_ip = 3, max_bytes_per_second = \"2KiB\" }]\n\
+             max_messages_per_second = 5\n",
+        );
+        let unwanted_sender = UnwantedSender::Disconnect;
+        let rates = Rates { messages: NonZeroU64::new(5), bytes: None };
+        let default = ListenerRules { unwanted_sender, rates, ..ListenerRules::default() };
+        let of_room = ListenerRules { role: Role::ListenOnly, ..default };
+        let (clients_max, clients_per_ip_max) = (Some(4), Some(3));
+        let rates = Rates { bytes: NonZeroU64::new(2048), ..rates };
+        let own = ListenerRules { clients_max, clients_per_ip_max, rates, ..default };
+        assert_eq!(settings.rules().expect("valid rules"), [[of_room, own]]);
+    }
+
+    fn refused(text: &str, expected: &str) {
+        let line = refusal(text);
+        assert!(line.starts_with(expected), "{line}\ninstead of\n{expected}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+    }
+
+    #[test]
+    fn wrong_rules_of_an_address_are_said_with_their_line() {
+        let room = "[[room]]\nname = \"a\"\nlisten = [\"127.0.0.1:4000\"]\n";
+        for (text, expected) in [
+            (
+                &format!("{room}unwanted_sender = \"discard\"\n")[..],
+                "zillions.toml:1: room 'a': unwanted_sender requires role listen-only",
+            ),
+            (
+                "[[room]]\nname = \"a\"\nlisten = [\n{ address = \"h:1\", rule = \"both\" },\n]\n",
+                "zillions.toml:4: unknown field `rule`, expected one of `address`, `role`",
+            ),
+            (
+                "[[room]]\nname = \"a\"\nlisten = [4000]\n",
+                "zillions.toml:3: invalid type: integer `4000`, expected an address, or a table",
+            ),
+            (
+                "[[room]]\nname = \"a\"\nlisten = [{ role = \"both\" }]\n",
+                "zillions.toml:3: missing field `address`",
+            ),
+            (
+                "[[room]]\nname = \"a\"\nmax_clients = 2\n\
+                 listen = [{ address = \"127.0.0.1:1\", max_clients = 3 }]\n",
+                "zillions.toml:1: room 'a': max_clients 3 of 127.0.0.1:1 is more than the 2 of",
+            ),
+            (
+                &format!("{room}max_bytes_per_second = 0\n"),
+                "zillions.toml:1: room 'a': max_bytes_per_second 0 lets nothing pass",
+            ),
+        ] {
+            refused(text, expected);
+        }
     }
 
     #[test]
@@ -251,9 +318,7 @@ mod tests {
                 "zillions.toml:1: room 'a': max_client_lag_bytes 300 is less than 8192",
             ),
         ] {
-            let line = refusal(text);
-            assert!(line.starts_with(expected), "{line}\ninstead of\n{expected}");
-            assert_eq!(line.lines().count(), 1, "{line}");
+            refused(text, expected);
         }
     }
 }

@@ -153,6 +153,12 @@ metrics! {
         "Messages received";
     received_bytes: Counter, Counter "received_bytes_total",
         "Bytes of whole frames received, headers included";
+    discarded_messages: Counter, Counter "discarded_messages_total",
+        "Messages of clients that may only listen, passed on to nobody";
+    throttled_clients: Counter, Gauge "throttled_clients",
+        "Clients that have sent more than they may and are not read for a while";
+    throttles: Counter, Counter "throttles_total",
+        "How often a client had to wait because it had sent more than it may";
     sent_messages: Counter, Counter "sent_messages_total",
         "Deliveries: messages handed to clients' sockets";
     sent_bytes: Counter, Counter "sent_bytes_total",

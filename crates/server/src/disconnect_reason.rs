@@ -17,6 +17,8 @@ pub enum DisconnectReason {
     DrainTimeout,
     /// It did not complete its handshake, or not in time.
     Handshake,
+    /// It sent a message and may only listen (`--unwanted-sender disconnect`).
+    Unwanted,
     /// The server stopped.
     Shutdown,
     /// An administrator closed it (`POST /clients/ID/close`).
@@ -25,7 +27,7 @@ pub enum DisconnectReason {
 
 impl DisconnectReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Closed,
         Self::Error,
         Self::Slow,
@@ -33,6 +35,7 @@ impl DisconnectReason {
         Self::Idle,
         Self::DrainTimeout,
         Self::Handshake,
+        Self::Unwanted,
         Self::Shutdown,
         Self::Admin,
     ];
@@ -48,6 +51,7 @@ impl DisconnectReason {
             Self::Idle => "idle",
             Self::DrainTimeout => "drain-timeout",
             Self::Handshake => "handshake",
+            Self::Unwanted => "unwanted",
             Self::Shutdown => "shutdown",
             Self::Admin => "admin",
         }

@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 use crate::config::IdleTraffic;
 use crate::engines::EngineChoice;
+use crate::listener_options::{ListenerOptions, listeners};
+use crate::listener_rules::{Role, UnwantedSender};
 pub use crate::logging::{LogFormat, LogLevel};
 use crate::slow_reader::SlowReader;
 use crate::values::{SecondsOrOff, Size, at_most};
@@ -107,7 +109,8 @@ pub struct RoomOptions {
     pub name: String,
     /// Its addresses, in a config file; on the command line they are the arguments.
     #[arg(skip)]
-    pub listen: Vec<String>,
+    #[serde(deserialize_with = "listeners")]
+    pub listen: Vec<ListenerOptions>,
     /// The maximum number of its clients, in a config file.
     #[arg(skip)]
     pub max_clients: Option<NonZeroUsize>,
@@ -132,6 +135,21 @@ pub struct RoomOptions {
     /// Memory for messages, shared by all clients: a power of two.
     #[arg(long, value_name = "SIZE", default_value = "4MiB")]
     pub ring_bytes: Size,
+    /// What clients may do. What a client that may only listen sends is passed on to nobody; one
+    /// that may only publish receives nothing.
+    #[arg(long, value_name = "ROLE", default_value = "both")]
+    pub role: Role,
+    /// What happens to a client that sends a message and may only listen [default: discard].
+    #[arg(long, value_name = "REACTION")]
+    pub unwanted_sender: Option<UnwantedSender>,
+    /// Maximum number of messages per second that a client may send; what exceeds it waits and is
+    /// not read meanwhile [default: no limit].
+    #[arg(long, value_name = "N")]
+    pub max_messages_per_second: Option<NonZeroU64>,
+    /// Maximum number of bytes per second that a client may send, likewise; a message is its body
+    /// and one byte [default: no limit].
+    #[arg(long, value_name = "RATE")]
+    pub max_bytes_per_second: Option<Size>,
 }
 
 /// What concerns all clients: the table `[clients]` of a config file.

@@ -18,6 +18,7 @@ use crate::descriptors::check_descriptors;
 use crate::error::Error;
 use crate::keys::{ListenerId, RoomKey};
 use crate::listen::{Listener, Listeners, SocketOptions};
+use crate::listener_rules::ListenerRules;
 use crate::options::ServerOptions;
 use crate::room::{Room, RoomConfig};
 use crate::serve::{OpenRoom, Serving, StartUplink};
@@ -44,6 +45,7 @@ struct Plan {
 struct Planned {
     address: SocketAddr,
     protocol: Spoken,
+    rules: ListenerRules,
     socket: PlannedSocket,
 }
 
@@ -83,13 +85,15 @@ impl Reload {
         let options = settings.socket_options()?;
         let addresses = settings.addresses()?;
         let protocols = settings.protocols()?;
+        let rules = settings.rules()?;
         let sockets = addresses.concat().len();
         check_descriptors(config.admission.clients_max, self.shared.shards(), sockets)?;
         settings.check_upstreams(&addresses.concat())?;
-        let spoken = addresses.into_iter().zip(protocols);
-        let spoken =
-            spoken.map(|(addresses, protocols)| addresses.into_iter().zip(protocols).collect());
-        let plans = self.plan(rooms, spoken.collect(), &options)?;
+        let spoken = addresses.concat().into_iter().zip(protocols.concat());
+        let mut wanted =
+            spoken.zip(rules.concat()).map(|((it, spoken), rules)| (it, spoken, rules));
+        let of_rooms = addresses.iter().map(|it| wanted.by_ref().take(it.len()).collect());
+        let plans = self.plan(rooms, of_rooms.collect(), &options)?;
 
         if restart_is_needed(&self.server, &settings.server) {
             warn!("engine, shards, metrics, admin and the log change with a restart only");
@@ -105,14 +109,14 @@ impl Reload {
     fn plan(
         &self,
         rooms: Vec<RoomConfig>,
-        addresses: Vec<Vec<(SocketAddr, Spoken)>>,
+        addresses: Vec<Vec<(SocketAddr, Spoken, ListenerRules)>>,
         options: &SocketOptions,
     ) -> Result<Vec<Plan>, Error> {
         let mut kept = HashSet::new();
         let mut plans = Vec::new();
         for (config, addresses) in rooms.into_iter().zip(addresses) {
             let mut sockets = Vec::new();
-            for (address, protocol) in addresses {
+            for (address, protocol, rules) in addresses {
                 let socket = match self.find_socket(&config.name, address, &kept) {
                     Some(id) => {
                         kept.insert(id);
@@ -120,7 +124,7 @@ impl Reload {
                     }
                     None => PlannedSocket::New(Listener::bind(address, options)?),
                 };
-                sockets.push(Planned { address, protocol, socket });
+                sockets.push(Planned { address, protocol, rules, socket });
             }
             let place = match self.rooms.iter().find(|room| room.config.may_become(&config)) {
                 Some(room) => Place::Open(room.key),
@@ -166,16 +170,18 @@ impl Reload {
                 }
             };
             let mut open = OpenRoom { config, key, sockets: Vec::new() };
-            for Planned { address, protocol, socket } in sockets {
+            for Planned { address, protocol, rules, socket } in sockets {
                 let id = match socket {
                     PlannedSocket::Open(id) => {
                         self.shared.set_protocol(id, protocol);
+                        self.shared.set_rules(id, rules);
                         self.shared.add_listener(id, key);
                         id
                     }
                     PlannedSocket::New(listener) => {
                         let id = self.listeners.next_id();
                         self.shared.set_protocol(id, protocol);
+                        self.shared.set_rules(id, rules);
                         self.open_socket(&open.config, key, id, listener);
                         id
                     }

@@ -58,6 +58,7 @@ fn carry_out(options: &Options) -> Result<(), Error> {
         settings.config()?;
         settings.socket_options()?;
         settings.addresses()?;
+        settings.rules()?;
         settings.protocols()?;
         settings.admin()?;
         return say(&format!("{}: valid\n", path.display()));
@@ -128,6 +129,7 @@ fn prepare(settings: &Settings) -> Result<Prepared, Error> {
     let socket_options = settings.socket_options()?;
     let room_configs = settings.rooms()?;
     let addresses = settings.addresses()?;
+    let rules = settings.rules()?.concat();
     let server = &settings.server;
     let shards = shards(settings);
     check_descriptors(config.admission.clients_max, shards, addresses.concat().len())?;
@@ -163,10 +165,12 @@ fn prepare(settings: &Settings) -> Result<Prepared, Error> {
         (room, addresses.into_iter().zip(ids.by_ref()).collect())
     };
     let rooms = rooms.into_iter().zip(addresses).map(with_sockets).collect();
-    let addresses = settings.rooms.iter().flat_map(|room| room.listen.clone()).collect();
+    let listeners_given = settings.rooms.iter().flat_map(|room| &room.listen);
+    let addresses = listeners_given.map(|listener| listener.address.clone()).collect();
     server.engine.prepare(Core {
         addresses,
         protocols,
+        rules,
         config,
         shards,
         rooms,

@@ -21,6 +21,7 @@ use crate::http::Endpoint;
 use crate::keys::{ListenerId, RoomKey};
 use crate::listen::Listeners;
 use crate::listen_address::Scheme;
+use crate::listener_rules::ListenerRules;
 use crate::manager::Manager;
 use crate::metrics;
 use crate::room::{Room, RoomConfig};
@@ -36,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) addresses: Vec<String>,
     /// What is spoken at each, if not the plain protocol.
     pub(crate) protocols: Vec<Spoken>,
+    /// What clients may do at each.
+    pub(crate) rules: Vec<ListenerRules>,
     pub(crate) config: Config,
     pub(crate) shards: usize,
     /// The rooms, each with its listening sockets.
@@ -100,12 +103,13 @@ impl Core {
         let (engines, wakes): (Vec<_>, Vec<Wake>) = engines.into_iter().unzip();
         let ring_bytes: usize = self.rooms.iter().map(|(room, _)| room.config.ring_bytes).sum();
         let shared = Arc::new(Shared::new(self.config, wakes));
-        let mut protocols = self.protocols.into_iter();
+        let mut spoken = self.protocols.into_iter().zip(self.rules);
         let open = |(room, sockets): (Room, Vec<(SocketAddr, ListenerId)>)| {
             let config = room.config.clone();
             let key = shared.add_room(room);
-            for (&(_, listener), protocol) in sockets.iter().zip(protocols.by_ref()) {
+            for (&(_, listener), (protocol, rules)) in sockets.iter().zip(spoken.by_ref()) {
                 shared.set_protocol(listener, protocol);
+                shared.set_rules(listener, rules);
                 shared.add_listener(listener, key);
             }
             OpenRoom { config, key, sockets }

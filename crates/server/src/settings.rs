@@ -16,6 +16,9 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::listen::{SocketOptions, includes, parse};
 use crate::listen_address::{Scheme, parse_listen};
+use crate::listener_options::ListenerOptions;
+use crate::listener_rules::ListenerRules;
+use crate::listener_settings::rules_of;
 use crate::options::{
     ClientOptions, Options, RoomOptions, ServerOptions, TlsOptions, WebSocketOptions,
 };
@@ -53,7 +56,8 @@ impl Settings {
     /// What the command line says, which has one room.
     pub(crate) fn of_command_line(options: &Options) -> Self {
         let name = "main".to_owned();
-        let room = RoomOptions { name, listen: options.addresses.clone(), ..options.room.clone() };
+        let listen = options.addresses.iter().map(ListenerOptions::plain).collect();
+        let room = RoomOptions { name, listen, ..options.room.clone() };
         Self {
             file: None,
             server: options.server.clone(),
@@ -77,8 +81,8 @@ impl Settings {
                 ));
             }
             let mut addresses = Vec::new();
-            for text in &room.listen {
-                let address = parse_listen(text)?.1;
+            for listener in &room.listen {
+                let address = parse_listen(&listener.address)?.1;
                 if seen.contains(&address) && address.port() != 0 {
                     return Err(Error::AddressTwice { address });
                 }
@@ -129,7 +133,10 @@ impl Settings {
     /// When an option is invalid or has no effect, or a file that one names cannot be used.
     pub(crate) fn protocols(&self) -> Result<Vec<Vec<Spoken>>, Error> {
         let schemes = self.each_room(|room| {
-            room.listen.iter().map(|text| Ok(parse_listen(text)?.0)).collect::<Result<Vec<_>, _>>()
+            room.listen
+                .iter()
+                .map(|it| Ok(parse_listen(&it.address)?.0))
+                .collect::<Result<Vec<_>, _>>()
         })?;
         let protocols = Protocols::new(&self.websocket, &self.tls, &schemes.concat());
         let protocols = protocols.map_err(|error| match error {
@@ -140,6 +147,14 @@ impl Settings {
             schemes.into_iter().map(|scheme| protocols.of(scheme)).collect()
         };
         Ok(schemes.into_iter().map(of_room).collect())
+    }
+
+    /// What clients may do at each of the addresses, in their order.
+    ///
+    /// # Errors
+    /// When rules contradict each other.
+    pub fn rules(&self) -> Result<Vec<Vec<ListenerRules>>, Error> {
+        self.each_room(rules_of)
     }
 
     /// The rooms, in the order of [`addresses`](Self::addresses).

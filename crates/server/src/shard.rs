@@ -17,11 +17,13 @@ mod handshakes;
 mod idle_clock;
 mod lame_duck;
 mod leaving;
+mod limited;
 mod read_queue;
 mod receive;
 mod room;
 mod send;
 mod send_queue;
+mod throttled;
 mod under_way;
 mod upkeep;
 
@@ -46,6 +48,7 @@ use handshakes::Handshakes;
 use idle_clock::IdleClock;
 use lame_duck::{LameDuck, Leaving};
 use room::{ShardRoom, ShardRooms};
+use throttled::Throttled;
 
 /// One thread's share of the clients. [`pass`](Self::pass) is its loop's body.
 pub struct Shard<E: Engine> {
@@ -61,6 +64,7 @@ pub struct Shard<E: Engine> {
     batch: Batch,
     drain_queue: DrainQueue,
     handshakes: Handshakes,
+    throttled: Throttled,
     /// The connections of clients that were sent away, until these have seen the end.
     leaving: Vec<Leaving<E::Stream>>,
     /// The clients that a stop sends away, once it has begun.
@@ -96,6 +100,7 @@ impl<E: Engine> Shard<E> {
             batch: Batch::new(),
             drain_queue: DrainQueue::default(),
             handshakes: Handshakes::default(),
+            throttled: Throttled::default(),
             leaving: Vec::new(),
             lame_duck: None,
             coalescing: Coalescing::default(),
@@ -135,6 +140,9 @@ impl<E: Engine> Shard<E> {
         let phases = self.changed_phases();
         self.take_inbox();
         phases.into_iter().for_each(|(room, phase)| self.enter(room, phase));
+        if !self.throttled.is_empty() {
+            self.resume_throttled();
+        }
         if !self.pending_listeners.is_empty() {
             self.accept_pending();
         }
@@ -218,6 +226,7 @@ impl<E: Engine> Shard<E> {
     /// passes, while no other shard runs.
     pub fn check(&self) {
         self.drain_queue.check(&self.clients);
+        self.throttled.check(&self.clients);
         let counted = self.clients.len() + self.shared.inbox(self.number).handoffs.len();
         assert_eq!(self.counters().clients.get(), counted as u64, "clients are counted once");
         let (mut clients, mut lagging) = (0, 0);
@@ -361,7 +370,7 @@ impl<E: Engine> Shard<E> {
             room.send_queue.sent_up_to = room.reader.pin_head();
         }
         room.clients += 1;
-        let peer = handoff.peer;
+        let peer = handoff.origin.peer;
         let index = room.send_queue.lagging.len();
         let active_at = room.idle_time(self.idle_clock.now());
         let key = self.clients.insert(Client::new(handoff, index, self.now, active_at));
@@ -394,15 +403,18 @@ impl<E: Engine> Shard<E> {
     ) -> Option<E::Stream> {
         let client = self.clients.remove(key)?;
         room.send_queue.remove(&client, &mut self.clients);
+        if client.is_throttled() {
+            self.no_longer_throttled(key, &client);
+        }
         room.clients -= 1;
-        self.shared.release(&room.room, self.number, client.peer);
+        self.shared.release(&room.room, self.number, client.origin);
         self.counters().disconnects.by(reason).add(1);
         let report = client.report(key);
         debug!(
             shard = self.number,
             room = %room.room.config.name,
             client = report.key,
-            peer = %client.peer,
+            peer = %client.origin.peer,
             reason = reason.name(),
             dropped = report.dropped,
             "client disconnected"

@@ -1,7 +1,6 @@
 //! What the shards of one server share: its rooms, admission, and a handle of each to notify it.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -14,6 +13,8 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::engine::Wake;
 use crate::keys::{ListenerId, RoomKey};
+use crate::listener_rules::ListenerRules;
+use crate::origin::Origin;
 use crate::parker::Parker;
 use crate::questions::{QUESTIONS_MAX, Question};
 use crate::room::{Phase, Room, SharedPhase};
@@ -196,6 +197,7 @@ impl<S> Shared<S> {
     pub fn remove_listener(&self, listener: ListenerId) {
         let mut admission = self.admission();
         admission.forget_protocol(listener);
+        admission.set_rules(listener, ListenerRules::default());
         if let Some(from) = admission.forget_listener(listener) {
             from.listeners().retain(|&it| it != listener);
         }
@@ -216,6 +218,12 @@ impl<S> Shared<S> {
             Some(protocol) => self.admission().set_protocol(listener, protocol),
             None => self.admission().forget_protocol(listener),
         }
+    }
+
+    /// From now on these rules hold for new connections of this listening socket. To be called
+    /// before [`add_listener`](Self::add_listener).
+    pub fn set_rules(&self, listener: ListenerId, rules: ListenerRules) {
+        self.admission().set_rules(listener, rules);
     }
 
     /// Closes a room: its clients are sent what is queued and disconnected, and then it is removed.
@@ -330,14 +338,14 @@ impl<S> Shared<S> {
         &self,
         admission: &mut Admission,
         room: &Room,
-        peer: IpAddr,
+        origin: Origin,
         from: usize,
     ) -> Result<usize, Rejection> {
         if room.is_full() {
             return Err(Rejection::MaxClientsOfRoom);
         }
         let clients = |shard: usize| self.counters(shard).clients.get();
-        admission.admit(self.clients(), peer)?;
+        admission.admit(self.clients(), origin)?;
         let candidates = (from..self.shards()).chain(0..from);
         let shard = candidates.min_by_key(|&shard| clients(shard)).expect("at least one shard");
         self.counters(shard).clients.increment();
@@ -346,10 +354,10 @@ impl<S> Shared<S> {
     }
 
     /// A client of the room and the shard has been closed.
-    pub(crate) fn release(&self, room: &Room, shard: usize, peer: IpAddr) {
+    pub(crate) fn release(&self, room: &Room, shard: usize, origin: Origin) {
         self.counters(shard).clients.decrement();
         room.released(shard);
-        self.admission().release(peer);
+        self.admission().release(origin);
     }
 
     pub(crate) fn hand_off(&self, shard: usize, handoff: Handoff<S>) {

@@ -87,6 +87,7 @@ impl Codec for WebSocketCodec {
             DisconnectReason::Slow
             | DisconnectReason::Evicted
             | DisconnectReason::Idle
+            | DisconnectReason::Unwanted
             | DisconnectReason::DrainTimeout
             | DisconnectReason::Admin => CloseCode::PolicyViolation,
         });

@@ -20,7 +20,7 @@ impl<E: Engine> Shard<E> {
                 let key = Key::from(KeyData::from_ffi(key));
                 let client = self.clients.get(key);
                 if let Some(client) = client {
-                    info!(shard = self.number, peer = %client.peer, "client closed by an administrator");
+                    info!(shard = self.number, peer = %client.origin.peer, "client closed by an administrator");
                 }
                 let is_here = client.is_some();
                 self.send_away(key, DisconnectReason::Admin);
@@ -44,7 +44,7 @@ impl<E: Engine> Shard<E> {
         let passed = next.messages - client.joined.messages;
         ClientState {
             key: key.data().as_ffi(),
-            peer: client.peer,
+            peer: client.origin.peer,
             room: room.room.config.name.clone(),
             protocol: client.coded.as_ref().map_or("plain", |coded| coded.protocol),
             connected: self.now.saturating_sub(client.connected_at),

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use zillions_protocol::{FRAME_BYTES_MAX, whole_frames};
 
@@ -38,6 +39,18 @@ pub(super) enum Received {
     Error(io::Error),
     /// The client breaks its codec's protocol.
     Refused(Box<dyn Error + Send + Sync>),
+    /// The client has sent more than it may, and is to wait.
+    TooMuch(Duration),
+    /// The client has sent a message and may only listen.
+    Unwanted,
+}
+
+/// Plaintext was received.
+pub(super) struct Plaintext {
+    /// How many bytes of it.
+    pub(super) bytes: usize,
+    /// There may be more.
+    pub(super) may_have_more: bool,
 }
 
 impl Batch {
@@ -105,32 +118,48 @@ impl Batch {
         engine: &mut E,
         client: &mut Client<E::Stream>,
     ) -> Received {
-        let Some(coded) = &mut client.coded else { return Received::Drained };
-        let codec = &mut coded.codec;
         let kept = client.read.partial_in.len();
         let free = &mut self.buffer[self.filled + kept..self.bytes_max];
-        let mut decoded = codec.decoded(free);
-        let mut may_have_more = true;
-        if decoded == 0 {
-            if codec.has_ended() {
-                return Received::End;
+        match decode(&mut self.undecoded, engine, client, free) {
+            Ok(Plaintext { bytes, may_have_more }) => {
+                self.take(engine, client, bytes);
+                if may_have_more { Received::Maybe } else { Received::Drained }
             }
-            self.undecoded.resize(DECODE_BYTES_MAX, 0);
-            let received = match engine.receive(&client.stream, &mut self.undecoded) {
-                Ok(0) => return Received::End,
-                Ok(received) => received,
-                Err(error) => return not_received(error),
-            };
-            if let Err(error) = codec.receive(&self.undecoded[..received]) {
-                return Received::Refused(error);
-            }
-            decoded = codec.decoded(free);
-            // Plaintext first, and then the end that it may have brought.
-            let read_all = received < DECODE_BYTES_MAX && !client.read.ended;
-            may_have_more = decoded == free.len() || codec.has_ended() || !read_all;
+            Err(received) => received,
         }
-        self.take(engine, client, decoded);
-        if may_have_more { Received::Maybe } else { Received::Drained }
+    }
+
+    /// Receives what a client has sent, decoded if it has a codec, into `space`.
+    pub(super) fn receive_plaintext<E: Engine>(
+        &mut self,
+        engine: &mut E,
+        client: &mut Client<E::Stream>,
+        space: &mut [u8],
+    ) -> Result<Plaintext, Received> {
+        if client.coded.is_some() {
+            return decode(&mut self.undecoded, engine, client, space);
+        }
+        match engine.receive(&client.stream, space) {
+            Ok(0) => Err(Received::End),
+            // A short read took all there was.
+            Ok(bytes) => {
+                let may_have_more = bytes == space.len() || client.read.ended;
+                Ok(Plaintext { bytes, may_have_more })
+            }
+            Err(error) => Err(not_received(error)),
+        }
+    }
+
+    /// Whether one more whole frame fits.
+    pub(super) fn fits(&self, frame: &[u8]) -> bool {
+        self.filled + frame.len() <= self.bytes_max
+    }
+
+    /// Adds one whole frame, which fits.
+    pub(super) fn push(&mut self, frame: &[u8]) {
+        let end = self.filled + frame.len();
+        self.buffer[self.filled..end].copy_from_slice(frame);
+        (self.filled, self.messages) = (end, self.messages + 1);
     }
 
     /// Takes the whole frames of a client: of what it had sent before, and the `received` bytes
@@ -156,6 +185,36 @@ impl Batch {
         self.filled += whole.bytes;
         self.messages += whole.number;
     }
+}
+
+/// Moves plaintext from the client's codec into `space`, after having read once if there was none.
+fn decode<E: Engine>(
+    undecoded: &mut Vec<u8>,
+    engine: &mut E,
+    client: &mut Client<E::Stream>,
+    space: &mut [u8],
+) -> Result<Plaintext, Received> {
+    let Some(coded) = &mut client.coded else { return Err(Received::Drained) };
+    let codec = &mut coded.codec;
+    let bytes = codec.decoded(space);
+    if bytes > 0 {
+        return Ok(Plaintext { bytes, may_have_more: true });
+    }
+    if codec.has_ended() {
+        return Err(Received::End);
+    }
+    undecoded.resize(DECODE_BYTES_MAX, 0);
+    let received = match engine.receive(&client.stream, undecoded) {
+        Ok(0) => return Err(Received::End),
+        Ok(received) => received,
+        Err(error) => return Err(not_received(error)),
+    };
+    codec.receive(&undecoded[..received]).map_err(Received::Refused)?;
+    let bytes = codec.decoded(space);
+    // Plaintext first, and then the end that it may have brought.
+    let read_all = received < DECODE_BYTES_MAX && !client.read.ended;
+    let may_have_more = bytes == space.len() || codec.has_ended() || !read_all;
+    Ok(Plaintext { bytes, may_have_more })
 }
 
 /// What it means that nothing was received.

@@ -30,14 +30,14 @@ impl<E: Engine> Shard<E> {
             true => DisconnectReason::Error,
             false => DisconnectReason::Handshake,
         };
-        debug!(client = key.data().as_ffi(), peer = %client.peer, %error, "client refused");
+        debug!(client = key.data().as_ffi(), peer = %client.origin.peer, %error, "client refused");
         self.close(room, key, reason);
     }
 
     /// A client with a codec was read: that may have become open, or have something to say.
     pub(super) fn codec_has_read(&mut self, room: &mut ShardRoom, key: Key) {
         let Some(client) = self.clients.get(key) else { return };
-        let joins = client.is_open() && !client.has_joined();
+        let joins = client.is_open() && client.listens() && !client.has_joined();
         if joins || client.has_output() {
             room.send_queue.has_output(key, self.now, &mut self.clients);
         }
@@ -47,7 +47,7 @@ impl<E: Engine> Shard<E> {
     /// is too much, or gone, it joins later: it was not there yet, and was promised nothing.
     pub(super) fn join(&mut self, room: &mut ShardRoom, key: Key, head: Offset) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        if client.has_joined() || !client.is_open() {
+        if client.has_joined() || !client.listens() || !client.is_open() {
             return;
         }
         let bound = client.bound(head);

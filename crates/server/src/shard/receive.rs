@@ -14,6 +14,7 @@ use super::room::ShardRoom;
 use crate::client::{DisconnectReason, Draining, Handoff, Key};
 use crate::engine::Engine;
 use crate::keys::ListenerId;
+use crate::origin::Origin;
 use crate::room::Phase;
 
 /// How many connections are accepted before the registered clients have their turn.
@@ -65,7 +66,14 @@ impl<E: Engine> Shard<E> {
             client.read.active_at = active_at;
             let is_coded = client.coded.is_some();
             let before = self.batch.messages();
-            let received = self.batch.read_from(&mut self.engine, client);
+            let received = if client.limits.is_none() {
+                self.batch.read_from(&mut self.engine, client)
+            } else {
+                let (received, discarded) =
+                    self.batch.read_limited(&mut self.engine, client, self.now);
+                self.shared.counters(self.number).discarded_messages.add(discarded);
+                received
+            };
             if self.batch.messages() > before {
                 client.read.batch = room.under_way.next_batch();
             }
@@ -78,6 +86,8 @@ impl<E: Engine> Shard<E> {
                     self.close(room, key, DisconnectReason::Error);
                 }
                 Received::Refused(error) => self.refuse(room, key, &*error),
+                Received::TooMuch(wait) => self.throttle(key, wait),
+                Received::Unwanted => self.close(room, key, DisconnectReason::Unwanted),
             }
             if is_coded {
                 self.codec_has_read(room, key);
@@ -102,7 +112,8 @@ impl<E: Engine> Shard<E> {
         match &room.room.upstream {
             None => room.ended.push(key),
             // It is sent what comes before the echo of its last message.
-            Some(upstream) => upstream.probed(&incomplete),
+            Some(upstream) if client.publishes() => upstream.probed(&incomplete),
+            Some(_) => {}
         }
     }
 
@@ -264,12 +275,14 @@ impl<E: Engine> Shard<E> {
         admission.failing = false;
         // The room has just been closed, and the socket will be.
         let Some((key, room)) = admission.room_of(listener) else { return AcceptStep::Rejected };
-        match self.shared.admit(&mut admission, &room, accepted.peer, self.number) {
+        let origin = Origin { listener, peer: accepted.peer };
+        match self.shared.admit(&mut admission, &room, origin, self.number) {
             Ok(shard) => {
                 let joined = room.log.head();
-                let (stream, peer) = (accepted.stream, accepted.peer);
+                let stream = accepted.stream;
+                let rules = admission.rules_of(listener);
                 let protocol = admission.protocol_of(listener);
-                let handoff = Handoff { room: key, stream, peer, protocol, joined };
+                let handoff = Handoff { room: key, stream, origin, rules, protocol, joined };
                 AcceptStep::Admitted(shard, handoff)
             }
             Err(reason) => {

@@ -179,9 +179,9 @@ impl<E: Engine> Shard<E> {
             let Some(client) = self.clients.get(key) else { continue };
             let Some(lag) = client.lag() else { continue };
             let goal = match client.coded {
-                None => goal(room, lag.next, client.bound(head)),
-                // It has been encoded.
-                Some(_) => lag.next,
+                None if client.listens() => goal(room, lag.next, client.bound(head)),
+                // It has been encoded, or there is nothing.
+                _ => lag.next,
             };
             let bytes: &[u8] = if goal == lag.next {
                 // The offset may have left the log by now.
@@ -249,9 +249,10 @@ impl<E: Engine> Shard<E> {
         let Some(client) = self.clients.get_mut(key) else { return };
         let bound = client.bound(head);
         let (has_joined, has_output) = (client.has_joined(), client.has_output());
+        let has_all = if client.listens() { goal == head && has_joined } else { true };
         let Progress::Lagging { lag, .. } = &mut client.progress else { return };
         let messages = goal.messages - lag.next.messages;
-        if goal == head && has_joined && !has_output {
+        if has_all && !has_output {
             room.send_queue.become_current(key, &mut self.clients);
         } else {
             (lag.partial_out, lag.next) = (Vec::new(), goal);

@@ -6,19 +6,39 @@ use zillions_log::Offset;
 
 use crate::client::{Client, Clients, Key, Lag, Progress};
 
-/// The progress of a shard's clients in one room: each is in exactly one of `current` and `lagging`.
+/// The progress of a shard's clients in one room: each is in exactly one of the lists but `ready`.
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
     /// The clients that have been sent everything up to `sent_up_to`, without a codec.
     pub(super) current: Vec<Key>,
     /// The clients with a codec that have been sent everything up to `sent_up_to`.
     pub(super) current_coded: Vec<Key>,
+    /// The clients that are sent no messages, and nothing else now.
+    pub(super) publishers: Vec<Key>,
     pub(super) sent_up_to: Offset,
     /// The others.
     pub(super) lagging: Vec<Key>,
     /// Those of `lagging` whose sockets may take something, marked as queued. A client that has
     /// been closed may still be in it.
     pub(super) ready: Vec<Key>,
+}
+
+/// In which list a client is that has been sent everything.
+#[derive(Clone, Copy)]
+enum Kind {
+    Plain,
+    Coded,
+    Publisher,
+}
+
+impl Kind {
+    fn of<S>(client: &Client<S>) -> Self {
+        match &client.coded {
+            _ if !client.listens() => Self::Publisher,
+            Some(_) => Self::Coded,
+            None => Self::Plain,
+        }
+    }
 }
 
 impl SendQueue {
@@ -74,19 +94,23 @@ impl SendQueue {
     pub(super) fn remove<S>(&mut self, client: &Client<S>, clients: &mut Clients<S>) {
         match client.progress {
             Progress::Current { index } => {
-                self.remove_current(index, client.coded.is_some(), clients);
+                self.remove_current(index, Kind::of(client), clients);
             }
             Progress::Lagging { index, .. } => self.remove_lagging(index, clients),
         }
     }
 
     /// The list of those that have been sent everything.
-    fn current(&mut self, is_coded: bool) -> &mut Vec<Key> {
-        if is_coded { &mut self.current_coded } else { &mut self.current }
+    fn current(&mut self, kind: Kind) -> &mut Vec<Key> {
+        match kind {
+            Kind::Plain => &mut self.current,
+            Kind::Coded => &mut self.current_coded,
+            Kind::Publisher => &mut self.publishers,
+        }
     }
 
-    fn remove_current<S>(&mut self, index: usize, is_coded: bool, clients: &mut Clients<S>) {
-        let current = self.current(is_coded);
+    fn remove_current<S>(&mut self, index: usize, kind: Kind, clients: &mut Clients<S>) {
+        let current = self.current(kind);
         current.swap_remove(index);
         if let Some(&moved) = current.get(index) {
             clients[moved].progress = Progress::Current { index };
@@ -105,7 +129,7 @@ impl SendQueue {
     /// The client has caught up.
     pub(super) fn become_current<S>(&mut self, key: Key, clients: &mut Clients<S>) {
         let client = &mut clients[key];
-        let current = self.current(client.coded.is_some());
+        let current = self.current(Kind::of(client));
         let progress = Progress::Current { index: current.len() };
         let before = std::mem::replace(&mut client.progress, progress);
         if let Progress::Lagging { index, .. } = before {
@@ -127,11 +151,11 @@ impl SendQueue {
         let lag = Lag { partial_out, next, writable: false, queued: false, checkpoint };
         let progress = Progress::Lagging { index: self.lagging.len(), lag };
         let client = &mut clients[key];
-        let is_coded = client.coded.is_some();
+        let kind = Kind::of(client);
         let before = std::mem::replace(&mut client.progress, progress);
         if let Progress::Current { index } = before {
             self.lagging.push(key);
-            self.remove_current(index, is_coded, clients);
+            self.remove_current(index, kind, clients);
         }
     }
 
@@ -143,10 +167,14 @@ impl SendQueue {
             listed += 1;
             match &client.progress {
                 Progress::Current { index } => {
-                    let is_coded = client.coded.is_some();
-                    let list = if is_coded { &self.current_coded } else { &self.current };
+                    let list = match Kind::of(client) {
+                        Kind::Plain => &self.current,
+                        Kind::Coded => &self.current_coded,
+                        Kind::Publisher => &self.publishers,
+                    };
                     assert_eq!(list[*index], key);
-                    assert!(!client.has_output() && client.has_joined(), "it has nothing to say");
+                    let is_due_all = client.has_joined() || !client.listens();
+                    assert!(!client.has_output() && is_due_all, "it has nothing to say");
                 }
                 Progress::Lagging { index, lag } => {
                     assert_eq!(self.lagging[*index], key);
@@ -163,7 +191,7 @@ impl SendQueue {
                 }
             }
         }
-        let lists = self.current.len() + self.current_coded.len() + self.lagging.len();
-        assert_eq!(lists, listed, "in one list each");
+        let current = self.current.len() + self.current_coded.len() + self.publishers.len();
+        assert_eq!(current + self.lagging.len(), listed, "in one list each");
     }
 }

@@ -30,7 +30,10 @@ impl<E: Engine> Shard<E> {
         } else {
             Some(self.now + FLUSH_INTERVAL)
         };
-        let next = [upkeep, self.accept_at, self.lame_duck_at()].into_iter().flatten().min();
+        let next = [upkeep, self.accept_at, self.lame_duck_at(), self.throttled.next()]
+            .into_iter()
+            .flatten()
+            .min();
         next.map(|at| at.saturating_sub(self.now))
     }
 
@@ -89,7 +92,7 @@ impl<E: Engine> Shard<E> {
         room.lag_checked_at = head;
         room.lag_bytes_max = lag_bytes_max;
         for (key, reason) in over {
-            let peer = self.clients[key].peer;
+            let peer = self.clients[key].origin.peer;
             let name = &room.room.config.name;
             info!(shard = self.number, room = %name, %peer, reason = reason.name(), "slow client disconnected");
             self.close(room, key, reason);
@@ -108,10 +111,16 @@ impl<E: Engine> Shard<E> {
             let Some(Some(room)) = self.rooms.get(client.room) else { continue };
             let now = room.idle_time(self.idle_clock.now());
             // One that waits to be read has sent something.
-            if now.saturating_sub(client.read.active_at) < timeout || client.read.queued {
+            let waits = client.read.queued || client.is_throttled();
+            if now.saturating_sub(client.read.active_at) < timeout || waits {
                 continue;
             }
-            if self.config.idle_traffic == IdleTraffic::Both {
+            // One that may only listen has nothing else to show.
+            let taking_counts = match self.config.idle_traffic {
+                IdleTraffic::Both => client.listens(),
+                IdleTraffic::Sent => !client.publishes(),
+            };
+            if taking_counts {
                 let sent = client.lag().map_or(room.send_queue.sent_up_to, |lag| lag.next);
                 let in_flight = self.engine.in_flight_bytes(&client.stream) as u64;
                 let taken = sent.bytes.saturating_sub(in_flight);
@@ -193,7 +202,8 @@ impl<E: Engine> Shard<E> {
         self.flushing.push(room.key);
         let end = room.room.log.head();
         let queue = &room.send_queue;
-        for &key in queue.current.iter().chain(&queue.current_coded).chain(&queue.lagging) {
+        let receiving = queue.current.iter().chain(&queue.current_coded).chain(&queue.lagging);
+        for &key in receiving.chain(&queue.publishers) {
             let client = &mut self.clients[key];
             let until = client.draining.and_then(|draining| draining.until).unwrap_or(end);
             let draining =

@@ -1,14 +1,17 @@
 //! One server's life: clients that connect, send, stall, close and reset; then quiet; then the stop.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use zillions_ordering::{ConnectionId, History, StreamPosition, check};
-use zillions_server::admission::AdmissionLimits;
+use zillions_server::admission::{AdmissionLimits, Rejection};
 use zillions_server::client::DisconnectReason;
 use zillions_server::config::IdleTraffic;
 use zillions_server::keys::{ListenerId, RoomKey};
+use zillions_server::listener_rules::{ListenerRules, Role, UnwantedSender};
+use zillions_server::rate::Rates;
 use zillions_server::room::{Room, RoomConfig};
 use zillions_server::slow_reader::{SlowReader, SlowReaderPolicy};
 use zillions_server::upstream::Upstream;
@@ -44,8 +47,20 @@ pub(crate) struct Seen {
     acknowledgements: u64,
     /// Clients that a stop sent away.
     sent_away: u64,
+    limited: Limited,
     coded: Coded,
     faults: Faults,
+}
+
+/// What happened at listeners with rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Limited {
+    discarded: u64,
+    throttles: u64,
+    unwanted: u64,
+    rejected: u64,
+    /// Messages of publish-only clients.
+    published: u64,
 }
 
 /// What happened with codecs.
@@ -70,6 +85,11 @@ impl Seen {
         self.unconfirmed += other.unconfirmed;
         self.acknowledgements += other.acknowledgements;
         self.sent_away += other.sent_away;
+        self.limited.discarded += other.limited.discarded;
+        self.limited.throttles += other.limited.throttles;
+        self.limited.unwanted += other.limited.unwanted;
+        self.limited.rejected += other.limited.rejected;
+        self.limited.published += other.limited.published;
         self.coded.deliveries += other.coded.deliveries;
         self.coded.answers += other.coded.answers;
         self.coded.goodbyes += other.coded.goodbyes;
@@ -96,6 +116,11 @@ impl Seen {
             ("messages under way when they were lost", self.unconfirmed),
             ("acknowledgements of incomplete frames", self.acknowledgements),
             ("clients sent away", self.sent_away),
+            ("discarded messages", self.limited.discarded),
+            ("clients that sent too much", self.limited.throttles),
+            ("unwanted senders disconnected", self.limited.unwanted),
+            ("clients too many for their listener", self.limited.rejected),
+            ("messages of clients that receive nothing", self.limited.published),
             ("deliveries to clients with a codec", self.coded.deliveries),
             ("answers of a codec", self.coded.answers),
             ("goodbyes of a codec", self.coded.goodbyes),
@@ -120,6 +145,7 @@ enum Habit {
 
 struct Client {
     room: usize,
+    role: Role,
     habit: Habit,
     /// What it speaks, if not the plain protocol.
     coded: Option<ChunkClient>,
@@ -140,6 +166,9 @@ struct Client {
 
 impl Client {
     fn sent_messages(&self) -> u64 {
+        if self.role == Role::ListenOnly {
+            return 0;
+        }
         self.ends.partition_point(|&end| end <= self.sent_bytes) as u64
     }
 }
@@ -153,6 +182,8 @@ struct Life {
     clients: Vec<Client>,
     rooms: Vec<SimRoom>,
     sent_away: u64,
+    /// By listening socket: for each room a plain one, one with a codec, and a plain one with rules.
+    rules: Vec<ListenerRules>,
 }
 
 /// A room, and what was sent and received in it.
@@ -220,12 +251,26 @@ fn config(dice: &mut Dice) -> Config {
     }
 }
 
+fn listener_rules(dice: &mut Dice) -> ListenerRules {
+    let rate = |per_second| NonZeroU64::new(per_second).expect("not 0");
+    ListenerRules {
+        role: dice.pick(&[Role::Both, Role::ListenOnly, Role::PublishOnly]),
+        unwanted_sender: dice.pick(&[UnwantedSender::Discard, UnwantedSender::Disconnect]),
+        clients_max: dice.one_in(3).then_some(2),
+        clients_per_ip_max: dice.one_in(6).then_some(1),
+        rates: Rates {
+            messages: dice.one_in(3).then(|| rate(20)),
+            bytes: dice.one_in(3).then(|| rate(2000)),
+        },
+    }
+}
+
 impl Life {
     fn new(seed: u64) -> Self {
         let mut dice = Dice::new(!seed);
         let shards = 1 + dice.below(3);
         let rooms = dice.pick(&[1, 1, 2, 3]);
-        let network = Arc::new(Mutex::new(Network::new(seed, shards, 2 * rooms)));
+        let network = Arc::new(Mutex::new(Network::new(seed, shards, 3 * rooms)));
         let woken: Vec<_> = (0..shards).map(|_| Arc::new(AtomicBool::new(false))).collect();
         let wake = |woken: &Arc<AtomicBool>| {
             let woken = Arc::clone(woken);
@@ -235,15 +280,25 @@ impl Life {
         };
         let wakes = woken.iter().map(wake).collect();
         let shared = Arc::new(Shared::new(config(&mut dice), wakes));
+        let mut rules = vec![ListenerRules::default(); rooms];
+        let coded = (0..rooms).map(|_| {
+            if dice.one_in(2) { listener_rules(&mut dice) } else { ListenerRules::default() }
+        });
+        rules.extend(coded.collect::<Vec<_>>());
+        rules.extend((0..rooms).map(|_| listener_rules(&mut dice)));
         for number in 0..rooms {
             let config = room_config(&mut dice, number);
             let mut room = Room::new(config, shards).expect("a ring");
             room.upstream = dice.one_in(2).then(|| Upstream::new(OUTBOX_BYTES_MAX));
             let key = shared.add_room(room);
-            shared.add_listener(number as ListenerId, key);
-            let coded = (rooms + number) as ListenerId;
-            shared.set_protocol(coded, Some(Arc::new(Chunks)));
-            shared.add_listener(coded, key);
+            for listener in [number, rooms + number, 2 * rooms + number] {
+                let id = listener as ListenerId;
+                if (rooms..2 * rooms).contains(&listener) {
+                    shared.set_protocol(id, Some(Arc::new(Chunks)));
+                }
+                shared.set_rules(id, rules[listener]);
+                shared.add_listener(id, key);
+            }
         }
         let rooms = shared.rooms().into_iter();
         let rooms = rooms.map(|(key, room)| SimRoom::new(seed, key, room));
@@ -260,7 +315,7 @@ impl Life {
         let done = vec![false; shards.len()];
         let (clients, sent_away) = (Vec::new(), 0);
         let network = Arc::clone(&network);
-        Self { dice, network, shared, shards, done, clients, rooms, sent_away }
+        Self { dice, network, shared, shards, done, clients, rooms, rules, sent_away }
     }
 
     /// Something happens somewhere.
@@ -303,7 +358,7 @@ impl Life {
         let room = &mut self.rooms[number];
         room.closed = true;
         self.shared.close_room(room.key);
-        for listener in [number, self.rooms.len() + number] {
+        for listener in (0..3).map(|it| it * self.rooms.len() + number) {
             self.shared.remove_listener(listener as ListenerId);
             lock(&self.network).close_listener(listener);
         }
@@ -314,8 +369,9 @@ impl Life {
         if self.rooms[room].closed {
             return;
         }
-        let is_coded = self.dice.one_in(3);
-        let listener = if is_coded { self.rooms.len() + room } else { room };
+        let kind = self.dice.pick(&[0, 1, 2]);
+        let is_coded = kind == 1;
+        let listener = kind * self.rooms.len() + room;
         let id = lock(&self.network).connect(listener);
         assert_eq!(id, self.clients.len());
         self.clients.push(Client {
@@ -323,6 +379,7 @@ impl Life {
             coded: is_coded.then(ChunkClient::default),
             process: self.rooms[room].history.connect(),
             room,
+            role: self.rules[listener].role,
             outbox: Vec::new(),
             messages: 0,
             ends: Vec::new(),
@@ -526,7 +583,10 @@ impl Life {
             let SimRoom { key, room, closed, .. } = &self.rooms[client.room];
             assert!(!closed, "client {id} is in a room that was closed");
             assert_eq!(stays.room, *key, "client {id} is in another room");
-            let due = room.log.head().messages - stays.joined.messages;
+            let due = match client.role {
+                Role::PublishOnly => 0,
+                _ => room.log.head().messages - stays.joined.messages,
+            };
             assert_eq!(client.frames + stays.dropped, due, "client {id}: lost or invented");
             if room.config.slow_reader.reaction != SlowReader::Drop {
                 assert_eq!(stays.dropped, 0, "client {id} was promised everything");
@@ -645,6 +705,20 @@ impl Life {
             unconfirmed: self.rooms.iter().map(SimRoom::unconfirmed).sum(),
             acknowledgements: network.acknowledgements,
             sent_away: self.sent_away,
+            limited: Limited {
+                discarded: counters().map(|shard| shard.discarded_messages.get()).sum(),
+                throttles: counters().map(|shard| shard.throttles.get()).sum(),
+                unwanted: disconnects(DisconnectReason::Unwanted),
+                rejected: counters()
+                    .map(|it| it.connections_rejected.by(Rejection::MaxClientsOfListener).get())
+                    .sum(),
+                published: self
+                    .clients
+                    .iter()
+                    .filter(|client| client.role == Role::PublishOnly)
+                    .map(Client::sent_messages)
+                    .sum(),
+            },
             coded: Coded {
                 deliveries: coded().map(|(client, _)| client.frames).sum(),
                 answers: coded().map(|(_, coded)| coded.answers).sum(),
