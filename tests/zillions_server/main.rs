@@ -2,6 +2,8 @@
 
 mod admin;
 mod clients;
+mod cluster;
+mod cluster_faults;
 mod config;
 mod edges;
 mod ending;
@@ -14,6 +16,7 @@ mod log;
 mod manager;
 mod manual;
 mod metrics;
+mod nats;
 mod promlint;
 mod refusals;
 mod reload;

@@ -202,6 +202,8 @@ mod tests {
             Some((key, "[ADDR]")) => format!("{key} = [\"127.0.0.1:4001\"]"),
             Some((key, "[ORIGIN]")) => format!("{key} = [\"https://chat.example.org\"]"),
             Some((key, "[NAME]")) => format!("{key} = [\"client.example.org\"]"),
+            Some((key, "[URL]")) => format!("{key} = [\"nats://127.0.0.1:4222\"]"),
+            Some((key, "NAME")) => format!("{key} = \"hall\""),
             Some((key, "FILE")) => format!("{key} = \"token\""),
             Some((key, "ADDR")) => format!("{key} = \"127.0.0.1:9100\""),
             Some((key, _)) if !key.starts_with(' ') => format!("{key} = 3"),

@@ -9,17 +9,21 @@
 //! it together from [`Options`] or a config file, which both are [`Settings`] then.
 //!
 //! A room of an edge has its order made elsewhere: the shards put messages into the outbox of its
-//! [`upstream`], and its [`uplink`] appends what comes down.
+//! [`upstream`], and its [`uplink`] appends what comes down. So it is in a room of a [`cluster`],
+//! where a stream of NATS JetStream makes the order.
 //!
 //! Entry points: a metric is a row in [`counters`]; an engine is a row in [`engines`]; the
 //! slow-reader policy is [`slow_reader`].
 //!
-//! Why it is built so: `docs/design/0008-reference-server.md`, and `0018-edges.md` for edges. How to
+//! Why it is built so: `docs/design/0008-reference-server.md`, `0018-edges.md` for edges,
+//! and `0021-cluster.md` for clusters. How to
 //! run it: `docs/operating-zillions-server.md`.
 
 mod admin;
 pub mod admission;
+mod arrivals;
 pub mod client;
+pub mod cluster;
 pub mod codec;
 pub mod config;
 mod config_file;

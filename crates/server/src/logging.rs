@@ -16,8 +16,9 @@ use clap::ValueEnum;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde::Deserialize;
-use tracing::{Level, error, warn};
+use tracing::{Level, Metadata, error, warn};
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 use crate::error::Error;
 use queue::Queue;
@@ -71,7 +72,11 @@ pub(crate) fn install(level: LogLevel, format: LogFormat) -> Result<(), Error> {
     let failed = |source| Error::System { doing: "start a thread", source };
     thread::Builder::new().name("log".into()).spawn(write).map_err(failed)?;
     let lines = fmt().with_max_level(level).with_target(false).with_ansi(false);
-    let lines = lines.log_internal_errors(false).with_writer(move || Line(Arc::clone(&queue)));
+    // What libraries say is said by the server in its own words, once.
+    let shows_libraries = level == Level::DEBUG;
+    let is_shown = move |it: &Metadata<'_>| shows_libraries || it.target().starts_with("zillions");
+    let writer = (move || Line(Arc::clone(&queue))).with_filter(is_shown);
+    let lines = lines.log_internal_errors(false).with_writer(writer);
     let _ = match format {
         LogFormat::Text => tracing::subscriber::set_global_default(lines.finish()),
         LogFormat::Json => {

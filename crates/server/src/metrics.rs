@@ -57,10 +57,14 @@ pub(crate) fn answer(request: &Request<Incoming>, shared: &Shared<OwnedFd>) -> O
 
 /// Why an edge that serves cannot have anything put in order now.
 fn unready(shared: &Shared<OwnedFd>) -> Option<&'static str> {
-    shared.rooms().iter().find_map(|(_, room)| match room.upstream.as_ref()?.condition() {
-        Condition::Connected => None,
-        Condition::Away => Some("the upstream is not connected\n"),
-        Condition::Silent => Some("the upstream is connected and answers nothing\n"),
-        Condition::Loop => Some("the upstream is this edge itself\n"),
+    shared.rooms().iter().find_map(|(_, room)| {
+        match (room.upstream.as_ref()?.condition(), room.config.cluster.is_some()) {
+            (Condition::Connected, _) => None,
+            (Condition::Away, false) => Some("the upstream is not connected\n"),
+            (Condition::Away, true) => Some("the cluster is not connected\n"),
+            (Condition::Silent, false) => Some("the upstream is connected and answers nothing\n"),
+            (Condition::Silent, true) => Some("the cluster is connected and stores nothing\n"),
+            (Condition::Loop, _) => Some("the upstream is this edge itself\n"),
+        }
     })
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Command, Parser, ValueEnum};
 use serde::Deserialize;
 
+use crate::cluster::config::Storage;
 use crate::config::IdleTraffic;
 use crate::engines::EngineChoice;
 use crate::listener_options::{ListenerOptions, listeners};
@@ -122,6 +123,30 @@ pub struct RoomOptions {
     /// Several, and when one fails, the next is tried.
     #[arg(long, value_name = "ADDR")]
     pub upstream: Vec<String>,
+    /// Be a node of a cluster on these servers of NATS JetStream, nats://HOST:PORT or tls://HOST:PORT:
+    /// a stream there makes the order of all nodes.
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    pub cluster: Vec<String>,
+    /// The room's name in the cluster; all nodes with it are one room [default: the room's name, main
+    /// on the command line].
+    #[arg(long, value_name = "NAME")]
+    pub cluster_room: Option<String>,
+    /// How many of the NATS servers hold the stream, 1 or 3: with 3, one may fail.
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub cluster_replicas: usize,
+    /// How they hold it.
+    #[arg(long, value_name = "STORAGE", default_value = "file")]
+    pub cluster_storage: Storage,
+    /// Maximum size of the stream on each of them, for nodes that were away; then the oldest go.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    pub max_cluster_bytes: Size,
+    /// A file with USER:PASSWORD or a token for the NATS servers.
+    #[arg(long, value_name = "FILE")]
+    pub cluster_credentials_file: Option<PathBuf>,
+    /// A file with the certificates to trust for the NATS servers; requires TLS of them [default:
+    /// the system's].
+    #[arg(long, value_name = "FILE")]
+    pub cluster_ca_file: Option<PathBuf>,
     /// What happens to a client that reads too slowly.
     // All of the policy is in slow_reader.rs; here are only its three options.
     #[arg(long, value_name = "POLICY", default_value = "drop")]

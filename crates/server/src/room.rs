@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use zillions_log::{Log, LogError};
 
+use crate::cluster::config::ClusterConfig;
 use crate::keys::ListenerId;
 use crate::slow_reader::{Backpressure, SlowReaderPolicy};
 use crate::upstream::Upstream;
@@ -22,6 +23,8 @@ pub struct RoomConfig {
     pub clients_max: Option<usize>,
     /// The servers that make its order, one after the other if one fails; none: it is made here.
     pub upstreams: Vec<String>,
+    /// The cluster whose stream makes its order, if it has one.
+    pub cluster: Option<ClusterConfig>,
 }
 
 impl RoomConfig {
@@ -102,7 +105,8 @@ impl Room {
     /// # Errors
     /// When its ring has an invalid size or cannot be mapped.
     pub fn new(config: RoomConfig, shards: usize) -> Result<Self, LogError> {
-        let upstream = (!config.upstreams.is_empty()).then(Upstream::default);
+        let is_ordered_here = config.upstreams.is_empty() && config.cluster.is_none();
+        let upstream = (!is_ordered_here).then(Upstream::default);
         Ok(Self {
             log: Log::new(config.ring_bytes, shards)?,
             phase: SharedPhase::new(),

@@ -1,6 +1,8 @@
 //! What an operator has chosen, wherever it was written: here options become limits, and are
 //! checked against each other.
 
+mod cluster;
+
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -185,7 +187,8 @@ impl Settings {
             }
             let clients_max = room.max_clients.map(NonZeroUsize::get);
             let (name, upstreams) = (room.name.clone(), room.upstream.clone());
-            Ok(RoomConfig { name, ring_bytes, slow_reader, clients_max, upstreams })
+            let cluster = cluster::cluster(room)?;
+            Ok(RoomConfig { name, ring_bytes, slow_reader, clients_max, upstreams, cluster })
         })?;
         if rooms.is_empty() {
             return Err(self.contradiction("it has no room: add a table [[room]]".into()));

@@ -25,6 +25,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tracing::{debug, info, warn};
 
+use crate::arrivals::let_accept;
 use crate::engine::Wake;
 use crate::keys::RoomKey;
 use crate::listen::Listeners;
@@ -39,8 +40,6 @@ use pauses::Pauses;
 /// How long a new connection says nothing: until then a loop shows, and what an earlier
 /// connection still held at the other side has been read.
 const PROBATION: Duration = Duration::from_millis(250);
-/// How long to wait until the shards have accepted connections that are older than a message.
-const ACCEPT_TIME_MAX: Duration = Duration::from_millis(5);
 
 /// The thread's state.
 struct Uplink {
@@ -77,7 +76,7 @@ fn waker() -> io::Result<(Arc<OwnedFd>, Wake)> {
     Ok((waker, wake))
 }
 
-/// Starts the uplink of a room; does nothing for a room whose order is made here. `on_panic` is
+/// Starts the uplink of a room, or its node of a cluster; does nothing for a room whose order is made here. `on_panic` is
 /// called if its thread ends by a bug.
 ///
 /// # Errors
@@ -90,6 +89,10 @@ pub(crate) fn start(
 ) -> io::Result<()> {
     let Some(room) = shared.room(key) else { return Ok(()) };
     let Some(upstream) = &room.upstream else { return Ok(()) };
+    #[cfg(feature = "cluster")]
+    if room.config.cluster.is_some() {
+        return crate::cluster::start(shared, key, &room, listeners, on_panic);
+    }
     let (waker, wake) = waker()?;
     upstream.set_waker(wake);
     let (shared, listeners) = (Arc::clone(shared), Arc::clone(listeners));
@@ -230,26 +233,13 @@ impl Uplink {
             Ok((_, 0)) => Err(End::Lost("it has closed the connection".into())),
             Ok((_, bytes)) => {
                 self.link.received(bytes);
-                self.let_accept();
+                let_accept(&self.room, &self.shared, &self.listeners);
                 self.link.append(&self.shared, now);
                 Ok(())
             }
             Err(Errno::AGAIN | Errno::INTR) => Ok(()),
             Err(error) => Err(End::Lost(error.to_string())),
         }
-    }
-
-    /// A client that connected before a message arrived is registered before it is appended.
-    fn let_accept(&self) {
-        let begun = Instant::now();
-        while self.room.phase() == Phase::Serving
-            && self.listeners.have_pending()
-            && begun.elapsed() < ACCEPT_TIME_MAX
-        {
-            thread::yield_now();
-        }
-        // A shard that is just accepting records where in the log the client joins.
-        drop(self.shared.admission());
     }
 
     /// Writes once; returns whether there is more to write, when the socket takes it.

@@ -35,7 +35,7 @@ pub struct Upstream {
     /// Messages that are settled, in the order in which they were put.
     settled: AtomicU64,
     condition: AtomicU8,
-    /// Who this edge is to those that look for loops.
+    /// Who this edge is to those that look for loops, or this node to its cluster.
     pub(crate) id: NodeId,
     probes: Mutex<VecDeque<Probe>>,
     pub(crate) counters: UplinkCounters,
@@ -53,6 +53,9 @@ pub(crate) struct UplinkCounters {
     pub(crate) unconfirmed: Counter,
     pub(crate) under_way: Counter,
     pub(crate) round_trip_microseconds: Counter,
+    pub(crate) retries: Counter,
+    pub(crate) missed_batches: Counter,
+    pub(crate) ignored_batches: Counter,
 }
 
 /// What is known of the upstream server.

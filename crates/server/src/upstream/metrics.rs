@@ -59,6 +59,12 @@ metrics! {
     Counter "unconfirmed_messages_total",
         "Own messages that were sent up and did not come down: dropped, or put in order unseen",
         |it| count(it.counters.unconfirmed.get());
+    Counter "retries_total", "Batches of own messages published again to a cluster",
+        |it| count(it.counters.retries.get());
+    Counter "missed_batches_total", "Batches that the cluster's stream no longer had to be read",
+        |it| count(it.counters.missed_batches.get());
+    Counter "ignored_batches_total", "Batches of the cluster's stream that were repeated or invalid",
+        |it| count(it.counters.ignored_batches.get());
     Counter "discarded_messages_total", "Own messages that could not be sent up before the stop",
         |it| count(it.discarded());
 }

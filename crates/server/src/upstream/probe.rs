@@ -5,6 +5,7 @@
 //! such a frame, on a connection of its own. Every server discards it, and an edge passes it on to
 //! its own upstream. One that gets its own id back is in a loop.
 
+use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// The header of a frame that is longer than a probe, so that it stays incomplete.
@@ -14,7 +15,7 @@ const ID_BYTES: usize = 16;
 /// Over how many edges a probe is passed on: trees are less deep.
 const HOPS_MAX: u8 = 32;
 
-/// Who an edge is, to itself: chosen at random when it starts.
+/// Who an edge, or a node of a cluster, is: chosen at random when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NodeId([u8; ID_BYTES]);
 
@@ -23,6 +24,12 @@ impl NodeId {
         // The standard library's source of random numbers is behind its hash keys.
         let half = || RandomState::new().build_hasher().finish();
         Self(((u128::from(half()) << 64) | u128::from(half())).to_le_bytes())
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
 
