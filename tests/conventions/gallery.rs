@@ -289,3 +289,32 @@ fn known_failures_are_of_should_cases_that_exist() {
     }
     offenders.assert_none();
 }
+
+/// What runtimes cannot do.
+const WHAT_BREAKS: &str = "docs/what-breaks.md";
+
+#[test]
+fn the_page_of_what_breaks_has_every_known_failure_and_cases_that_exist() {
+    let mut offenders =
+        Offenders::of("docs/what-breaks.md has every known failure, and names cases that exist");
+    let page = file(WHAT_BREAKS).expect("there is such a page");
+    for entry in entries() {
+        for failure in &entry.manifest.known_failures {
+            offenders.look();
+            let [link, case] =
+                [format!("(../impls/{})", entry.name), format!("`{}`", failure.case)];
+            if !page.text.contains(&link) || !page.text.contains(&case) {
+                offenders.add(WHAT_BREAKS, 1, format!("{} fails {case}", entry.name));
+            }
+        }
+    }
+    let cases: BTreeSet<&str> = all_cases().iter().map(|case| case.id).collect();
+    for row in page.text.lines().filter(|line| line.starts_with("| [")) {
+        offenders.look();
+        let named = row.split('`').skip(1).step_by(2).filter(|text| text.contains('/'));
+        if !named.clone().any(|case| cases.contains(case)) {
+            offenders.add(WHAT_BREAKS, 1, format!("no such case: {row}"));
+        }
+    }
+    offenders.assert_none();
+}
