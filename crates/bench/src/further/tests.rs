@@ -153,7 +153,7 @@ fn equal_servers() -> Vec<Vec<Server>> {
 #[test]
 fn equal_servers_are_told_apart_in_less_than_one_run_of_twenty() {
     // With the noise floor less is told apart, so without it is the harder proof, and the cheaper.
-    let runs = if runs_all() { 4_000 } else { 170 };
+    let runs = if runs_all() { 1_000 } else { 170 };
     for servers in equal_servers() {
         let share = false_separations(&servers, false, runs);
         assert!(share <= 0.05, "{} × {:?}: {share} of {runs}", servers.len(), servers[0]);
@@ -162,7 +162,7 @@ fn equal_servers_are_told_apart_in_less_than_one_run_of_twenty() {
 
 #[test]
 fn equal_servers_are_told_apart_as_rarely_with_a_noise_floor() {
-    let runs = if runs_all() { 500 } else { 1 };
+    let runs = if runs_all() { 4 } else { 1 };
     let sets = equal_servers();
     let shares = sets.iter().map(|servers| false_separations(servers, true, runs));
     let share = shares.sum::<f64>() / sets.len() as f64;
@@ -170,7 +170,7 @@ fn equal_servers_are_told_apart_as_rarely_with_a_noise_floor() {
     // Spreads of one to fifteen: five trials of the one are on one side of the median of the other
     // in 2 of 2⁵ cases; the noise floor, that of the one or that of the other, keeps half of them.
     let servers = [server(1e6, 0.02, Shape::Normal), server(1e6, 0.3, Shape::Normal)];
-    let runs = if runs_all() { 4_000 } else { 20 };
+    let runs = if runs_all() { 100 } else { 20 };
     let share = false_separations(&servers, true, runs);
     assert!(share <= 0.05, "{share} of {runs}");
 }
