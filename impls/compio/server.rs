@@ -29,6 +29,8 @@ use compio::io::{AsyncRead, AsyncWriteExt};
 use compio::net::{TcpListener, TcpStream};
 use compio::runtime::{Runtime, spawn};
 use event_listener::Event;
+use rustix::net::Shutdown;
+use rustix::process::Signal;
 
 /// Bytes queued for a client, beside as many that the kernel may be sending.
 const BACKLOG_BYTES_MAX: usize = 64 * 1024;
@@ -58,10 +60,20 @@ async fn listen() -> String {
         Ok(listening) => listening,
         Err(error) => return format!("cannot listen on {address}: {error}"),
     };
+    spawn(stop_at_sigterm(listener.clone())).detach();
     let said = writeln!(io::stdout(), "listening on {address}");
     match said.and_then(|()| io::stdout().flush()) {
         Ok(()) => accept_clients(listener).await,
         Err(error) => format!("cannot write to standard output: {error}"),
+    }
+}
+
+/// The kernel withdraws the requests of a process that has ended a little later, and until then its
+/// listener would keep the address. So that is shut down before the end.
+async fn stop_at_sigterm(listener: TcpListener) {
+    if compio::signal::unix::signal(Signal::TERM.as_raw()).await.is_ok() {
+        let _ = rustix::net::shutdown(&listener, Shutdown::Both);
+        std::process::exit(0);
     }
 }
 
