@@ -9,6 +9,7 @@ use zillions_harness::Signal;
 
 use crate::metrics::{endpoint, get, value};
 use crate::nats::{Nats, is_installed};
+use crate::one_order::talk;
 use crate::promlint::lint;
 use crate::support::{PROGRAM, Running, eventually, read_until, receive, send, talk_to_the_end};
 
@@ -39,38 +40,13 @@ fn until_logged(node: &Running, text: &str) {
 
 #[test]
 fn three_nodes_have_one_order() {
-    const MESSAGES: u8 = 100;
     if !is_installed() {
         return;
     }
     let nats = Nats::start(1);
     let nodes: Vec<Running> = (0..3).map(|_| node_of(&nats, &ONE)).collect();
-    let mut clients: Vec<TcpStream> = nodes.iter().flat_map(|it| [it.join(), it.join()]).collect();
-    // All have what was said so far: it ends with this, which only they can tell.
-    send(&mut clients[0], b"now");
-    clients.iter_mut().for_each(|client| drop(read_until(client, b"now")));
-    let count = clients.len();
-    let streams: Vec<Vec<Vec<u8>>> = thread::scope(|scope| {
-        let talk = |(number, mut client): (usize, TcpStream)| {
-            scope.spawn(move || {
-                for message in 0..MESSAGES {
-                    send(&mut client, &[number as u8, message]);
-                }
-                let all = 0..count * usize::from(MESSAGES);
-                all.map(|_| receive(&mut client).expect("a message")).collect()
-            })
-        };
-        let talking: Vec<_> = clients.into_iter().enumerate().map(talk).collect();
-        talking.into_iter().map(|it| it.join().expect("it does not panic")).collect()
-    });
-    for stream in &streams {
-        assert!(*stream == streams[0], "two clients disagree about the order");
-    }
-    for number in 0..count {
-        let own: Vec<u8> =
-            streams[0].iter().filter(|it| it[0] == number as u8).map(|it| it[1]).collect();
-        assert_eq!(own, (0..MESSAGES).collect::<Vec<_>>(), "client {number}");
-    }
+    let clients: Vec<TcpStream> = nodes.iter().flat_map(|it| [it.join(), it.join()]).collect();
+    talk(clients);
     let (_, text) = get(&endpoint(&nodes[0]), "/metrics");
     assert_eq!(lint(&text), Vec::<String>::new(), "{text}");
     assert_eq!(value(&nodes[0], "zillions_upstream_under_way_messages"), 0);

@@ -6,19 +6,18 @@
 
 mod clients;
 mod core_nats;
-mod dice;
 
 use std::time::{Duration, Instant};
 
 use zillions_harness::Signal;
 use zillions_ordering::check;
+use zillions_testing::Dice;
 
 use crate::metrics::{endpoint, get, value};
 use crate::nats::{Nats, is_installed};
 use crate::support::{Running, eventually};
 use clients::Round;
 use core_nats::CoreNode;
-use dice::Dice;
 
 const NODES: usize = 3;
 const CLIENTS_PER_NODE: usize = 2;

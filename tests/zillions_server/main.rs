@@ -17,6 +17,7 @@ mod manager;
 mod manual;
 mod metrics;
 mod nats;
+mod one_order;
 mod promlint;
 mod refusals;
 mod reload;

@@ -19,10 +19,8 @@ use tempfile::TempDir;
 use tungstenite::Message;
 
 use crate::config::{Configured, outcome};
+use crate::one_order::{MESSAGES, assert_one_order};
 use crate::support::{frame, receive, send};
-
-/// How many messages each client sends.
-const MESSAGES: u8 = 100;
 
 /// An authority, and the files of those that it has signed.
 pub(crate) struct Authority {
@@ -196,11 +194,7 @@ fn all_in_a_room_see_one_order_encrypted_or_not() {
         }
         threads.into_iter().map(|client| client.join().expect("no panic")).collect()
     });
-    assert!(sequences.iter().all(|sequence| *sequence == sequences[0]), "one order");
-    for who in 0..3 {
-        let own = sequences[0].iter().filter(|body| body[0] == who).map(|body| body[1]);
-        assert!(own.eq(0..MESSAGES), "each in the order in which it was sent");
-    }
+    assert_one_order(&sequences);
 }
 
 #[test]

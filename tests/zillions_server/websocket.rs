@@ -11,10 +11,8 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 
 use crate::config::Configured;
+use crate::one_order::{MESSAGES, assert_one_order};
 use crate::support::{frame, receive, send};
-
-/// How many messages each of three clients sends.
-const MESSAGES: u8 = 100;
 
 /// One room at a plain and at a WebSocket address.
 fn serve(more: &str) -> (Configured, String, String) {
@@ -120,11 +118,7 @@ fn all_in_a_room_see_one_order_whatever_they_speak() {
         }));
         clients.into_iter().map(|client| client.join().expect("no panic")).collect()
     });
-    assert!(sequences.iter().all(|sequence| *sequence == sequences[0]), "one order");
-    for who in 0..3 {
-        let own = sequences[0].iter().filter(|body| body[0] == who).map(|body| body[1]);
-        assert!(own.eq(0..MESSAGES), "each in the order in which it was sent");
-    }
+    assert_one_order(&sequences);
 }
 
 #[test]

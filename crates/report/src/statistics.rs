@@ -268,14 +268,18 @@ pub fn tiers(
 }
 
 #[cfg(test)]
+impl Estimate {
+    /// An exact median of five samples.
+    pub(crate) fn exact(low: f64, median: f64, high: f64) -> Self {
+        Self { median, low, high, samples: 5, bound: Bound::Exact }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn estimate(low: f64, median: f64, high: f64) -> Estimate {
-        Estimate { median, low, high, samples: 5, bound: Bound::Exact }
-    }
 
     #[test]
     fn medians_are_the_middle_value_or_the_mean_of_two() {
@@ -314,10 +318,10 @@ mod tests {
     #[test]
     fn what_overlaps_the_leader_shares_its_tier_and_the_next_opens_another() {
         let figures = [
-            estimate(50.0, 60.0, 70.0),
-            estimate(95.0, 100.0, 105.0),
-            estimate(90.0, 92.0, 96.0),
-            estimate(69.0, 72.0, 80.0),
+            Estimate::exact(50.0, 60.0, 70.0),
+            Estimate::exact(95.0, 100.0, 105.0),
+            Estimate::exact(90.0, 92.0, 96.0),
+            Estimate::exact(69.0, 72.0, 80.0),
         ];
         // Higher is better: 100 and 92 tie; 72 opens the second tier, in which 60 ties.
         assert_eq!(tiers(&figures, 1.0, |a, b| a > b), [2, 1, 1, 2]);
@@ -327,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_difference_that_noise_alone_makes_separates_nothing() {
-        let figures = [estimate(99.0, 100.0, 101.0), estimate(94.0, 95.0, 96.0)];
+        let figures = [Estimate::exact(99.0, 100.0, 101.0), Estimate::exact(94.0, 95.0, 96.0)];
         assert_eq!(tiers(&figures, 1.0, |a, b| a > b), [1, 2]);
         assert_eq!(tiers(&figures, 1.06, |a, b| a > b), [1, 1]);
         assert_eq!(tiers(&figures, 1.06, |a, b| a < b), [1, 1]);
@@ -336,8 +340,8 @@ mod tests {
 
     #[test]
     fn a_target_that_loses_too_much_is_last_however_fast_the_rest_was() {
-        let lost = estimate(f64::INFINITY, f64::INFINITY, f64::INFINITY);
-        assert_eq!(tiers(&[lost, estimate(1.0, 2.0, 3.0)], 9.0, |a, b| a < b), [2, 1]);
+        let lost = Estimate::exact(f64::INFINITY, f64::INFINITY, f64::INFINITY);
+        assert_eq!(tiers(&[lost, Estimate::exact(1.0, 2.0, 3.0)], 9.0, |a, b| a < b), [2, 1]);
     }
 
     /// Samples, some of them bounds, and what their true values may be.
@@ -426,7 +430,7 @@ mod tests {
         fn no_tier_is_better_than_the_one_above_it(
             medians in prop::collection::vec((1.0_f64..100.0, 0.0_f64..20.0), 0..12),
         ) {
-            let figures: Vec<_> = medians.iter().map(|&(m, w)| estimate(m - w, m, m + w)).collect();
+            let figures: Vec<_> = medians.iter().map(|&(m, w)| Estimate::exact(m - w, m, m + w)).collect();
             let tiers = tiers(&figures, 1.0, |a, b| a > b);
             for (a, tier_a) in figures.iter().zip(&tiers) {
                 for (b, tier_b) in figures.iter().zip(&tiers) {

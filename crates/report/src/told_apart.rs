@@ -130,10 +130,6 @@ fn trials_needed(a: &Estimate, b: &Estimate, noise_factor: f64) -> Option<usize>
 mod tests {
     use super::*;
 
-    fn estimate(low: f64, median: f64, high: f64) -> Estimate {
-        Estimate { median, low, high, samples: 5, bound: Bound::Exact }
-    }
-
     #[test]
     fn intervals_of_order_statistics_cover_the_median_as_often_as_the_tables_say() {
         // Of the binomial distribution with ½: 12 samples without the outermost on each side cover
@@ -170,10 +166,10 @@ mod tests {
     #[test]
     fn ties_are_with_the_leader_of_the_tier_and_say_what_it_takes() {
         let figures = [
-            estimate(90.0, 100.0, 110.0),
-            estimate(75.0, 85.0, 95.0),
-            estimate(90.0, 100.0, 110.0),
-            estimate(9.0, 10.0, 11.0),
+            Estimate::exact(90.0, 100.0, 110.0),
+            Estimate::exact(75.0, 85.0, 95.0),
+            Estimate::exact(90.0, 100.0, 110.0),
+            Estimate::exact(9.0, 10.0, 11.0),
         ];
         let found = ties(&figures, &[1, 1, 1, 2], 1.0, |a, b| a > b);
         assert_eq!(found.len(), 2, "the last is alone in its tier");

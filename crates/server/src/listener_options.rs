@@ -14,7 +14,7 @@ use crate::values::Size;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerOptions {
-    /// Where to listen, HOST:PORT, or ws://HOST:PORT.
+    /// Where to listen: HOST:PORT, alone or after ws://, tls:// or wss://.
     pub address: String,
     /// What its clients may do.
     #[serde(default)]

@@ -65,19 +65,23 @@ struct Connection {
     end_at: Option<Duration>,
 }
 
-/// What wakes the uplink, and the function that does.
+/// What wakes the uplink, and the function that does. That holds no descriptor: the last one to
+/// drop the room may be the thread of an HTTP endpoint, in whose table of descriptors the number
+/// means another one.
 fn waker() -> io::Result<(Arc<OwnedFd>, Wake)> {
     let waker = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-    let other = Arc::clone(&waker);
+    let other = Arc::downgrade(&waker);
     let wake = Box::new(move || {
-        // Fails only if the counter is full, and then it wakes, too.
-        let _ = rustix::io::write(&*other, &1_u64.to_ne_bytes());
+        if let Some(waker) = other.upgrade() {
+            // Fails only if the counter is full, and then it wakes, too.
+            let _ = rustix::io::write(&*waker, &1_u64.to_ne_bytes());
+        }
     });
     Ok((waker, wake))
 }
 
-/// Starts the uplink of a room, or its node of a cluster; does nothing for a room whose order is made here. `on_panic` is
-/// called if its thread ends by a bug.
+/// Starts the uplink of a room, or its node of a cluster; does nothing for a room whose order is
+/// made here. `on_panic` is called if its thread ends by a bug.
 ///
 /// # Errors
 /// When the system has no thread or descriptor left.
@@ -349,5 +353,20 @@ impl Uplink {
         if matches!(end, End::Loop) {
             self.upstream().set_condition(Condition::Loop);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_wakes_an_uplink_keeps_no_descriptor_open() {
+        let (waker, wake) = waker().expect("a descriptor");
+        assert_eq!(Arc::strong_count(&waker), 1);
+        wake();
+        assert_eq!(rustix::io::read(&*waker, &mut [0_u8; 8]), Ok(8), "it wakes");
+        drop(waker);
+        wake();
     }
 }

@@ -1,11 +1,12 @@
-//! What tests of several packages share: which of them run, the comparison of quoted output, and a
-//! second address for a server.
+//! What tests of several packages share: which of them run, the comparison of quoted output, a
+//! second address for a server, and random numbers from a seed.
 //!
 //! A short part runs by default, and all of them with `ZILLIONS_TESTS=all`.
 //! Test programs that take minutes mark each test as [`Part::Short`] or [`Part::Long`].
 //! Which tests are short is decided by fixed rules in those programs, so that the short part is
 //! the same in every run.
 
+mod dice;
 mod quoted;
 mod relay;
 
@@ -13,6 +14,7 @@ use std::ffi::OsStr;
 
 use libtest_mimic::{Arguments, Trial};
 
+pub use dice::Dice;
 pub use quoted::first_missing;
 pub use relay::{Relay, RelayedOrder};
 

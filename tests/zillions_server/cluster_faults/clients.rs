@@ -9,8 +9,8 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use zillions_ordering::{ConnectionId, History, MessageId, StreamPosition};
+use zillions_testing::Dice;
 
-use super::dice::Dice;
 use crate::support::{PATIENCE, eventually, frame, read_until, receive};
 
 /// How many messages of its own a client waits for at most before it sends another.

@@ -59,13 +59,9 @@ mod tests {
     use super::*;
     use crate::bounded::Bound;
 
-    fn estimate(low: f64, median: f64, high: f64) -> Estimate {
-        Estimate { median, low, high, samples: 5, bound: Bound::Exact }
-    }
-
     #[test]
     fn what_is_larger_lies_further_to_the_right_and_within_the_drawing() {
-        let figures = [estimate(1.0, 2.0, 3.0), estimate(90.0, 100.0, 110.0)];
+        let figures = [Estimate::exact(1.0, 2.0, 3.0), Estimate::exact(90.0, 100.0, 110.0)];
         let scale = Scale::of(figures.iter()).unwrap();
         assert!(scale.x(1.0) < scale.x(2.0) && scale.x(2.0) < scale.x(100.0));
         assert!(scale.x(0.0) >= MARGIN && scale.x(f64::INFINITY) <= WIDTH - MARGIN);
@@ -73,10 +69,10 @@ mod tests {
 
     #[test]
     fn equal_figures_still_have_a_scale_and_none_have_none() {
-        let one = estimate(5.0, 5.0, 5.0);
+        let one = Estimate::exact(5.0, 5.0, 5.0);
         let scale = Scale::of([one].iter()).unwrap();
         assert!((scale.x(5.0) - WIDTH / 2.0).abs() < 0.1);
-        let never = estimate(f64::INFINITY, f64::INFINITY, f64::INFINITY);
+        let never = Estimate::exact(f64::INFINITY, f64::INFINITY, f64::INFINITY);
         assert!(Scale::of([never].iter()).is_none());
         assert!(scale.svg(&never).contains("<path d=\"M"), "an arrow and no dot");
         let drawn = scale.svg(&Estimate { bound: Bound::AtLeast, ..one });

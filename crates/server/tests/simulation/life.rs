@@ -1,26 +1,28 @@
 //! One server's life: clients that connect, send, stall, close and reset; then quiet; then the stop.
 
-use std::num::NonZeroU64;
+mod checks;
+mod seen;
+mod settings;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use zillions_ordering::{ConnectionId, History, StreamPosition, check};
-use zillions_server::admission::{AdmissionLimits, Rejection};
+use zillions_ordering::{ConnectionId, History, StreamPosition};
 use zillions_server::client::DisconnectReason;
-use zillions_server::config::IdleTraffic;
 use zillions_server::keys::{ListenerId, RoomKey};
-use zillions_server::listener_rules::{ListenerRules, Role, UnwantedSender};
-use zillions_server::rate::Rates;
-use zillions_server::room::{Room, RoomConfig};
-use zillions_server::slow_reader::{SlowReader, SlowReaderPolicy};
+use zillions_server::listener_rules::{ListenerRules, Role};
+use zillions_server::room::Room;
+use zillions_server::slow_reader::SlowReader;
 use zillions_server::upstream::Upstream;
-use zillions_server::{Config, Shard, Shared};
+use zillions_server::{Shard, Shared};
+use zillions_testing::Dice;
 
 use crate::chunks::{ChunkClient, Chunks, GOODBYE, GREETING, QUESTION, chunks};
-use crate::dice::Dice;
-use crate::network::{Faults, Network, SimEngine, SimStream, is_asleep, lock};
+use crate::network::{Network, SimEngine, SimStream, is_asleep, lock};
 use crate::root::{ROOT_CLIENT, Root};
+pub(crate) use seen::Seen;
+use settings::{config, listener_rules, room_config};
 
 /// How many things happen before it becomes quiet.
 const STEPS: usize = 600;
@@ -29,112 +31,6 @@ const CLIENTS_MAX: usize = 14;
 const OUTBOX_BYTES_MAX: usize = 3000;
 /// Within so many rounds everything must come to rest; otherwise something waits for ever.
 const ROUNDS_MAX: usize = 20_000;
-
-/// What happened, counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
-    rooms_closed: u64,
-    pub(crate) messages: u64,
-    pub(crate) deliveries: u64,
-    pub(crate) dropped: u64,
-    pub(crate) slow: u64,
-    pub(crate) evicted: u64,
-    pub(crate) backpressured: u64,
-    /// Connections of edges to their upstreams that were lost.
-    pub(crate) losses: u64,
-    /// Messages that were under way when they were.
-    pub(crate) unconfirmed: u64,
-    acknowledgements: u64,
-    /// Clients that a stop sent away.
-    sent_away: u64,
-    limited: Limited,
-    coded: Coded,
-    faults: Faults,
-}
-
-/// What happened at listeners with rules.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Limited {
-    discarded: u64,
-    throttles: u64,
-    unwanted: u64,
-    rejected: u64,
-    /// Messages of publish-only clients.
-    published: u64,
-}
-
-/// What happened with codecs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Coded {
-    deliveries: u64,
-    answers: u64,
-    goodbyes: u64,
-    handshakes_failed: u64,
-}
-
-impl Seen {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.rooms_closed += other.rooms_closed;
-        self.messages += other.messages;
-        self.deliveries += other.deliveries;
-        self.dropped += other.dropped;
-        self.slow += other.slow;
-        self.evicted += other.evicted;
-        self.backpressured += other.backpressured;
-        self.losses += other.losses;
-        self.unconfirmed += other.unconfirmed;
-        self.acknowledgements += other.acknowledgements;
-        self.sent_away += other.sent_away;
-        self.limited.discarded += other.limited.discarded;
-        self.limited.throttles += other.limited.throttles;
-        self.limited.unwanted += other.limited.unwanted;
-        self.limited.rejected += other.limited.rejected;
-        self.limited.published += other.limited.published;
-        self.coded.deliveries += other.coded.deliveries;
-        self.coded.answers += other.coded.answers;
-        self.coded.goodbyes += other.coded.goodbyes;
-        self.coded.handshakes_failed += other.coded.handshakes_failed;
-        self.faults.short_writes += other.faults.short_writes;
-        self.faults.full += other.faults.full;
-        self.faults.short_reads += other.faults.short_reads;
-        self.faults.resets += other.faults.resets;
-        self.faults.accept_errors += other.faults.accept_errors;
-    }
-
-    /// A simulation that never dropped, evicted or broke anything would prove nothing.
-    pub(crate) fn assert_everything_happened(&self) {
-        let Faults { short_writes, full, short_reads, resets, accept_errors } = self.faults;
-        for (what, times) in [
-            ("rooms closed", self.rooms_closed),
-            ("messages", self.messages),
-            ("deliveries", self.deliveries),
-            ("drops", self.dropped),
-            ("slow clients disconnected", self.slow),
-            ("evictions", self.evicted),
-            ("publishers that waited", self.backpressured),
-            ("lost connections to upstreams", self.losses),
-            ("messages under way when they were lost", self.unconfirmed),
-            ("acknowledgements of incomplete frames", self.acknowledgements),
-            ("clients sent away", self.sent_away),
-            ("discarded messages", self.limited.discarded),
-            ("clients that sent too much", self.limited.throttles),
-            ("unwanted senders disconnected", self.limited.unwanted),
-            ("clients too many for their listener", self.limited.rejected),
-            ("messages of clients that receive nothing", self.limited.published),
-            ("deliveries to clients with a codec", self.coded.deliveries),
-            ("answers of a codec", self.coded.answers),
-            ("goodbyes of a codec", self.coded.goodbyes),
-            ("handshakes that failed", self.coded.handshakes_failed),
-            ("short writes", short_writes),
-            ("full sockets", full),
-            ("short reads", short_reads),
-            ("resets", resets),
-            ("errors of accept", accept_errors),
-        ] {
-            assert!(times > 0, "no {what} in all these seeds");
-        }
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Habit {
@@ -220,49 +116,6 @@ pub(crate) fn live(seed: u64) -> Seen {
     life.stop();
     life.check_history();
     life.seen()
-}
-
-fn room_config(dice: &mut Dice, number: usize) -> RoomConfig {
-    let policies =
-        [SlowReader::Drop, SlowReader::Drop, SlowReader::Disconnect, SlowReader::Backpressure];
-    let ring_bytes = dice.pick(&[16, 32]) * 1024;
-    let slow_reader = SlowReaderPolicy {
-        reaction: dice.pick(&policies),
-        lag_bytes_max: dice.pick(&[ring_bytes / 2, ring_bytes / 2, 2048]) as u64,
-        eviction_timeout: Duration::from_secs(2),
-    };
-    let clients_max = dice.one_in(4).then_some(4);
-    let (name, upstreams) = (number.to_string(), Vec::new());
-    RoomConfig { name, ring_bytes, slow_reader, clients_max, upstreams, cluster: None }
-}
-
-fn config(dice: &mut Dice) -> Config {
-    Config {
-        admission: AdmissionLimits {
-            clients_max: dice.one_in(4).then_some(8),
-            clients_per_ip_max: dice.one_in(4).then_some(2),
-        },
-        idle_timeout: None,
-        idle_traffic: IdleTraffic::Sent,
-        coalesce_max: Duration::from_micros(100),
-        lame_duck: Duration::from_secs(4),
-        drain_timeout: Duration::from_secs(2),
-        handshake_timeout: Duration::from_secs(2),
-    }
-}
-
-fn listener_rules(dice: &mut Dice) -> ListenerRules {
-    let rate = |per_second| NonZeroU64::new(per_second).expect("not 0");
-    ListenerRules {
-        role: dice.pick(&[Role::Both, Role::ListenOnly, Role::PublishOnly]),
-        unwanted_sender: dice.pick(&[UnwantedSender::Discard, UnwantedSender::Disconnect]),
-        clients_max: dice.one_in(3).then_some(2),
-        clients_per_ip_max: dice.one_in(6).then_some(1),
-        rates: Rates {
-            messages: dice.one_in(3).then(|| rate(20)),
-            bytes: dice.one_in(3).then(|| rate(2000)),
-        },
-    }
 }
 
 impl Life {
@@ -565,66 +418,6 @@ impl Life {
         panic!("it does not come to rest");
     }
 
-    /// A connected client has everything since it joined, but for what was reported as dropped.
-    fn check_streams(&mut self) {
-        let open: Vec<_> = self.rooms.iter().filter(|room| !room.closed).map(|it| it.key).collect();
-        let served: Vec<_> = self.shared.rooms().into_iter().map(|(key, _)| key).collect();
-        assert_eq!(served, open, "a room that was closed is not removed");
-        let mut here = Vec::new();
-        for number in 0..self.shards.len() {
-            let stays: Vec<_> = self.shards[number].reports().collect();
-            here.extend(stays.into_iter().map(|client| (number, client)));
-        }
-        let network = lock(&self.network);
-        for (shard, stays) in here {
-            let id = network.connection_of(shard, stays.key).expect("it is registered");
-            let client = &self.clients[id];
-            assert_eq!(client.decoded, client.received.len(), "client {id}: half a frame");
-            let SimRoom { key, room, closed, .. } = &self.rooms[client.room];
-            assert!(!closed, "client {id} is in a room that was closed");
-            assert_eq!(stays.room, *key, "client {id} is in another room");
-            let due = match client.role {
-                Role::PublishOnly => 0,
-                _ => room.log.head().messages - stays.joined.messages,
-            };
-            assert_eq!(client.frames + stays.dropped, due, "client {id}: lost or invented");
-            if room.config.slow_reader.reaction != SlowReader::Drop {
-                assert_eq!(stays.dropped, 0, "client {id} was promised everything");
-            }
-            assert!(
-                !client.ended && !client.broken,
-                "client {id} has closed and is still connected"
-            );
-        }
-        // Every whole message of clients that stayed or closed well has been appended; of the
-        // others, any number of the first.
-        let closed_well = |id: usize| {
-            let mut ends = network.disconnects.iter().filter(|(closed, _)| *closed == id);
-            ends.all(|(_, end)| end.reason == DisconnectReason::Closed)
-        };
-        let mut sent = vec![(0, 0); self.rooms.len()];
-        for (id, client) in self.clients.iter().enumerate() {
-            let connection = &network.connections[id];
-            let answered = connection.served || connection.closed || connection.reset;
-            assert!(answered, "client {id} is never accepted");
-            let counts = connection.served && !connection.reset && closed_well(id);
-            let (least, most) = &mut sent[client.room];
-            *most += client.sent_messages();
-            *least += if counts { client.sent_messages() } else { 0 };
-        }
-        for ((mut least, mut most), it) in sent.into_iter().zip(&mut self.rooms) {
-            if let Some(root) = &mut it.root {
-                root.count_arrived();
-                most += root.arrived;
-                least += root.arrived;
-            }
-            // What was under way when a connection was lost may be missing.
-            least = least.saturating_sub(it.unconfirmed());
-            let appended = it.room.log.head().messages;
-            assert!((least..=most).contains(&appended), "{least} <= {appended} <= {most}");
-        }
-    }
-
     /// Every other server first sends its clients away, one by one.
     fn stop(&mut self) {
         if self.dice.one_in(2) {
@@ -673,59 +466,6 @@ impl Life {
                 assert!(is_whole, "client {id} is left with half a frame");
                 self.sent_away += 1;
             }
-        }
-    }
-
-    fn check_history(&self) {
-        for room in &self.rooms {
-            let verdicts = check(&room.history);
-            for verdict in [&verdicts.integrity, &verdicts.fifo, &verdicts.total, &verdicts.causal]
-            {
-                if let Err(counterexample) = verdict {
-                    panic!("{counterexample}");
-                }
-            }
-        }
-    }
-
-    fn seen(&self) -> Seen {
-        let counters = || (0..self.shards.len()).map(|shard| self.shared.counters(shard));
-        let disconnects = |reason| counters().map(|shard| shard.disconnects.by(reason).get()).sum();
-        let network = lock(&self.network);
-        let coded = || self.clients.iter().filter_map(|it| Some((it, it.coded.as_ref()?)));
-        Seen {
-            rooms_closed: self.rooms.iter().filter(|room| room.closed).count() as u64,
-            messages: self.rooms.iter().map(|it| it.room.log.head().messages).sum(),
-            deliveries: self.clients.iter().map(|client| client.frames).sum(),
-            dropped: counters().map(|shard| shard.dropped_messages.get()).sum(),
-            slow: disconnects(DisconnectReason::Slow),
-            evicted: disconnects(DisconnectReason::Evicted),
-            backpressured: counters().map(|shard| shard.backpressured_passes.get()).sum(),
-            losses: self.rooms.iter().flat_map(|it| &it.root).map(|root| root.losses).sum(),
-            unconfirmed: self.rooms.iter().map(SimRoom::unconfirmed).sum(),
-            acknowledgements: network.acknowledgements,
-            sent_away: self.sent_away,
-            limited: Limited {
-                discarded: counters().map(|shard| shard.discarded_messages.get()).sum(),
-                throttles: counters().map(|shard| shard.throttles.get()).sum(),
-                unwanted: disconnects(DisconnectReason::Unwanted),
-                rejected: counters()
-                    .map(|it| it.connections_rejected.by(Rejection::MaxClientsOfListener).get())
-                    .sum(),
-                published: self
-                    .clients
-                    .iter()
-                    .filter(|client| client.role == Role::PublishOnly)
-                    .map(Client::sent_messages)
-                    .sum(),
-            },
-            coded: Coded {
-                deliveries: coded().map(|(client, _)| client.frames).sum(),
-                answers: coded().map(|(_, coded)| coded.answers).sum(),
-                goodbyes: coded().filter(|(_, coded)| coded.goodbye).count() as u64,
-                handshakes_failed: disconnects(DisconnectReason::Handshake),
-            },
-            faults: network.faults.clone(),
         }
     }
 }

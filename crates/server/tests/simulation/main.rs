@@ -6,7 +6,6 @@
 //! `ZILLIONS_SIM_SEEDS=10000` runs more of them, `ZILLIONS_SIM_SEED=17` that one only.
 
 mod chunks;
-mod dice;
 mod life;
 mod network;
 mod root;

@@ -10,8 +10,7 @@ use std::time::Duration;
 use zillions_server::client::Disconnect;
 use zillions_server::engine::{Accepted, Engine, Outgoing, Ready};
 use zillions_server::keys::ListenerId;
-
-use crate::dice::Dice;
+use zillions_testing::Dice;
 
 /// What a connection holds on its way to a client, in bytes, at most.
 const SEND_BUFFER_BYTES_MAX: usize = 3000;

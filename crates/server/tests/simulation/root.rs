@@ -10,8 +10,8 @@ use zillions_server::keys::RoomKey;
 use zillions_server::uplink::Link;
 use zillions_server::upstream::Upstream;
 use zillions_server::{Room, Shared};
+use zillions_testing::Dice;
 
-use crate::dice::Dice;
 use crate::network::SimStream;
 
 /// The number of the root's own client in the bodies of messages.
