@@ -161,8 +161,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         None => prepare(arguments, global)?,
     };
     let folder = options.folder.clone();
-    let kept = folder.clone();
-    interrupt::before_exit(move || console::note(&interruption_notice(&kept)));
+    let (kept, is_resumable) = (folder.clone(), !arguments.running.is_asked_for());
+    interrupt::before_exit(move || console::note(&interruption_notice(&kept, is_resumable)));
     let checks = gate::Checks::new(arguments.fresh);
     let mut display = Display::new(&targets, &options.scenarios, !arguments.no_progress);
     let results = zillions_bench::run(
@@ -295,16 +295,18 @@ fn chosen(
     Ok(entries.into_iter().map(|entry| Named::Entry(Box::new(entry))).collect())
 }
 
-/// What is printed on an interrupt: where the results are, and how to resume.
-fn interruption_notice(folder: &Path) -> String {
-    let folder_text = folder.display();
-    if folder.join(RUN_FILE).is_file() {
-        format!(
-            "zillions: interrupted; what was measured is in {folder_text}; \
-             resume with: zillions bench --resume {folder_text}"
-        )
+/// What is printed on an interrupt: where the results are, and how to resume. A service that was
+/// running already may be another one by then.
+fn interruption_notice(folder: &Path, is_resumable: bool) -> String {
+    if !folder.join(RUN_FILE).is_file() {
+        return "zillions: interrupted before anything was measured".to_owned();
+    }
+    let folder = folder.display();
+    let measured = format!("zillions: interrupted; what was measured is in {folder}");
+    if is_resumable {
+        format!("{measured}; resume with: zillions bench --resume {folder}")
     } else {
-        "zillions: interrupted before anything was measured".to_owned()
+        measured
     }
 }
 
