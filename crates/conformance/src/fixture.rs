@@ -17,6 +17,7 @@ mod pace;
 mod recorder;
 mod silence;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -86,6 +87,8 @@ pub struct Fixture {
     /// `None` where the kernel does not tell.
     traffic: Option<TrafficProbe>,
     pace: Pace,
+    /// Who has flooded, and has not been known since to have nothing under way.
+    flooders: BTreeSet<ClientIndex>,
     clients: Vec<ClientEntry>,
     /// Bytes and frames that have arrived at all clients together.
     bytes_received: u64,
@@ -146,6 +149,7 @@ impl Fixture {
             nodes: Nodes::new(addresses, seed),
             traffic: TrafficProbe::open().ok(),
             pace: Pace::new(),
+            flooders: BTreeSet::new(),
             clients: Vec::new(),
             bytes_received: 0,
             frames_received: 0,
@@ -228,6 +232,7 @@ impl Fixture {
 
     /// Closes the sending side of a client.
     pub fn finish_sending(&mut self, index: ClientIndex) {
+        self.flooders.remove(&index);
         self.clients[index].client.finish_sending();
     }
 

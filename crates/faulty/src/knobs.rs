@@ -74,6 +74,11 @@ pub struct Knobs {
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65_536))]
     pub read_bytes_max: usize,
 
+    /// Read at most this many bytes at a time from every other client (0: as many as from the rest)
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=65_536))]
+    pub uneven_bytes_max: usize,
+
     /// What happens when a client's queue is full
     #[arg(long, value_enum, value_name = "POLICY", default_value_t)]
     pub slow_reader: SlowReader,
@@ -138,6 +143,7 @@ impl Default for Knobs {
             busy: false,
             write_bytes_max: 0,
             read_bytes_max: 16_384,
+            uneven_bytes_max: 0,
             slow_reader: SlowReader::default(),
             drop_one_in: 0,
             keep_one_in: 0,
@@ -155,6 +161,12 @@ impl Default for Knobs {
 }
 
 impl Knobs {
+    /// How many bytes are read at a time from the client of this number.
+    pub(crate) fn read_bytes_max_from(&self, client: u64) -> usize {
+        let is_short = self.uneven_bytes_max > 0 && client % 2 == 1;
+        if is_short { self.uneven_bytes_max.min(self.read_bytes_max) } else { self.read_bytes_max }
+    }
+
     /// The command-line arguments that give these settings.
     #[must_use]
     pub fn arguments(&self) -> Vec<OsString> {
@@ -179,6 +191,7 @@ impl Knobs {
             format!("--collector-milliseconds={}", self.collector_milliseconds),
             format!("--write-bytes-max={}", self.write_bytes_max),
             format!("--read-bytes-max={}", self.read_bytes_max),
+            format!("--uneven-bytes-max={}", self.uneven_bytes_max),
             format!("--slow-reader={}", name(self.slow_reader.to_possible_value())),
             format!("--drop-one-in={}", self.drop_one_in),
             format!("--keep-one-in={}", self.keep_one_in),
@@ -271,6 +284,11 @@ impl Oddity {
                 "global-lock",
                 "serves each client in a thread and holds one lock while it writes, so that one slow reader delays all, and takes 100 microseconds per delivery",
                 Knobs { global_lock: true, slow_microseconds: 100, ..base() },
+            ),
+            slow(
+                "uneven",
+                "reads little at a time from every other client, takes 200 microseconds per delivery, and drops one in 12 while more than 4 messages are under way",
+                Knobs { uneven_bytes_max: 700, slow_microseconds: 200, drop_one_in: 12, ..base() },
             ),
             slow(
                 "busy-deliveries",

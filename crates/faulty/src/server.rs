@@ -116,7 +116,8 @@ impl Server {
             // Nothing is read from it any more, so this event is a reset.
             return self.end(id, End::Reset);
         }
-        match self.deviation.read(client, &mut self.buffer, &self.state.context) {
+        let most = self.state.context.knobs.read_bytes_max_from(id);
+        match self.deviation.read(client, &mut self.buffer[..most], &self.state.context) {
             Ok(0) => self.end(id, End::Finished),
             Ok(count) => {
                 let per_byte = Duration::from_nanos(self.state.context.knobs.byte_nanoseconds);

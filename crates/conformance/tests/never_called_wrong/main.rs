@@ -25,6 +25,11 @@ const SERVE: &str = "--serve";
 
 /// The servers whose tests are in the short part.
 const SHORT: [&str; 2] = ["collector", "asyncio-streams"];
+/// One that works off its clients unevenly: what one of them has flooded may be under way long after
+/// a message of another has come back.
+const UNEVEN: &str = "uneven";
+/// Where several clients flood, and the quick selection leaves them out.
+const FLOODS: &str = "fanout/*-in-a-flood";
 
 /// The command line of a server.
 #[derive(Parser)]
@@ -76,6 +81,14 @@ fn trials(plan: &Plan) -> Vec<(Part, Trial)> {
             let (subject, plan) = (subject.clone(), plan.clone());
             let test = move || plan.prove(&subject, machine);
             trials.push((part, Trial::test(name, test)));
+        }
+        if subject.name() == UNEVEN && !plan.is_whole() {
+            let plan = plan.only(FLOODS);
+            let test = move || plan.prove(&subject, Machine::Quiet);
+            trials.push((
+                Part::Short,
+                Trial::test("uneven is never called wrong after a flood", test),
+            ));
         }
     }
     trials

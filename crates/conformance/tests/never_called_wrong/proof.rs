@@ -35,6 +35,8 @@ impl fmt::Display for Machine {
 pub(crate) struct Plan {
     seeds: u64,
     quick: bool,
+    /// Only these cases; all if empty.
+    cases: Vec<String>,
 }
 
 /// The results of all runs of one server.
@@ -54,11 +56,18 @@ static ROWS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 impl Plan {
     pub(crate) fn from_environment() -> Result<Self, String> {
-        let Some(text) = std::env::var_os(SEEDS) else { return Ok(Self { seeds: 1, quick: true }) };
+        let Some(text) = std::env::var_os(SEEDS) else {
+            return Ok(Self { seeds: 1, quick: true, cases: Vec::new() });
+        };
         match text.to_str().and_then(|text| text.parse().ok()) {
-            Some(seeds) if seeds > 0 => Ok(Self { seeds, quick: false }),
+            Some(seeds) if seeds > 0 => Ok(Self { seeds, quick: false, cases: Vec::new() }),
             _ => Err(format!("invalid {SEEDS} {text:?}: write a number of runs, for example 20")),
         }
+    }
+
+    /// The same plan for some cases, which need not be of the quick selection.
+    pub(crate) fn only(&self, cases: &str) -> Self {
+        Self { seeds: self.seeds, quick: false, cases: vec![cases.to_owned()] }
     }
 
     /// Whether all cases run on each server, on a quiet machine and on a busy one.
@@ -83,7 +92,12 @@ impl Plan {
         let _loops = (machine == Machine::Busy).then(BusyLoops::start).transpose()?;
         let mut tally = Tally::default();
         for seed in 1..=self.seeds {
-            let options = Options { seed, quick: self.quick, ..Options::default() };
+            let options = Options {
+                seed,
+                quick: self.quick,
+                case_globs: self.cases.clone(),
+                ..Options::default()
+            };
             tally.add(seed, &run(&target, &options, &mut Unobserved)?);
         }
         let row = tally.row(subject.name(), machine);
