@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     wanted.extend(pages(&gallery, &figures)?);
     let styles = root.join(styles::DOCUMENT);
     if styles.is_file() {
-        wanted.extend(styles::files(&styles, &read(&styles)?));
+        wanted.extend(styles::files(&styles, &read(&styles)?, &gallery, &figures));
     }
     let results = root.join(figures::FOLDER);
     let pictures = figures.pictures.iter();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
+use regex::Regex;
 use zillions_conformance::{Level, all_cases};
 use zillions_harness::Gallery;
 use zillions_harness::manifest::Entry;
@@ -317,4 +318,51 @@ fn the_page_of_what_breaks_has_every_known_failure_and_cases_that_exist() {
         }
     }
     offenders.assert_none();
+}
+
+/// Where documents say how many entries, languages and styles there are: `(line, claimed)`.
+fn claimed_counts(text: &str) -> Vec<(usize, [usize; 3])> {
+    let claim =
+        Regex::new(r"(\d+)\s+implementations\s+in\s+(\d+)\s+languages\s+and\s+(\d+)\s+styles")
+            .expect("a pattern");
+    let found = claim.captures_iter(text).map(|found| {
+        let line = 1 + text[..found.get(0).map_or(0, |all| all.start())].matches('\n').count();
+        let (_, numbers) = found.extract::<3>();
+        (line, numbers.map(|number| number.parse().unwrap_or_default()))
+    });
+    found.collect()
+}
+
+#[test]
+fn the_size_of_the_gallery_is_what_documents_say() {
+    let mut offenders = Offenders::of(
+        "'N implementations in M languages and K styles' is true wherever it is written",
+    );
+    let entries = entries();
+    let different = |of: fn(&Entry) -> &str| entries.iter().map(of).collect::<BTreeSet<_>>().len();
+    let counts = [
+        entries.len(),
+        different(|entry| &entry.manifest.language),
+        different(|entry| &entry.manifest.style),
+    ];
+    for path in ["README.md", "CHANGELOG.md"] {
+        offenders.look();
+        let text = file(path).map_or("", |file| &file.text);
+        let claims = claimed_counts(text);
+        if claims.is_empty() {
+            offenders.add(path, 1, format!("does not say that there are {counts:?}"));
+        }
+        for (line, claimed) in claims {
+            if claimed != counts {
+                offenders.add(path, line, format!("{claimed:?} should be {counts:?}"));
+            }
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
+fn a_claim_is_found_across_a_line_break() {
+    let text = "A\ngallery of 63 implementations in 29\nlanguages and 24 styles.";
+    assert_eq!(claimed_counts(text), [(2, [63, 29, 24])]);
 }

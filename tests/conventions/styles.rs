@@ -164,3 +164,51 @@ fn the_decision_aid_leads_to_every_style_and_to_one_or_two_entries_of_it() {
     }
     offenders.assert_none();
 }
+
+/// What a section lacks of its figures: the table of these entries, or what that shows.
+fn missing_figures(style: &str, section: &str, names: &[&str]) -> Vec<String> {
+    const SAID: &str = "**What the figures show.** ";
+    let table = section
+        .split_once(&format!("<!-- {style}:begin -->\n"))
+        .and_then(|(_, rest)| Some(rest.split_once(&format!("<!-- {style}:end -->"))?.0));
+    let has_row = |name: &&str| table.is_some_and(|it| it.contains(&format!("| [{name}](")));
+    let rows = names.iter().filter(|name| !has_row(name));
+    let mut missing: Vec<String> = rows.map(|name| format!("the figures of {name}")).collect();
+    if !section.split_once(SAID).is_some_and(|(_, rest)| !rest.trim().is_empty()) {
+        missing.push("a paragraph on what the figures show".to_owned());
+    }
+    missing
+}
+
+#[test]
+fn every_section_has_the_figures_of_its_entries_and_what_they_show() {
+    let mut offenders = Offenders::of(
+        "each style's section has its entries' figures between '<!-- STYLE:begin -->' and \
+         '<!-- STYLE:end -->', written by 'zillions gallery-docs', and a paragraph on what they show",
+    );
+    let entries = entries();
+    for style in STYLES {
+        offenders.look();
+        let of_style = entries.iter().filter(|entry| entry.manifest.style == style);
+        let names: Vec<&str> = of_style.map(|entry| entry.name.as_str()).collect();
+        let heading = format!("## {style}");
+        let missing = missing_figures(style, section(&heading).unwrap_or_default(), &names);
+        for what in missing {
+            offenders.add(
+                DOCUMENT,
+                document().line_of(&heading),
+                format!("'{style}' lacks {what}"),
+            );
+        }
+    }
+    offenders.assert_none();
+}
+
+#[test]
+fn figures_that_a_section_lacks_are_found() {
+    let whole = "<!-- CSP:begin -->\n| [go](../impls/go) | 1 |\n<!-- CSP:end -->\n\n\
+                 **What the figures show.** That one entry says little.";
+    assert!(missing_figures("CSP", whole, &["go"]).is_empty());
+    assert_eq!(missing_figures("CSP", whole, &["go", "c"]), ["the figures of c"]);
+    assert_eq!(missing_figures("CSP", "", &["go"]).len(), 2);
+}

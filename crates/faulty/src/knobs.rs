@@ -226,6 +226,11 @@ impl Oddity {
     /// of them wrong, however busy the machine is.
     #[must_use]
     pub fn slow() -> Vec<Self> {
+        [Self::slow_in_everything(), Self::slow_unevenly()].concat()
+    }
+
+    /// Those that need long for each delivery, message, connection or byte.
+    fn slow_in_everything() -> Vec<Self> {
         let base = Knobs::default;
         let slow = |name, what, knobs| Self { name, what, knobs };
         vec![
@@ -250,6 +255,34 @@ impl Oddity {
                 Knobs { byte_nanoseconds: 2_000, ..base() },
             ),
             slow(
+                "slow-log",
+                "writes a line for each message and takes 100 microseconds per delivery",
+                Knobs { log: true, slow_microseconds: 100, ..base() },
+            ),
+            slow(
+                "slow-log-of-deliveries",
+                "writes a line to standard error for each delivery, which takes 50 microseconds",
+                Knobs { log_deliveries: true, slow_microseconds: 50, ..base() },
+            ),
+            slow(
+                "global-lock",
+                "serves each client in a thread and holds one lock while it writes, so that one slow reader delays all, and takes 100 microseconds per delivery",
+                Knobs { global_lock: true, slow_microseconds: 100, ..base() },
+            ),
+            slow(
+                "busy-deliveries",
+                "keeps a processor busy for 100 microseconds per delivery",
+                Knobs { slow_microseconds: 100, busy: true, ..base() },
+            ),
+        ]
+    }
+
+    /// Those that serve one client and let another wait, or all for a while.
+    fn slow_unevenly() -> Vec<Self> {
+        let base = Knobs::default;
+        let slow = |name, what, knobs| Self { name, what, knobs };
+        vec![
+            slow(
                 "large-chunks",
                 "works off 64 KiB of one client before it looks at any other, 100 microseconds per delivery",
                 Knobs { read_bytes_max: 65_536, slow_microseconds: 100, ..base() },
@@ -271,29 +304,9 @@ impl Oddity {
                 Knobs { collector_milliseconds: 300, slow_microseconds: 30, ..base() },
             ),
             slow(
-                "slow-log",
-                "writes a line for each message and takes 100 microseconds per delivery",
-                Knobs { log: true, slow_microseconds: 100, ..base() },
-            ),
-            slow(
-                "slow-log-of-deliveries",
-                "writes a line to standard error for each delivery, which takes 50 microseconds",
-                Knobs { log_deliveries: true, slow_microseconds: 50, ..base() },
-            ),
-            slow(
-                "global-lock",
-                "serves each client in a thread and holds one lock while it writes, so that one slow reader delays all, and takes 100 microseconds per delivery",
-                Knobs { global_lock: true, slow_microseconds: 100, ..base() },
-            ),
-            slow(
                 "uneven",
                 "reads little at a time from every other client, takes 200 microseconds per delivery, and drops one in 12 while more than 4 messages are under way",
                 Knobs { uneven_bytes_max: 700, slow_microseconds: 200, drop_one_in: 12, ..base() },
-            ),
-            slow(
-                "busy-deliveries",
-                "keeps a processor busy for 100 microseconds per delivery",
-                Knobs { slow_microseconds: 100, busy: true, ..base() },
             ),
         ]
     }

@@ -2,7 +2,7 @@
 //! are committed.
 
 use crate::bounded::Bounded;
-use crate::columns::{COSTS, CPU, LOST, MEMORY, ranking_text};
+use crate::columns::{COSTS, CPU, LOST, MEMORY, ranking_text, ranking_title};
 use crate::format::digits;
 use crate::gallery_results::{GalleryResults, MeasuredEntry, MeasuredFigures, MeasuredScenario};
 use crate::picture::{DARK, LIGHT};
@@ -50,14 +50,11 @@ pub fn performance(runs: &[(String, GalleryResults)], name: &str) -> Option<Stri
 fn row(scenario: &MeasuredScenario, figures: &MeasuredFigures) -> String {
     let tier =
         figures.tier.map_or_else(|| "–".to_owned(), |tier| format!("{tier} of {}", scenario.tiers));
-    let never = f64::INFINITY;
-    let ranking = figures.ranking.median.unwrap_or(never);
-    let ranking = if figures.lower_bound { Bounded::at_least(ranking) } else { ranking.into() };
     let cpu = figures.cpu_per_delivery_ns.and_then(|range| range.median);
     format!(
         "| {} | {tier} | {} | {} | {} | {} | {} |\n",
         scenario.name,
-        ranking_text(scenario.rank_by, ranking),
+        ranking_cell(scenario, figures),
         figures.relative.map_or_else(|| "–".to_owned(), |ratio| format!("× {}", digits(ratio))),
         cpu.map_or_else(|| "–".to_owned(), CPU.format),
         (LOST.format)(figures.lost_share),
@@ -67,8 +64,7 @@ fn row(scenario: &MeasuredScenario, figures: &MeasuredFigures) -> String {
 
 fn said_costs(entry: &MeasuredEntry) -> String {
     let said = SAID_COSTS.iter().filter_map(|(key, words)| {
-        let column = COSTS.iter().find(|column| column.head.key == *key)?;
-        let value = (column.format)(*entry.costs.get(*key)?);
+        let value = cost(entry, key)?;
         Some(if *key == "start_up_seconds" {
             format!("{words} {value}")
         } else {
@@ -115,7 +111,6 @@ pub fn main_run(runs: &[(String, GalleryResults)]) -> Option<&(String, GalleryRe
 /// delivery.
 #[must_use]
 pub fn cells(run: &GalleryResults, name: &str) -> [String; 2] {
-    let unknown = || "–".to_owned();
     let Some(entry) = run.entries.get(name) else { return [unknown(), unknown()] };
     let lines = entry.costs.get("lines_of_code");
     let figures = run.reference.as_ref().and_then(|name| entry.scenarios.get(name));
@@ -124,6 +119,71 @@ pub fn cells(run: &GalleryResults, name: &str) -> [String; 2] {
         lines.map_or_else(unknown, |lines| format!("{lines:.0}")),
         cpu.map_or_else(unknown, CPU.format),
     ]
+}
+
+/// The figures of the entries of one style, given as `(name, language)`, side by side. The entries'
+/// folders are in `impls`.
+#[must_use]
+pub fn style_table(run: &GalleryResults, entries: &[(&str, &str)], impls: &str) -> String {
+    let scenarios = || run.scenarios.iter().map(|scenario| scenario.name.as_str());
+    let heads = scenarios().map(|name| format!(" {name} |")).collect::<String>();
+    let rules = scenarios().map(|_| " ---: |").collect::<String>();
+    let mut text = format!(
+        "| entry | language | lines | CPU per delivery |{heads} per idle connection |\n\
+         | --- | --- | ---: | ---: |{rules} ---: |\n"
+    );
+    for (name, language) in entries {
+        let [lines, cpu] = cells(run, name);
+        let measured = run.entries.get(*name);
+        let rankings: String = run
+            .scenarios
+            .iter()
+            .map(|scenario| {
+                let figures = measured.and_then(|entry| entry.scenarios.get(&scenario.name));
+                format!(" {} |", figures.map_or_else(unknown, |it| ranking_cell(scenario, it)))
+            })
+            .collect();
+        let idle = measured.and_then(|entry| cost(entry, "memory_per_connection_bytes"));
+        text += &format!(
+            "| [{name}]({impls}{name}) | {language} | {lines} | {cpu} |{rankings} {} |\n",
+            idle.unwrap_or_else(unknown)
+        );
+    }
+    text
+}
+
+/// The figure that a scenario ranks by.
+fn ranking_cell(scenario: &MeasuredScenario, figures: &MeasuredFigures) -> String {
+    let ranking = figures.ranking.median.unwrap_or(f64::INFINITY);
+    let ranking = if figures.lower_bound { Bounded::at_least(ranking) } else { ranking.into() };
+    ranking_text(scenario.rank_by, ranking)
+}
+
+fn cost(entry: &MeasuredEntry, key: &str) -> Option<String> {
+    let column = COSTS.iter().find(|column| column.head.key == key)?;
+    Some((column.format)(*entry.costs.get(key)?))
+}
+
+fn unknown() -> String {
+    "–".to_owned()
+}
+
+/// What the figures of the styles' tables are.
+#[must_use]
+pub fn styles_note(file: &str, run: &GalleryResults, root: &str) -> String {
+    let scenarios = run
+        .scenarios
+        .iter()
+        .map(|scenario| format!("{} shows its {}", scenario.name, ranking_title(scenario.rank_by)));
+    format!(
+        "The tables below are of one run, and comparable with each other only. CPU time per delivery is \
+         the median in the scenario {}; {}. – is not measured, ≥ is a lower bound. {} \
+         [All figures]({root}docs/results/{file}), and \
+         [how to read them]({root}docs/reading-results.md).\n",
+        run.reference.as_deref().unwrap_or_default(),
+        scenarios.collect::<Vec<_>>().join("; "),
+        circumstances(run, None)
+    )
 }
 
 /// What the figures of the gallery's table are, in a sentence or two.
@@ -205,6 +265,21 @@ mod tests {
         newer.started = "2026-11-30T12:00:00Z".to_owned();
         newer.entries.retain(|name, _| name == "slow");
         vec![("one.json".to_owned(), one), ("newer.json".to_owned(), newer)]
+    }
+
+    #[test]
+    fn the_table_of_a_style_has_all_its_entries_measured_or_not() {
+        let (file, run) = &runs()[0];
+        let text = style_table(run, &[("fast", "Rust"), ("absent", "C")], "../impls/");
+        let rows: Vec<&str> = text.lines().skip(2).collect();
+        assert!(rows[0].starts_with("| [fast](../impls/fast) | Rust | 97 | 13.0 µs |"), "{text}");
+        assert!(rows[0].contains(" 602 µs |") && rows[0].ends_with(" 6.06 KiB |"), "{text}");
+        assert!(rows[1].starts_with("| [absent](../impls/absent) | C | – | – | –"), "{text}");
+        let widths: Vec<usize> = text.lines().map(|line| line.matches('|').count()).collect();
+        assert!(widths.iter().all(|width| *width == widths[0]), "{text}");
+        let note = styles_note(file, run, "../");
+        assert!(note.contains("room shows its 99th percentile of latency"), "{note}");
+        assert!(note.contains("(../docs/results/one.json)"), "{note}");
     }
 
     #[test]

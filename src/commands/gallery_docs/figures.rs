@@ -65,6 +65,18 @@ impl Figures {
         })
     }
 
+    /// The figures of entries of one style, which are in `impls`; empty without any results.
+    pub(super) fn style_table(&self, entries: &[(&str, &str)], impls: &str) -> String {
+        gallery_text::main_run(&self.runs)
+            .map_or_else(String::new, |(_, run)| gallery_text::style_table(run, entries, impls))
+    }
+
+    /// What is said of these tables, on a page from which the repository's root is at `root`.
+    pub(super) fn styles_note(&self, root: &str) -> String {
+        gallery_text::main_run(&self.runs)
+            .map_or_else(String::new, |(file, run)| gallery_text::styles_note(file, run, root))
+    }
+
     /// What is said below the table, on a page from which the repository's root is at `root`.
     pub(super) fn note(&self, root: &str) -> String {
         gallery_text::main_run(&self.runs).map_or_else(String::new, |(file, run)| {
