@@ -174,7 +174,7 @@ fn missing_figures(style: &str, section: &str, names: &[&str]) -> Vec<String> {
     let has_row = |name: &&str| table.is_some_and(|it| it.contains(&format!("| [{name}](")));
     let rows = names.iter().filter(|name| !has_row(name));
     let mut missing: Vec<String> = rows.map(|name| format!("the figures of {name}")).collect();
-    if !section.split_once(SAID).is_some_and(|(_, rest)| !rest.trim().is_empty()) {
+    if section.split_once(SAID).is_none_or(|(_, rest)| rest.trim().is_empty()) {
         missing.push("a paragraph on what the figures show".to_owned());
     }
     missing
