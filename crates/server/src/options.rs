@@ -119,10 +119,13 @@ pub struct RoomOptions {
     #[arg(skip)]
     #[serde(skip)]
     pub line: Option<usize>,
-    /// Be an edge of the server at this address: messages go there, and its order is everyone's.
-    /// Several, and when one fails, the next is tried.
+    /// Be an edge of the server at this address: messages go there, and its order is everyone's;
+    /// tls:// before it for TLS. Several, and when one fails, the next is tried.
     #[arg(long, value_name = "ADDR")]
     pub upstream: Vec<String>,
+    /// A file with the certificates to trust for upstreams at tls:// [default: the system's].
+    #[arg(long, value_name = "FILE")]
+    pub upstream_ca_file: Option<PathBuf>,
     /// Be a node of a cluster on these servers of NATS JetStream, nats://HOST:PORT or tls://HOST:PORT:
     /// a stream there makes the order of all nodes.
     #[arg(long, value_name = "URL", value_delimiter = ',')]

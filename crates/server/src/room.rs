@@ -1,5 +1,6 @@
 //! A room, as all shards share it: a log of its own, and so an order of its own.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,8 @@ pub struct RoomConfig {
     pub clients_max: Option<usize>,
     /// The servers that make its order, one after the other if one fails; none: it is made here.
     pub upstreams: Vec<String>,
+    /// The certificates that sign those of upstreams at `tls://`, if not the system's.
+    pub upstream_ca: Option<PathBuf>,
     /// The cluster whose stream makes its order, if it has one.
     pub cluster: Option<ClusterConfig>,
 }

@@ -2,6 +2,7 @@
 //! checked against each other.
 
 mod cluster;
+mod upstream;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use crate::admission::AdmissionLimits;
 use crate::codec::Spoken;
 use crate::config::Config;
 use crate::error::Error;
-use crate::listen::{SocketOptions, includes, parse};
+use crate::listen::SocketOptions;
 use crate::listen_address::{Scheme, parse_listen};
 use crate::listener_options::ListenerOptions;
 use crate::listener_rules::ListenerRules;
@@ -102,7 +103,7 @@ impl Settings {
     /// When one is invalid, or this server itself.
     pub fn check_upstreams(&self, listening: &[SocketAddr]) -> Result<(), Error> {
         let check = |room: &RoomOptions| {
-            room.upstream.iter().try_for_each(|text| check_upstream(text, listening))
+            room.upstream.iter().try_for_each(|text| upstream::check(text, listening))
         };
         self.each_room(check).map(drop)
     }
@@ -187,8 +188,17 @@ impl Settings {
             }
             let clients_max = room.max_clients.map(NonZeroUsize::get);
             let (name, upstreams) = (room.name.clone(), room.upstream.clone());
+            let upstream_ca = upstream::ca(room)?;
             let cluster = cluster::cluster(room)?;
-            Ok(RoomConfig { name, ring_bytes, slow_reader, clients_max, upstreams, cluster })
+            Ok(RoomConfig {
+                name,
+                ring_bytes,
+                slow_reader,
+                clients_max,
+                upstreams,
+                upstream_ca,
+                cluster,
+            })
         })?;
         if rooms.is_empty() {
             return Err(self.contradiction("it has no room: add a table [[room]]".into()));
@@ -280,22 +290,6 @@ impl Settings {
             Some(path) => Error::Config { path: path.clone(), line: None, what: as_keys(&text) },
         }
     }
-}
-
-fn check_upstream(text: &str, listening: &[SocketAddr]) -> Result<(), Error> {
-    let address = parse(text)?;
-    if address.port() == 0 {
-        return Err(Error::Contradiction(format!(
-            "--upstream {text}: port 0 is not a port to connect to"
-        )));
-    }
-    let is_here = address.ip().is_loopback() || address.ip().is_unspecified();
-    if listening.contains(&address) || (is_here && includes(listening, address)) {
-        return Err(Error::Contradiction(format!(
-            "--upstream {text} is where this server itself listens: nobody would make an order"
-        )));
-    }
-    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), Error> {

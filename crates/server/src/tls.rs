@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod over;
 mod pem;
+mod trust;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::codec::{Codec, Protocol};
 pub(crate) use config::server_config;
 use connection::Connection;
 use over::Over;
+pub(crate) use trust::{client_config, tls_reason};
 
 /// What the clients of a `tls://` address speak, or of a `wss://` address.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 //! the connection is lost it reconnects, with growing pauses, to one upstream after the other. The
 //! state of the connection is a [`Link`]; here are sockets and time.
 
+mod channel;
 mod dial;
 mod end;
 mod link;
@@ -13,7 +14,6 @@ mod pauses;
 pub use link::Link;
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,8 +21,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tracing::{debug, info, warn};
 
 use crate::arrivals::let_accept;
@@ -33,7 +31,8 @@ use crate::room::{Phase, Room};
 use crate::shared::Shared;
 use crate::upstream::probe::Probe;
 use crate::upstream::{Condition, Upstream};
-use dial::Dialed;
+use channel::{Channel, is_for_later, reason};
+use dial::{Dialed, Way};
 use end::End;
 use pauses::Pauses;
 
@@ -55,8 +54,8 @@ struct Uplink {
 
 /// One connection.
 struct Connection {
-    stream: TcpStream,
-    peer: SocketAddr,
+    channel: Channel,
+    way: Way,
     /// When the probation is over.
     sends_from: Duration,
     /// Everything has been sent up, for ever.
@@ -139,9 +138,10 @@ impl Uplink {
     fn keep_connected(&mut self) {
         let mut pauses = Pauses::new(self.room.config.upstreams.len());
         while self.room.phase() == Phase::Serving {
-            let address = self.room.config.upstreams[pauses.target()].clone();
+            let config = &self.room.config;
+            let address = config.upstreams[pauses.target()].clone();
             let begun = self.now();
-            let end = match dial::dial(&address, &self.listeners) {
+            let end = match dial::dial(&address, config.upstream_ca.as_deref(), &self.listeners) {
                 Ok(dialed) => self.converse(&address, dialed),
                 Err(end) => end,
             };
@@ -163,11 +163,12 @@ impl Uplink {
         self.upstream().set_condition(Condition::Connected);
         self.upstream().counters.connects.add(1);
         self.warned.clear();
-        let Dialed { stream, peer } = dialed;
+        let Dialed { channel, way } = dialed;
+        let peer = way.peer;
         info!(room = %self.room.config.name, upstream = address, %peer, "upstream connected");
-        dial::send_probe(peer, Probe::of(self.upstream().id));
+        dial::send_probe(&way, Probe::of(self.upstream().id));
         let sends_from = self.now() + PROBATION;
-        let mut connection = Connection { stream, peer, sends_from, finished: false, end_at: None };
+        let mut connection = Connection { channel, way, sends_from, finished: false, end_at: None };
         let end = loop {
             if let Err(end) = self.step(&mut connection) {
                 break end;
@@ -180,7 +181,9 @@ impl Uplink {
         self.append_the_rest(connection.end_at);
         self.link.lost(&self.shared, self.now());
         if !matches!(end, End::Stopped) {
-            dial::hang_up(connection.stream);
+            // What the other side has not read yet it would put in order after what is sent on the
+            // next connection.
+            connection.channel.reset();
         }
         end
     }
@@ -199,7 +202,7 @@ impl Uplink {
     /// One round: reads, writes, and waits until there is more to do.
     fn step(&mut self, connection: &mut Connection) -> Result<(), End> {
         let now = self.now();
-        self.pass_on_probes(connection.peer)?;
+        self.pass_on_probes(&connection.way)?;
         self.receive(connection, now)?;
         let can_send = self.send(connection, now)?;
         self.stop(connection, now)?;
@@ -213,55 +216,69 @@ impl Uplink {
             self.link.silent_at(),
             self.link.settles_at(now),
         ];
-        let next = times.into_iter().flatten().filter(|&at| at > now).min();
-        self.wait(&[PollFd::new(&connection.stream, events)], next);
+        let next = match connection.channel.may_hold_more() && !self.link.is_blocked() {
+            true => Some(now),
+            false => times.into_iter().flatten().filter(|&at| at > now).min(),
+        };
+        self.wait(&[PollFd::new(&connection.channel, events)], next);
         Ok(())
     }
 
-    fn pass_on_probes(&self, peer: SocketAddr) -> Result<(), End> {
+    fn pass_on_probes(&self, way: &Way) -> Result<(), End> {
         while let Some(probe) = self.upstream().next_probe() {
             if probe.origin == self.upstream().id {
                 return Err(End::Loop);
             }
-            dial::send_probe(peer, probe.passed_on());
+            dial::send_probe(way, probe.passed_on());
         }
         Ok(())
     }
 
-    fn receive(&mut self, connection: &Connection, now: Duration) -> Result<(), End> {
+    fn receive(&mut self, connection: &mut Connection, now: Duration) -> Result<(), End> {
         if !self.link.append(&self.shared, now) {
             return Ok(());
         }
-        match recv(&connection.stream, self.link.space(), RecvFlags::DONTWAIT) {
-            Ok((_, 0)) if connection.finished => Err(End::Stopped),
-            Ok((_, 0)) => Err(End::Lost("it has closed the connection".into())),
-            Ok((_, bytes)) => {
+        match connection.channel.receive(self.link.space()) {
+            Ok(0) if connection.finished => Err(End::Stopped),
+            Ok(0) => Err(self.lost(connection, "it has closed the connection".into())),
+            Ok(bytes) => {
                 self.link.received(bytes);
                 let_accept(&self.room, &self.shared, &self.listeners);
                 self.link.append(&self.shared, now);
                 Ok(())
             }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(()),
-            Err(error) => Err(End::Lost(error.to_string())),
+            Err(error) if is_for_later(&error) => Ok(()),
+            Err(error) => Err(self.lost(connection, reason(&error))),
         }
     }
 
+    /// The connection is lost. That it should have been encrypted shows when the other side says
+    /// why it closes it: by an alert of TLS.
+    fn lost(&self, connection: &Connection, reason: String) -> End {
+        let is_alert = matches!(self.link.incomplete(), [0x15, 3, _, 0, 2, _, _]);
+        End::Lost(match is_alert && !connection.channel.is_encrypted() {
+            true => "it speaks TLS there: write tls:// before its address".into(),
+            false => reason,
+        })
+    }
+
     /// Writes once; returns whether there is more to write, when the socket takes it.
-    fn send(&mut self, connection: &Connection, now: Duration) -> Result<bool, End> {
+    fn send(&mut self, connection: &mut Connection, now: Duration) -> Result<bool, End> {
+        let lost = |error: io::Error| End::Lost(reason(&error));
         if now < connection.sends_from || connection.finished {
-            return Ok(false);
+            return connection.channel.flush().map_err(lost);
         }
         let bytes = self.link.outgoing(&self.shared);
         if bytes.is_empty() {
-            return Ok(false);
+            return connection.channel.flush().map_err(lost);
         }
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        match send(&connection.stream, bytes, flags) {
+        match connection.channel.send(bytes) {
             Ok(sent) => self.link.wrote(sent, now),
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(error) => return Err(End::Lost(error.to_string())),
+            Err(error) if is_for_later(&error) => {}
+            Err(error) => return Err(lost(error)),
         }
-        Ok(!self.link.outgoing(&self.shared).is_empty())
+        let has_output = connection.channel.flush().map_err(lost)?;
+        Ok(has_output || !self.link.outgoing(&self.shared).is_empty())
     }
 
     /// When the server stops, the end of what goes up is sent after it: the upstream then sends
@@ -280,8 +297,7 @@ impl Uplink {
         let is_finished = self.upstream().is_finished();
         if is_finished && !connection.finished && self.link.outgoing(&self.shared).is_empty() {
             connection.finished = true;
-            // If it is broken, the next read says so.
-            let _ = connection.stream.shutdown(Shutdown::Write);
+            connection.channel.finish();
         }
         Ok(())
     }

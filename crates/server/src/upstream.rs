@@ -4,6 +4,7 @@
 //! Shards put whole frames into a bounded outbox; the [uplink](crate::uplink) takes them out,
 //! and says up to which of them the upstream has answered. `docs/design/0018-edges.md` says why.
 
+pub(crate) mod address;
 pub(crate) mod echoes;
 pub(crate) mod metrics;
 mod outbox;

@@ -19,6 +19,7 @@ use super::config::{ClusterConfig, Login};
 use super::outgoing::Sending;
 use super::progress::Progress;
 use super::stream::{self, Start};
+use crate::tls::tls_reason;
 
 /// How long a connection may take to be made, and NATS to answer.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -77,7 +78,9 @@ impl Session {
             let _ = sender.send(event);
             std::future::ready(())
         });
-        let client = options.connect(servers).await.map_err(|error| error.to_string())?;
+        let client = options.connect(servers).await.map_err(|error| {
+            tls_reason(&error, "--cluster-ca-file").unwrap_or_else(|| error.to_string())
+        })?;
         let room_for_batch = client.max_payload().saturating_sub(HEADERS_BYTES_MAX);
         let context = ContextBuilder::new().timeout(ANSWER_TIME_MAX).build(client);
         let stream = stream::open(&context, config).await?;

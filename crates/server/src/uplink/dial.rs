@@ -1,16 +1,22 @@
 //! Connections to an upstream server: for the conversation, and for probes.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustls::{ClientConnection, StreamOwned};
 use socket2::{SockRef, TcpKeepalive};
 use tracing::debug;
 
+use super::channel::{Channel, Tls, reason};
 use super::end::End;
 use crate::listen::{Listeners, includes};
+use crate::tls::client_config;
+use crate::upstream::address::UpstreamAddress;
 use crate::upstream::probe::Probe;
 
 /// How long a connection may take to be made, per address.
@@ -27,29 +33,53 @@ const PROBES_MAX: usize = 4;
 
 /// A connection that says nothing yet.
 pub(super) struct Dialed {
-    pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
+    pub(super) channel: Channel,
+    pub(super) way: Way,
 }
 
-/// Connects to the first address of `HOST:PORT` that answers.
-pub(super) fn dial(upstream: &str, listeners: &Listeners) -> Result<Dialed, End> {
-    let failed = |error: io::Error| End::Lost(error.to_string());
-    let mut last = End::Lost("the host has no address".into());
-    for address in upstream.to_socket_addrs().map_err(failed)? {
-        match connect(address) {
-            Ok(dialed) if is_self(&dialed, listeners) => return Err(End::Loop),
-            Ok(dialed) => return Ok(dialed),
-            Err(error) => last = failed(error),
+/// How a server was reached.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub(super) peer: SocketAddr,
+    tls: Option<Tls>,
+}
+
+/// Connects to the first address of an upstream that answers. The certificates to trust are read
+/// each time: a file that was changed is heeded.
+pub(super) fn dial(
+    upstream: &str,
+    ca: Option<&Path>,
+    listeners: &Listeners,
+) -> Result<Dialed, End> {
+    let lost = |text: String| End::Lost(text);
+    let address = UpstreamAddress::parse(upstream).map_err(|error| lost(error.to_string()))?;
+    let tls = match address.tls_name {
+        None => None,
+        Some(name) => {
+            let config = client_config("--upstream-ca-file", ca);
+            Some(Tls { config: config.map_err(|error| lost(error.to_string()))?, name })
+        }
+    };
+    let mut last = lost("the host has no address".into());
+    let peers = address.host_and_port.to_socket_addrs().map_err(|error| lost(error.to_string()))?;
+    for peer in peers {
+        let stream = match connect(peer) {
+            Ok(stream) if is_self(&stream, peer, listeners) => return Err(End::Loop),
+            stream => stream,
+        };
+        match stream.and_then(|stream| Channel::open(stream, tls.as_ref())) {
+            Ok(channel) => return Ok(Dialed { channel, way: Way { peer, tls } }),
+            Err(error) => last = lost(reason(&error)),
         }
     }
     Err(last)
 }
 
-fn connect(peer: SocketAddr) -> io::Result<Dialed> {
+fn connect(peer: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&peer, CONNECT_TIME_MAX)?;
     if stream.local_addr()? == peer {
         // The kernel has chosen the port where nobody listens, and connected it with itself.
-        return Err(io::ErrorKind::ConnectionRefused.into());
+        return Err(ErrorKind::ConnectionRefused.into());
     }
     let socket = SockRef::from(&stream);
     socket.set_tcp_nodelay(true)?;
@@ -59,32 +89,25 @@ fn connect(peer: SocketAddr) -> io::Result<Dialed> {
         .with_retries(KEEPALIVE_RETRIES);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIME_MAX))?;
-    Ok(Dialed { stream, peer })
+    Ok(stream)
 }
 
 /// Whether the other side is a listening socket of this process.
-fn is_self(dialed: &Dialed, listeners: &Listeners) -> bool {
-    let local = dialed.stream.local_addr().ok();
-    local.is_some_and(|local| local.ip() == dialed.peer.ip())
-        && includes(&listeners.addresses(), dialed.peer)
-}
-
-/// Ends a connection so that the other side does not read what it has not read yet: it would put
-/// it in order after what is sent on the next connection.
-pub(super) fn hang_up(stream: TcpStream) {
-    // Fails on a connection that is gone already.
-    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+fn is_self(stream: &TcpStream, peer: SocketAddr, listeners: &Listeners) -> bool {
+    let local = stream.local_addr().ok();
+    local.is_some_and(|local| local.ip() == peer.ip()) && includes(&listeners.addresses(), peer)
 }
 
 /// Sends a probe on a connection of its own, from a thread of its own.
-pub(super) fn send_probe(peer: SocketAddr, probe: Probe) {
+pub(super) fn send_probe(way: &Way, probe: Probe) {
     static RUNNING: AtomicUsize = AtomicUsize::new(0);
     if RUNNING.fetch_add(1, Ordering::Relaxed) >= PROBES_MAX {
         RUNNING.fetch_sub(1, Ordering::Relaxed);
         return;
     }
+    let (way, peer) = (way.clone(), way.peer);
     let run = move || {
-        if let Err(error) = deliver(peer, probe) {
+        if let Err(error) = deliver(way, probe) {
             debug!(%peer, %error, "a probe for loops could not be sent");
         }
         RUNNING.fetch_sub(1, Ordering::Relaxed);
@@ -95,13 +118,31 @@ pub(super) fn send_probe(peer: SocketAddr, probe: Probe) {
     }
 }
 
-fn deliver(peer: SocketAddr, probe: Probe) -> io::Result<()> {
+fn deliver(way: Way, probe: Probe) -> io::Result<()> {
     let begun = Instant::now();
-    let mut stream = TcpStream::connect_timeout(&peer, PROBE_TIME_MAX)?;
+    let stream = TcpStream::connect_timeout(&way.peer, PROBE_TIME_MAX)?;
     stream.set_read_timeout(Some(PROBE_TIME_MAX))?;
-    stream.write_all(&probe.frame())?;
-    stream.shutdown(Shutdown::Write)?;
-    // Closed with something unread, it would be reset, and the probe perhaps discarded.
+    match way.tls {
+        None => {
+            (&stream).write_all(&probe.frame())?;
+            stream.shutdown(Shutdown::Write)?;
+            discard_rest(begun, stream)
+        }
+        Some(Tls { config, name }) => {
+            let tls = ClientConnection::new(Arc::clone(&config), name);
+            let tls = tls.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            let mut stream = StreamOwned::new(tls, stream);
+            stream.write_all(&probe.frame())?;
+            stream.conn.send_close_notify();
+            stream.flush()?;
+            discard_rest(begun, stream)
+        }
+    }
+}
+
+/// Reads to the end: closed with something unread, a connection would be reset, and the probe
+/// perhaps discarded.
+fn discard_rest(begun: Instant, mut stream: impl Read) -> io::Result<()> {
     let mut discarded = [0; 16 * 1024];
     while begun.elapsed() < PROBE_TIME_MAX && stream.read(&mut discarded)? > 0 {}
     Ok(())

@@ -102,6 +102,11 @@ impl Link {
         self.filled >= FRAME_BYTES_MAX || whole_frames(&self.incoming[..self.filled]).number > 0
     }
 
+    /// What came and is not in the log yet.
+    pub(super) fn incomplete(&self) -> &[u8] {
+        &self.incoming[..self.filled]
+    }
+
     /// Appends what came down to the log: the upstream's order becomes the order here. `false`
     /// while a shard or a slow reader is behind; the uplink is notified when it is not any more.
     ///

@@ -23,7 +23,15 @@ pub(super) fn room_config(dice: &mut Dice, number: usize) -> RoomConfig {
     };
     let clients_max = dice.one_in(4).then_some(4);
     let (name, upstreams) = (number.to_string(), Vec::new());
-    RoomConfig { name, ring_bytes, slow_reader, clients_max, upstreams, cluster: None }
+    RoomConfig {
+        name,
+        ring_bytes,
+        slow_reader,
+        clients_max,
+        upstreams,
+        upstream_ca: None,
+        cluster: None,
+    }
 }
 
 pub(super) fn config(dice: &mut Dice) -> Config {
