@@ -6,6 +6,7 @@
 
 mod clients;
 mod core_nats;
+mod links;
 
 use std::time::{Duration, Instant};
 
@@ -18,11 +19,12 @@ use crate::nats::{Nats, is_installed};
 use crate::support::{Running, eventually};
 use clients::Round;
 use core_nats::CoreNode;
+use links::Link;
 
 const NODES: usize = 3;
 const CLIENTS_PER_NODE: usize = 2;
-const ROUNDS_SHORT: usize = 4;
-const ROUNDS_LONG: usize = 16;
+const ROUNDS_SHORT: usize = FAULTS.len();
+const ROUNDS_LONG: usize = 4 * FAULTS.len();
 /// The environment variable that says how many rounds there are.
 const ROUNDS_VARIABLE: &str = "ZILLIONS_CLUSTER_ROUNDS";
 /// From the end of a fault until every client has a new message back, at most: what is promised.
@@ -37,10 +39,18 @@ enum Fault {
     /// As if its links were cut: it takes connections, and answers nothing.
     LeaderStopped,
     AllNatsKilled,
+    /// Nothing passes between a node and NATS: its connections are cut, or stay and carry nothing,
+    /// and what was under way comes late, or never.
+    LinkCut,
 }
 
-const FAULTS: [Fault; 4] =
-    [Fault::LeaderKilled, Fault::NodeKilled, Fault::LeaderStopped, Fault::AllNatsKilled];
+const FAULTS: [Fault; 5] = [
+    Fault::LeaderKilled,
+    Fault::NodeKilled,
+    Fault::LinkCut,
+    Fault::LeaderStopped,
+    Fault::AllNatsKilled,
+];
 
 fn rounds() -> usize {
     match std::env::var(ROUNDS_VARIABLE) {
@@ -50,8 +60,37 @@ fn rounds() -> usize {
     }
 }
 
-fn start_node(nats: &Nats) -> Running {
-    let urls = nats.urls();
+/// What the rounds are played on.
+struct Cluster {
+    nats: Nats,
+    /// The way of each node to NATS.
+    links: Vec<Link>,
+    nodes: Vec<Running>,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        // Told of each other's addresses, clients of NATS would find a way around the links.
+        let mut nats = Nats::prepare(3, &["--jetstream", "--no_advertise"]);
+        (0..3).for_each(|member| nats.start_one(member));
+        let links: Vec<Link> = (0..NODES).map(|_| Link::new(&nats, 3)).collect();
+        let nodes = links.iter().map(start_node).collect();
+        Self { nats, links, nodes }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (number, node) in self.nodes.iter().enumerate() {
+                println!("the log of node {number}:\n{}", node.server.log_tail(40).join("\n"));
+            }
+        }
+    }
+}
+
+fn start_node(link: &Link) -> Running {
+    let urls = link.urls();
     let fixed = ["--cluster", &urls, "--metrics", "127.0.0.1:0", "--shards", "2"];
     // A client of a busy machine may be slow; dropping messages for it is not what is tested.
     let patient = ["--slow-reader", "backpressure", "--eviction-timeout-seconds", "60"];
@@ -69,29 +108,27 @@ fn whatever_fails_there_is_one_order_and_nothing_is_lost() {
     if !is_installed() {
         return;
     }
-    let mut nats = Nats::start(3);
-    let mut nodes: Vec<Running> = (0..NODES).map(|_| start_node(&nats)).collect();
+    let mut cluster = Cluster::start();
     let (mut deliveries, mut slowest) = (0, Duration::ZERO);
     for seed in 0..rounds() {
         let mut dice = Dice::new(seed as u64);
         // Each in turn, at a moment and on a victim that the seed chooses.
         let fault = FAULTS[seed % FAULTS.len()];
-        let addresses = nodes.iter().map(|node| node.server.address()).collect();
+        let addresses = cluster.nodes.iter().map(|node| node.server.address()).collect();
         let mut round = Round::begin(addresses, CLIENTS_PER_NODE, seed as u64);
         let recovery = std::thread::scope(|scope| {
             round.talk(scope);
             round.until_echoes(1 + dice.below(300));
-            strike(fault, &mut nats, &mut nodes, &mut round, &mut dice, scope);
-            let healed = Instant::now();
+            let healed = strike(fault, &mut cluster, &mut round, &mut dice, scope);
             round.until_all_have_new_echoes();
             let recovery = healed.elapsed();
-            round.end(nodes[dice.below(NODES)].server.address());
+            round.end(cluster.nodes[dice.below(NODES)].server.address());
             recovery
         });
         assert!(recovery < RECOVERY_TIME_MAX, "round {seed}, {fault:?}: {recovery:?}");
-        eventually("all nodes are ready", || nodes.iter().all(is_ready));
+        eventually("all nodes are ready", || cluster.nodes.iter().all(is_ready));
         let missed = |node| value(node, "zillions_upstream_missed_batches_total");
-        assert_eq!(nodes.iter().map(missed).sum::<u64>(), 0, "round {seed}, {fault:?}");
+        assert_eq!(cluster.nodes.iter().map(missed).sum::<u64>(), 0, "round {seed}, {fault:?}");
         let history = round.history();
         if let Err(lost) = round.all_received_the_same() {
             panic!("round {seed}, {fault:?}: {lost}");
@@ -110,15 +147,15 @@ fn whatever_fails_there_is_one_order_and_nothing_is_lost() {
     );
 }
 
-/// Injects the fault, and repairs it.
+/// Injects the fault, and repairs it: the moment since which all is well.
 fn strike<'scope>(
     fault: Fault,
-    nats: &mut Nats,
-    nodes: &mut [Running],
+    cluster: &mut Cluster,
     round: &mut Round,
     dice: &mut Dice,
     scope: &'scope std::thread::Scope<'scope, '_>,
-) {
+) -> Instant {
+    let Cluster { nats, links, nodes } = cluster;
     match fault {
         Fault::LeaderKilled | Fault::LeaderStopped => {
             let mut leader = None;
@@ -144,7 +181,7 @@ fn strike<'scope>(
             nodes[victim].server.signal(Signal::KILL);
             eventually("the node has ended", || nodes[victim].server.exited().is_some());
             round.until_all_have_new_echoes();
-            nodes[victim] = start_node(nats);
+            nodes[victim] = start_node(&links[victim]);
             round.join(scope, victim, nodes[victim].server.address(), CLIENTS_PER_NODE);
         }
         Fault::AllNatsKilled => {
@@ -152,7 +189,34 @@ fn strike<'scope>(
             eventually("all nodes know", || nodes.iter().all(|node| !is_ready(node)));
             (0..3).for_each(|member| nats.start_one(member));
         }
+        Fault::LinkCut => {
+            let victim = dice.below(NODES);
+            cut(&links[victim], &nodes[victim], dice, || {
+                round.until_others_have_new_echoes(victim)
+            });
+        }
     }
+    Instant::now()
+}
+
+/// Cuts the way of a node in one of three manners, and repairs it. The others go on meanwhile.
+fn cut(link: &Link, node: &Running, dice: &mut Dice, until_others_go_on: impl Fn()) {
+    let failures = || value(node, "zillions_upstream_failures_total");
+    let before = failures();
+    // Stopped, the node waits for answers and gives its connection up; what it had sent there comes
+    // late then, after it has connected anew, or is lost.
+    let [stops, loses] = [[false, true], [true, false], [true, true]][dice.below(3)];
+    if stops {
+        link.stop();
+    } else {
+        link.cut();
+    }
+    until_others_go_on();
+    eventually("the node gives its connection up", || failures() > before);
+    if stops && loses {
+        link.cut();
+    }
+    link.repair();
 }
 
 /// That the test can fail: the same clients, on nodes of a few lines that publish to core NATS,

@@ -1,6 +1,7 @@
 //! `zillions-server` as a user and an operator see it: a process, sockets, signals.
 
 mod admin;
+mod checked;
 mod clients;
 mod cluster;
 mod cluster_faults;

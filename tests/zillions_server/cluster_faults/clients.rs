@@ -50,9 +50,11 @@ pub(crate) struct Round {
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
+    // What a fault takes, until it shows and until it is repaired, and what comes after it.
+    let patience = 3 * PATIENCE;
     let stream = TcpStream::connect(address).expect("a connection");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    stream.set_write_timeout(Some(PATIENCE)).expect("a time-out");
+    stream.set_read_timeout(Some(patience)).expect("a time-out");
+    stream.set_write_timeout(Some(patience)).expect("a time-out");
     stream.set_nodelay(true).expect("no delay");
     stream
 }
@@ -146,8 +148,17 @@ impl Round {
 
     /// Until each living client has a message back that it has sent from now on.
     pub(crate) fn until_all_have_new_echoes(&self) {
+        Self::until_new_echoes(self.living());
+    }
+
+    /// Likewise, but for the clients of one node.
+    pub(crate) fn until_others_have_new_echoes(&self, node: usize) {
+        Self::until_new_echoes(self.living().filter(|client| client.node != node));
+    }
+
+    fn until_new_echoes<'a>(clients: impl Iterator<Item = &'a Arc<Client>>) {
         let sent: Vec<(&Arc<Client>, u64)> =
-            self.living().map(|client| (client, client.sent.load(Ordering::SeqCst))).collect();
+            clients.map(|client| (client, client.sent.load(Ordering::SeqCst))).collect();
         for (client, sent) in sent {
             eventually("new messages come back", || client.echoes() > sent);
         }
