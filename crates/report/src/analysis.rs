@@ -1,6 +1,10 @@
 //! Compares the targets of each scenario.
 
+use std::collections::BTreeMap;
+
 use crate::bounded::Bounded;
+use crate::cost::Cost;
+use crate::cost_tiers;
 use crate::figures::Figures;
 use crate::format::percent;
 use crate::noise::{NoiseFloor, noise_floor};
@@ -27,6 +31,8 @@ pub struct ScenarioAnalysis<'a> {
     pub rows: Vec<Row<'a>>,
     /// The result of the A/A test: how much one target differs from itself; absent if unknown.
     pub noise: Option<NoiseFloor>,
+    /// The same of each cost of a delivery.
+    pub cost_noise: BTreeMap<Cost, NoiseFloor>,
     /// What this machine does without a server; absent if it was not measured.
     pub limit: Option<Limit>,
 }
@@ -90,8 +96,13 @@ pub fn analyse_scenario<'a>(
         });
     }
     let noise = noise_floor(results, scenario);
-    rank(&mut rows, scenario, noise.as_ref().map_or(1.0, NoiseFloor::factor), seed);
-    ScenarioAnalysis { scenario, rows, noise, limit }
+    let cost_noise = cost_tiers::noise_floors(results, scenario);
+    for row in &mut rows {
+        cost_tiers::enter(row, scenario, seed);
+    }
+    let mut analysis = ScenarioAnalysis { scenario, rows, noise, cost_noise, limit };
+    rank_all(&mut analysis, seed);
+    analysis
 }
 
 /// The trials that a scenario ranks by.
@@ -193,8 +204,14 @@ pub(crate) fn rank_again(analysis: &mut ScenarioAnalysis<'_>, seed: u64) {
             figures.relative = None;
         }
     }
+    rank_all(analysis, seed);
+}
+
+/// Ranks by the scenario's figure and by costs.
+fn rank_all(analysis: &mut ScenarioAnalysis<'_>, seed: u64) {
     let noise_factor = analysis.noise.as_ref().map_or(1.0, NoiseFloor::factor);
     rank(&mut analysis.rows, analysis.scenario, noise_factor, seed);
+    cost_tiers::rank(&mut analysis.rows, &analysis.cost_noise);
 }
 
 /// Fills in tiers and ratios, and sorts the rows.

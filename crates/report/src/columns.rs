@@ -9,6 +9,7 @@ mod head;
 mod value;
 
 use crate::bounded::Bounded;
+use crate::cost::Cost;
 use crate::figures::Figures;
 use crate::format::{bytes, count, digits, percent, time, whole};
 use crate::percentile::{
@@ -230,6 +231,40 @@ pub static CPU: FigureColumn = FigureColumn {
     ..FigureColumn::NONE
 };
 
+/// Tier by CPU time.
+pub static CPU_TIER: FigureColumn = FigureColumn {
+    head: Head {
+        key: "cpu_tier",
+        title: "CPU tier",
+        unit: "",
+        meaning: "Tier by CPU time per delivery, 1 is best; separated as the tiers of the figure \
+                  that ranks are. What trials that are NOISY or CLIENT-BOUND keep from that \
+                  ranking has one too.",
+    },
+    format: whole,
+    of_target: Some(|it| tier(it, Cost::Cpu)),
+    in_terminal: true,
+    ..FigureColumn::NONE
+};
+
+/// Tier by context switches.
+pub static SWITCHES_TIER: FigureColumn = FigureColumn {
+    head: Head {
+        key: "switches_tier",
+        title: "Switches tier",
+        unit: "",
+        meaning: "Tier by context switches per delivery, likewise, but without NOISY trials: other \
+                  programs make a server switch.",
+    },
+    format: whole,
+    of_target: Some(|it| tier(it, Cost::Switches)),
+    ..FigureColumn::NONE
+};
+
+fn tier(figures: &Figures, cost: Cost) -> Value {
+    Value::number(figures.costs.get(&cost).map(|it| it.tier as f64))
+}
+
 /// What was counted, if it was.
 fn counted(value: Option<u64>) -> Value {
     value.map_or(Value::Unknown, |value| Value::Number((value as f64).into()))
@@ -324,7 +359,7 @@ pub static SCHEDULE_LAG: FigureColumn = FigureColumn {
 };
 
 /// Every figure, in the order of the tables.
-pub static FIGURES: [&FigureColumn; 17] = [
+pub static FIGURES: [&FigureColumn; 19] = [
     &CAPACITY,
     &DELIVERIES,
     &P50,
@@ -336,10 +371,12 @@ pub static FIGURES: [&FigureColumn; 17] = [
     &PENDING,
     &LATE,
     &CPU,
+    &CPU_TIER,
     &OF_LIMIT,
     &MEMORY,
     &THREADS,
     &SWITCHES,
+    &SWITCHES_TIER,
     &GENERATOR_BUSY,
     &SCHEDULE_LAG,
 ];
@@ -349,8 +386,11 @@ pub static FIGURES: [&FigureColumn; 17] = [
 #[must_use]
 pub fn target_figures(rank_by: RankBy, has_limit: bool) -> Vec<&'static FigureColumn> {
     let is_search = rank_by == RankBy::Capacity;
+    let is_cost_tier = |key: &str| [CPU_TIER.head.key, SWITCHES_TIER.head.key].contains(&key);
     let has_it = |key: &str| {
-        (is_search || key != CAPACITY.head.key) && (has_limit || key != OF_LIMIT.head.key)
+        (is_search || key != CAPACITY.head.key)
+            && (has_limit || key != OF_LIMIT.head.key)
+            && !(is_search && is_cost_tier(key))
     };
     FIGURES.into_iter().filter(|it| it.of_target.is_some() && has_it(it.head.key)).collect()
 }

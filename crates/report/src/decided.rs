@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use crate::analysis::ScenarioAnalysis;
+use crate::cost::Cost;
+use crate::cost_tiers;
 use crate::format::percent;
 use crate::noise::NoiseFloor;
 use crate::record::{LoadRecord, RankBy, ScenarioRecord};
@@ -28,6 +30,20 @@ pub struct Undecided {
     /// How many trials of each would separate the first of them from another, if they go on as they
     /// began; absent if more than 1000.
     pub trials_needed: Option<usize>,
+}
+
+impl Undecided {
+    /// Its targets, and what would separate them.
+    fn text(&self, is_search: bool) -> String {
+        let targets: Vec<&str> = self.targets.iter().map(String::as_str).collect();
+        let needed = match self.trials_needed {
+            // A search has steps, and no repeats that narrow them.
+            _ if is_search => "within one step of the search's rates".to_owned(),
+            Some(needed) => format!("about {needed} trials of each may separate some of them"),
+            None => format!("not even {TRIALS_FORESEEN_MAX} trials of each are likely to do it"),
+        };
+        format!("{} ({needed})", names(&targets))
+    }
 }
 
 /// The ties of a scenario, by the positions of its rows.
@@ -103,13 +119,71 @@ fn separated_by_chance(trials: usize) -> f64 {
     2.0 / orders
 }
 
+/// What a scenario decided by one cost of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CostDecision {
+    /// Key of the column that has the cost.
+    pub by: &'static str,
+    /// What was decided, in one sentence.
+    pub decided: String,
+    /// The tiers whose targets are not told apart.
+    pub undecided: Vec<Undecided>,
+}
+
+impl CostDecision {
+    /// All of it in a sentence or two.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let tiers: Vec<String> = self.undecided.iter().map(|it| it.text(false)).collect();
+        match tiers.is_empty() {
+            true => self.decided.clone(),
+            false => format!("{} Not told apart: {}.", self.decided, tiers.join("; ")),
+        }
+    }
+}
+
+/// What was decided by each cost that at least two targets are ranked by. The certainty is that of
+/// the figure that the scenario ranks by.
+#[must_use]
+pub fn by_cost(analysis: &ScenarioAnalysis<'_>) -> Vec<CostDecision> {
+    let rows = &analysis.rows;
+    let of_cost = |cost: Cost| {
+        let ranked = cost_tiers::ranked(rows, cost);
+        let number = ranked.len();
+        let tiers = ranked.last().filter(|_| number > 1)?.1.tier;
+        let first: Vec<&str> = ranked
+            .iter()
+            .filter(|(_, it)| it.tier == 1)
+            .map(|(at, _)| rows[*at].target.name.as_str())
+            .collect();
+        let (title, verb) = (cost.title(), if first.len() == 1 { "leads" } else { "lead" });
+        let decided = match tiers {
+            1 => format!("By {title}: all {number} share one tier."),
+            _ => format!("By {title}: {} {verb}; {number} are in {tiers} tiers.", names(&first)),
+        };
+        let tier_of = |at: usize| Some(rows[at].figures.as_ref()?.costs.get(&cost)?.tier);
+        let undecided = group(rows, cost_tiers::ties_by(rows, cost, &analysis.cost_noise), tier_of);
+        Some(CostDecision { by: cost.key(), decided, undecided })
+    };
+    Cost::ALL.into_iter().filter_map(of_cost).collect()
+}
+
 /// The tiers with more than one target.
 #[must_use]
 pub fn undecided(analysis: &ScenarioAnalysis<'_>) -> Vec<Undecided> {
+    group(&analysis.rows, ties_of(analysis), |at| analysis.rows[at].rank.tier())
+}
+
+/// Ties between rows, put together by their tiers.
+fn group(
+    rows: &[Row<'_>],
+    ties: Vec<Tie<usize>>,
+    tier_of: impl Fn(usize) -> Option<usize>,
+) -> Vec<Undecided> {
     let mut found: Vec<Undecided> = Vec::new();
-    for tie in ties_of(analysis) {
-        let (leader, other) = (&analysis.rows[tie.leader], &analysis.rows[tie.other]);
-        let Some(tier) = other.rank.tier() else { continue };
+    for tie in ties {
+        let (leader, other) = (&rows[tie.leader], &rows[tie.other]);
+        let Some(tier) = tier_of(tie.other) else { continue };
         let name = |row: &Row<'_>| row.target.name.clone();
         match found.iter_mut().find(|it| it.tier == tier) {
             Some(known) => {
@@ -132,17 +206,7 @@ pub fn undecided(analysis: &ScenarioAnalysis<'_>) -> Vec<Undecided> {
 #[must_use]
 pub fn what_it_would_take(analysis: &ScenarioAnalysis<'_>) -> Option<String> {
     let is_search = matches!(analysis.scenario.load, LoadRecord::Search { .. });
-    let of_tier = |it: Undecided| {
-        let targets: Vec<&str> = it.targets.iter().map(String::as_str).collect();
-        let needed = match it.trials_needed {
-            // A search has steps, and no repeats that narrow them.
-            _ if is_search => "within one step of the search's rates".to_owned(),
-            Some(needed) => format!("about {needed} trials of each may separate some of them"),
-            None => format!("not even {TRIALS_FORESEEN_MAX} trials of each are likely to do it"),
-        };
-        format!("{} ({needed})", names(&targets))
-    };
-    let tiers: Vec<String> = undecided(analysis).into_iter().map(of_tier).collect();
+    let tiers: Vec<String> = undecided(analysis).iter().map(|it| it.text(is_search)).collect();
     (!tiers.is_empty()).then(|| format!("Not told apart: {}.", tiers.join("; ")))
 }
 

@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 
 use crate::bounded::Bounded;
+use crate::cost::RankedCosts;
 use crate::percentile::{expected_deliveries, latency_ns, latency_p99_ns};
 use crate::record::{Measurement, ScenarioRecord};
 use crate::statistics::{Estimate, estimate_median, median};
@@ -41,6 +42,8 @@ pub struct Figures {
     pub threads: Option<u64>,
     /// Context switches of the server per thousand deliveries: the median over the trials.
     pub switches_per_1000_deliveries: Option<f64>,
+    /// The costs of a delivery that are ranked, each with its tier.
+    pub costs: RankedCosts,
     /// Latencies of the arrivals of all trials together.
     pub latency: Histogram<u64>,
     /// How many deliveries those would have been if none had been lost.
@@ -82,6 +85,7 @@ impl Figures {
             peak_resident_bytes: servers().map(|server| server.peak_resident_bytes).max(),
             threads: servers().map(|server| server.threads).max(),
             switches_per_1000_deliveries: (!switches.is_empty()).then(|| median(&switches)),
+            costs: RankedCosts::new(),
             latency,
             expected,
         })

@@ -8,7 +8,7 @@
 //! which is [`bounded`] where samples are few, [`trial_figures`] the other figures of one trial, [`mod@figures`] those of a target over its trials. [`analysis`]
 //! ranks the targets of each scenario in [`row`]s, [`noise`] is the A/A test, [`told_apart`] says what separates two targets and what it would take, [`decided`] puts that in
 //! sentences, [`capacity`] what a
-//! search found, [`statistics`] the arithmetic. [`columns`] defines every column of every table,
+//! search found, [`cost`] is what a delivery costs and is ranked by, too, [`statistics`] is the arithmetic. [`columns`] defines every column of every table,
 //! and [`mod@format`] writes its values. [`html`] writes the report, [`style_map`] draws the map of styles and
 //! [`style_tree`] their family tree, [`mod@compare`] compares two runs, [`markdown`] writes that as
 //! Markdown, [`merge`] puts runs together. [`gallery_results`] are the figures of a run that are
@@ -21,6 +21,8 @@ pub mod bounded;
 pub mod capacity;
 pub mod columns;
 pub mod compare;
+pub mod cost;
+mod cost_tiers;
 pub mod decided;
 #[cfg(any(test, feature = "test-support"))]
 pub mod examples;

@@ -10,9 +10,10 @@ use std::ops::Range;
 
 use crate::analysis::{ScenarioAnalysis, analyse, rank_again};
 use crate::compare::{machine_differences, scenario_differences};
+use crate::cost_tiers;
 use crate::record::{Role, RunRecord, ScenarioRecord, TargetRecord, TargetStatus};
 use crate::results::Results;
-use crate::row::Rank;
+use crate::row::{Rank, Row};
 use crate::verdict::Validity;
 
 /// Several merged runs.
@@ -210,6 +211,7 @@ impl Merged {
     }
 
     fn keep_runs_apart(&self, analysis: &mut ScenarioAnalysis<'_>) {
+        self.keep_costs_apart(analysis);
         let groups: Vec<Option<BTreeSet<usize>>> = analysis
             .rows
             .iter()
@@ -247,6 +249,27 @@ impl Merged {
             };
         }
         rank_again(analysis, self.results.run.seed);
+    }
+
+    /// Leaves costs only to what was measured in the same runs as most.
+    fn keep_costs_apart(&self, analysis: &mut ScenarioAnalysis<'_>) {
+        let runs_of = |row: &Row<'_>| -> BTreeSet<usize> {
+            row.trials.iter().map(|trial| self.run_of(trial.record.order)).collect()
+        };
+        let has_costs =
+            |row: &&Row<'_>| row.figures.as_ref().is_some_and(|it| !it.costs.is_empty());
+        let groups: Vec<BTreeSet<usize>> =
+            analysis.rows.iter().filter(has_costs).map(runs_of).collect();
+        let size = |group: &BTreeSet<usize>| groups.iter().filter(|it| *it == group).count();
+        let main = groups.iter().max_by_key(|it| (size(it), it.iter().max()));
+        for row in &mut analysis.rows {
+            if Some(&runs_of(row)) != main
+                && let Some(figures) = &mut row.figures
+            {
+                figures.costs.clear();
+            }
+        }
+        cost_tiers::rank(&mut analysis.rows, &analysis.cost_noise);
     }
 }
 

@@ -19,6 +19,22 @@ pub struct NoiseFloor {
 }
 
 impl NoiseFloor {
+    /// What two arms of `target` with these figures differ in; `None` if they are too few, or their
+    /// ratio says nothing.
+    pub(crate) fn of_arms(
+        target: String,
+        first: &[Bounded],
+        second: &[Bounded],
+        seed: u64,
+    ) -> Option<Self> {
+        if first.len().min(second.len()) < VALID_TRIALS_MIN {
+            return None;
+        }
+        let ratio = estimate_ratio(second, first, seed)?;
+        let is_usable = ratio.low > 0.0 && ratio.high.is_finite();
+        is_usable.then_some(Self { target, ratio })
+    }
+
     /// Two ranking figures of which the larger is at most this many times the smaller are not told
     /// apart; 1 or more.
     #[must_use]
@@ -42,12 +58,7 @@ pub fn noise_floor(results: &Results, scenario: &ScenarioRecord) -> Option<Noise
             .collect()
     };
     let (first, second) = (arm(Role::Measure), arm(Role::Twin));
-    if first.len().min(second.len()) < VALID_TRIALS_MIN {
-        return None;
-    }
-    let ratio = estimate_ratio(&second, &first, results.run.seed)?;
-    let is_usable = ratio.low > 0.0 && ratio.high.is_finite();
-    is_usable.then_some(NoiseFloor { target, ratio })
+    NoiseFloor::of_arms(target, &first, &second, results.run.seed)
 }
 
 fn is_valid(figures: &Measurement) -> bool {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use zillions_report::analysis::{ScenarioAnalysis, analyse};
 use zillions_report::columns::{FigureColumn, ranking_column, target_figures};
-use zillions_report::decided::{self, Undecided};
+use zillions_report::decided::{self, CostDecision, Undecided};
 use zillions_report::noise::NoiseFloor;
 use zillions_report::record::{Role, TargetStatus, TrialResult, YardstickKind};
 use zillions_report::results::Results;
@@ -47,6 +47,8 @@ struct ScenarioSummary<'a> {
     decided: String,
     /// Tiers whose targets are not told apart, and what that would take.
     undecided: Vec<Undecided>,
+    /// The same of each cost of a delivery that is ranked.
+    by_cost: Vec<CostDecision>,
     rows: Vec<RowSummary<'a>>,
 }
 
@@ -122,6 +124,9 @@ impl<'a> Summary<'a> {
             text += &format!("  {}\n", decided::sentence(&analysis));
             if let Some(what) = decided::what_it_would_take(&analysis) {
                 text += &format!("  {what}\n");
+            }
+            for cost in decided::by_cost(&analysis) {
+                text += &format!("  {}\n", cost.text());
             }
             if let Some(noise) = &analysis.noise {
                 text += &format!("  {}\n", paint(FAINT, noise_line(noise)));
@@ -232,6 +237,7 @@ fn scenario_summary<'a>(analysis: ScenarioAnalysis<'a>) -> ScenarioSummary<'a> {
         }),
         decided: decided::sentence(&analysis),
         undecided: decided::undecided(&analysis),
+        by_cost: decided::by_cost(&analysis),
         rows: analysis.rows.iter().map(|row| row_summary(row, &columns)).collect(),
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Scenario<'a> {
     pub(super) setting: String,
     /// What was decided, with what certainty, and what it would take to decide the rest.
     pub(super) decided: String,
+    /// The same of each cost of a delivery.
+    pub(super) by_cost: Vec<String>,
     /// What it is ranked by.
     pub(super) ranked_by: &'static str,
     /// The heads of its table, as HTML.
@@ -134,6 +136,7 @@ impl<'a> Scenario<'a> {
             limit: analysis.limit.as_ref().map(sentence).unwrap_or_default(),
             setting: setting(scenario),
             decided: decided(analysis),
+            by_cost: decided::by_cost(analysis).iter().map(|it| it.text()).collect(),
             ranked_by: ranking_title(scenario.rank_by),
             heads: heads(analysis, !runs.is_empty()),
             verdicts: verdict_counts(&analysis.rows),

@@ -69,6 +69,8 @@ fn what_was_not_measured_side_by_side_is_shown_and_not_ranked() {
     );
     assert_eq!(row(&analyses, "fast").rank, Rank::Ranked { tier: 1 });
     assert_eq!(row(&analyses, "slow").rank, Rank::Ranked { tier: 2 });
+    let costs = |name| row(&analyses, name).figures.as_ref().unwrap().costs.len();
+    assert_eq!((costs("mine"), costs("fast")), (0, 2), "nor is it by what a delivery costs");
 }
 
 #[test]
