@@ -17,6 +17,7 @@
 
 mod access;
 mod cpu_times;
+mod disturbance;
 mod error;
 mod event;
 pub mod further;

@@ -1,5 +1,6 @@
 //! The server of one trial: started for it, or running already.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::process::ExitStatus;
 
@@ -31,6 +32,15 @@ impl Subject<'_> {
             Self::Running(running) if running.pids.is_empty() => None,
             Self::Running(running) => Sample::of_pids(&running.pids).ok(),
         }
+    }
+
+    /// The processes that are no others' while it is measured: its own, and this one.
+    pub(crate) fn processes(&self) -> BTreeSet<i32> {
+        let own: Vec<u32> = match self {
+            Self::Started(server) => server.pids(),
+            Self::Running(running) => running.pids.clone(),
+        };
+        own.into_iter().chain([std::process::id()]).map(|pid| pid as i32).collect()
     }
 
     /// Whether there must be samples of it.

@@ -6,16 +6,18 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use zillions_harness::resources::cpu_throttled_seconds;
+use zillions_harness::resources::{Throttled, cpu_throttled};
 use zillions_harness::{Launch, PortLease, Sample, Server, StartError, StartOptions, loopback};
 use zillions_load::{LoadError, Outcome, Phase, Plan, WireFormat};
 use zillions_report::record::{
-    AnomaliesRecord, ArrivalsRecord, ExtrasRecord, GeneratorRecord, LostConnectionRecord,
-    Measurement, PairsRecord, ScenarioRecord, ScheduleLagRecord, ServerRecord, TrialResult,
+    AnomaliesRecord, ArrivalsRecord, DisturbancesRecord, ExtrasRecord, GeneratorRecord,
+    LostConnectionRecord, Measurement, PairsRecord, ProgramRecord, ScenarioRecord,
+    ScheduleLagRecord, ServerRecord, TrialResult,
 };
 
 use crate::access::Access;
-use crate::cpu_times::busy_seconds;
+use crate::cpu_times::CpuTimes;
+use crate::disturbance::Neighbours;
 use crate::order;
 use crate::pin::{Pinning, restrict_to};
 use crate::scenario::load_plan;
@@ -40,8 +42,8 @@ const STUCK: &str = "not one message of the window was sent: a round before it l
 struct Reading {
     at: Instant,
     server: Option<Sample>,
-    busy_seconds: Option<f64>,
-    throttled_seconds: Option<f64>,
+    cpu: Option<CpuTimes>,
+    throttled: Option<Throttled>,
 }
 
 impl Reading {
@@ -49,8 +51,8 @@ impl Reading {
         Self {
             at: Instant::now(),
             server: server.sample(),
-            busy_seconds: busy_seconds(&pinning.used()),
-            throttled_seconds: cpu_throttled_seconds(),
+            cpu: CpuTimes::read(&pinning.used()),
+            throttled: cpu_throttled(),
         }
     }
 }
@@ -61,6 +63,8 @@ struct Readings {
     idle: Option<Reading>,
     start: Option<Reading>,
     end: Option<Reading>,
+    /// The busiest other programs.
+    programs: Vec<ProgramRecord>,
 }
 
 /// Runs one trial of `scenario`; whatever goes wrong with the server or the machine is in the
@@ -182,6 +186,7 @@ fn carry_out(
     // One slot per phase: the generator never waits for the reader.
     let (phases, reached) = mpsc::sync_channel(3);
     let mut readings = Readings::default();
+    let mut before: Option<Neighbours> = None;
     let outcome = thread::scope(|scope| {
         let generator = scope.spawn(move || {
             if let Some(cpu) = pinning.generator {
@@ -195,9 +200,17 @@ fn carry_out(
         while let Ok(phase) = reached.recv() {
             let reading = Some(Reading::take(server, pinning));
             match phase {
-                Phase::WarmUp => readings.idle = reading,
+                Phase::WarmUp => {
+                    readings.idle = reading;
+                    before = Some(Neighbours::look());
+                }
                 Phase::Measure => readings.start = reading,
-                Phase::Drain => readings.end = reading,
+                Phase::Drain => {
+                    readings.end = reading;
+                    readings.programs = before.as_ref().map_or_else(Vec::new, |before| {
+                        Neighbours::look().busiest_since(before, &server.processes())
+                    });
+                }
             }
         }
         generator.join()
@@ -251,17 +264,24 @@ fn finish(
             .context_switches_involuntary
             .saturating_sub(before.context_switches_involuntary),
     });
-    let busy_seconds = end.busy_seconds.zip(start.busy_seconds).map(|(end, start)| end - start);
+    let cpu = end.cpu.zip(start.cpu).map(|(end, start)| end.since(start));
+    let capacity = sampled_seconds * pinning.used().len() as f64;
     // What is the server's own time and what is others' nobody knows without its processes.
-    let others_cpu_share = busy_seconds.zip(server_record.as_ref()).map(|(busy, server)| {
+    let others_cpu_share = cpu.zip(server_record.as_ref()).map(|(cpu, server)| {
         let own = server.cpu_seconds + outcome.generator.cpu_seconds;
-        let capacity = sampled_seconds * pinning.used().len() as f64;
-        ((busy - own) / capacity).clamp(0.0, 1.0)
+        ((cpu.busy_seconds - own) / capacity).clamp(0.0, 1.0)
     });
-    let throttled_seconds =
-        end.throttled_seconds.zip(start.throttled_seconds).map(|(end, start)| end - start);
+    let throttled = end.throttled.zip(start.throttled);
+    let share = |seconds: f64| (seconds / capacity).clamp(0.0, 1.0);
+    let disturbances = DisturbancesRecord {
+        steal_share: cpu.map(|cpu| share(cpu.stolen_seconds)),
+        soft_interrupt_share: cpu.map(|cpu| share(cpu.soft_interrupt_seconds)),
+        throttled_periods: throttled.map(|(end, start)| end.periods.saturating_sub(start.periods)),
+        programs: readings.programs.clone(),
+    };
+    let throttled_seconds = throttled.map(|(end, start)| end.seconds - start.seconds);
     let measured = measurement(&outcome, server_record);
-    Ok(Measurement { others_cpu_share, throttled_seconds, ..measured })
+    Ok(Measurement { others_cpu_share, throttled_seconds, disturbances, ..measured })
 }
 
 /// How the server ended, if it has.
@@ -323,6 +343,7 @@ fn measurement(outcome: &Outcome, server: Option<ServerRecord>) -> Measurement {
         server,
         others_cpu_share: None,
         throttled_seconds: None,
+        disturbances: DisturbancesRecord::default(),
         lost_connections: outcome
             .lost
             .iter()

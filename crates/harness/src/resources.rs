@@ -76,11 +76,19 @@ pub fn cpu_quota() -> Option<f64> {
     Cgroups::read().cpu_quota()
 }
 
-/// How long a container's quota has held this process's group back since it began, in seconds;
-/// `None` if nothing tells.
+/// How a container's quota has held a group of processes back since it began.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Throttled {
+    /// For how long, in seconds.
+    pub seconds: f64,
+    /// In how many periods of the quota.
+    pub periods: u64,
+}
+
+/// How a container's quota has held this process's group back; `None` if nothing tells.
 #[must_use]
-pub fn cpu_throttled_seconds() -> Option<f64> {
-    Cgroups::read().throttled_seconds()
+pub fn cpu_throttled() -> Option<Throttled> {
+    Cgroups::read().throttled()
 }
 
 /// The control groups of this process, of either version; see cgroups(7).
@@ -148,15 +156,19 @@ impl Cgroups {
     }
 
     /// Of the group that was held back most: a limit above holds for those below, too.
-    fn throttled_seconds(&self) -> Option<f64> {
-        let field = |folder: &PathBuf, name: &str, per_second: f64| -> Option<f64> {
+    fn throttled(&self) -> Option<Throttled> {
+        let fields = |folder: &PathBuf, name: &str, per_second: f64| -> Option<Throttled> {
             let stat = read(folder, "cpu.stat")?;
-            let value = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-            Some(value.parse::<f64>().ok()? / per_second)
+            let field = |name: &str| {
+                stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            };
+            let seconds = field(name)?.parse::<f64>().ok()? / per_second;
+            let periods = field("nr_throttled").and_then(|it| it.parse().ok()).unwrap_or(0);
+            Some(Throttled { seconds, periods })
         };
-        let unified = self.unified.iter().filter_map(|it| field(it, "throttled_usec", 1e6));
-        let legacy = self.cpu.iter().filter_map(|it| field(it, "throttled_time", 1e9));
-        unified.chain(legacy).max_by(f64::total_cmp)
+        let unified = self.unified.iter().filter_map(|it| fields(it, "throttled_usec", 1e6));
+        let legacy = self.cpu.iter().filter_map(|it| fields(it, "throttled_time", 1e9));
+        unified.chain(legacy).max_by(|a, b| a.seconds.total_cmp(&b.seconds))
     }
 }
 
@@ -197,14 +209,15 @@ mod tests {
     fn the_time_that_a_group_was_held_back_is_read_from_either_version() {
         let root = written(&[
             ("a/cpu.stat", "usage_usec 9\nnr_throttled 3\nthrottled_usec 250000\n"),
-            ("a/b/cpu.stat", "usage_usec 9\nthrottled_usec 1500000\n"),
+            ("a/b/cpu.stat", "usage_usec 9\nnr_throttled 4\nthrottled_usec 1500000\n"),
         ]);
-        assert_eq!(Cgroups::of(root.path(), "0::/a/b\n").throttled_seconds(), Some(1.5));
+        let held_back = Throttled { seconds: 1.5, periods: 4 };
+        assert_eq!(Cgroups::of(root.path(), "0::/a/b\n").throttled(), Some(held_back));
         let root =
             written(&[("cpu,cpuacct/c/cpu.stat", "nr_throttled 1\nthrottled_time 2000000000\n")]);
         let groups = Cgroups::of(root.path(), "4:cpu,cpuacct:/c\n");
-        assert_eq!(groups.throttled_seconds(), Some(2.0));
-        assert_eq!(Cgroups::of(root.path(), "0::/\n").throttled_seconds(), None);
+        assert_eq!(groups.throttled(), Some(Throttled { seconds: 2.0, periods: 1 }));
+        assert_eq!(Cgroups::of(root.path(), "0::/\n").throttled(), None);
     }
 
     #[test]

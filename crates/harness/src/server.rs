@@ -202,6 +202,11 @@ impl Server {
         }
     }
 
+    /// The processes of its tree that are alive.
+    pub fn pids(&self) -> Vec<u32> {
+        self.group.members().iter().map(|process| process.pid.unsigned_abs()).collect()
+    }
+
     /// How many descriptors each of its processes may have, the one that may have the fewest;
     /// `None` where the system does not tell.
     pub fn descriptor_limit(&self) -> Option<u64> {

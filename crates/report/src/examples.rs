@@ -9,11 +9,11 @@ use std::path::Path;
 use hdrhistogram::Histogram;
 
 use crate::record::{
-    AnomaliesRecord, ArrivalsRecord, CaseRecord, ConformanceRecord, CostsRecord, ExtrasRecord,
-    GeneratorRecord, IdleRecord, LinesRecord, LoadRecord, MachineRecord, Measurement, OrderRecord,
-    PairsRecord, RankBy, Role, RunRecord, SCHEMA, ScenarioRecord, ScheduleLagRecord, ServerRecord,
-    SourceRecord, TargetRecord, TargetStatus, ToolRecord, TrialRecord, TrialResult, YardstickKind,
-    YardstickRecord,
+    AnomaliesRecord, ArrivalsRecord, CaseRecord, ConformanceRecord, CostsRecord,
+    DisturbancesRecord, ExtrasRecord, GeneratorRecord, IdleRecord, LinesRecord, LoadRecord,
+    MachineRecord, Measurement, OrderRecord, PairsRecord, RankBy, Role, RunRecord, SCHEMA,
+    ScenarioRecord, ScheduleLagRecord, ServerRecord, SourceRecord, TargetRecord, TargetStatus,
+    ToolRecord, TrialRecord, TrialResult, YardstickKind, YardstickRecord,
 };
 use crate::results::{RUN_FILE, Results, TRIALS_FOLDER};
 
@@ -82,6 +82,7 @@ pub fn scaled(slowness: f64) -> Measurement {
         }),
         others_cpu_share: Some(0.01),
         throttled_seconds: Some(0.0),
+        disturbances: DisturbancesRecord::default(),
         lost_connections: Vec::new(),
     }
 }

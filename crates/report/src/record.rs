@@ -3,6 +3,7 @@
 //! `run.json` is one [`RunRecord`]; each file in `trials/` is one [`TrialRecord`]. Units end the
 //! names of fields. The doc comments are `docs/results-format.md`.
 
+mod disturbance;
 mod histogram;
 mod run;
 mod scenario;
@@ -10,6 +11,7 @@ mod target;
 mod trial;
 mod yardstick;
 
+pub use disturbance::{DisturbancesRecord, ProgramRecord};
 pub use histogram::{ArrivalsRecord, HistogramError, ScheduleLagRecord};
 pub use run::{MachineRecord, RunRecord, SCHEMA, ToolRecord};
 pub use scenario::{LoadRecord, RankBy, ScenarioRecord};

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::percentile::lag_p99_ns;
-use crate::record::{Measurement, Role};
+use crate::record::{DisturbancesRecord, Measurement, Role};
 
 /// A generator that is busy for more than this share of the window is the bottleneck, or close to
 /// it.
@@ -24,6 +24,13 @@ pub const READY_WAIT_SHARE_MAX: f64 = 0.05;
 
 /// Limit on the share of the processors in use that other programs used.
 pub const OTHERS_CPU_SHARE_MAX: f64 = 0.10;
+
+/// Limit on the share of the processors in use that a hypervisor gave to other machines.
+pub const STEAL_SHARE_MAX: f64 = 0.05;
+
+/// Soft interrupts are named beside other programs above this share of the processors in use. They
+/// make no trial NOISY: those of the loopback device are the trial's own work.
+const SOFT_INTERRUPT_SHARE_NAMED: f64 = 0.05;
 
 /// A target that lost a larger share of the deliveries is not ranked: one that does next to nothing
 /// would be first.
@@ -105,6 +112,30 @@ fn incorrect(trial: &Measurement) -> Option<String> {
 }
 
 fn noisy(trial: &Measurement) -> Option<String> {
+    let mut found = Vec::new();
+    // A quota and a hypervisor keep a process waiting, too: they are told before other programs.
+    if let Some(seconds) = trial.throttled_seconds.filter(|&seconds| seconds > 0.0) {
+        let milliseconds = seconds * 1e3;
+        let periods = trial.disturbances.throttled_periods.filter(|&number| number > 0);
+        let periods = periods.map_or_else(String::new, |it| format!(" in {it} of its periods"));
+        found.push(format!(
+            "the container's quota held processes back for {milliseconds:.0} ms{periods}"
+        ));
+    }
+    if let Some(share) = trial.disturbances.steal_share.filter(|&share| share > STEAL_SHARE_MAX) {
+        found.push(format!(
+            "the hypervisor gave {:.0} % of the processors to other machines",
+            share * 100.0
+        ));
+    }
+    if let Some(others) = by_others(trial) {
+        found.push(others + &busiest(&trial.disturbances));
+    }
+    (!found.is_empty()).then(|| found.join("; "))
+}
+
+/// What other programs of this machine did.
+fn by_others(trial: &Measurement) -> Option<String> {
     // The two clocks are read one after the other, so the share may seem to be above 1.
     let waited = trial.generator.ready_wait_seconds / trial.generator.sampled_seconds;
     let waited = waited.min(1.0);
@@ -114,12 +145,25 @@ fn noisy(trial: &Measurement) -> Option<String> {
             waited * 100.0
         ));
     }
-    if let Some(seconds) = trial.throttled_seconds.filter(|&seconds| seconds > 0.0) {
-        let milliseconds = seconds * 1e3;
-        return Some(format!("the container's quota held processes back for {milliseconds:.0} ms"));
-    }
     let others = trial.others_cpu_share.filter(|&share| share > OTHERS_CPU_SHARE_MAX)?;
     Some(format!("other programs used {:.0} % of the processors", others * 100.0))
+}
+
+/// The busiest of the other programs; nothing where none was seen.
+fn busiest(disturbances: &DisturbancesRecord) -> String {
+    let text = |name: &str, share: f64| format!("{name} {:.0} %", share * 100.0);
+    let programs = disturbances.programs.iter().map(|it| text(&it.name, it.cpu_share));
+    let programs: Vec<String> = programs.collect();
+    if programs.is_empty() {
+        return String::new();
+    }
+    let soft_interrupts =
+        disturbances.soft_interrupt_share.filter(|&share| share > SOFT_INTERRUPT_SHARE_NAMED);
+    let soft_interrupts = soft_interrupts.map_or_else(String::new, |share| {
+        let percent = share * 100.0;
+        format!("; soft interrupts, the trial's own included, took {percent:.0} % of all in use")
+    });
+    format!(" (busiest, of one processor: {}{soft_interrupts})", programs.join(", "))
 }
 
 fn client_bound(trial: &Measurement) -> Option<String> {
@@ -146,6 +190,7 @@ fn is_ahead(trial: &Measurement) -> bool {
 mod tests {
     use super::*;
     use crate::examples::measurement;
+    use crate::record::ProgramRecord;
 
     fn validity(change: impl FnOnce(&mut Measurement)) -> (Validity, String) {
         let mut trial = measurement();
@@ -215,6 +260,42 @@ mod tests {
         let (validity, reason) = validity(|t| t.throttled_seconds = Some(0.04));
         assert_eq!(validity, Validity::Noisy);
         assert_eq!(reason, "the container's quota held processes back for 40 ms");
+    }
+
+    #[test]
+    fn whatever_disturbed_a_trial_is_named_and_never_blamed_on_anybody_else() {
+        let program = |name: &str, cpu_share| ProgramRecord { name: name.to_owned(), cpu_share };
+        let (found, reason) = validity(|t| {
+            t.throttled_seconds = Some(0.04);
+            t.generator.cpu_seconds = t.window_seconds;
+            t.others_cpu_share = Some(0.4);
+            t.disturbances = DisturbancesRecord {
+                steal_share: Some(0.12),
+                soft_interrupt_share: Some(0.07),
+                throttled_periods: Some(2),
+                programs: vec![program("cc1plus", 0.62), program("kernel threads", 0.03)],
+            };
+        });
+        assert_eq!(found, Validity::Noisy);
+        assert_eq!(
+            reason,
+            "the container's quota held processes back for 40 ms in 2 of its periods; the \
+             hypervisor gave 12 % of the processors to other machines; other programs used 40 % of \
+             the processors (busiest, of one processor: cc1plus 62 %, kernel threads 3 %; soft \
+             interrupts, the trial's own included, took 7 % of all in use)"
+        );
+        let (found, reason) = validity(|t| {
+            t.disturbances.steal_share = Some(0.06);
+            t.generator.cpu_seconds = t.window_seconds;
+        });
+        assert_eq!(found, Validity::Noisy);
+        assert_eq!(reason, "the hypervisor gave 6 % of the processors to other machines");
+        let quiet = |t: &mut Measurement| {
+            t.disturbances.steal_share = Some(0.01);
+            t.disturbances.soft_interrupt_share = Some(0.5);
+            t.disturbances.programs = vec![program("sshd", 0.02)];
+        };
+        assert_eq!(validity(quiet), (Validity::Valid, String::new()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::record::MachineRecord;
 use crate::results::Results;
 use crate::verdict::{
     DELIVERIES_PER_READ_MIN, GENERATOR_BUSY_SHARE_MAX, OTHERS_CPU_SHARE_MAX, READY_WAIT_SHARE_MAX,
-    SCHEDULE_LAG_P99_NS_MAX, VALID_TRIALS_MIN,
+    SCHEDULE_LAG_P99_NS_MAX, STEAL_SHARE_MAX, VALID_TRIALS_MIN,
 };
 
 /// The section's content.
@@ -139,9 +139,11 @@ fn limits() -> Vec<(&'static str, String)> {
             "NOISY",
             format!(
                 "Other programs used more than {} of the processors, or kept the load generator \
-                 waiting for more than {} of the time.",
+                 waiting for more than {} of the time; or a hypervisor gave more than {} of the \
+                 processors to other machines, or a container’s quota held processes back.",
                 whole(OTHERS_CPU_SHARE_MAX),
-                whole(READY_WAIT_SHARE_MAX)
+                whole(READY_WAIT_SHARE_MAX),
+                whole(STEAL_SHARE_MAX)
             ),
         ),
         (

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::disturbance::DisturbancesRecord;
 use super::histogram::{ArrivalsRecord, ScheduleLagRecord};
 
 /// A file in `trials/`: one server process, one scenario.
@@ -120,6 +121,9 @@ pub struct Measurement {
     /// nothing tells.
     #[serde(default)]
     pub throttled_seconds: Option<f64>,
+    /// What else used the machine; unknown in files of older versions.
+    #[serde(default)]
+    pub disturbances: DisturbancesRecord,
     /// Connections that ended before the trial did.
     pub lost_connections: Vec<LostConnectionRecord>,
 }
