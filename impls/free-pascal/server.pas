@@ -6,7 +6,7 @@
   lost between looking into the outbox and waiting.
 
   How a message flows. TEar.Execute receives and passes its complete frames to Say, which appends
-  them to every client's outbox, the sender's included, while it holds the room. Whoever holds the
+  them to every client's outbox, the sender's included, while it holds the room. Who holds the
   room is alone, so this is the sequencing point. TMouth.Execute sends what is in front in the
   outbox without the lock, as Say writes only behind it, and then takes it out with the lock.
 

@@ -2,7 +2,7 @@
 --
 -- The idea: a 'Task' is a function of what follows it. So a task that must wait can hand its
 -- continuation to somebody else and be forgotten: to the system's event manager, until a socket
--- is ready, or to whoever will have something to send. Whoever has it makes the task runnable by
+-- is ready, or to a client that will get something. Who has it makes the task runnable by
 -- putting it into the queue that 'schedule' takes from. A task is a closure on the heap; the
 -- scheduler never sees more of it than an action that can be run once.
 --
@@ -77,7 +77,7 @@ instance Monad Task where
 perform :: IO a -> Task a
 perform action = Task (action >>=)
 
--- | Ends the step. Whoever is handed the continuation decides when the task goes on.
+-- | Ends the step. Who is handed the continuation decides when the task goes on.
 suspend :: (Step -> IO ()) -> Task ()
 suspend file = Task (\k -> file (k ()))
 

@@ -20,6 +20,8 @@ const LONG_PROGRAMS: &[(&str, &str)] = &[
         "amy",
         "actors on sockets: two of them are readiness loops, and there is the mail between them",
     ),
+    ("c-urcu", "C: two queues without a lock are written out, and what frees a client"),
+    ("free-pascal", "Pascal: begin, end and declarations have lines of their own"),
     ("java-flow", "the JDK has the four interfaces, and each wants a class"),
     ("libfringe", "generators have no I/O: the program contains the event loop, too"),
     ("libmill", "C: lists, and who owns a message, are written out"),
