@@ -48,7 +48,13 @@ impl Authority {
         self.sign_as(name, name, |_| {});
     }
 
-    fn sign_as(&self, file: &str, name: &str, change: impl FnOnce(&mut CertificateParams)) {
+    /// Makes `FILE.pem` and `FILE.key`, for that name.
+    pub(crate) fn sign_as(
+        &self,
+        file: &str,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
         change(&mut params);
         let key = KeyPair::generate().expect("a key");
@@ -446,5 +452,57 @@ fn files_that_are_wrong_end_the_start_and_those_that_are_doubtful_are_named() {
         server.configured.log_line_with("everybody may read the private key in");
         server.configured.log_line_with(state);
         server.witness().is_served();
+    }
+}
+
+#[test]
+fn a_check_warns_of_what_running_warns_of_and_finds_it_valid() {
+    let authority = signed();
+    let token = authority.path("token");
+    fs::write(&token, "a-token-of-sufficient-length\n").expect("a file");
+    let config = authority.path("zillions.toml");
+    let secrets = [authority.path("localhost.key"), token.clone()];
+    let check = |log_level: &str, secrets_mode: u32| {
+        for secret in &secrets {
+            fs::set_permissions(secret, PermissionsExt::from_mode(secrets_mode)).expect("ours");
+        }
+        let text = format!(
+            "[server]\nlog_level = \"{log_level}\"\nadmin = \"127.0.0.1:0\"\n\
+             admin_token_file = \"{token}\"\n[[room]]\nname = \"lobby\"\n\
+             listen = [\"tls://127.0.0.1:0\", \"wss://127.0.0.1:0\"]\n\
+             [websocket]\ntoken_file = \"{token}\"\n[tls]\n{tls}",
+            token = token.display(),
+            tls = authority.options()
+        );
+        fs::write(&config, text).expect("a file");
+        outcome(&["--check-config", config.to_str().expect("text")])
+    };
+    let valid = format!("{}: valid\n", config.display());
+    assert_eq!(check("info", 0o600), (Some(0), valid.clone(), String::new()));
+
+    authority.sign_as("localhost", "localhost", |params| {
+        params.not_before = date_time_ymd(1999, 1, 1);
+        params.not_after = date_time_ymd(2000, 1, 1);
+    });
+    // Whatever is logged when it runs.
+    for log_level in ["info", "error"] {
+        let (code, stdout, stderr) = check(log_level, 0o644);
+        assert_eq!((code, &stdout), (Some(0), &valid), "{stderr}");
+        let mut warnings: Vec<&str> =
+            stderr.lines().map(|it| it.split("WARN ").last().unwrap()).collect();
+        warnings.sort_unstable();
+        let [token, key] = [&token, &secrets[0]].map(|path| path.display().to_string());
+        let certificate = authority.path("localhost.pem");
+        let of_token = format!("others may read the token in '{token}': chmod 600 it");
+        let expected = [
+            format!("everybody may read the private key in '{key}': chmod 640 it"),
+            of_token.clone(),
+            of_token,
+            format!(
+                "the certificate in '{}' has expired: clients will refuse it",
+                certificate.display()
+            ),
+        ];
+        assert_eq!(warnings, expected);
     }
 }

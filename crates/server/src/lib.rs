@@ -12,7 +12,7 @@
 //! [`upstream`], and its [`uplink`] appends what comes down. So it is in a room of a [`cluster`],
 //! where a stream of NATS JetStream makes the order.
 //!
-//! Entry points: a metric is a row in [`counters`]; an engine is a row in [`engines`]; the
+//! Entry points: a metric is a row in [`counters`], or of a room in `metrics/of_rooms.rs`; an engine is a row in [`engines`]; the
 //! slow-reader policy is [`slow_reader`].
 //!
 //! Why it is built so: `docs/design/0008-reference-server.md`, `0018-edges.md` for edges,
@@ -55,6 +55,7 @@ mod questions;
 pub mod rate;
 mod reload;
 pub mod room;
+mod room_counters;
 mod run;
 mod serve;
 pub mod settings;

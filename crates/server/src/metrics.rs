@@ -4,6 +4,7 @@
 //! metrics is); the endpoint's thread reads them on request.
 
 mod exposition;
+mod of_rooms;
 
 use std::future::ready;
 use std::os::fd::OwnedFd;

@@ -37,7 +37,8 @@ pub struct Options {
     /// beside it.
     #[arg(long, value_name = "FILE", exclusive = true)]
     pub config: Option<PathBuf>,
-    /// Say whether a config file is valid, and end.
+    /// Say whether a config file and the files that it names are valid, warn as running would, and
+    /// end.
     #[arg(long, value_name = "FILE", exclusive = true)]
     pub check_config: Option<PathBuf>,
     /// Print a config file with all defaults and what they mean, and end.

@@ -1,13 +1,14 @@
 //! A room, as all shards share it: a log of its own, and so an order of its own.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use zillions_log::{Log, LogError};
 
 use crate::cluster::config::ClusterConfig;
 use crate::keys::ListenerId;
+use crate::room_counters::RoomCounters;
 use crate::slow_reader::{Backpressure, SlowReaderPolicy};
 use crate::upstream::Upstream;
 
@@ -72,11 +73,16 @@ impl SharedPhase {
     }
 }
 
+/// How many rooms the process has opened.
+static OPENED: AtomicU64 = AtomicU64::new(0);
+
 /// What the shards share of one room.
 #[derive(Debug)]
 pub struct Room {
     /// Its name and what it was made with.
     pub config: RoomConfig,
+    /// How many rooms were opened before it.
+    pub(crate) number: u64,
     /// How many clients it may have now.
     clients_max: AtomicUsize,
     /// The one order of its messages.
@@ -90,6 +96,8 @@ pub struct Room {
     /// Where its order is made, if not here.
     pub upstream: Option<Upstream>,
     members: Box<[Members]>,
+    /// What each shard counts of it.
+    counters: Box<[RoomCounters]>,
     listeners: Mutex<Vec<ListenerId>>,
 }
 
@@ -112,12 +120,14 @@ impl Room {
         let upstream = (!is_ordered_here).then(Upstream::default);
         Ok(Self {
             log: Log::new(config.ring_bytes, shards)?,
+            number: OPENED.fetch_add(1, Ordering::Relaxed),
             phase: SharedPhase::new(),
             drained: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
             clients_max: AtomicUsize::new(config.clients_max.unwrap_or(usize::MAX)),
             backpressure: config.slow_reader.backpressure(shards),
             members: (0..shards).map(|_| Members::default()).collect(),
+            counters: (0..shards).map(|_| RoomCounters::default()).collect(),
             listeners: Mutex::new(Vec::new()),
             upstream,
             config,
@@ -154,13 +164,27 @@ impl Room {
 
     /// Whether it admits no more clients. Exact under the lock of admission.
     pub(crate) fn is_full(&self) -> bool {
-        let clients: usize = (0..self.members.len()).map(|shard| self.clients(shard)).sum();
-        clients >= self.clients_max.load(Ordering::Relaxed)
+        self.all_clients() >= self.clients_max.load(Ordering::Relaxed) as u64
+    }
+
+    /// How many clients it has.
+    pub(crate) fn all_clients(&self) -> u64 {
+        (0..self.members.len()).map(|shard| self.clients(shard) as u64).sum()
     }
 
     /// How many of its clients a shard has, including those on their way to it.
     pub(crate) fn clients(&self, shard: usize) -> usize {
         self.members[shard].clients.load(Ordering::Relaxed)
+    }
+
+    /// What a shard counts of it.
+    pub(crate) fn counters(&self, shard: usize) -> &RoomCounters {
+        &self.counters[shard]
+    }
+
+    /// What each shard counts of it.
+    pub(crate) fn counters_of_all(&self) -> impl Iterator<Item = &RoomCounters> {
+        self.counters.iter()
     }
 
     pub(crate) fn admitted(&self, shard: usize) {

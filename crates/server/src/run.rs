@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -19,7 +20,7 @@ use crate::error::Error;
 use crate::http::Endpoint;
 use crate::listen::Listeners;
 use crate::manager::Manager;
-use crate::options::Options;
+use crate::options::{LogLevel, Options};
 use crate::passed::Passed;
 use crate::reload::Reload;
 use crate::room::Room;
@@ -53,17 +54,25 @@ fn carry_out(options: &Options) -> Result<(), Error> {
         return say(&config_file::defaults());
     }
     if let Some(path) = &options.check_config {
-        let settings = config_file::read(path)?;
-        settings.rooms()?;
-        settings.config()?;
-        settings.socket_options()?;
-        settings.addresses()?;
-        settings.rules()?;
-        settings.protocols()?;
-        settings.admin()?;
+        check(path)?;
         return say(&format!("{}: valid\n", path.display()));
     }
     run(options)
+}
+
+/// Reads a config file, and every file that it names, as running does; warns of the same, too.
+fn check(path: &Path) -> Result<(), Error> {
+    let settings = config_file::read(path)?;
+    // Whatever `log_level` says: who asks wants to know.
+    logging::install(LogLevel::Warn, settings.server.log_format)?;
+    settings.rooms()?;
+    settings.config()?;
+    settings.socket_options()?;
+    settings.addresses()?;
+    settings.rules()?;
+    settings.protocols()?;
+    settings.admin()?;
+    Ok(())
 }
 
 /// Help unchanged; everything else in one line.

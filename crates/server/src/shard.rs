@@ -235,6 +235,8 @@ impl<E: Engine> Shard<E> {
             room.check(&self.clients);
             clients += room.clients;
             lagging += room.lagging_counted;
+            let counted = room.room.counters(self.number).lagging_clients.get();
+            assert_eq!(counted, room.lagging_counted as u64, "of the room, too");
             let times = self.active.iter().filter(|&&active| active == key).count();
             assert_eq!(times, usize::from(room.is_active), "in the list of active rooms once");
             assert!(room.is_active || !room.can_proceed(), "it can proceed and is forgotten");
@@ -246,6 +248,12 @@ impl<E: Engine> Shard<E> {
 
     fn counters(&self) -> &Counters {
         self.shared.counters(self.number)
+    }
+
+    /// Counts messages that were handed to clients' sockets.
+    fn count_sent(&self, room: &ShardRoom, messages: u64) {
+        self.counters().sent_messages.add(messages);
+        room.room.counters(self.number).sent_messages.add(messages);
     }
 
     /// Waits for something to do, and records what has become ready.
@@ -442,6 +450,7 @@ impl<E: Engine> Shard<E> {
         room.lagging_counted = now;
         let lagging = &self.counters().lagging_clients;
         lagging.set(lagging.get() + now as u64 - before as u64);
+        room.room.counters(self.number).lagging_clients.set(now as u64);
         if room.room.has_backpressure() {
             self.blocking_clients = self.blocking_clients + now - before;
         }

@@ -1,6 +1,11 @@
 //! All metrics as text, in the format that is asked for.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::of_rooms::{METRICS as ROOM_METRICS, ROOMS_MAX, RoomMetric};
 use crate::counters::{Kind, METRICS, Metric};
+use crate::room::Room;
 use crate::shared::Shared;
 use crate::upstream::metrics::{METRICS as UPLINK_METRICS, UplinkMetric};
 
@@ -52,6 +57,7 @@ impl Format {
         let lost = "zillions_log_lines_lost_total";
         self.begin(&mut text, lost, Kind::Counter, "Log lines that nobody took in time");
         text += &format!("{lost} {lost_log_lines}\n");
+        self.expose_rooms(&mut text, shared);
         self.expose_uplinks(&mut text, shared);
         if self == Self::OpenMetrics {
             text += "# EOF\n";
@@ -59,12 +65,26 @@ impl Format {
         text
     }
 
+    /// How many rooms there are, and the metrics of so many of them that a scrape stays small. A room
+    /// that has metrics keeps them while it is there.
+    fn expose_rooms<S>(self, text: &mut String, shared: &Shared<S>) {
+        let rooms = named_rooms(shared);
+        self.begin(text, "zillions_rooms", Kind::Gauge, "Rooms, with and without clients");
+        *text += &format!("zillions_rooms {}\n", rooms.len());
+        for RoomMetric { name, kind, help, value } in ROOM_METRICS {
+            self.begin(text, name, *kind, help);
+            for room in rooms.iter().take(ROOMS_MAX) {
+                *text += &format!("{name}{{room=\"{}\"}} {}\n", room.config.name, value(room));
+            }
+        }
+    }
+
     /// The metrics of the rooms that have an upstream, if any.
     fn expose_uplinks<S>(self, text: &mut String, shared: &Shared<S>) {
-        let rooms = shared.rooms();
+        let rooms = named_rooms(shared);
         let edges: Vec<_> = rooms
             .iter()
-            .filter_map(|(_, room)| Some((&room.config.name, room.upstream.as_ref()?)))
+            .filter_map(|room| Some((&room.config.name, room.upstream.as_ref()?)))
             .collect();
         for UplinkMetric { name, kind, help, value } in UPLINK_METRICS {
             if !edges.is_empty() {
@@ -85,6 +105,15 @@ impl Format {
         };
         *text += &format!("# HELP {family} {help}\n# TYPE {family} {}\n", kind.name());
     }
+}
+
+/// One room for each name, in the order in which they were opened: while a reload replaces a room, the old one is still closing.
+fn named_rooms<S>(shared: &Shared<S>) -> Vec<Arc<Room>> {
+    let mut rooms: Vec<_> = shared.rooms().into_iter().map(|(_, room)| room).collect();
+    rooms.sort_by_key(|room| (room.phase(), room.number));
+    let mut names = HashSet::new();
+    rooms.retain(|room| names.insert(room.config.name.clone()));
+    rooms
 }
 
 /// A media range's name in lower case, and its quality; `None` for a version that is not served.

@@ -97,7 +97,7 @@ impl<E: Engine> Shard<E> {
         if let Some(lag) = client.lag_mut() {
             (lag.partial_out, lag.next) = (out, goal);
         }
-        self.counters().sent_messages.add(goal.messages - next.messages);
+        self.count_sent(room, goal.messages - next.messages);
     }
 
     /// Lets a draining client's codec say that it is sent no more. Returns whether that is still to

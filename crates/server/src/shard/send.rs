@@ -105,7 +105,7 @@ impl<E: Engine> Shard<E> {
         let counters = self.shared.counters(self.number);
         counters.sends.add(sent);
         counters.sent_bytes.add(sent * bytes.len() as u64);
-        counters.sent_messages.add(sent * (head.messages - from.messages));
+        self.count_sent(room, sent * (head.messages - from.messages));
         for (key, sent) in unsent {
             if let Some(taken) = self.taken(room, key, sent) {
                 self.fall_behind(room, key, from, taken);
@@ -133,7 +133,7 @@ impl<E: Engine> Shard<E> {
     /// The client's socket took only so much of what all current clients are sent from `from` on.
     fn fall_behind(&mut self, room: &mut ShardRoom, key: Key, from: Offset, taken: usize) {
         let (partial_out, next) = cut(room, from.bytes + taken as u64);
-        self.counters().sent_messages.add(next.messages - from.messages);
+        self.count_sent(room, next.messages - from.messages);
         room.send_queue.become_lagging(key, partial_out, next, self.now, &mut self.clients);
     }
 
@@ -229,6 +229,7 @@ impl<E: Engine> Shard<E> {
                 lag.next = next;
                 client.dropped += missed;
                 self.counters().dropped_messages.add(missed);
+                room.room.counters(self.number).dropped_messages.add(missed);
             }
         }
     }
@@ -260,7 +261,7 @@ impl<E: Engine> Shard<E> {
                 room.send_queue.enqueue(key, lag);
             }
         }
-        self.counters().sent_messages.add(messages);
+        self.count_sent(room, messages);
     }
 
     /// A client that is behind was sent the first `taken` bytes of its partial frame and the log.
@@ -274,7 +275,7 @@ impl<E: Engine> Shard<E> {
         match cut {
             Some((partial_out, next)) => {
                 (lag.partial_out, lag.next) = (partial_out, next);
-                self.counters().sent_messages.add(next.messages - before.messages);
+                self.count_sent(room, next.messages - before.messages);
             }
             None => drop(lag.partial_out.drain(..taken)),
         }

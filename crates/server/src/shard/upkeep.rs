@@ -91,6 +91,7 @@ impl<E: Engine> Shard<E> {
         }
         room.lag_checked_at = head;
         room.lag_bytes_max = lag_bytes_max;
+        room.room.counters(self.number).lag_max_bytes.set(lag_bytes_max);
         for (key, reason) in over {
             let peer = self.clients[key].origin.peer;
             let name = &room.room.config.name;
