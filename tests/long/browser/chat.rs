@@ -1,16 +1,19 @@
-//! The chat page: two of them, hostile messages, a server that goes away, small screens.
+//! The chat page as zillions-server serves it: two of them and a program, hostile messages, a server
+//! that goes away, small screens.
 
-mod hub;
+pub(crate) mod room;
+
+use std::io::Write as _;
 
 use crate::Pages;
 use crate::chromium::{Look, Tab};
-use hub::Hub;
+use room::{Room, frame, hear};
 
 const CONNECTED: &str = "document.getElementById('state').dataset.state === 'connected'";
 const SMALLEST: Look = Look { width: 320, ..Look::DESKTOP };
 
-fn open<'a>(pages: &'a Pages, hub: &Hub, look: Look) -> Tab<'a> {
-    let tab = pages.chromium.open_address(&hub.address(), look);
+fn open<'a>(pages: &'a Pages, room: &Room, look: Look) -> Tab<'a> {
+    let tab = pages.chromium.open_address(&room.address(), look);
     tab.until(CONNECTED);
     tab
 }
@@ -40,10 +43,11 @@ fn until_lines(tab: &Tab<'_>, number: usize) -> Vec<String> {
     lines(tab)
 }
 
-pub(crate) fn two_pages_hear_each_other(pages: &Pages) {
-    let hub = Hub::start();
-    let ann = open(pages, &hub, Look::DESKTOP);
-    let bob = open(pages, &hub, Look::PHONE);
+pub(crate) fn two_pages_and_a_program_hear_each_other(pages: &Pages) {
+    let room = Room::start();
+    let mut program = room.join();
+    let ann = open(pages, &room, Look::DESKTOP);
+    let bob = open(pages, &room, Look::PHONE);
     write(&ann, "name", "Ann");
     write(&ann, "text", "Grüße, 🙂");
     let _: bool = ann.ask("document.getElementById('text').focus(), true");
@@ -57,24 +61,30 @@ pub(crate) fn two_pages_hear_each_other(pages: &Pages) {
     write(&bob, "text", "hello");
     let _: bool = bob.ask("document.getElementById('send').click(), true");
     assert_eq!(until_lines(&ann, 2)[1], "hello");
+    let said = [frame("Ann: Grüße, 🙂".as_bytes()), frame(b"hello")].concat();
+    assert_eq!(hear(&mut program, said.len()), said, "what pages send is whole frames");
+    program.write_all(&frame("Tcl: grüßt zurück".as_bytes())).expect("it is sent");
+    for tab in [&ann, &bob] {
+        assert_eq!(until_lines(tab, 3)[2], "Tcl: grüßt zurück");
+    }
     for tab in [&ann, &bob] {
         assert_eq!(tab.complaints(), Vec::<String>::new());
         let foreign: Vec<String> = tab.requests();
         assert!(
-            foreign.iter().all(|it| it == &hub.address() || it.starts_with("data:")),
+            foreign.iter().all(|it| it == &room.address() || it.starts_with("data:")),
             "{foreign:?}"
         );
     }
 }
 
 pub(crate) fn hostile_messages_do_nothing(pages: &Pages) {
-    let hub = Hub::start();
-    let tab = open(pages, &hub, Look::DESKTOP);
+    let room = Room::start();
+    let tab = open(pages, &room, Look::DESKTOP);
     let markup = "</script><script>window.ran=1</script><img src=x onerror='window.ran=1'>";
     let override_order = "a\u{202e}b\u{7}";
     let bodies = [markup.as_bytes(), b"\xff\x00", override_order.as_bytes(), b"", b"x: <b>y</b>"];
     // All in one message, as a busy server sends them.
-    hub.say(&bodies);
+    room.say(&bodies);
     let shown = until_lines(&tab, bodies.len());
     let expected =
         [markup, "not text, 2 bytes: ff 00", "a\\u{202e}b\\u{7}", "(empty message)", "x: <b>y</b>"];
@@ -87,8 +97,8 @@ pub(crate) fn hostile_messages_do_nothing(pages: &Pages) {
 }
 
 pub(crate) fn a_page_connects_again(pages: &Pages) {
-    let hub = Hub::start();
-    let tab = open(pages, &hub, Look::DESKTOP);
+    let mut room = Room::start();
+    let tab = open(pages, &room, Look::DESKTOP);
     let _: bool = tab.ask(
         "(() => {
            const state = document.getElementById('state');
@@ -99,7 +109,7 @@ pub(crate) fn a_page_connects_again(pages: &Pages) {
          })()",
     );
     write(&tab, "text", "kept");
-    hub.close_all();
+    room.replace();
     tab.until("document.getElementById('log').textContent.includes('Connected again')");
     tab.until(CONNECTED);
     let states: Vec<String> = tab.ask("window.states");
@@ -110,10 +120,10 @@ pub(crate) fn a_page_connects_again(pages: &Pages) {
 }
 
 pub(crate) fn it_is_readable(pages: &Pages) {
-    let hub = Hub::start();
+    let room = Room::start();
     for look in [SMALLEST, Look::PHONE, Look::DESKTOP, Look::DARK] {
-        let tab = open(pages, &hub, look);
-        hub.say(&[b"Ann: hello", "w".repeat(255).as_bytes(), b"\xff"]);
+        let tab = open(pages, &room, look);
+        room.say(&[b"Ann: hello", "w".repeat(255).as_bytes(), b"\xff"]);
         until_lines(&tab, 3);
         for check in ["wide", "nameless", "headings"] {
             let findings: Vec<String> = tab.ask(&format!("checks.{check}()"));
@@ -124,11 +134,11 @@ pub(crate) fn it_is_readable(pages: &Pages) {
         // 255 bytes, name and all.
         write(&tab, "name", "Ann");
         write(&tab, "text", &"é".repeat(125));
-        let room = "document.getElementById('room').textContent";
-        assert_eq!(tab.ask::<String>(room), "0 bytes left");
+        let left = "document.getElementById('room').textContent";
+        assert_eq!(tab.ask::<String>(left), "0 bytes left");
         assert!(!tab.ask::<bool>("document.getElementById('send').disabled"));
         write(&tab, "text", &"é".repeat(126));
-        assert_eq!(tab.ask::<String>(room), "2 bytes too long");
+        assert_eq!(tab.ask::<String>(left), "2 bytes too long");
         assert!(tab.ask::<bool>("document.getElementById('send').disabled"));
     }
 }

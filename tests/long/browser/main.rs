@@ -53,7 +53,7 @@ const TESTS: [(&str, Test); 28] = [
     ("nothing_is_fetched_and_nothing_could_be", safety::nothing_is_fetched),
     ("no_script_but_its_own_runs", safety::no_script_but_its_own_runs),
     ("hostile_texts_are_shown_and_do_nothing", safety::hostile_texts_do_nothing),
-    ("two_chat_pages_hear_each_other", chat::two_pages_hear_each_other),
+    ("two_chat_pages_and_a_program_hear_each_other", chat::two_pages_and_a_program_hear_each_other),
     ("hostile_chat_messages_are_shown_and_do_nothing", chat::hostile_messages_do_nothing),
     ("a_chat_page_connects_again_and_says_so", chat::a_page_connects_again),
     ("the_chat_page_is_readable_on_a_phone_and_by_name", chat::it_is_readable),
@@ -87,6 +87,9 @@ impl Pages {
 }
 
 fn main() -> ExitCode {
+    if env::args().nth(1).as_deref() == Some(chat::room::ROLE) {
+        return chat::room::serve();
+    }
     let mut arguments = Arguments::from_args();
     // One browser, one page at a time: a page in the background is not drawn.
     arguments.test_threads = Some(1);
