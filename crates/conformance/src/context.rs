@@ -112,15 +112,20 @@ impl CaseContext {
     }
 
     /// Listens to a server that others may use until it is silent: what an
-    /// earlier case has left behind is over then, and other users are found out. With several
-    /// addresses that is so once every one of them is.
+    /// earlier case has left behind is over then, and other users are found out. Where the kernel
+    /// tells, what waits in the server's sockets counts, too.
+    ///
+    /// Of several nodes one may lag behind another without a byte that could be seen. So each
+    /// listener sends a message, and each has received all of them before the case begins: at its
+    /// node, whatever was ordered before has been delivered.
     fn await_silence(&self, addresses: &[SocketAddr]) -> Result<(), Stop> {
         let mut fixture = self.open(None, addresses)?;
         fixture.recorder.ignore_plain();
+        let mut listeners = Vec::with_capacity(addresses.len());
         for _ in addresses {
             let address = fixture.next_address();
             match fixture.connect("listener") {
-                Ok(_) => {}
+                Ok(listener) => listeners.push(listener),
                 // The machine's fault, not the server's.
                 Err(stop @ Stop::Error(_)) => return Err(stop),
                 Err(_) if self.limits.none_started() => {
@@ -133,20 +138,19 @@ impl CaseContext {
             }
         }
         self.limits.server_started();
-        let began = Instant::now();
-        loop {
-            let received = fixture.all_bytes_received();
-            fixture.pump_for(SILENCE)?;
-            if fixture.all_bytes_received() == received {
-                return Ok(());
-            }
-            if began.elapsed() > self.limits.patience() {
-                return Err(Stop::Error(format!(
-                    "the server at {} has other users: the suite needs it for itself",
-                    self.shared.target.name
-                )));
+        let (began, patience) = (Instant::now(), self.limits.patience());
+        if fixture.pump_until_silent(SILENCE, |_| began.elapsed() > patience)? {
+            return Err(Stop::Error(format!(
+                "the server at {} has other users: the suite needs it for itself",
+                self.shared.target.name
+            )));
+        }
+        if listeners.len() > 1 {
+            for &listener in &listeners {
+                fixture.await_served(listener, &listeners)?;
             }
         }
+        Ok(())
     }
 
     /// Runs `act` in a fixture with a server that this case has started.

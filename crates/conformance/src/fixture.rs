@@ -182,11 +182,6 @@ impl Fixture {
         self.clients[index].node
     }
 
-    /// Bytes that have arrived at all clients together.
-    pub(crate) fn all_bytes_received(&self) -> u64 {
-        self.bytes_received
-    }
-
     /// The server, for cases that measure or stop it.
     ///
     /// # Errors
