@@ -6,8 +6,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use zillions_console::Color;
 
 use crate::commands::{
-    bench, build, chat, check, compare, completions, doctor, gallery_docs, list, man, new, report,
-    self_check, verify, yardstick,
+    bench, bench_agent, build, chat, check, compare, completions, doctor, gallery_docs, list, man,
+    new, report, self_check, verify, yardstick,
 };
 use crate::failure::{Failure, PASS, USAGE};
 use crate::options::Global;
@@ -59,6 +59,8 @@ pub enum Command {
         about = "Run a small correct server, or one with a known fault"
     )]
     FaultyServer(zillions_faulty::Arguments),
+    #[command(hide = true)]
+    BenchAgent(bench_agent::Arguments),
     #[command(hide = true)]
     Yardstick(yardstick::Arguments),
     Completions(completions::Arguments),

@@ -1,6 +1,7 @@
 //! One file per subcommand: its arguments, and what it does with them.
 
 pub mod bench;
+pub mod bench_agent;
 pub mod build;
 pub mod chat;
 pub mod check;
@@ -40,6 +41,7 @@ pub fn dispatch(arguments: Zillions) -> Outcome {
         Command::Doctor(arguments) => doctor::run(&arguments, global),
         // The binary's main has carried it out before it came here.
         Command::FaultyServer(_) => Ok(()),
+        Command::BenchAgent(arguments) => bench_agent::run(&arguments),
         Command::Yardstick(arguments) => yardstick::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, cli::all_commands()),
         Command::Man(arguments) => man::run(&arguments, cli::all_commands()),

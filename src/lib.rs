@@ -23,3 +23,4 @@ pub mod selection;
 pub mod stresstest;
 mod table;
 pub mod targets;
+mod tool;

@@ -4,6 +4,7 @@ mod brokers;
 mod display;
 mod gate;
 mod prepared;
+mod remote;
 mod representatives;
 mod resume;
 mod running;
@@ -33,8 +34,9 @@ use crate::preflight;
 use crate::selection::Filters;
 use crate::table::{Column, Table};
 use crate::targets::{self, Target as Named};
+use crate::tool;
 use display::{Display, rough};
-use prepared::{Prepared, tool};
+use prepared::Prepared;
 use representatives::Representatives;
 
 /// Where results go by default: a folder in here, named after the time.
@@ -55,7 +57,8 @@ const RESULTS_FOLDER: &str = "results";
     zillions bench --brokers                      the reference server beside NATS and Redis\n  \
     zillions bench --resume results/2026-11-22T08-00-00\n  \
     zillions bench --connect 10.0.0.1:8080 --connect 10.0.0.2:8080   what runs already, of two nodes\n  \
-    zillions bench --connect 127.0.0.1:8080 --pid 4711  with its CPU time and memory\n\n\
+    zillions bench --connect 127.0.0.1:8080 --pid 4711  with its CPU time and memory\n  \
+    zillions bench --ssh far /opt/server          on another machine, the load from here\n\n\
     Each server is checked quickly first, and measured only if it conforms to the\n\
     spec; passed checks are cached. One server, chosen at random, is measured in two\n\
     arms (A/A): the difference is the noise floor. After five blocks, disturbed trials are\n\
@@ -76,6 +79,8 @@ pub struct Arguments {
     all: bool,
     #[command(flatten)]
     running: running::RunningService,
+    #[command(flatten)]
+    elsewhere: remote::OtherMachine,
     /// A scenario's name, or a .toml file; may be repeated [default: see --list].
     #[arg(short, long = "scenario", value_name = "NAME")]
     scenarios: Vec<String>,
@@ -142,6 +147,11 @@ impl Arguments {
         !is_fixed && !self.running.is_asked_for()
     }
 
+    /// Whether what is measured does not run where, and as, this tool starts it.
+    fn is_elsewhere(&self) -> bool {
+        self.running.is_asked_for() || self.elsewhere.is_asked_for()
+    }
+
     /// Whether it was said what to measure, by name or by filter.
     fn names_targets(&self) -> bool {
         !self.targets.is_empty() || !self.filters.is_empty()
@@ -163,7 +173,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         None => prepare(arguments, global)?,
     };
     let folder = options.folder.clone();
-    let (kept, is_resumable) = (folder.clone(), !arguments.running.is_asked_for());
+    let (kept, is_resumable) = (folder.clone(), !arguments.is_elsewhere());
     interrupt::before_exit(move || console::note(&interruption_notice(&kept, is_resumable)));
     let checks = gate::Checks::new(arguments.fresh);
     let mut display = Display::new(&targets, &options.scenarios, !arguments.no_progress);
@@ -176,7 +186,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     display.finish();
     let results = results.map_err(|error| {
         Store::discard_if_empty(&folder);
-        failure(error)
+        match failure(error) {
+            Failure { code, message } if folder.join(RUN_FILE).is_file() => Failure {
+                code,
+                message: format!("{message}; what was measured is in {}", folder.display()),
+            },
+            failure => failure,
+        }
     })?;
     let report = Store::keep_report(&folder, &html::report(&results)).map_err(Failure::harness)?;
     let summary = summary::Summary::new(&results, &folder, &report);
@@ -214,6 +230,8 @@ fn prepare_in(
         further::fit(&mut scenarios.clone(), 1, false, budget).map_err(Failure::usage)?;
     }
     let mut candidates = running::find(&arguments.running)?;
+    let (elsewhere, remote) = remote::find(&arguments.elsewhere, &arguments.targets)?;
+    candidates.extend(elsewhere);
     if arguments.brokers.brokers {
         candidates = brokers::find(&arguments.brokers)?;
         brokers::introduce(&candidates);
@@ -228,7 +246,7 @@ fn prepare_in(
         )));
     }
     // Nor is this machine the limit of what runs elsewhere, or unpinned.
-    let yardsticks = if arguments.no_yardsticks || arguments.running.is_asked_for() {
+    let yardsticks = if arguments.no_yardsticks || arguments.is_elsewhere() {
         None
     } else {
         Some(prepared::yardsticks()?)
@@ -239,11 +257,13 @@ fn prepare_in(
         scenarios,
         budget,
         seed: arguments.seed.unwrap_or_else(seed_of_now),
-        // What runs already runs where it runs.
-        pin: !arguments.no_pin && !arguments.running.is_asked_for(),
+        // What runs already runs where it runs, and nobody here needs the processors of another
+        // machine's servers.
+        pin: !arguments.no_pin && !arguments.is_elsewhere(),
+        remote,
         folder,
         command_line: std::env::args().collect(),
-        tool: tool(),
+        tool: tool::record(),
         idle: Some(Thoroughness::choose(arguments.quick)),
         yardsticks,
         resume: None,
@@ -276,6 +296,9 @@ fn chosen(
     scenarios: &[ScenarioRecord],
     global: &Global,
 ) -> Result<Vec<Named>, Failure> {
+    if arguments.elsewhere.is_asked_for() {
+        return Ok(Vec::new());
+    }
     if arguments.all || arguments.names_targets() {
         return targets::select(&arguments.targets, &arguments.filters, &global.impls);
     }
@@ -318,9 +341,10 @@ fn failure(error: BenchError) -> Failure {
         BenchError::NoScenario | BenchError::Store(StoreError::Occupied { .. }) => {
             Failure::usage(error)
         }
-        BenchError::Store(_) | BenchError::Descriptors(_) | BenchError::LocalPorts(_) => {
-            Failure::harness(error)
-        }
+        BenchError::Store(_)
+        | BenchError::Lost(_)
+        | BenchError::Descriptors(_)
+        | BenchError::LocalPorts(_) => Failure::harness(error),
     }
 }
 

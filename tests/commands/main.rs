@@ -13,6 +13,7 @@ mod encrypted;
 mod figures;
 mod gallery;
 mod machine;
+mod other_machine;
 mod outputs;
 mod readme;
 mod self_check;
@@ -139,6 +140,11 @@ tests! {
         a_listing_ends_quietly_when_its_reader_goes_away;
         the_doctor_knows_this_machine;
         completions_and_manual_pages_cover_every_binary;
+    }
+    other_machine {
+        servers_of_another_machine_are_measured_from_here;
+        a_machine_that_cannot_be_used_is_told_in_one_line (long);
+        a_machine_that_vanishes_leaves_what_was_measured_and_nothing_that_runs (long);
     }
     outputs {
         what_a_server_writes_is_escaped_in_every_format;

@@ -92,6 +92,7 @@ impl Workspace {
             tool: ToolRecord::default(),
             idle: None,
             yardsticks: None,
+            remote: None,
             resume: None,
         };
         let access = Some(Access::Launch(launch));

@@ -1,14 +1,18 @@
-//! How a target is reached: started for each trial, or running already.
+//! How a target is reached: started for each trial, here or on another machine, or running already.
 
 use std::net::SocketAddr;
 
 use zillions_harness::Launch;
+
+use crate::remote::{Remote, RemoteError};
 
 /// How a target is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
     /// A fresh one is started for each trial.
     Launch(Launch),
+    /// A fresh one is started for each trial on another machine.
+    Remote(Remote),
     /// It runs already.
     Running(Running),
 }
@@ -23,12 +27,20 @@ pub struct Running {
 }
 
 impl Access {
-    /// How it is started, if it is.
+    /// How it is started, if it is started on this machine.
     #[must_use]
     pub fn launch(&self) -> Option<&Launch> {
         match self {
             Self::Launch(launch) => Some(launch),
-            Self::Running(_) => None,
+            Self::Remote(_) | Self::Running(_) => None,
+        }
+    }
+
+    /// Why its machine cannot be asked any more, if it is another one and was lost.
+    pub(crate) fn lost(&self) -> Option<RemoteError> {
+        match self {
+            Self::Remote(remote) => remote.link.lost(),
+            Self::Launch(_) | Self::Running(_) => None,
         }
     }
 }

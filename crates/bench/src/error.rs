@@ -2,6 +2,7 @@
 
 use zillions_harness::{limits, resources};
 
+use crate::remote::RemoteError;
 use crate::store::StoreError;
 
 /// A run that could not begin or go on.
@@ -13,6 +14,9 @@ pub enum BenchError {
     /// The results cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The machine of the servers cannot be asked any more.
+    #[error(transparent)]
+    Lost(#[from] RemoteError),
     /// Too many clients for this process.
     #[error(transparent)]
     Descriptors(#[from] limits::TooFewDescriptors),

@@ -8,9 +8,10 @@ use zillions_harness::{Launch, PortLease, Server};
 use zillions_load::WireFormat;
 use zillions_report::record::{CostsRecord, IdleRecord};
 
+use crate::patience::{END_SECONDS_MAX, STOP_SECONDS_MAX};
 use crate::pin::Pinning;
 use crate::scenario::READY_MAX;
-use crate::trial::{self, STOP_SECONDS_MAX};
+use crate::trial;
 
 /// Clients at the first sample of memory: enough that one-time costs are paid.
 const CONNECTIONS_FEW: u32 = 10;
@@ -76,7 +77,7 @@ pub fn measure(
                 Ok(record) => costs.idle = Some(record),
                 Err(reason) => {
                     // Lost connections may be the first sign of the server's end.
-                    let status = server.wait(trial::END_SECONDS_MAX);
+                    let status = server.wait(END_SECONDS_MAX);
                     costs.idle_failure = Some(match status {
                         Some(status) => format!("the server ended with idle clients ({status})"),
                         None => reason,

@@ -1,6 +1,6 @@
 //! Plans and runs benchmark trials.
 //!
-//! Every trial starts a fresh server, or measures one that runs already. The trials run in blocks, each target once per block and
+//! Every trial starts a fresh server, here or by [`remote`] on another machine, or measures one that runs already. The trials run in blocks, each target once per block and
 //! scenario, in an order drawn from a seed. Server and load generator are pinned to different
 //! processors where there are two. Each trial's figures are on disk before the next one starts.
 //!
@@ -22,10 +22,13 @@ mod error;
 mod event;
 pub mod further;
 pub mod idle;
+mod machine;
 pub mod order;
+mod patience;
 pub mod pin;
 pub mod plan;
 pub mod program;
+pub mod remote;
 pub mod run;
 mod runner;
 pub mod scenario;

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use zillions_harness::machine::Machine;
 use zillions_harness::{Launch, interrupt, limits, resources};
 use zillions_load::WireFormat;
 use zillions_report::record::{
-    ConformanceRecord, LoadRecord, MachineRecord, RunRecord, SCHEMA, ScenarioRecord, TargetRecord,
+    ConformanceRecord, LoadRecord, RemoteRecord, RunRecord, SCHEMA, ScenarioRecord, TargetRecord,
     TargetStatus, ToolRecord, TrialResult,
 };
 use zillions_report::results::Results;
@@ -17,6 +16,7 @@ use crate::error::BenchError;
 use crate::event::Event;
 use crate::further::Planner;
 use crate::idle::{self, Thoroughness};
+use crate::machine;
 use crate::pin::Pinning;
 use crate::plan;
 use crate::runner::{Measured, Runner};
@@ -58,6 +58,8 @@ pub struct Options {
     /// How the senders of the limits are started: a program that takes the arguments of
     /// [`yardstick::arguments`]. No limit is measured if `None`.
     pub yardsticks: Option<Launch>,
+    /// The other machine that all servers run on, recorded with the results; `None` if they run here.
+    pub remote: Option<RemoteRecord>,
     /// An interrupted run to resume, as read from its folder. Its scenarios, seed and targets must be
     /// those of these options; nothing is checked again.
     pub resume: Option<Results>,
@@ -102,7 +104,7 @@ pub fn run(
             (run, kept.cloned().collect())
         }
         None => {
-            check(&mut targets, &mut gate, &mut observe);
+            check(&mut targets, &mut gate, &mut observe)?;
             if let Some(thoroughness) = options.idle {
                 measure_idle(&mut targets, &pinning, thoroughness, &mut observe);
             }
@@ -149,7 +151,7 @@ fn check(
     targets: &mut [Target],
     gate: &mut impl FnMut(&TargetRecord) -> Gate,
     observe: &mut impl FnMut(&Event<'_>),
-) {
+) -> Result<(), BenchError> {
     let total = targets.iter().filter(|target| measurable(target).is_some()).count();
     let mut done = 0;
     for target in targets {
@@ -160,6 +162,10 @@ fn check(
         done += 1;
         let verdict = gate(&target.record);
         interrupt::wait_if_pending();
+        // What the suite found is of the connection then, and not of the server.
+        if let Some(lost) = target.access.as_ref().and_then(Access::lost) {
+            return Err(lost.into());
+        }
         let name = &target.record.name;
         match verdict.refusal {
             Some(reason) => {
@@ -173,6 +179,7 @@ fn check(
         }
         target.record.conformance = verdict.conformance;
     }
+    Ok(())
 }
 
 /// Measures what every target that could be measured costs while its clients are silent.
@@ -195,7 +202,6 @@ fn measure_idle(
 }
 
 fn run_record(targets: &[Target], options: &Options, pinning: &Pinning) -> RunRecord {
-    let machine = Machine::read();
     RunRecord {
         schema: SCHEMA.to_owned(),
         started: now(),
@@ -203,19 +209,8 @@ fn run_record(targets: &[Target], options: &Options, pinning: &Pinning) -> RunRe
         command_line: options.command_line.clone(),
         seed: options.seed,
         tool: options.tool.clone(),
-        machine: MachineRecord {
-            kernel: machine.kernel,
-            cpu_model: machine.cpu_model,
-            architecture: machine.architecture,
-            cpus: pinning.all.len() as u32,
-            cpu_quota: resources::cpu_quota(),
-            memory_bytes: machine.memory_bytes,
-            cpu_governor: machine.cpu_governor,
-            load_average: machine.load_average,
-            descriptor_limit: machine.descriptor_limit,
-            server_cpus: pinning.generator.map_or_else(Vec::new, |_| pinning.servers.clone()),
-            generator_cpu: pinning.generator,
-        },
+        machine: machine::record(pinning),
+        remote: options.remote.clone(),
         scenarios: options.scenarios.clone(),
         targets: targets.iter().map(|target| target.record.clone()).collect(),
         twin: twin(targets, options),

@@ -267,6 +267,10 @@ impl<'a, Observe: FnMut(&Event<'_>)> Runner<'a, Observe> {
         };
         // Ctrl-C ends the servers too; that must not count as their failure.
         interrupt::wait_if_pending();
+        // Nor must the end of a connection.
+        if let Some(lost) = request.target.and_then(|at| self.targets[at].access.lost()) {
+            return Err(lost.into());
+        }
         let record = TrialRecord {
             schema: SCHEMA.to_owned(),
             scenario: scenario.name.clone(),

@@ -1,7 +1,6 @@
 //! One trial: a fresh server or one that runs already, a load, samples at the window's borders.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::ExitStatus;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
@@ -19,16 +18,12 @@ use crate::access::Access;
 use crate::cpu_times::CpuTimes;
 use crate::disturbance::Neighbours;
 use crate::order;
+use crate::patience::{END_SECONDS_MAX, READY_SECONDS_MAX, STOP_SECONDS_MAX};
 use crate::pin::{Pinning, restrict_to};
+use crate::remote::{Elsewhere, NotStarted, RemoteReading};
 use crate::scenario::load_plan;
 use crate::subject::Subject;
 
-/// How long a server may take to print its line.
-const READY_SECONDS_MAX: f64 = 15.0;
-/// How long it may take to end when asked to.
-pub(crate) const STOP_SECONDS_MAX: f64 = 2.0;
-/// How long the end of a server that has closed its connections may take to be seen.
-pub(crate) const END_SECONDS_MAX: f64 = 2.0;
 /// Lines of its log that are recorded when a trial fails.
 const LOG_LINES: usize = 20;
 /// A trial reports at most this many lost connections one by one.
@@ -44,13 +39,17 @@ struct Reading {
     server: Option<Sample>,
     cpu: Option<CpuTimes>,
     throttled: Option<Throttled>,
+    /// What the other machine says, if the server runs on one.
+    remote: Option<RemoteReading>,
 }
 
 impl Reading {
     fn take(server: &Subject<'_>, pinning: &Pinning) -> Self {
+        let remote = server.remote_reading();
         Self {
             at: Instant::now(),
-            server: server.sample(),
+            server: remote.map_or_else(|| server.sample(), |remote| remote.server),
+            remote,
             cpu: CpuTimes::read(&pinning.used()),
             throttled: cpu_throttled(),
         }
@@ -98,6 +97,10 @@ pub(crate) fn run_load(
     let lease;
     let server = match access {
         Access::Running(running) => Subject::Running(running),
+        Access::Remote(remote) => match remote.try_start() {
+            Ok(server) => Subject::Remote(server),
+            Err(error) => return Blame::from(error).result(Vec::new()),
+        },
         Access::Launch(launch) => {
             lease = match PortLease::take(IpAddr::V4(Ipv4Addr::LOCALHOST)) {
                 Ok(lease) => lease,
@@ -152,6 +155,12 @@ impl From<StartError> for Blame {
         } else {
             Self::Server(reason)
         }
+    }
+}
+
+impl From<NotStarted> for Blame {
+    fn from(error: NotStarted) -> Self {
+        if error.is_the_machines { Self::Machine(error.reason) } else { Self::Server(error.reason) }
     }
 }
 
@@ -247,29 +256,25 @@ fn finish(
         return Err(failed("the server could not be sampled: none of its processes was found"));
     }
     let idle = readings.idle.as_ref().and_then(|reading| reading.server).unwrap_or_default();
-    let sampled_seconds = (end.at - start.at).as_secs_f64();
-    let server_record = start.server.zip(end.server).map(|(before, after)| ServerRecord {
+    let here_seconds = (end.at - start.at).as_secs_f64();
+    let there = start.remote.zip(end.remote).map(|(start, end)| Elsewhere::between(&start, &end));
+    // The way there and back takes its time, so the other machine's clock counts for its samples.
+    let sampled_seconds = there.map_or(here_seconds, |there| there.seconds);
+    let sampled = start.server.zip(end.server);
+    let server_record = sampled.map(|(before, after)| ServerRecord {
         start_seconds: server.start_seconds(),
-        sampled_seconds,
-        // A child that ended in the window took its time with it.
-        cpu_seconds: (after.cpu_seconds - before.cpu_seconds).max(0.0),
         idle_resident_bytes: idle.resident_bytes,
-        peak_resident_bytes: after.resident_bytes_peak,
-        threads: after.threads,
-        processes: after.processes,
-        voluntary_context_switches: after
-            .context_switches_voluntary
-            .saturating_sub(before.context_switches_voluntary),
-        involuntary_context_switches: after
-            .context_switches_involuntary
-            .saturating_sub(before.context_switches_involuntary),
+        ..server_record(&before, &after, sampled_seconds)
     });
     let cpu = end.cpu.zip(start.cpu).map(|(end, start)| end.since(start));
-    let capacity = sampled_seconds * pinning.used().len() as f64;
+    let capacity = here_seconds * pinning.used().len() as f64;
     // What is the server's own time and what is others' nobody knows without its processes.
     let others_cpu_share = cpu.zip(server_record.as_ref()).map(|(cpu, server)| {
-        let own = server.cpu_seconds + outcome.generator.cpu_seconds;
-        ((cpu.busy_seconds - own) / capacity).clamp(0.0, 1.0)
+        let servers_own = if there.is_some() { 0.0 } else { server.cpu_seconds };
+        let own = servers_own + outcome.generator.cpu_seconds;
+        let here = ((cpu.busy_seconds - own) / capacity).clamp(0.0, 1.0);
+        // Whichever machine is disturbed, the trial is.
+        there.and_then(|it| it.others_cpu_share(server.cpu_seconds)).map_or(here, |it| it.max(here))
     });
     let throttled = end.throttled.zip(start.throttled);
     let share = |seconds: f64| (seconds / capacity).clamp(0.0, 1.0);
@@ -279,9 +284,31 @@ fn finish(
         throttled_periods: throttled.map(|(end, start)| end.periods.saturating_sub(start.periods)),
         programs: readings.programs.clone(),
     };
-    let throttled_seconds = throttled.map(|(end, start)| end.seconds - start.seconds);
+    let throttled_here = throttled.map(|(end, start)| end.seconds - start.seconds);
+    let throttled_there = there.and_then(|it| it.throttled_seconds);
+    let throttled_seconds = throttled_here.into_iter().chain(throttled_there).reduce(f64::max);
     let measured = measurement(&outcome, server_record);
     Ok(Measurement { others_cpu_share, throttled_seconds, disturbances, ..measured })
+}
+
+/// What a server's process tree used between two samples.
+fn server_record(before: &Sample, after: &Sample, sampled_seconds: f64) -> ServerRecord {
+    ServerRecord {
+        start_seconds: None,
+        sampled_seconds,
+        // A child that ended in the window took its time with it.
+        cpu_seconds: (after.cpu_seconds - before.cpu_seconds).max(0.0),
+        idle_resident_bytes: 0,
+        peak_resident_bytes: after.resident_bytes_peak,
+        threads: after.threads,
+        processes: after.processes,
+        voluntary_context_switches: after
+            .context_switches_voluntary
+            .saturating_sub(before.context_switches_voluntary),
+        involuntary_context_switches: after
+            .context_switches_involuntary
+            .saturating_sub(before.context_switches_involuntary),
+    }
 }
 
 /// How the server ended, if it has.
@@ -293,7 +320,7 @@ fn ended(
     server: &Subject<'_>,
     outcome: &Result<Outcome, LoadError>,
     readings: &Readings,
-) -> Option<ExitStatus> {
+) -> Option<String> {
     let may_have_ended = match outcome {
         Ok(outcome) => {
             let sampled = readings.end.as_ref().is_some_and(|reading| reading.server.is_some());

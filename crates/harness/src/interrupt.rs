@@ -58,6 +58,13 @@ pub fn wait_if_pending() {
     }
 }
 
+/// Ends the process with `code` as an interrupt does: what was started is stopped first, and no
+/// thread starts anything more.
+pub fn end(code: i32) -> ! {
+    PENDING.store(true, Ordering::SeqCst);
+    end_politely(code)
+}
+
 /// Stops `started` on an interrupt, for as long as it exists.
 pub(crate) fn register(started: &Arc<impl Stop + 'static>) {
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,13 +82,13 @@ fn start_handler() -> io::Result<()> {
                 stop_all(0.0);
                 std::process::exit(128 + signal);
             }
-            thread::spawn(move || end_politely(signal));
+            thread::spawn(move || end_politely(128 + signal));
         }
     })?;
     Ok(())
 }
 
-fn end_politely(signal: i32) -> ! {
+fn end_politely(code: i32) -> ! {
     // For good: a thread that is starting a server has registered it before we get this lock,
     // and none starts one from then on.
     let _no_fork = NO_FORK.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,7 +97,7 @@ fn end_politely(signal: i32) -> ! {
     for hook in hooks {
         hook();
     }
-    std::process::exit(128 + signal)
+    std::process::exit(code)
 }
 
 fn stop_all(grace_seconds: f64) {

@@ -2,9 +2,10 @@
 //! descriptors, context switches. Source: `/proc` (see proc(5)).
 
 use procfs::process::Process;
+use serde::{Deserialize, Serialize};
 
 /// One measurement of a process tree.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// CPU time in user mode since the start, in seconds, including
     /// children that have ended and were waited for. Resolution: 10 ms.

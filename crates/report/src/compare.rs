@@ -16,7 +16,9 @@ use serde_json::Value;
 use crate::analysis::{ScenarioAnalysis, analyse};
 use crate::bounded::{Bound, Bounded};
 use crate::noise::NoiseFloor;
-use crate::record::{MachineRecord, ScenarioRecord, TargetStatus, TrialResult};
+use crate::record::{
+    MachineRecord, RemoteRecord, RunRecord, ScenarioRecord, TargetStatus, TrialResult,
+};
 use crate::results::Results;
 use crate::row::{Rank, Row};
 use crate::statistics::{Estimate, estimate_difference, estimate_median, estimate_ratio};
@@ -174,7 +176,7 @@ pub fn compare(
     new: &Results,
     thresholds: Thresholds,
 ) -> Result<Comparison, CompareError> {
-    let differences = machine_differences(&base.run.machine, &new.run.machine);
+    let differences = differences_of_machines(&base.run, &new.run);
     if !differences.is_empty() {
         return Err(CompareError::OtherMachine { what: differences.join("; ") });
     }
@@ -250,8 +252,27 @@ fn verdict(scenarios: &[ScenarioComparison]) -> Verdict {
     }
 }
 
+/// What makes the machines of two runs different for a measurement: where the load came from, and
+/// where the servers ran.
+pub(crate) fn differences_of_machines(base: &RunRecord, new: &RunRecord) -> Vec<String> {
+    let mut differences = machine_differences(&base.machine, &new.machine);
+    match (&base.remote, &new.remote) {
+        (Some(base), Some(new)) => {
+            differences.extend(machine_differences(&base.machine, &new.machine));
+        }
+        (None, None) => {}
+        (base, new) => {
+            let place = |remote: &Option<RemoteRecord>| {
+                remote.as_ref().map_or_else(|| "here".to_owned(), |it| format!("on {}", it.host))
+            };
+            differences.push(format!("servers {} → {}", place(base), place(new)));
+        }
+    }
+    differences
+}
+
 /// What makes two machines different for a measurement.
-pub(crate) fn machine_differences(base: &MachineRecord, new: &MachineRecord) -> Vec<String> {
+fn machine_differences(base: &MachineRecord, new: &MachineRecord) -> Vec<String> {
     let pinning = |machine: &MachineRecord| match machine.generator_cpu {
         Some(_) => format!("{} processors for servers", machine.server_cpus.len()),
         None => "not pinned".to_owned(),

@@ -251,6 +251,7 @@ pub fn results() -> Results {
             twin: Some("fast".to_owned()),
             yardsticks: Vec::new(),
             budget_seconds: None,
+            remote: None,
         },
         trials,
     }

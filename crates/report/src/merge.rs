@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::analysis::{ScenarioAnalysis, analyse, rank_again};
-use crate::compare::{machine_differences, scenario_differences};
+use crate::compare::{differences_of_machines, scenario_differences};
 use crate::cost_tiers;
 use crate::record::{Role, RunRecord, ScenarioRecord, TargetRecord, TargetStatus};
 use crate::results::Results;
@@ -86,7 +86,7 @@ pub fn merge(runs: Vec<(String, Results)>) -> Result<Merged, MergeError> {
 fn check(runs: &[(String, Results)]) -> Result<(), MergeError> {
     for (at, (name, results)) in runs.iter().enumerate() {
         let (first, other) = &runs[0];
-        let differences = machine_differences(&other.run.machine, &results.run.machine);
+        let differences = differences_of_machines(&other.run, &results.run);
         if !differences.is_empty() {
             let (first, what) = (first.clone(), differences.join("; "));
             return Err(MergeError::OtherMachine { first, name: name.clone(), what });

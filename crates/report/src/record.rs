@@ -13,7 +13,7 @@ mod yardstick;
 
 pub use disturbance::{DisturbancesRecord, ProgramRecord};
 pub use histogram::{ArrivalsRecord, HistogramError, ScheduleLagRecord};
-pub use run::{MachineRecord, RunRecord, SCHEMA, ToolRecord};
+pub use run::{MachineRecord, RemoteRecord, RunRecord, SCHEMA, ToolRecord};
 pub use scenario::{LoadRecord, RankBy, ScenarioRecord};
 pub use target::{
     CaseRecord, ConformanceRecord, CostsRecord, IdleRecord, LinesRecord, SourceRecord,

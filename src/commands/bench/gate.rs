@@ -1,10 +1,12 @@
 //! Whether a server keeps the spec well enough to be measured.
 
 use zillions_bench::{Access, Gate, program};
-use zillions_conformance::{CaseReport, Options, TargetReport, Unobserved, Verdict};
+use zillions_conformance::{CaseReport, Options, Target as CheckTarget};
+use zillions_conformance::{TargetReport, Unobserved, Verdict};
 use zillions_report::record::{CaseRecord, ConformanceRecord, TargetRecord};
 use zillions_source::hash_of_texts;
 
+use super::remote;
 use super::target::Candidate;
 use crate::cache::Cache;
 
@@ -41,7 +43,15 @@ impl Checks {
             // The suite does not speak its protocol. Every delivery is verified in the trials.
             return Gate::default();
         }
-        let Some(target) = candidate.and_then(|candidate| candidate.check_target.as_ref()) else {
+        let started = match access {
+            Some(Access::Remote(remote)) => match remote::start_to_check(remote) {
+                Ok((server, address)) => Some((server, CheckTarget::connect(address))),
+                Err(reason) => return refused(reason),
+            },
+            _ => None,
+        };
+        let known = candidate.and_then(|candidate| candidate.check_target.as_ref());
+        let Some(target) = started.as_ref().map(|(_, target)| target).or(known) else {
             return refused("it cannot be started".to_owned());
         };
         // What runs at an address today need not be what ran there yesterday.

@@ -2,7 +2,6 @@
 
 use zillions_bench::{Options, Target};
 use zillions_harness::Launch;
-use zillions_report::record::ToolRecord;
 
 use super::target::Candidate;
 use crate::failure::Failure;
@@ -13,14 +12,6 @@ pub(super) struct Prepared {
     pub(super) candidates: Vec<Candidate>,
     pub(super) targets: Vec<Target>,
     pub(super) options: Options,
-}
-
-/// What measures: a build without optimisation says so, for its generator is slow.
-pub(super) fn tool() -> ToolRecord {
-    let profile = if cfg!(debug_assertions) { " (debug build)" } else { "" };
-    let commit = env!("ZILLIONS_GIT_COMMIT");
-    let git_commit = (!commit.is_empty()).then(|| commit.to_owned());
-    ToolRecord { version: format!("{}{profile}", env!("CARGO_PKG_VERSION")), git_commit }
 }
 
 /// This program, as the sender of the limits.

@@ -9,7 +9,7 @@ use zillions_harness::machine::Machine;
 use zillions_report::record::{RunRecord, TargetRecord, TargetStatus};
 use zillions_report::results::{Results, ResultsError};
 
-use super::prepared::{Prepared, tool, yardsticks};
+use super::prepared::{Prepared, yardsticks};
 use super::target::Candidate;
 use super::{brokers, target};
 use crate::failure::Failure;
@@ -17,6 +17,7 @@ use crate::options::Global;
 use crate::output::{DOUBTFUL, paint};
 use crate::selection::Filters;
 use crate::targets;
+use crate::tool;
 
 /// The run in `folder`, if the same tool can resume it on the same machine with the same
 /// programs: trials under other circumstances could not be compared.
@@ -43,6 +44,13 @@ pub(super) fn prepare(
             target.name
         )));
     }
+    if let Some(remote) = &run.remote {
+        return Err(Failure::usage(format!(
+            "the run cannot be resumed: its servers ran on '{}', and nothing tells whether that is \
+             still the same machine; measure anew without --resume",
+            remote.host
+        )));
+    }
     let pin = run.machine.generator_cpu.is_some();
     same_circumstances(run, &Pinning::choose(pin))?;
     let targets = targets(&run.targets, brokers, global)?;
@@ -56,6 +64,7 @@ pub(super) fn prepare(
         tool: run.tool.clone(),
         idle: None,
         yardsticks: if run.yardsticks.is_empty() { None } else { Some(yardsticks()?) },
+        remote: None,
         resume: Some(results),
     };
     Ok(Prepared { candidates: Vec::new(), targets, options })
@@ -66,7 +75,7 @@ fn same_circumstances(run: &RunRecord, pinning: &Pinning) -> Result<(), Failure>
     let server_cpus = pinning.generator.map_or_else(Vec::new, |_| pinning.servers.clone());
     let cpus = |of: &[u32]| of.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     for (what, then, today) in [
-        ("version of zillions", run.tool.version.clone(), tool().version),
+        ("version of zillions", run.tool.version.clone(), tool::record().version),
         ("processor", machine.cpu_model.clone(), now.cpu_model),
         ("kernel", machine.kernel.clone(), now.kernel),
         ("servers' processors", cpus(&machine.server_cpus), cpus(&server_cpus)),

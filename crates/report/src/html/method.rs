@@ -3,7 +3,7 @@
 use crate::analysis::ScenarioAnalysis;
 use crate::format::{bytes, digits, time};
 use crate::merge::MergedRun;
-use crate::record::MachineRecord;
+use crate::record::{RemoteRecord, RunRecord};
 use crate::results::Results;
 use crate::verdict::{
     DELIVERIES_PER_READ_MIN, GENERATOR_BUSY_SHARE_MAX, OTHERS_CPU_SHARE_MAX, READY_WAIT_SHARE_MAX,
@@ -86,7 +86,7 @@ fn facts(results: &Results, runs: &[MergedRun]) -> Vec<(&'static str, String)> {
     let machine = &run.machine;
     let mut facts = vec![
         ("Processor", format!("{} ({})", machine.cpu_model, machine.architecture)),
-        ("Processors used", cpus(machine)),
+        ("Processors used", cpus(run)),
         ("Memory", bytes(machine.memory_bytes)),
         (
             "Frequency governor",
@@ -94,6 +94,7 @@ fn facts(results: &Results, runs: &[MergedRun]) -> Vec<(&'static str, String)> {
         ),
         ("Open files per process", machine.descriptor_limit.to_string()),
     ];
+    facts.extend(results.run.remote.as_ref().map(|it| ("Servers ran on", elsewhere(it))));
     if runs.is_empty() {
         facts.extend([
             ("Kernel", machine.kernel.clone()),
@@ -113,8 +114,26 @@ fn facts(results: &Results, runs: &[MergedRun]) -> Vec<(&'static str, String)> {
     facts
 }
 
+/// Another machine that the servers ran on, in one line.
+pub(super) fn elsewhere(remote: &RemoteRecord) -> String {
+    let RemoteRecord { host, address, tool, machine } = remote;
+    format!(
+        "{host} ({address}): {}, {}, {} processors, {}, zillions {}; the other facts are those of the \
+         load generator's machine",
+        machine.cpu_model,
+        machine.kernel,
+        machine.cpus,
+        bytes(machine.memory_bytes),
+        tool.version
+    )
+}
+
 /// Which processors ran what.
-pub(super) fn cpus(machine: &MachineRecord) -> String {
+pub(super) fn cpus(run: &RunRecord) -> String {
+    let machine = &run.machine;
+    if run.remote.is_some() {
+        return format!("{}, for the load generator (not pinned)", machine.cpus);
+    }
     let Some(generator) = machine.generator_cpu else {
         return format!("{}, shared by servers and load generator (not pinned)", machine.cpus);
     };

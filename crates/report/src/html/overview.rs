@@ -15,7 +15,7 @@ use crate::verdict::{Validity, judge};
 use super::advice::{Word, advice};
 use super::cells::{Cell, th};
 use super::ids::Ids;
-use super::method::{cpus, time_of_day};
+use super::method::{cpus, elsewhere, time_of_day};
 use super::scenario::{decided, verdict_counts, whiskers};
 
 /// A card lists this many ranked implementations; the rest is in the scenario's table.
@@ -147,10 +147,11 @@ fn provenance(
     let valid = trials_of_targets(results).filter_map(measurement_of).filter(is_valid).count();
     let mut lines = vec![
         ("Machine", format!("{}, {}", machine.cpu_model, machine.kernel)),
-        ("Processors", cpus(machine)),
+        ("Processors", cpus(&results.run)),
         ("Noise floor", noise_floors(analyses)),
         ("Trials", format!("{valid} valid of {}", trials_of_targets(results).count())),
     ];
+    lines.extend(results.run.remote.as_ref().map(|it| ("Servers ran on", elsewhere(it))));
     if !runs.is_empty() {
         let names: Vec<String> =
             runs.iter().enumerate().map(|(at, run)| format!("{} {}", at + 1, run.name)).collect();

@@ -28,6 +28,9 @@ pub struct RunRecord {
     pub tool: ToolRecord,
     /// The machine that it measured on.
     pub machine: MachineRecord,
+    /// Another machine that the servers ran on; absent if they ran where the load came from.
+    #[serde(default)]
+    pub remote: Option<RemoteRecord>,
     /// The scenarios, as they were run.
     pub scenarios: Vec<ScenarioRecord>,
     /// Every requested target, measured or not.
@@ -54,6 +57,19 @@ pub struct ToolRecord {
     /// Commit that the tool was built from, with `-dirty` behind it if files had been changed;
     /// absent if it was not built in a clone.
     pub git_commit: Option<String>,
+}
+
+/// Another machine that the servers ran on, while the load came from the one of the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RemoteRecord {
+    /// Name of the machine, as it was given to `ssh`.
+    pub host: String,
+    /// Address that the servers listened on.
+    pub address: String,
+    /// The tool that started and sampled the servers there.
+    pub tool: ToolRecord,
+    /// The facts of that machine.
+    pub machine: MachineRecord,
 }
 
 /// The machine that was measured on.

@@ -1,0 +1,25 @@
+//! The facts of this machine, as they are recorded.
+
+use zillions_harness::machine::Machine;
+use zillions_harness::resources;
+use zillions_report::record::MachineRecord;
+
+use crate::pin::Pinning;
+
+/// What this machine is now, and who has which processors.
+pub(crate) fn record(pinning: &Pinning) -> MachineRecord {
+    let machine = Machine::read();
+    MachineRecord {
+        kernel: machine.kernel,
+        cpu_model: machine.cpu_model,
+        architecture: machine.architecture,
+        cpus: pinning.all.len() as u32,
+        cpu_quota: resources::cpu_quota(),
+        memory_bytes: machine.memory_bytes,
+        cpu_governor: machine.cpu_governor,
+        load_average: machine.load_average,
+        descriptor_limit: machine.descriptor_limit,
+        server_cpus: pinning.generator.map_or_else(Vec::new, |_| pinning.servers.clone()),
+        generator_cpu: pinning.generator,
+    }
+}
