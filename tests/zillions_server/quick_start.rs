@@ -4,11 +4,14 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use zillions_harness::PortLease;
@@ -21,6 +24,9 @@ const PAGE: &str =
 const PORTS: [&str; 4] = ["7000", "7080", "7443", "9100"];
 /// What its commands need beside the project's own programs; the project's CI has them.
 const NEEDED: [&str; 3] = ["bash", "curl", "openssl"];
+
+/// How long a line that the page shows may take to come.
+const SHOWN_WITHIN: Duration = Duration::from_secs(120);
 
 /// What the reader does, in the order of the page.
 #[derive(Debug)]
@@ -65,7 +71,7 @@ fn commands(text: &str) -> Vec<Step> {
 struct Shell {
     process: Child,
     input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
+    output: Receiver<String>,
 }
 
 impl Shell {
@@ -74,14 +80,18 @@ impl Shell {
         let mut path = OsString::from(programs);
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
-        let mut command = Command::new("bash");
+        // Bash leaves ignored what is ignored when it starts; and the page reloads with SIGHUP.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,QUIT,HUP", "bash"]);
         command.current_dir(folder).env("PATH", path).stdin(Stdio::piped()).stdout(Stdio::piped());
         // A group of its own, so that what it has started ends with it.
         let mut process = command.process_group(0).spawn().expect("bash starts");
         let mut input = process.stdin.take().expect("a pipe");
         // As on a terminal, where both are seen; and a pipeline fails with any of its parts.
         writeln!(input, "exec 2>&1; set -o pipefail").expect("it reads");
-        let output = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        let lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        let (sender, output) = mpsc::channel();
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { process, input, output }
     }
 
@@ -92,8 +102,10 @@ impl Shell {
         let mut expected = expected.iter().peekable();
         let (mut has_ended, mut seen) = (false, String::new());
         while !has_ended || expected.peek().is_some() {
-            let line = self.output.next().unwrap_or_else(|| panic!("{command}: it ends: {seen}"));
-            let line = line.expect("text");
+            let line = self.output.recv_timeout(SHOWN_WITHIN);
+            let line = line.unwrap_or_else(|error| {
+                panic!("{command}: {error}, where {:?} is due: {seen}", expected.peek())
+            });
             seen += &format!("{line}\n");
             if let Some(code) = line.strip_prefix("ended: ") {
                 assert_eq!(code, "0", "{command}: {seen}");

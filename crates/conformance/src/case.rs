@@ -85,6 +85,12 @@ impl Case {
         self
     }
 
+    /// The same, at one address of a server that has several.
+    pub(crate) const fn at_one_node(mut self) -> Self {
+        self.traits.one_node = true;
+        self
+    }
+
     /// The same, sending as much as the server works off in about a second.
     pub(crate) const fn at_its_pace(mut self) -> Self {
         self.traits.bound = Bound::Pace;

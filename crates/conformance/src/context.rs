@@ -16,7 +16,7 @@ use crate::limits::RunLimits;
 use crate::options::Options;
 use crate::servers::Servers;
 use crate::target::{Access, Target};
-use crate::traits::Bound;
+use crate::traits::Traits;
 use crate::verdict::{Level, Outcome, Stop};
 use crate::waiting::WaitMeter;
 
@@ -58,7 +58,7 @@ pub struct CaseContext {
     shared: Arc<Shared>,
     case_id: &'static str,
     level: Level,
-    bound: Bound,
+    traits: Traits,
 }
 
 impl CaseContext {
@@ -66,10 +66,10 @@ impl CaseContext {
         shared: Arc<Shared>,
         case_id: &'static str,
         level: Level,
-        bound: Bound,
+        traits: Traits,
     ) -> Self {
         let (limits, servers) = (Arc::clone(&shared.limits), Arc::clone(&shared.servers));
-        Self { limits, servers, shared, case_id, level, bound }
+        Self { limits, servers, shared, case_id, level, traits }
     }
 
     /// The seed of this case: follows from the run's and the case's id, so
@@ -86,7 +86,7 @@ impl CaseContext {
         Fixture::open(
             Arc::clone(&self.limits),
             self.seed(),
-            (self.level, self.bound),
+            (self.level, self.traits.bound),
             server,
             addresses,
         )
@@ -104,11 +104,20 @@ impl CaseContext {
             }
             Access::Connect(addresses) => {
                 self.await_silence(addresses)?;
-                let mut fixture = self.open(None, addresses)?;
+                let mut fixture = self.open(None, self.of_these(addresses))?;
                 let outcome = self.act(&mut fixture, act);
                 fixture.conclude(outcome)
             }
         }
+    }
+
+    /// The addresses that this case uses: all, or one that follows from its seed.
+    fn of_these<'a>(&self, addresses: &'a [SocketAddr]) -> &'a [SocketAddr] {
+        if !self.traits.one_node {
+            return addresses;
+        }
+        let one = (self.seed() % addresses.len() as u64) as usize;
+        &addresses[one..=one]
     }
 
     /// Listens to a server that others may use until it is silent: what an
@@ -209,7 +218,7 @@ mod tests {
         let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 1);
         let options = Options { seed, ..Options::default() };
         let shared = Arc::new(Shared::new(Target::connect(address), options));
-        CaseContext::new(shared, case_id, Level::Must, Bound::Few).seed()
+        CaseContext::new(shared, case_id, Level::Must, Traits::NONE).seed()
     }
 
     const CASES: [&str; 4] = ["start/ipv6", "start/says-why", "life/ipv6", "life/idle-cpu"];

@@ -226,7 +226,7 @@ fn run_case(shared: &Arc<Shared>, case: &'static Case) -> CaseReport {
 }
 
 fn context_of(shared: &Arc<Shared>, case: &Case) -> CaseContext {
-    CaseContext::new(Arc::clone(shared), case.id, case.level, case.traits.bound)
+    CaseContext::new(Arc::clone(shared), case.id, case.level, case.traits)
 }
 
 fn obstacle(shared: &Shared, case: &Case) -> Option<Stop> {

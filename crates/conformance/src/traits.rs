@@ -12,6 +12,9 @@ pub struct Traits {
     pub idles: bool,
     /// Part of the quick selection.
     pub quick: bool,
+    /// Keeps to one address of a server that has several: a new client at a node that lags may
+    /// receive what was said before it came, which this case would take for something else.
+    pub one_node: bool,
     /// What it may have under way that nobody waits for.
     pub bound: Bound,
 }
@@ -46,6 +49,12 @@ impl Bound {
 }
 
 impl Traits {
-    pub(crate) const NONE: Self =
-        Self { launches: false, alone: false, idles: false, quick: false, bound: Bound::Few };
+    pub(crate) const NONE: Self = Self {
+        launches: false,
+        alone: false,
+        idles: false,
+        quick: false,
+        one_node: false,
+        bound: Bound::Few,
+    };
 }

@@ -56,7 +56,8 @@ pub(super) const CASES: &[Case] = &[
         "FRAME-1",
         "a new client's stream holds the frames that were sent and no other byte",
         nothing_but_frames,
-    ),
+    )
+    .at_one_node(),
     Case::must(
         "frame/nothing-unasked",
         "FRAME-1",
@@ -76,6 +77,7 @@ pub(super) const CASES: &[Case] = &[
         "each of the 256 byte values arrives unchanged, alone and at every offset of a long body",
         every_byte,
     )
+    .at_one_node()
     .quick(),
     Case::must(
         "frame/empty-message",
