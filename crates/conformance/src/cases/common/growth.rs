@@ -8,6 +8,11 @@ use std::time::Duration;
 const PARTS_MAX: u64 = 16;
 /// The memory that gives one more part, in bytes.
 const PART_BYTES: u64 = 6 << 20;
+/// One whose growth slows down may need so many times as many parts until it has stopped.
+const SLOWING_PARTS: u64 = 3;
+/// Growth has slowed down if the later half of the parts raised the peak by less than this fraction
+/// of what the earlier half did; what leaks raises it by as much in both.
+const SLOWING_MAX: f64 = 0.75;
 /// A server that begins with more than this, in bytes, goes on until it has doubled,
 /// and some more, for nothing is collected before.
 const LARGE_BYTES: u64 = 128 << 20;
@@ -54,12 +59,15 @@ pub(crate) struct Growth {
     idle: usize,
     /// What each part added, and what was sent in it, in bytes.
     parts: Vec<(u64, u64)>,
+    /// What was in use after each part, in bytes.
+    residents: Vec<u64>,
 }
 
 impl Growth {
     /// From `resident` bytes on.
     pub(crate) fn begin(resident: u64) -> Self {
-        Self { begun: resident, resident, handled: 0, steady: 0, idle: 0, parts: Vec::new() }
+        let (parts, residents) = (Vec::new(), Vec::new());
+        Self { begun: resident, resident, handled: 0, steady: 0, idle: 0, parts, residents }
     }
 
     /// A further part, in which the server was sent `bytes`; after it `resident` bytes
@@ -69,6 +77,7 @@ impl Growth {
         self.resident = resident;
         self.handled += bytes;
         self.parts.push((growth, bytes));
+        self.residents.push(resident);
         if resident > RESIDENT_BYTES_MAX {
             return Finding::Unbounded;
         }
@@ -78,7 +87,7 @@ impl Growth {
         }
         match (self.parts.len() as u64 >= self.parts_max(), self.may_double()) {
             (false, _) => Finding::GoOn,
-            (true, false) => Finding::Unbounded,
+            (true, false) => self.over_all_parts(),
             (true, true) if elapsed < LARGE_TIME => Finding::GoOn,
             (true, true) => Finding::Unknown,
         }
@@ -95,6 +104,24 @@ impl Growth {
             // The first part fills the queues.
             self.steady = if number > 1 && growth <= allowed { self.steady + 1 } else { 0 };
             self.idle = 0;
+        }
+    }
+
+    /// What the parts show together, none of which was followed by another that added nothing: memory
+    /// that goes up and down under a collector, or grows ever more slowly, does not grow without end.
+    fn over_all_parts(&self) -> Finding {
+        let peak = |residents: &[u64]| residents.iter().copied().max().unwrap_or(0);
+        let (earlier, later) = self.residents.split_at(self.residents.len() / 2);
+        let (earlier, later) = (peak(earlier), peak(later));
+        let risen = later.saturating_sub(earlier);
+        let before = earlier.saturating_sub(self.begun);
+        let may_slow_down = (self.parts.len() as u64) < self.parts_max() * SLOWING_PARTS;
+        if risen <= NOISE_BYTES {
+            Finding::Steady
+        } else if may_slow_down && (risen as f64) < before as f64 * SLOWING_MAX {
+            Finding::GoOn
+        } else {
+            Finding::Unbounded
         }
     }
 
@@ -186,6 +213,25 @@ mod tests {
         assert_eq!(find(200 * MIB, doubling(200)).0, Finding::Unknown);
         let (finding, parts, _) = find(200 * MIB, |number| (200 + 12 * number).min(420) * MIB);
         assert_eq!((finding, parts), (Finding::Steady, 21));
+    }
+
+    #[test]
+    fn a_heap_that_goes_up_and_down_is_steady() {
+        let saw = |number: u64| if number.is_multiple_of(2) { 49 * MIB } else { 53 * MIB };
+        let (finding, parts, _) = find(49 * MIB, saw);
+        assert_eq!((finding, parts), (Finding::Steady, 16 + 49 / 6));
+        let leaks = |number: u64| saw(number) + number * MIB;
+        assert_eq!(find(49 * MIB, leaks).0, Finding::Unbounded, "its peaks rise");
+    }
+
+    #[test]
+    fn one_that_grows_ever_more_slowly_may_go_on_until_it_stops() {
+        let slowing = |number: u64| 8 * MIB + 60 * MIB * number / (number + 12);
+        assert_eq!(find(8 * MIB, slowing).0, Finding::Steady);
+        let after_a_leap = |number: u64| (38 + 6 * number) * MIB;
+        let (finding, parts, _) = find(8 * MIB, after_a_leap);
+        assert_eq!(finding, Finding::Unbounded, "it leaks, and began with a leap");
+        assert!(parts <= 48, "{parts}");
     }
 
     #[test]
