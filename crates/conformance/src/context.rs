@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use zillions_harness::Server;
 use zillions_ordering::{History, save};
 
-use crate::fixture::Fixture;
+use crate::fixture::{ClientIndex, FENCE_BYTES, Fixture};
 use crate::limits::RunLimits;
 use crate::options::Options;
 use crate::servers::Servers;
@@ -22,6 +23,8 @@ use crate::waiting::WaitMeter;
 
 /// How long a server that the suite did not start must be silent before a case.
 const SILENCE: Duration = Duration::from_millis(100);
+/// How long its nodes may take to deliver what was said before a case.
+const CAUGHT_UP_MAX: Duration = Duration::from_secs(3);
 
 /// What all cases of a run share.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) servers: Arc<Servers>,
     /// Whether the first case mostly waited for its server.
     waits_mostly: OnceLock<bool>,
+    /// Set once what was said at one node did not reach the others: that is not waited for again.
+    is_apart: AtomicBool,
 }
 
 impl Shared {
@@ -39,7 +44,14 @@ impl Shared {
         let limits = Arc::new(RunLimits::new(options.clone()));
         let ready_seconds_max = options.patience.as_secs_f64();
         let servers = Servers::new(target.access.clone(), ready_seconds_max, Arc::clone(&limits));
-        Self { target, options, limits, servers: Arc::new(servers), waits_mostly: OnceLock::new() }
+        Self {
+            target,
+            options,
+            limits,
+            servers: Arc::new(servers),
+            waits_mostly: OnceLock::new(),
+            is_apart: AtomicBool::new(false),
+        }
     }
 
     /// Whether the first case mostly waited, for a server that did nothing meanwhile.
@@ -125,8 +137,8 @@ impl CaseContext {
     /// tells, what waits in the server's sockets counts, too.
     ///
     /// Of several nodes one may lag behind another without a byte that could be seen. So each
-    /// listener sends a message, and each has received all of them before the case begins: at its
-    /// node, whatever was ordered before has been delivered.
+    /// listener sends a message, and each has time to receive all of them before the case begins: then
+    /// whatever was ordered before has been delivered at its node.
     fn await_silence(&self, addresses: &[SocketAddr]) -> Result<(), Stop> {
         let mut fixture = self.open(None, addresses)?;
         fixture.recorder.ignore_plain();
@@ -154,10 +166,18 @@ impl CaseContext {
                 self.shared.target.name
             )));
         }
-        if listeners.len() > 1 {
-            for &listener in &listeners {
-                fixture.await_served(listener, &listeners)?;
-            }
+        if listeners.len() > 1 && !self.shared.is_apart.load(Ordering::Relaxed) {
+            let sent: Vec<(ClientIndex, u32)> =
+                listeners.iter().map(|&from| (from, fixture.send(from, FENCE_BYTES))).collect();
+            fixture.flush()?;
+            // Where they do not arrive the case will tell what is wrong.
+            let caught_up = fixture.pump_until(CAUGHT_UP_MAX, |fixture| {
+                let mut pairs = listeners.iter().flat_map(|to| sent.iter().map(move |it| (to, it)));
+                pairs.all(|(&to, &(from, sequence))| {
+                    fixture.recorder.tally(to, from).latest >= Some(sequence)
+                })
+            })?;
+            self.shared.is_apart.store(!caught_up, Ordering::Relaxed);
         }
         Ok(())
     }
