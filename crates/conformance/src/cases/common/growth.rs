@@ -57,17 +57,14 @@ pub(crate) struct Growth {
     handled: u64,
     steady: usize,
     idle: usize,
-    /// What each part added, and what was sent in it, in bytes.
-    parts: Vec<(u64, u64)>,
-    /// What was in use after each part, in bytes.
-    residents: Vec<u64>,
+    /// What each part added, what was sent in it, and what was in use after it, in bytes.
+    parts: Vec<(u64, u64, u64)>,
 }
 
 impl Growth {
     /// From `resident` bytes on.
     pub(crate) fn begin(resident: u64) -> Self {
-        let (parts, residents) = (Vec::new(), Vec::new());
-        Self { begun: resident, resident, handled: 0, steady: 0, idle: 0, parts, residents }
+        Self { begun: resident, resident, handled: 0, steady: 0, idle: 0, parts: Vec::new() }
     }
 
     /// A further part, in which the server was sent `bytes`; after it `resident` bytes
@@ -76,8 +73,7 @@ impl Growth {
         let growth = resident.saturating_sub(self.resident);
         self.resident = resident;
         self.handled += bytes;
-        self.parts.push((growth, bytes));
-        self.residents.push(resident);
+        self.parts.push((growth, bytes, resident));
         if resident > RESIDENT_BYTES_MAX {
             return Finding::Unbounded;
         }
@@ -110,8 +106,8 @@ impl Growth {
     /// What the parts show together, none of which was followed by another that added nothing: memory
     /// that goes up and down under a collector, or grows ever more slowly, does not grow without end.
     fn over_all_parts(&self) -> Finding {
-        let peak = |residents: &[u64]| residents.iter().copied().max().unwrap_or(0);
-        let (earlier, later) = self.residents.split_at(self.residents.len() / 2);
+        let peak = |parts: &[(u64, u64, u64)]| parts.iter().map(|it| it.2).max().unwrap_or(0);
+        let (earlier, later) = self.parts.split_at(self.parts.len() / 2);
         let (earlier, later) = (peak(earlier), peak(later));
         let risen = later.saturating_sub(earlier);
         let before = earlier.saturating_sub(self.begun);
@@ -153,7 +149,7 @@ impl Growth {
         let parts: Vec<String> = self
             .parts
             .iter()
-            .map(|&(growth, bytes)| format!("{} for {}", size(growth), size(bytes)))
+            .map(|&(growth, bytes, _)| format!("{} for {}", size(growth), size(bytes)))
             .collect();
         let Some(between) = parts.len().checked_sub(2 * PARTS_SHOWN).filter(|&parts| parts > 0)
         else {
