@@ -19,6 +19,9 @@ pub struct Launch {
     /// Further addresses that it is told to listen on, after the first; the spec knows none, and
     /// `zillions-server` takes them.
     pub more_addresses: Vec<SocketAddr>,
+    /// Whether `tls://` stands before the address, on the command line and in its line; the spec knows
+    /// no TLS, and `zillions-server` speaks it there.
+    pub tls: bool,
     /// The working directory; the tool's own if `None`.
     pub directory: Option<PathBuf>,
     /// Most descriptors that the server may have open (soft and hard limit);
@@ -79,6 +82,7 @@ impl Launch {
             program: program.into(),
             arguments: Vec::new(),
             more_addresses: Vec::new(),
+            tls: false,
             directory: None,
             descriptor_limit: None,
             clean_environment: false,
@@ -112,6 +116,11 @@ impl Launch {
         let program = std::path::absolute(&path)
             .map_err(|source| LaunchError::Unreadable { path, source })?;
         Ok(Self::new(program))
+    }
+
+    /// What stands before the address.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls { "tls://" } else { "" }
     }
 
     /// The command line without the address, for people and results.

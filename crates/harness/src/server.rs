@@ -70,6 +70,7 @@ pub struct StopReport {
 pub struct Server {
     program: String,
     address: SocketAddr,
+    scheme: &'static str,
     line: String,
     start_seconds: f64,
     group: Group,
@@ -94,6 +95,7 @@ impl Server {
         let mut server = Self {
             program: launch.program.display().to_string(),
             address: socket_address,
+            scheme: launch.scheme(),
             line: String::new(),
             start_seconds: 0.0,
             group,
@@ -299,7 +301,7 @@ impl Server {
 
     fn judge_line(&self, line: &[u8]) -> Result<String, StartError> {
         let text = String::from_utf8_lossy(line).into_owned();
-        if names_address(&text, self.address) {
+        if names_address(&text, self.scheme, self.address) {
             return Ok(text);
         }
         Err(StartError::WrongLine {
@@ -360,12 +362,13 @@ impl Server {
     }
 }
 
-/// Whether `line` is `listening on ADDRESS` for this address.
+/// Whether `line` is `listening on ADDRESS` for this address, after its scheme.
 ///
 /// The harness accepts any spelling of the address, also in square brackets;
 /// how it should be spelled is the conformance suite's business.
-fn names_address(line: &str, address: SocketAddr) -> bool {
-    let Some(named) = line.strip_prefix("listening on ") else { return false };
+fn names_address(line: &str, scheme: &str, address: SocketAddr) -> bool {
+    let named = line.strip_prefix("listening on ").and_then(|rest| rest.strip_prefix(scheme));
+    let Some(named) = named else { return false };
     let unbracketed = named.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     [Some(named), unbracketed]
         .into_iter()
@@ -405,7 +408,9 @@ fn command(launch: &Launch, socket_address: SocketAddr, address: &str) -> Comman
     command.args(&launch.arguments);
     match &launch.broker {
         Some(broker) => command.args(broker.arguments(socket_address)),
-        None => command.arg(address).args(launch.more_addresses.iter().map(SocketAddr::to_string)),
+        None => command
+            .arg(format!("{}{address}", launch.scheme()))
+            .args(launch.more_addresses.iter().map(SocketAddr::to_string)),
     };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(directory) = &launch.directory {
@@ -433,19 +438,22 @@ mod tests {
     fn the_line_is_recognised_by_the_address_it_names() {
         let address: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
         let v6: SocketAddr = "[::1]:8080".parse().expect("an address");
-        assert!(names_address("listening on 127.0.0.1:8080", address));
-        assert!(names_address("listening on [127.0.0.1:8080]", address));
-        assert!(names_address("listening on [::1]:8080", v6));
-        assert!(names_address("listening on [0:0:0:0:0:0:0:1]:8080", v6));
+        assert!(names_address("listening on 127.0.0.1:8080", "", address));
+        assert!(names_address("listening on [127.0.0.1:8080]", "", address));
+        assert!(names_address("listening on [::1]:8080", "", v6));
+        assert!(names_address("listening on [0:0:0:0:0:0:0:1]:8080", "", v6));
+        assert!(names_address("listening on tls://127.0.0.1:8080", "tls://", address));
+        assert!(!names_address("listening on 127.0.0.1:8080", "tls://", address));
         for wrong in [
             "Listening on 127.0.0.1:8080",
             "listening on 127.0.0.1:8081",
             "listening on port 8080",
+            "listening on tls://127.0.0.1:8080",
             "listening on 127.0.0.1:8080 now",
             "listening on",
             "",
         ] {
-            assert!(!names_address(wrong, address), "{wrong:?}");
+            assert!(!names_address(wrong, "", address), "{wrong:?}");
         }
     }
 }
