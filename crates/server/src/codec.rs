@@ -14,11 +14,14 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use zillions_protocol::FRAME_BYTES_MAX;
+
 use crate::disconnect_reason::DisconnectReason;
 
-/// How many bytes of frames are encoded at once, but for the rest of the last frame. What a codec
-/// makes of them is what a stalled client costs.
-pub(crate) const ENCODE_BYTES_MAX: u64 = 16 * 1024;
+/// How many bytes of frames are encoded at once, but for the rest of the last frame. With that they
+/// fit into one TLS record, which holds 16 KiB; TLS 1.2 ends a connection after so many records.
+/// What a codec makes of them is what a stalled client costs.
+pub(crate) const ENCODE_BYTES_MAX: u64 = 16 * 1024 - FRAME_BYTES_MAX as u64;
 /// How many bytes a codec is given at once.
 pub(crate) const DECODE_BYTES_MAX: usize = 16 * 1024;
 

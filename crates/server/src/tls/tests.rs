@@ -8,6 +8,7 @@ use rcgen::{CertificateParams, KeyPair, generate_simple_self_signed};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion, version};
 use tempfile::TempDir;
+use zillions_protocol::FRAME_BYTES_MAX;
 
 use super::*;
 use crate::codec::{DECODE_BYTES_MAX, ENCODE_BYTES_MAX};
@@ -127,8 +128,9 @@ fn plaintext_comes_through_both_ways_and_the_end_is_said() {
         assert!(pair.talk(&[]) == sent, "what was sent is decoded");
         assert!(pair.codec.is_open() && !pair.codec.has_ended());
         // As much as the shard encodes at once.
-        let frames: Vec<u8> =
-            (0..ENCODE_BYTES_MAX as u32 + 255).map(|number| number as u8).collect();
+        let frames: Vec<u8> = (0..(ENCODE_BYTES_MAX as usize + FRAME_BYTES_MAX - 1) as u32)
+            .map(|number| number as u8)
+            .collect();
         assert!(pair.talk(&frames).is_empty());
         pair.client.send_close_notify();
         pair.talk(&[]);
@@ -138,6 +140,20 @@ fn plaintext_comes_through_both_ways_and_the_end_is_said() {
         pair.talk(&[]);
         assert!(pair.received == frames, "what was encoded is received");
         assert_eq!(pair.client.reader().read(&mut [0]).expect("an end that was said"), 0);
+    }
+}
+
+#[test]
+fn what_is_encoded_at_once_is_one_record() {
+    for version in [&version::TLS12, &version::TLS13] {
+        let mut pair = Pair::new(version);
+        pair.talk(&[]);
+        // The limit, and the rest of the last frame.
+        let frames = vec![0; ENCODE_BYTES_MAX as usize + FRAME_BYTES_MAX - 1];
+        let mut out = Vec::new();
+        pair.codec.encode(&frames, &mut out);
+        let length = usize::from(u16::from_be_bytes([out[3], out[4]]));
+        assert_eq!((out[0], out.len()), (0x17, 5 + length), "application data, and nothing else");
     }
 }
 
