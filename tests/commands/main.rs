@@ -28,6 +28,9 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 use zillions_testing::{Part, left_out_note, select};
 
+/// Most tests wait for servers, and for times that are up.
+const TESTS_AT_ONCE: usize = 5;
+
 /// The tests of each file, those that take long marked as such.
 macro_rules! tests {
     ($($file:ident { $($name:ident $(($part:ident))?;)* })*) => {
@@ -213,7 +216,8 @@ tests! {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
     let (tests, left_out) = select(&arguments, tests());
     let conclusion = libtest_mimic::run(&arguments, tests);
     if let Some(note) = left_out_note(left_out) {
