@@ -63,8 +63,8 @@ const RESULTS_FOLDER: &str = "results";
     spec; passed checks are cached. One server, chosen at random, is measured in two\n\
     arms (A/A): the difference is the noise floor. After five blocks, disturbed trials are\n\
     repeated and further trials go where tiers are not told apart, within the budget.\n\
-    CPU time and context switches per delivery have tiers of their own. A disturbed\n\
-    (NOISY) trial names who disturbed it.\n\
+    CPU time, user instructions (where the machine counts them) and context switches\n\
+    per delivery have tiers of their own. A disturbed (NOISY) trial names who disturbed it.\n\
     Limits of the machine, which are no servers, are measured beside them: a\n\
     receiver that only calls recv, and a bare send() loop.\n\
     Exit codes: 0 all measured, 1 some failed, 2 nothing could be ranked, 64 usage,\n\

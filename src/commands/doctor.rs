@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use clap::Args;
 use serde::Serialize;
 use zillions_bench::scenario::{Scenario, connections};
+use zillions_harness::event_count::{self, Event};
 use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_harness::machine::Machine;
 use zillions_harness::resources::{self, LocalPorts};
@@ -85,6 +86,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
         loopback("IPv6 loopback", IpAddr::V6(Ipv6Addr::LOCALHOST), Level::Advice),
         left_running(&left_behind()),
         proc(),
+        instructions(),
         toolchains(global),
     ];
     let broken = findings.iter().filter(|finding| finding.level == Level::Broken).count();
@@ -253,6 +255,21 @@ fn proc() -> Finding {
         Err(found) => {
             let remedy = format!("nothing can be measured: {PROC_REMEDY}");
             Finding { level: Level::Broken, subject, found, remedy: Some(remedy) }
+        }
+    }
+}
+
+/// What each delivery costs in instructions is counted by the processor.
+fn instructions() -> Finding {
+    let subject = "instructions";
+    match event_count::check(Event::UserInstructions) {
+        Ok(()) => {
+            let found = "counted, in user mode".to_owned();
+            Finding { level: Level::Good, subject, found, remedy: None }
+        }
+        Err(why) => {
+            let found = format!("not counted: {}", why.reason);
+            Finding { level: Level::Advice, subject, found, remedy: Some(why.remedy.to_owned()) }
         }
     }
 }

@@ -422,6 +422,8 @@ pub(crate) fn the_doctor_knows_this_machine() {
     let json: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
     assert!(json["machine"]["cpus"].as_u64().is_some_and(|cpus| cpus > 0));
     let findings = json["findings"].as_array().expect("findings");
+    let instructions = findings.iter().find(|it| it["subject"] == "instructions").expect("one");
+    assert_eq!(instructions["remedy"].is_null(), instructions["level"] == "good", "{instructions}");
     let toolchains =
         findings.iter().find(|it| it["subject"] == "tool chains").expect("tool chains");
     assert_eq!(toolchains["found"], "missing for away");

@@ -1,5 +1,6 @@
 //! The facts of this machine, as they are recorded.
 
+use zillions_harness::event_count::{self, Event};
 use zillions_harness::machine::Machine;
 use zillions_harness::resources;
 use zillions_report::record::MachineRecord;
@@ -21,5 +22,8 @@ pub(crate) fn record(pinning: &Pinning) -> MachineRecord {
         descriptor_limit: machine.descriptor_limit,
         server_cpus: pinning.generator.map_or_else(Vec::new, |_| pinning.servers.clone()),
         generator_cpu: pinning.generator,
+        instructions_uncounted: event_count::check(Event::UserInstructions)
+            .err()
+            .map(|why| why.to_string()),
     }
 }

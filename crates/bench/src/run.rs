@@ -6,8 +6,8 @@ use std::time::Duration;
 use zillions_harness::{Launch, interrupt, limits, resources};
 use zillions_load::WireFormat;
 use zillions_report::record::{
-    ConformanceRecord, LoadRecord, RemoteRecord, RunRecord, SCHEMA, ScenarioRecord, TargetRecord,
-    TargetStatus, ToolRecord, TrialResult,
+    ConformanceRecord, LoadRecord, MachineRecord, RemoteRecord, RunRecord, SCHEMA, ScenarioRecord,
+    TargetRecord, TargetStatus, ToolRecord, TrialResult,
 };
 use zillions_report::results::Results;
 
@@ -23,6 +23,9 @@ use crate::runner::{Measured, Runner};
 use crate::store::Store;
 use crate::timestamp::now;
 use crate::yardstick;
+
+/// Why the instructions of what was running already are not counted.
+const RUNNING_UNCOUNTED: &str = "what is counted must be started by this tool: name a program";
 
 /// One thing to measure, or not.
 #[derive(Clone, Debug)]
@@ -202,6 +205,8 @@ fn measure_idle(
 }
 
 fn run_record(targets: &[Target], options: &Options, pinning: &Pinning) -> RunRecord {
+    let is_running = targets.iter().any(|it| matches!(it.access, Some(Access::Running(_))));
+    let facts = machine::record(pinning);
     RunRecord {
         schema: SCHEMA.to_owned(),
         started: now(),
@@ -209,7 +214,13 @@ fn run_record(targets: &[Target], options: &Options, pinning: &Pinning) -> RunRe
         command_line: options.command_line.clone(),
         seed: options.seed,
         tool: options.tool.clone(),
-        machine: machine::record(pinning),
+        machine: MachineRecord {
+            instructions_uncounted: match is_running {
+                true => Some(RUNNING_UNCOUNTED.to_owned()),
+                false => facts.instructions_uncounted.clone(),
+            },
+            ..facts
+        },
         remote: options.remote.clone(),
         scenarios: options.scenarios.clone(),
         targets: targets.iter().map(|target| target.record.clone()).collect(),

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
+use zillions_harness::event_count::Event;
 use zillions_harness::resources::{Throttled, cpu_throttled};
 use zillions_harness::{Launch, PortLease, Sample, Server, StartError, StartOptions, loopback};
 use zillions_load::{LoadError, Outcome, Phase, Plan, WireFormat};
@@ -174,13 +175,21 @@ impl From<LoadError> for Blame {
     }
 }
 
+/// How servers are started, here and by the helper on another machine.
+pub(crate) fn start_options() -> StartOptions {
+    StartOptions {
+        ready_seconds_max: READY_SECONDS_MAX,
+        event: Some(Event::UserInstructions),
+        ..StartOptions::default()
+    }
+}
+
 /// Starts the server on its processors, which it inherits from this thread.
 pub(crate) fn start(launch: &Launch, address: &str, pinning: &Pinning) -> Result<Server, Blame> {
     let cannot_pin =
         |error| Blame::Machine(format!("cannot pin the server to its processors: {error}"));
-    let options = StartOptions { ready_seconds_max: READY_SECONDS_MAX, ..StartOptions::default() };
     restrict_to(&pinning.servers).map_err(cannot_pin)?;
-    let server = Server::start(launch, address, &options).map_err(Blame::from);
+    let server = Server::start(launch, address, &start_options()).map_err(Blame::from);
     restrict_to(&pinning.all).map_err(cannot_pin)?;
     server
 }
@@ -308,6 +317,10 @@ fn server_record(before: &Sample, after: &Sample, sampled_seconds: f64) -> Serve
         involuntary_context_switches: after
             .context_switches_involuntary
             .saturating_sub(before.context_switches_involuntary),
+        user_instructions: after
+            .counted
+            .zip(before.counted)
+            .and_then(|(after, before)| after.since(&before)),
     }
 }
 

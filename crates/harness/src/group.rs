@@ -31,6 +31,7 @@ pub use crate::marker::MARKER;
 pub use rustix::process::Signal;
 
 use crate::address::NO_FORK;
+use crate::event_count::{Count, Event, EventCount};
 use crate::granted::GrantedTime;
 use crate::interrupt::{self, Stop};
 use crate::{guard, marker};
@@ -53,6 +54,7 @@ const KILL_ROUNDS_MAX: usize = 100;
 #[derive(Debug)]
 pub struct Group {
     tree: Arc<Tree>,
+    count: Option<EventCount>,
 }
 
 /// How a group ended.
@@ -104,14 +106,23 @@ impl Group {
     /// # Errors
     /// What the system says when the program cannot be executed.
     pub fn spawn(command: Command) -> io::Result<(Self, Child)> {
+        Self::spawn_counted(command, None)
+    }
+
+    /// The same, and counts `event` in the whole group, if it is given and this machine can count
+    /// it.
+    ///
+    /// # Errors
+    /// As [`Group::spawn`].
+    pub fn spawn_counted(command: Command, event: Option<Event>) -> io::Result<(Self, Child)> {
         let marker = marker::new();
         let (sender, receiver) = mpsc::channel();
         // The death signal is tied to the thread that forks, not to the
         // process: so this thread lives exactly as long as the leader.
         thread::Builder::new().name("leader".to_owned()).spawn(move || {
-            match start_leader(command, marker) {
-                Ok((tree, child)) => {
-                    let _ = sender.send(Ok((Arc::clone(&tree), child)));
+            match start_leader(command, marker, event) {
+                Ok((tree, child, count)) => {
+                    let _ = sender.send(Ok((Arc::clone(&tree), child, count)));
                     tree.watch();
                 }
                 Err(error) => {
@@ -119,16 +130,21 @@ impl Group {
                 }
             }
         })?;
-        let (tree, child) = receiver
+        let (tree, child, count) = receiver
             .recv()
             .unwrap_or_else(|_| Err(io::Error::other("the thread that starts processes died")))?;
         interrupt::wait_if_pending();
-        Ok((Self { tree }, child))
+        Ok((Self { tree, count }, child))
     }
 
     /// The leader's process id.
     pub fn pid(&self) -> u32 {
         self.tree.leader.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// What the event of [`Group::spawn_counted`] has counted so far; `None` if nothing is counted.
+    pub fn counted(&self) -> Option<Count> {
+        self.count.as_ref()?.read().ok()
     }
 
     /// The leader's exit status, if it has ended; never waits.
@@ -341,7 +357,10 @@ impl Tree {
     }
 }
 
-fn start_leader(mut command: Command, marker: String) -> io::Result<(Arc<Tree>, Child)> {
+/// A leader that was started, and what counts an event in its group.
+type Started = (Arc<Tree>, Child, Option<EventCount>);
+
+fn start_leader(mut command: Command, marker: String, event: Option<Event>) -> io::Result<Started> {
     command.env(MARKER, &marker).process_group(0);
     let parent = getpid();
     // SAFETY: the closure runs between fork and exec; it makes two system calls
@@ -354,7 +373,7 @@ fn start_leader(mut command: Command, marker: String) -> io::Result<(Arc<Tree>, 
         });
     }
     for _ in 0..BUSY_RETRIES_MAX {
-        match start_registered(&mut command, &marker) {
+        match start_registered(&mut command, &marker, event) {
             // A program that was written a moment ago may still be open for writing
             // in another thread's child, between its fork and its exec.
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
@@ -363,14 +382,21 @@ fn start_leader(mut command: Command, marker: String) -> io::Result<(Arc<Tree>, 
             result => return result,
         }
     }
-    start_registered(&mut command, &marker)
+    start_registered(&mut command, &marker, event)
 }
 
 /// Starts the leader and tells the interrupt handler of it, which forbids forking
 /// before it looks at what runs: so it sees every child, and none half started.
-fn start_registered(command: &mut Command, marker: &str) -> io::Result<(Arc<Tree>, Child)> {
+fn start_registered(
+    command: &mut Command,
+    marker: &str,
+    event: Option<Event>,
+) -> io::Result<Started> {
     let _no_fork = NO_FORK.lock().unwrap_or_else(PoisonError::into_inner);
     guard::start();
+    // Not before the guard is started, which outlives the group. Why nothing can be counted here,
+    // `event_count::check` tells.
+    let count = event.and_then(|event| EventCount::of_what_this_thread_starts(event).ok());
     let child = command.spawn()?;
     let leader = Pid::from_child(&child);
     guard::add(leader);
@@ -380,7 +406,7 @@ fn start_registered(command: &mut Command, marker: &str) -> io::Result<(Arc<Tree
     let (marker, state, changed) = (marker.to_owned(), Mutex::default(), Condvar::new());
     let tree = Arc::new(Tree { leader, marker, started_ticks, state, changed });
     interrupt::register(&tree);
-    Ok((tree, child))
+    Ok((tree, child, count))
 }
 
 /// Waits until process `pid` is gone, at most `time`.

@@ -9,13 +9,15 @@
 //! [`server`] is the running server, [`sample`] measures its process tree,
 //! [`manifest`] reads the gallery's `impl.toml` files (`sources`: what files they name), [`toolchain`] probes
 //! and builds its entries, [`limits`], [`machine`] and [`resources`] tell what this machine
-//! allows, is and has left, [`machine_fault`] and [`executable`] which errors are its doing.
+//! allows, is and has left, [`machine_fault`] and [`executable`] which errors are its doing,
+//! [`event_count`] counts what a process tree executes.
 
 pub mod accept_queue;
 pub mod address;
 pub mod broker;
 pub mod cpu_demand;
 mod environment;
+pub mod event_count;
 pub mod executable;
 pub mod granted;
 pub mod group;
@@ -47,6 +49,7 @@ pub use accept_queue::AcceptQueues;
 pub use address::AddressError;
 pub use broker::Broker;
 pub use cpu_demand::CpuDemand;
+pub use event_count::{Count, Event, EventCount, Uncounted};
 pub use granted::GrantedTime;
 pub use group::{Signal, Waited};
 pub use launch::{Launch, LaunchError, locate};

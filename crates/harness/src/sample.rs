@@ -1,8 +1,11 @@
 //! What a server's whole process tree uses: CPU time, memory, threads,
-//! descriptors, context switches. Source: `/proc` (see proc(5)).
+//! descriptors, context switches. Source: `/proc` (see proc(5)), and for an event that is counted
+//! [`event_count`](crate::event_count).
 
 use procfs::process::Process;
 use serde::{Deserialize, Serialize};
+
+use crate::event_count::Count;
 
 /// One measurement of a process tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +33,10 @@ pub struct Sample {
     pub context_switches_involuntary: u64,
     /// Processes.
     pub processes: u64,
+    /// What the event that is counted in a started server, if any (see
+    /// [`StartOptions`](crate::StartOptions)), has counted since its start, in the whole tree and in
+    /// what has ended of it.
+    pub counted: Option<Count>,
 }
 
 /// Why there is no measurement.

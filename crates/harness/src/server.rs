@@ -13,6 +13,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use crate::address;
 use crate::broker::{Broker, Greeting, RETRY_SECONDS};
 use crate::environment;
+use crate::event_count::Event;
 use crate::executable;
 use crate::granted::GrantedTime;
 use crate::group::{GRANTED_INTERVAL, Group, STARVED_FACTOR, Signal, Waited};
@@ -44,11 +45,13 @@ pub struct StartOptions {
     pub probe_connection: bool,
     /// Where a copy of standard error goes, besides the tail kept in memory.
     pub log_file: Option<PathBuf>,
+    /// What to count in its process tree, where this machine can; samples have it.
+    pub event: Option<Event>,
 }
 
 impl Default for StartOptions {
     fn default() -> Self {
-        Self { ready_seconds_max: 15.0, probe_connection: true, log_file: None }
+        Self { ready_seconds_max: 15.0, probe_connection: true, log_file: None, event: None }
     }
 }
 
@@ -200,7 +203,7 @@ impl Server {
             Err(SampleError::Ended) if self.group.wait(END_TOLD_SECONDS).is_none() => {
                 Err(SampleError::unreadable(self.pid()))
             }
-            sample => sample,
+            sample => sample.map(|it| Sample { counted: self.group.counted(), ..it }),
         }
     }
 
@@ -393,7 +396,8 @@ fn spawn(
         reason: executable::refusal(launch, &source),
     };
     let (group, mut child) =
-        Group::spawn(command(launch, socket_address, address)).map_err(spawn_error)?;
+        Group::spawn_counted(command(launch, socket_address, address), options.event)
+            .map_err(spawn_error)?;
     let output = Arc::new(Output::default());
     if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
         output.drain_stdout(stdout).map_err(spawn_error)?;

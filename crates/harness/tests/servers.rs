@@ -4,9 +4,12 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use procfs::process::Process;
+use rustix::time::{ClockId, clock_gettime};
+use zillions_harness::event_count::{self, Event};
 use zillions_harness::group::Group;
 use zillions_harness::{
     Broker, Launch, LaunchError, PortLease, Server, StartError, StartOptions, Waited,
@@ -266,4 +269,77 @@ fn one_that_sleeps_and_one_that_spins_are_granted_their_time_and_are_still_runni
     for script in ["sleep 600", "while :; do :; done"] {
         assert!(matches!(waited(script, 0.3), Waited::Running), "{script}");
     }
+}
+
+/// Tells a copy of this program how many generations of children it has.
+const GENERATIONS: &str = "ZILLIONS_TEST_GENERATIONS";
+
+/// Works in three threads, and has a child that does the same, for as many generations.
+fn work_in_threads_and_processes(generations: u32) {
+    let mut child = (generations > 0).then(|| copy_of_this_test(generations - 1).spawn());
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let used = || clock_gettime(ClockId::ThreadCPUTime);
+                while (used().tv_sec, used().tv_nsec) < (0, 40_000_000) {}
+            });
+        }
+    });
+    if let Some(child) = &mut child {
+        assert!(child.as_mut().expect("it starts").wait().expect("it ends").success());
+    }
+}
+
+fn copy_of_this_test(generations: u32) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("a path"));
+    command
+        .args(["--exact", "an_event_is_counted_in_all_threads_and_processes_of_a_group"])
+        .env(GENERATIONS, generations.to_string())
+        .stdout(Stdio::null());
+    command
+}
+
+#[test]
+fn an_event_is_counted_in_all_threads_and_processes_of_a_group() {
+    if let Ok(generations) = std::env::var(GENERATIONS) {
+        return work_in_threads_and_processes(generations.parse().expect("a number"));
+    }
+    if let Err(why) = event_count::check(Event::CpuTime) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let (group, _child) =
+        Group::spawn_counted(copy_of_this_test(2), Some(Event::CpuTime)).expect("it starts");
+    assert!(group.wait(LONG).expect("it ends").success());
+    // Nobody has waited for it, so /proc still tells what it and its children have used.
+    let stat = Process::new(group.pid().cast_signed()).and_then(|it| it.stat()).expect("a zombie");
+    let waited_for = stat.cutime.unsigned_abs() + stat.cstime.unsigned_abs();
+    let ticks = stat.utime + stat.stime + waited_for;
+    let told_ns = ticks as f64 * 1e9 / procfs::ticks_per_second() as f64;
+    let count = group.counted().expect("a count");
+    // The event begins with the exec, a moment after the process; each figure of /proc is cut off
+    // to 10 ms.
+    let ratio = count.value as f64 / told_ns;
+    assert!((0.8..1.2).contains(&ratio), "{count:?}, and by /proc {told_ns} ns");
+    assert!(count.value >= 9 * 40_000_000, "each of nine threads counts: {count:?}");
+    assert_eq!(count.enabled_ns, count.running_ns, "a clock need not take turns");
+}
+
+#[test]
+fn samples_of_a_server_have_what_is_counted_in_it_and_only_where_that_is_asked_for() {
+    let script = Script::new("echo \"listening on $1\"; exec sleep 1000");
+    let server = script.start(LONG).expect("it starts");
+    assert_eq!(server.sample().expect("a sample").counted, None);
+    server.stop(0.0);
+    let options = StartOptions {
+        ready_seconds_max: LONG,
+        probe_connection: false,
+        event: Some(Event::CpuTime),
+        ..StartOptions::default()
+    };
+    let address = script.lease.address().to_string();
+    let server = Server::start(&script.launch, &address, &options).expect("it starts");
+    let counted = server.sample().expect("a sample").counted;
+    assert_eq!(counted.is_some(), event_count::check(Event::CpuTime).is_ok());
+    assert!(counted.is_none_or(|count| count.value > 0), "{counted:?}");
 }

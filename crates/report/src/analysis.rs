@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::bounded::Bounded;
+use crate::columns::Measured;
 use crate::cost::Cost;
 use crate::cost_tiers;
 use crate::figures::Figures;
@@ -35,6 +36,18 @@ pub struct ScenarioAnalysis<'a> {
     pub cost_noise: BTreeMap<Cost, NoiseFloor>,
     /// What this machine does without a server; absent if it was not measured.
     pub limit: Option<Limit>,
+}
+
+impl ScenarioAnalysis<'_> {
+    /// Which of the figures that not every run has were measured in this scenario.
+    #[must_use]
+    pub fn measured(&self) -> Measured {
+        let mut figures = self.rows.iter().filter_map(|row| row.figures.as_ref());
+        Measured {
+            limit: self.limit.is_some(),
+            instructions: figures.any(|it| it.user_instructions_per_delivery.is_some()),
+        }
+    }
 }
 
 /// Compares everything in `results`.

@@ -16,7 +16,9 @@ use crate::percentile::{
     arrived_p99_ns, lag_p99_ns, latency_p50_ns, latency_p99_ns, latency_p999_ns,
 };
 use crate::record::{Measurement, RankBy, ScenarioRecord};
-use crate::trial_figures::{cpu_per_delivery_ns, deliveries_per_second, lost_share};
+use crate::trial_figures::{
+    cpu_per_delivery_ns, deliveries_per_second, lost_share, user_instructions_per_delivery,
+};
 
 pub use costs::{COSTS, CostColumn, cases_passed};
 pub use head::{Head, IMPLEMENTATION, INTERVAL, RUNS, TIER, TO_BEST, VALID_TRIALS};
@@ -315,6 +317,37 @@ pub static THREADS: FigureColumn = FigureColumn {
     ..FigureColumn::NONE
 };
 
+/// Instructions.
+pub static INSTRUCTIONS: FigureColumn = FigureColumn {
+    head: Head {
+        key: "user_instructions_per_delivery",
+        title: "User instructions",
+        unit: "instructions per delivery",
+        meaning: "Instructions that the server’s whole process tree executes in user mode, per \
+                  delivery: its own, those of its libraries and of its runtime, without the \
+                  kernel’s. Only where the machine counts them.",
+    },
+    format: count,
+    of_trial: Some(|trial, _| user_instructions_per_delivery(trial).map(Bounded::from)),
+    of_target: Some(|it| it.user_instructions_per_delivery.map_or(Value::Unknown, Value::Estimate)),
+    in_terminal: true,
+    ..FigureColumn::NONE
+};
+
+/// Tier by instructions.
+pub static INSTRUCTIONS_TIER: FigureColumn = FigureColumn {
+    head: Head {
+        key: "user_instructions_tier",
+        title: "Instructions tier",
+        unit: "",
+        meaning: "Tier by user instructions per delivery, as by CPU time.",
+    },
+    format: whole,
+    of_target: Some(|it| tier(it, Cost::UserInstructions)),
+    in_terminal: true,
+    ..FigureColumn::NONE
+};
+
 /// Context switches.
 pub static SWITCHES: FigureColumn = FigureColumn {
     head: Head {
@@ -359,7 +392,7 @@ pub static SCHEDULE_LAG: FigureColumn = FigureColumn {
 };
 
 /// Every figure, in the order of the tables.
-pub static FIGURES: [&FigureColumn; 19] = [
+pub static FIGURES: [&FigureColumn; 21] = [
     &CAPACITY,
     &DELIVERIES,
     &P50,
@@ -375,30 +408,51 @@ pub static FIGURES: [&FigureColumn; 19] = [
     &OF_LIMIT,
     &MEMORY,
     &THREADS,
+    &INSTRUCTIONS,
+    &INSTRUCTIONS_TIER,
     &SWITCHES,
     &SWITCHES_TIER,
     &GENERATOR_BUSY,
     &SCHEDULE_LAG,
 ];
 
-/// The figures of a target in a scenario that ranks by `rank_by`, with or without a limit of the
-/// machine to compare with.
+/// What some runs have measured and others have not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// A limit of the machine to compare with.
+    pub limit: bool,
+    /// The instructions of the servers.
+    pub instructions: bool,
+}
+
+/// The figures of a target in a scenario that ranks by `rank_by`.
 #[must_use]
-pub fn target_figures(rank_by: RankBy, has_limit: bool) -> Vec<&'static FigureColumn> {
+pub fn target_figures(rank_by: RankBy, measured: Measured) -> Vec<&'static FigureColumn> {
     let is_search = rank_by == RankBy::Capacity;
-    let is_cost_tier = |key: &str| [CPU_TIER.head.key, SWITCHES_TIER.head.key].contains(&key);
+    let is_cost_tier = |key: &str| {
+        [CPU_TIER.head.key, INSTRUCTIONS_TIER.head.key, SWITCHES_TIER.head.key].contains(&key)
+    };
     let has_it = |key: &str| {
         (is_search || key != CAPACITY.head.key)
-            && (has_limit || key != OF_LIMIT.head.key)
+            && (measured.limit || key != OF_LIMIT.head.key)
+            && (measured.instructions || !is_of_instructions(key))
             && !(is_search && is_cost_tier(key))
     };
     FIGURES.into_iter().filter(|it| it.of_target.is_some() && has_it(it.head.key)).collect()
 }
 
+fn is_of_instructions(key: &str) -> bool {
+    [INSTRUCTIONS.head.key, INSTRUCTIONS_TIER.head.key].contains(&key)
+}
+
 /// The figures of a single trial.
 #[must_use]
-pub fn trial_figures() -> Vec<&'static FigureColumn> {
-    FIGURES.into_iter().filter(|it| it.of_trial.is_some()).collect()
+pub fn trial_figures(measured: Measured) -> Vec<&'static FigureColumn> {
+    FIGURES
+        .into_iter()
+        .filter(|it| it.of_trial.is_some())
+        .filter(|it| measured.instructions || !is_of_instructions(it.head.key))
+        .collect()
 }
 
 /// The figure that scenarios of this kind rank by.
@@ -505,7 +559,7 @@ mod tests {
                 );
             }
             let keys: Vec<_> =
-                target_figures(rank_by, false).iter().map(|it| it.head.key).collect();
+                target_figures(rank_by, Measured::default()).iter().map(|it| it.head.key).collect();
             assert_eq!(keys.contains(&CAPACITY.head.key), rank_by == RankBy::Capacity);
         }
     }

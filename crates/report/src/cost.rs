@@ -1,10 +1,12 @@
-//! What a delivery costs beyond the time that it takes: CPU time, context switches.
+//! What a delivery costs beyond the time that it takes: CPU time, instructions, context switches.
 
 use std::collections::BTreeMap;
 
 use crate::record::Measurement;
 use crate::statistics::Estimate;
-use crate::trial_figures::{cpu_per_delivery_ns, switches_per_1000_deliveries};
+use crate::trial_figures::{
+    cpu_per_delivery_ns, switches_per_1000_deliveries, user_instructions_per_delivery,
+};
 use crate::verdict::Validity;
 
 /// What a delivery costs, less is better.
@@ -12,6 +14,8 @@ use crate::verdict::Validity;
 pub enum Cost {
     /// CPU time of the process tree.
     Cpu,
+    /// Instructions of the process tree in user mode, where the machine counts them.
+    UserInstructions,
     /// Context switches of the process tree.
     Switches,
 }
@@ -30,13 +34,14 @@ pub type RankedCosts = BTreeMap<Cost, RankedCost>;
 
 impl Cost {
     /// All of them, in the order of the tables.
-    pub const ALL: [Self; 2] = [Self::Cpu, Self::Switches];
+    pub const ALL: [Self; 3] = [Self::Cpu, Self::UserInstructions, Self::Switches];
 
     /// The key of the column that shows it.
     #[must_use]
     pub fn key(self) -> &'static str {
         match self {
             Self::Cpu => "cpu_per_delivery_ns",
+            Self::UserInstructions => "user_instructions_per_delivery",
             Self::Switches => "switches_per_1000_deliveries",
         }
     }
@@ -46,6 +51,7 @@ impl Cost {
     pub fn title(self) -> &'static str {
         match self {
             Self::Cpu => "CPU time per delivery",
+            Self::UserInstructions => "user instructions per delivery",
             Self::Switches => "context switches per delivery",
         }
     }
@@ -54,12 +60,14 @@ impl Cost {
     pub(crate) fn of(self, trial: &Measurement) -> Option<f64> {
         match self {
             Self::Cpu => cpu_per_delivery_ns(trial),
+            Self::UserInstructions => user_instructions_per_delivery(trial),
             Self::Switches => switches_per_1000_deliveries(trial),
         }
     }
 
     /// Whether a trial with this verdict tells the cost. Other programs make a server switch, but
-    /// they do not use its CPU time.
+    /// they neither use its CPU time nor execute
+    /// its instructions.
     pub(crate) fn is_told_by(self, validity: Validity) -> bool {
         match validity {
             Validity::Valid | Validity::ClientBound => true,

@@ -1,4 +1,4 @@
-//! Tiers by what a delivery costs: CPU time, context switches.
+//! Tiers by what a delivery costs: CPU time, instructions, context switches.
 //!
 //! The clock of a process stands still while another program has its processor. So a busy machine,
 //! or a load generator at its limit, which makes the figure that a scenario ranks by worthless, says

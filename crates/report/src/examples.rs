@@ -79,6 +79,7 @@ pub fn scaled(slowness: f64) -> Measurement {
             processes: 1,
             voluntary_context_switches: 900,
             involuntary_context_switches: 3,
+            user_instructions: None,
         }),
         others_cpu_share: Some(0.01),
         throttled_seconds: Some(0.0),
@@ -241,6 +242,7 @@ pub fn results() -> Results {
                 load_average: 0.1,
                 descriptor_limit: 1024,
                 server_cpus: vec![0],
+                instructions_uncounted: None,
                 generator_cpu: Some(1),
             },
             scenarios: vec![

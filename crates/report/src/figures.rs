@@ -9,7 +9,7 @@ use crate::record::{Measurement, ScenarioRecord};
 use crate::statistics::{Estimate, estimate_median, median};
 use crate::trial_figures::{
     cpu_per_delivery_ns, deliveries_per_second, lost_share_of, ranking_figure,
-    switches_per_1000_deliveries,
+    switches_per_1000_deliveries, user_instructions_per_delivery,
 };
 
 /// The figures of a target in a scenario, over several trials.
@@ -36,6 +36,8 @@ pub struct Figures {
     pub lost_share: f64,
     /// CPU time of the server per delivery, in nanoseconds, if there were deliveries.
     pub cpu_per_delivery_ns: Option<Estimate>,
+    /// Instructions of the server in user mode per delivery, if they were counted.
+    pub user_instructions_per_delivery: Option<Estimate>,
     /// Peak of resident memory in any trial, in bytes, if it was measured.
     pub peak_resident_bytes: Option<u64>,
     /// Most threads in any trial, if they were counted.
@@ -82,6 +84,9 @@ impl Figures {
             latency_p999_ns: latency_ns(&latency, expected, 0.999),
             lost_share: lost_share_of(trials.iter().copied()),
             cpu_per_delivery_ns: estimate(&|trial| cpu_per_delivery_ns(trial).map(Bounded::from)),
+            user_instructions_per_delivery: estimate(&|trial| {
+                user_instructions_per_delivery(trial).map(Bounded::from)
+            }),
             peak_resident_bytes: servers().map(|server| server.peak_resident_bytes).max(),
             threads: servers().map(|server| server.threads).max(),
             switches_per_1000_deliveries: (!switches.is_empty()).then(|| median(&switches)),

@@ -48,6 +48,17 @@ pub fn cpu_per_delivery_ns(trial: &Measurement) -> Option<f64> {
     (per_second > 0.0 && cpu_share.is_finite()).then(|| cpu_share / per_second * 1e9)
 }
 
+/// Instructions that the server executed in user mode, per delivery; `None` if nothing was
+/// delivered, or they were not counted.
+#[must_use]
+pub fn user_instructions_per_delivery(trial: &Measurement) -> Option<f64> {
+    let per_second = deliveries_per_second(trial);
+    let server = trial.server.as_ref()?;
+    let instructions_per_second = server.user_instructions? as f64 / server.sampled_seconds;
+    (per_second > 0.0 && instructions_per_second.is_finite())
+        .then(|| instructions_per_second / per_second)
+}
+
 /// Context switches of the server, voluntary and involuntary, per thousand deliveries; `None` if
 /// nothing was delivered, or the server was not measured.
 #[must_use]

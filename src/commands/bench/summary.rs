@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use zillions_report::analysis::{ScenarioAnalysis, analyse};
-use zillions_report::columns::{FigureColumn, ranking_column, target_figures};
+use zillions_report::columns::{FigureColumn, Measured, ranking_column, target_figures};
 use zillions_report::decided::{self, CostDecision, Undecided};
 use zillions_report::noise::NoiseFloor;
 use zillions_report::record::{Role, TargetStatus, TrialResult, YardstickKind};
@@ -165,11 +165,20 @@ impl<'a> Summary<'a> {
                 }
             }
         }
+        text += &self.uncounted().map_or_else(String::new, |line| format!("\n{line}\n"));
         text + &format!(
             "\nreport:  {}\nresults: {}\n",
             self.report.display(),
             self.folder.display()
         )
+    }
+
+    /// That the instructions of servers were not counted, if so.
+    fn uncounted(&self) -> Option<String> {
+        let run = &self.results.run;
+        let machine = run.remote.as_ref().map_or(&run.machine, |remote| &remote.machine);
+        let why = machine.instructions_uncounted.as_ref()?;
+        Some(format!("user instructions per delivery: not counted: {why}"))
     }
 
     /// The exit code; what is among `names` must not be skipped.
@@ -220,7 +229,9 @@ impl<'a> Summary<'a> {
 }
 
 fn scenario_summary<'a>(analysis: ScenarioAnalysis<'a>) -> ScenarioSummary<'a> {
-    let columns = columns_of(&analysis);
+    // Programs find the same keys wherever it ran: what was not counted is null.
+    let measured = Measured { instructions: true, ..analysis.measured() };
+    let columns = target_figures(analysis.scenario.rank_by, measured);
     ScenarioSummary {
         name: &analysis.scenario.name,
         question: &analysis.scenario.question,
@@ -244,7 +255,7 @@ fn scenario_summary<'a>(analysis: ScenarioAnalysis<'a>) -> ScenarioSummary<'a> {
 
 /// The figures that the targets of a scenario have.
 fn columns_of(analysis: &ScenarioAnalysis<'_>) -> Vec<&'static FigureColumn> {
-    target_figures(analysis.scenario.rank_by, analysis.limit.is_some())
+    target_figures(analysis.scenario.rank_by, analysis.measured())
 }
 
 fn row_summary<'a>(row: &Row<'a>, columns: &[&'static FigureColumn]) -> RowSummary<'a> {

@@ -10,15 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use zillions_harness::resources::cpu_throttled;
-use zillions_harness::{Launch, PortLease, Server, StartError, StartOptions, interrupt};
+use zillions_harness::{Launch, PortLease, Server, StartError, interrupt};
 use zillions_report::record::ToolRecord;
 
 use super::message::{Answer, Greeting, Program, Reading, Request, Version, read_line};
 use crate::cpu_times::CpuTimes;
 use crate::machine;
-use crate::patience::READY_SECONDS_MAX;
 use crate::pin::Pinning;
 use crate::program;
+use crate::trial::start_options;
 
 /// So long without a request, and there is nobody any more.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -123,9 +123,7 @@ impl Agent {
             Ok(lease) => lease,
             Err(error) => return refused(error.to_string(), true),
         };
-        let options =
-            StartOptions { ready_seconds_max: READY_SECONDS_MAX, ..StartOptions::default() };
-        match Server::start(&launch, &lease.address().to_string(), &options) {
+        match Server::start(&launch, &lease.address().to_string(), &start_options()) {
             Ok(server) => {
                 let (address, start_seconds) = (server.address(), server.start_seconds());
                 self.server = Some((server, lease));

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bounded::{Bound, Bounded};
-use crate::columns::{CAPACITY, CPU, DELIVERIES, FigureColumn, LOST, MEMORY, OF_LIMIT, P50, P99};
+use crate::columns::{
+    CAPACITY, CPU, DELIVERIES, FigureColumn, INSTRUCTIONS, LOST, MEMORY, OF_LIMIT, P50, P99,
+};
 use crate::record::{LoadRecord, Measurement, ScenarioRecord};
 use crate::statistics::Estimate;
 
@@ -24,6 +26,8 @@ pub enum Figure {
     LostShare,
     /// CPU time of the server per delivery, in nanoseconds.
     CpuPerDeliveryNs,
+    /// Instructions of the server in user mode per delivery, in runs that have counted them.
+    UserInstructionsPerDelivery,
     /// What is reached of the limit of the machine, in runs that have measured it.
     ShareOfLimit,
     /// Peak resident memory, in bytes.
@@ -42,6 +46,7 @@ impl Figure {
             return vec![
                 Self::CapacityMessagesPerSecond,
                 Self::CpuPerDeliveryNs,
+                Self::UserInstructionsPerDelivery,
                 Self::PeakResidentBytes,
             ];
         }
@@ -57,6 +62,7 @@ impl Figure {
         figures.extend([
             Self::LostShare,
             Self::CpuPerDeliveryNs,
+            Self::UserInstructionsPerDelivery,
             Self::ShareOfLimit,
             Self::PeakResidentBytes,
         ]);
@@ -73,6 +79,7 @@ impl Figure {
             Self::LatencyP99Ns => &P99,
             Self::LostShare => &LOST,
             Self::CpuPerDeliveryNs => &CPU,
+            Self::UserInstructionsPerDelivery => &INSTRUCTIONS,
             Self::ShareOfLimit => &OF_LIMIT,
             Self::PeakResidentBytes => &MEMORY,
         }
@@ -162,6 +169,7 @@ mod tests {
             Figure::LatencyP99Ns,
             Figure::LostShare,
             Figure::CpuPerDeliveryNs,
+            Figure::UserInstructionsPerDelivery,
             Figure::ShareOfLimit,
             Figure::PeakResidentBytes,
         ] {

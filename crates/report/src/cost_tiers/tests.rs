@@ -1,6 +1,6 @@
 use super::*;
 use crate::analysis::{ScenarioAnalysis, analyse};
-use crate::columns::{CPU, SWITCHES};
+use crate::columns::{CPU, INSTRUCTIONS, Measured, SWITCHES, target_figures, trial_figures};
 use crate::decided::{by_cost, sentence};
 use crate::examples;
 use crate::record::Measurement;
@@ -93,7 +93,7 @@ fn what_the_arms_of_one_program_differ_in_separates_nothing() {
 
 #[test]
 fn each_cost_has_a_column() {
-    assert_eq!(Cost::ALL.map(Cost::key), [CPU.head.key, SWITCHES.head.key]);
+    assert_eq!(Cost::ALL.map(Cost::key), [CPU.head.key, INSTRUCTIONS.head.key, SWITCHES.head.key]);
 }
 
 #[test]
@@ -102,4 +102,32 @@ fn a_search_has_no_tiers_of_costs() {
     let analyses = analyse(&results);
     let search = analyses.iter().find(|it| it.scenario.name == "limit").unwrap();
     assert_eq!(by_cost(search), []);
+}
+
+#[test]
+fn instructions_have_tiers_and_columns_where_they_were_counted() {
+    let mut results = examples::results();
+    let keys = |analysis: &ScenarioAnalysis<'_>| -> Vec<&str> {
+        let measured = analysis.measured();
+        let of_targets = target_figures(analysis.scenario.rank_by, measured).into_iter();
+        of_targets.chain(trial_figures(measured)).map(|it| it.head.key).collect()
+    };
+    let key = INSTRUCTIONS.head.key;
+    let analysis = &analyse(&results)[0];
+    assert_eq!(analysis.measured(), Measured::default());
+    assert!(!keys(analysis).contains(&key));
+    assert!(by_cost(analysis).iter().all(|it| it.by != key));
+    for (target, instructions) in [("fast", 2_000_000), ("as-fast", 2_000_000), ("slow", 50_000)] {
+        change(&mut results, target, |it| {
+            it.server.as_mut().unwrap().user_instructions = Some(instructions);
+        });
+        // Others neither execute a server's instructions nor take its tier away.
+        change(&mut results, target, make_noisy);
+    }
+    let analysis = &analyse(&results)[0];
+    assert_eq!(keys(analysis).iter().filter(|it| **it == key).count(), 2);
+    assert_eq!(tier(analysis, "slow", Cost::UserInstructions), Some(1));
+    assert_eq!(tier(analysis, "fast", Cost::UserInstructions), Some(2));
+    let decision = by_cost(analysis).into_iter().find(|it| it.by == key).unwrap();
+    assert!(decision.decided.starts_with("By user instructions per delivery: slow leads; "));
 }

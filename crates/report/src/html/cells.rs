@@ -1,7 +1,7 @@
 //! Values as cells of tables: what is shown, and what it is sorted by.
 
 use crate::bounded::Bounded;
-use crate::columns::{CostColumn, FigureColumn, Head, Value, target_figures};
+use crate::columns::{CostColumn, FigureColumn, Head, Measured, Value, target_figures};
 use crate::figures::Figures;
 use crate::format::interval;
 use crate::record::{Measurement, RankBy, ScenarioRecord, TargetRecord};
@@ -105,12 +105,12 @@ fn rounded(value: f64) -> f64 {
 pub(super) fn figure_cells(
     figures: Option<&Figures>,
     rank_by: RankBy,
-    has_limit: bool,
+    measured: Measured,
 ) -> Vec<Cell> {
     let cell = |column: &FigureColumn| {
         figures.map_or_else(Cell::none, |figures| Cell::figure(column, figures))
     };
-    target_figures(rank_by, has_limit).into_iter().map(cell).collect()
+    target_figures(rank_by, measured).into_iter().map(cell).collect()
 }
 
 /// The head of a column, as an element of a table; `class` may be empty.
@@ -168,7 +168,8 @@ mod tests {
         let scenario = examples::scenario("room", RankBy::Latency);
         let trial = examples::measurement();
         let figures = Figures::of(&[&trial], &scenario, 1);
-        let with = figure_cells(figures.as_ref(), RankBy::Latency, true);
-        assert_eq!(with.len(), figure_cells(None, RankBy::Latency, true).len());
+        let measured = Measured { limit: true, instructions: true };
+        let with = figure_cells(figures.as_ref(), RankBy::Latency, measured);
+        assert_eq!(with.len(), figure_cells(None, RankBy::Latency, measured).len());
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::analysis::ScenarioAnalysis;
 use crate::columns::{
-    COSTS, FigureColumn, TIER, TO_BEST, cases_passed, ranking_text, ranking_title, target_figures,
+    COSTS, FigureColumn, Measured, TIER, TO_BEST, cases_passed, ranking_text, ranking_title,
+    target_figures,
 };
 use crate::format::digits;
 use crate::record::{
@@ -91,6 +92,7 @@ impl<'a> Implementation<'a> {
             }
         };
         let is_web = matches!(target.url.split_once("://"), Some(("http" | "https", _)));
+        let columns = columns(analyses);
         Self {
             target,
             id: ids.get(&target.name),
@@ -98,8 +100,11 @@ impl<'a> Implementation<'a> {
             facts: facts(target),
             url: if is_web { &target.url } else { "" },
             unmeasured,
-            heads: heads(),
-            ranks: analyses.iter().filter_map(|analysis| rank_view(target, analysis)).collect(),
+            heads: heads(&columns),
+            ranks: analyses
+                .iter()
+                .filter_map(|analysis| rank_view(target, analysis, &columns))
+                .collect(),
             costs: costs(target),
             idle_failure: target.costs.idle_failure.as_deref().unwrap_or(""),
             conformance: target.conformance.as_ref().map(|record| ConformanceView {
@@ -169,22 +174,24 @@ fn costs(target: &TargetRecord) -> Vec<(&'static str, Cell)> {
 }
 
 /// The figures that every scenario has.
-fn columns() -> Vec<&'static FigureColumn> {
-    target_figures(RankBy::Latency, false)
+fn columns(analyses: &[ScenarioAnalysis<'_>]) -> Vec<&'static FigureColumn> {
+    let instructions = analyses.iter().any(|it| it.measured().instructions);
+    target_figures(RankBy::Latency, Measured { limit: false, instructions })
 }
 
-fn heads() -> String {
+fn heads(columns: &[&'static FigureColumn]) -> String {
     let plain = |title| format!("<th scope=\"col\"{title}</th>");
     plain(">Scenario")
         + &th(&TIER, "")
         + &plain(" class=\"n\">Ranked by")
         + &th(&TO_BEST, "n")
-        + &figure_heads(&columns())
+        + &figure_heads(columns)
 }
 
 fn rank_view<'a>(
     target: &TargetRecord,
     analysis: &'a ScenarioAnalysis<'a>,
+    columns: &[&'static FigureColumn],
 ) -> Option<RankView<'a>> {
     let row = analysis.rows.iter().find(|row| row.target.name == target.name)?;
     if row.trials.is_empty() {
@@ -206,6 +213,6 @@ fn rank_view<'a>(
         ranking: Cell { small: ranking_title(scenario.rank_by).to_owned(), ..ranking },
         better: if scenario.rank_by == RankBy::Latency { "low" } else { "high" },
         relative: relative(row),
-        figures: columns().into_iter().map(cell).collect(),
+        figures: columns.iter().copied().map(cell).collect(),
     })
 }

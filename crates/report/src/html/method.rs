@@ -94,6 +94,9 @@ fn facts(results: &Results, runs: &[MergedRun]) -> Vec<(&'static str, String)> {
         ),
         ("Open files per process", machine.descriptor_limit.to_string()),
     ];
+    let servers_machine = run.remote.as_ref().map_or(machine, |it| &it.machine);
+    let uncounted = servers_machine.instructions_uncounted.as_ref();
+    facts.extend(uncounted.map(|why| ("User instructions", format!("not counted: {why}"))));
     facts.extend(results.run.remote.as_ref().map(|it| ("Servers ran on", elsewhere(it))));
     if runs.is_empty() {
         facts.extend([

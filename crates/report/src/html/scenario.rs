@@ -4,8 +4,8 @@ use askama::Template;
 
 use crate::analysis::ScenarioAnalysis;
 use crate::columns::{
-    CPU, DELIVERIES, FigureColumn, GENERATOR_BUSY, IMPLEMENTATION, INTERVAL, MEMORY, RUNS, TIER,
-    TO_BEST, VALID_TRIALS, Value, ranking_title, target_figures, trial_figures,
+    CPU, DELIVERIES, FigureColumn, GENERATOR_BUSY, IMPLEMENTATION, INSTRUCTIONS, INTERVAL, MEMORY,
+    RUNS, TIER, TO_BEST, VALID_TRIALS, Value, ranking_title, target_figures, trial_figures,
 };
 use crate::decided;
 use crate::format::{count, digits, percent};
@@ -120,12 +120,13 @@ impl<'a> Scenario<'a> {
         let scenario = analysis.scenario;
         let mut all_drawings = drawings(analysis);
         all_drawings.extend(rate_drawings(analysis, trials));
+        let columns = trial_figures(analysis.measured());
         let own = trials.iter().filter(|trial| trial.scenario == scenario.name);
-        let own: Vec<_> = own.map(|trial| trial_view(trial, scenario, runs)).collect();
+        let own: Vec<_> = own.map(|trial| trial_view(trial, scenario, &columns, runs)).collect();
         let number_of_trials = own.len();
         let table = Trials {
             scenario: &scenario.name,
-            heads: figure_heads(&trial_figures()),
+            heads: figure_heads(&columns),
             rows: own,
             has_runs: !runs.is_empty(),
         };
@@ -158,7 +159,7 @@ pub(super) fn decided(analysis: &ScenarioAnalysis<'_>) -> String {
 fn heads(analysis: &ScenarioAnalysis<'_>, has_runs: bool) -> String {
     let mut heads = th(&TIER, "") + &th(&IMPLEMENTATION, "") + &th(&INTERVAL, "drawn");
     heads += &th(&TO_BEST, "n");
-    heads += &figure_heads(&target_figures(analysis.scenario.rank_by, analysis.limit.is_some()));
+    heads += &figure_heads(&target_figures(analysis.scenario.rank_by, analysis.measured()));
     heads += &th(&VALID_TRIALS, "n");
     if has_runs {
         heads += &th(&RUNS, "n");
@@ -286,7 +287,7 @@ fn rows<'a>(analysis: &'a ScenarioAnalysis<'a>, ids: &Ids, runs: &[MergedRun]) -
                 figures: figure_cells(
                     row.figures.as_ref(),
                     analysis.scenario.rank_by,
-                    analysis.limit.is_some(),
+                    analysis.measured(),
                 ),
                 trials: Cell::of(&valid, digits),
                 runs: runs_of(row, runs),
@@ -326,23 +327,24 @@ fn role(role: Role) -> &'static str {
 fn trial_view<'a>(
     trial: &'a TrialRecord,
     scenario: &ScenarioRecord,
+    columns: &[&FigureColumn],
     runs: &[MergedRun],
 ) -> TrialView<'a> {
-    let columns: Vec<&FigureColumn> = trial_figures();
     let (verdict, class, reason, cells, log) = match &trial.result {
         TrialResult::Measured(figures) => {
             let verdict = judge_as(trial.role, figures);
             // What nobody timed has no latency.
             let is_known = |column: &FigureColumn| {
                 trial.role != Role::Yardstick
-                    || [DELIVERIES.head.key, CPU.head.key, MEMORY.head.key, GENERATOR_BUSY.head.key]
-                        .contains(&column.head.key)
+                    || [&DELIVERIES, &CPU, &MEMORY, &INSTRUCTIONS, &GENERATOR_BUSY]
+                        .iter()
+                        .any(|timeless| timeless.head.key == column.head.key)
             };
             let cell = |column: &FigureColumn| match is_known(column) {
                 true => Cell::trial(column, figures, scenario),
                 false => Cell::none(),
             };
-            let cells = columns.into_iter().map(cell).collect();
+            let cells = columns.iter().copied().map(cell).collect();
             (
                 verdict.validity.to_string(),
                 class(verdict.validity),

@@ -98,4 +98,8 @@ pub struct MachineRecord {
     pub server_cpus: Vec<u32>,
     /// Processor that the load generator was pinned to; absent without pinning.
     pub generator_cpu: Option<u32>,
+    /// Why the instructions of servers were not counted, and what to do; absent if they were, and in
+    /// files of older versions.
+    #[serde(default)]
+    pub instructions_uncounted: Option<String>,
 }

@@ -241,6 +241,11 @@ pub struct ServerRecord {
     pub voluntary_context_switches: u64,
     /// Number of involuntary context switches within the window.
     pub involuntary_context_switches: u64,
+    /// Number of instructions executed in user mode between the samples; absent if they were not
+    /// counted, which `instructions_uncounted` of the machine explains, and in files of older
+    /// versions.
+    #[serde(default)]
+    pub user_instructions: Option<u64>,
 }
 
 /// A connection that ended before the trial did.
