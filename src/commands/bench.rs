@@ -17,12 +17,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use zillions_bench::further;
 use zillions_bench::idle::Thoroughness;
+use zillions_bench::pin::allowed;
 use zillions_bench::plan;
 use zillions_bench::store::{Store, StoreError};
 use zillions_bench::{BenchError, Options, Scenario, Target};
 use zillions_console as console;
 use zillions_harness::interrupt;
 use zillions_harness::limits::{self, DESCRIPTORS_MIN};
+use zillions_load::THREADS_MAX;
 use zillions_report::html;
 use zillions_report::record::{LoadRecord, ScenarioRecord};
 use zillions_report::results::RUN_FILE;
@@ -112,6 +114,11 @@ pub struct Arguments {
     /// Do not pin servers and load generator to CPUs.
     #[arg(long)]
     no_pin: bool,
+    /// Threads of the load generator, which share its clients out; each has a processor that the
+    /// servers do not have. As many as there are processors leave none to the servers, so nothing is
+    /// pinned. With several, nothing is measured without a server: that limit is one thread's.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    load_threads: u32,
     /// Do not measure what this machine does without a server.
     #[arg(long)]
     no_yardsticks: bool,
@@ -124,7 +131,8 @@ pub struct Arguments {
     /// Resume an interrupted run with its scenarios, servers and seed; completed
     /// trials are kept.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "targets", "Filters", "scenarios", "all", "all_scenarios", "list", "quick", "repeats", "budget", "seconds", "out", "no_pin", "no_yardsticks", "seed",
+        "targets", "Filters", "scenarios", "all", "all_scenarios", "list", "quick", "repeats", "budget", "seconds", "out", "no_pin",
+        "load_threads", "no_yardsticks", "seed",
         "fresh", "connect",
     ])]
     resume: Option<PathBuf>,
@@ -206,6 +214,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
 /// A run from the beginning.
 fn prepare(arguments: &Arguments, global: &Global) -> Result<Prepared, Failure> {
     let scenarios = scenarios(arguments)?;
+    check_load_threads(arguments.load_threads)?;
     // Names are looked up, and an unusable folder is reported, before anything is built.
     let named = chosen(arguments, &scenarios, global)?;
     let folder = new_folder(arguments)?;
@@ -246,11 +255,9 @@ fn prepare_in(
         )));
     }
     // Nor is this machine the limit of what runs elsewhere, or unpinned.
-    let yardsticks = if arguments.no_yardsticks || arguments.is_elsewhere() {
-        None
-    } else {
-        Some(prepared::yardsticks()?)
-    };
+    let has_limits = !arguments.no_yardsticks && arguments.load_threads == 1;
+    let yardsticks =
+        if !has_limits || arguments.is_elsewhere() { None } else { Some(prepared::yardsticks()?) };
     let number = targets.iter().filter(|target| target.access.is_some()).count();
     let budget = budget(arguments, &mut scenarios, number, yardsticks.is_some())?;
     let options = Options {
@@ -260,6 +267,7 @@ fn prepare_in(
         // What runs already runs where it runs, and nobody here needs the processors of another
         // machine's servers.
         pin: !arguments.no_pin && !arguments.is_elsewhere(),
+        load_threads: arguments.load_threads as usize,
         remote,
         folder,
         command_line: std::env::args().collect(),
@@ -308,7 +316,7 @@ fn chosen(
     let gallery = targets::entries(&[], &arguments.filters, &global.impls)?;
     let Representatives { entries, buildable } = representatives::choose(&gallery);
     if !arguments.no_progress {
-        let yardsticks = !arguments.no_yardsticks;
+        let yardsticks = !arguments.no_yardsticks && arguments.load_threads == 1;
         let (these, all) = (rough(plan::estimate(scenarios, entries.len(), yardsticks)), buildable);
         let time_of_all = rough(plan::estimate(scenarios, all, yardsticks));
         console::note(&format!(
@@ -444,6 +452,18 @@ fn new_folder(arguments: &Arguments) -> Result<PathBuf, Failure> {
         }
     }
     Ok(folder)
+}
+
+/// Threads that would wait for one another's processors measure nothing.
+fn check_load_threads(threads: u32) -> Result<(), Failure> {
+    let processors = allowed().len().min(THREADS_MAX);
+    if threads as usize > processors {
+        return Err(Failure::usage(format!(
+            "--load-threads {threads}: this process may use {processors} processors, one thread each; \
+             ask for at most {processors}"
+        )));
+    }
+    Ok(())
 }
 
 fn seed_of_now() -> u64 {

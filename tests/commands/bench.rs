@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use zillions_bench::pin::allowed;
 use zillions_report::record::{Role, TargetStatus, TrialRecord, TrialResult};
 use zillions_report::results::Results;
 use zillions_report::verdict::{Validity, judge};
@@ -35,6 +36,26 @@ pub(crate) fn a_run_leaves_results_and_a_report_and_the_report_can_be_made_again
     let again = run(ZILLIONS, &["report", &workspace.path("out")]);
     assert_eq!((again.code, again.stdout.trim_end()), (0, report.to_str().unwrap()));
     assert!(fs::read_to_string(&report).unwrap() == first, "the same report");
+}
+
+pub(crate) fn load_threads_are_recorded_each_by_itself() {
+    let (workspace, server) = (Workspace::new(), Script::server(""));
+    let number = allowed().len().min(2);
+    let ended = workspace.bench(&server, &["--load-threads", &number.to_string()]);
+    // One trial ranks nothing.
+    assert_eq!(ended.code, 2, "{}{}", ended.stdout, ended.stderr);
+    let results = Results::read(&workspace.results()).unwrap();
+    let machine = &results.run.machine;
+    assert_eq!(results.run.load_threads as usize, number);
+    assert!([0, number].contains(&machine.generator_cpus.len()), "{machine:?}");
+    for trial in &results.trials {
+        let TrialResult::Measured(figures) = &trial.result else { panic!("{trial:?}") };
+        assert!(figures.anomalies == Default::default() && figures.order.violation.is_empty());
+        let threads = figures.generator.each(figures.deliveries_arrived);
+        assert_eq!(threads.len(), number);
+        let arrived: u64 = threads.iter().map(|it| it.deliveries_arrived).sum();
+        assert_eq!(arrived, figures.deliveries_arrived);
+    }
 }
 
 pub(crate) fn limits_of_the_machine_are_measured_beside_servers_unless_they_are_not_wanted() {
@@ -161,6 +182,9 @@ pub(crate) fn wrong_input_is_one_line_and_exit_code_64() {
 
     let budget = line(&["bench", &name, "--budget", "1s", "--scenario", "small-room"]);
     assert!(budget.contains("a budget of 1 s is too short for one block: "), "{budget}");
+    let threads = line(&["bench", &name, "--load-threads", "257"]);
+    assert!(threads.contains("--load-threads 257: this process may use "), "{threads}");
+    assert!(threads.contains("ask for at most "), "{threads}");
     let search = line(&["bench", &name, "--budget", "1m", "--scenario", "capacity"]);
     assert!(search.contains("a search has no budget"), "{search}");
 

@@ -59,6 +59,7 @@ tests! {
         addresses_that_cannot_be_used_are_told_in_one_line;
     }
     bench {
+        load_threads_are_recorded_each_by_itself;
         limits_of_the_machine_are_measured_beside_servers_unless_they_are_not_wanted;
         a_run_leaves_results_and_a_report_and_the_report_can_be_made_again;
         every_pair_of_a_correct_server_is_accounted_for;

@@ -87,6 +87,7 @@ impl Workspace {
             ],
             seed: 1,
             pin: true,
+            load_threads: 1,
             folder: self.results(),
             command_line: Vec::new(),
             tool: ToolRecord::default(),

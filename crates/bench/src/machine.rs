@@ -20,8 +20,13 @@ pub(crate) fn record(pinning: &Pinning) -> MachineRecord {
         cpu_governor: machine.cpu_governor,
         load_average: machine.load_average,
         descriptor_limit: machine.descriptor_limit,
-        server_cpus: pinning.generator.map_or_else(Vec::new, |_| pinning.servers.clone()),
-        generator_cpu: pinning.generator,
+        server_cpus: if pinning.generator.is_empty() {
+            Vec::new()
+        } else {
+            pinning.servers.clone()
+        },
+        generator_cpu: pinning.generator.first().copied(),
+        generator_cpus: pinning.generator.clone(),
         instructions_uncounted: event_count::check(Event::UserInstructions)
             .err()
             .map(|why| why.to_string()),

@@ -81,14 +81,17 @@ fn history(sample: &OrderSample) -> History {
 
 #[cfg(test)]
 mod tests {
+    use zillions_load::{Plan, Verifier, body};
+
     use super::*;
+    use crate::scenario::{Scenario, load_plan};
 
     /// Client 0 and 1 send; `events` are (client, sender, sequence, received).
     fn verdict(events: &[(u16, u16, u32, bool)]) -> OrderRecord {
-        let mut sample = OrderSample::new(4);
+        let mut sample = OrderSample::new(4, 1);
         sample.open();
-        for &(client, sender, sequence, received) in events {
-            sample.note(usize::from(client), sender, sequence, received);
+        for (at, &(client, sender, sequence, received)) in events.iter().enumerate() {
+            sample.note(usize::from(client), sender, sequence, received, at as u64);
         }
         judge(&sample)
     }
@@ -119,6 +122,41 @@ mod tests {
         let record =
             verdict(&[(0, 1, 5, true), (0, 0, 9, false), (3, 0, 9, true), (3, 1, 5, true)]);
         assert!(record.violation.contains("ORDER-4"), "{}", record.violation);
+    }
+
+    /// The order in which clients 1 and 2 receive the first message of each of two senders, verified
+    /// on `load_threads` threads.
+    fn verdict_of_threads(load_threads: usize, orders: [[usize; 2]; 2]) -> OrderRecord {
+        let scenario = Scenario::find("small-room").unwrap().record(false);
+        let (clients, senders) = (3, 2);
+        let plan = Plan { clients, senders, load_threads, ..load_plan(&scenario, None, 7) };
+        let mut verifiers = Verifier::for_threads(&plan);
+        verifiers.iter_mut().for_each(Verifier::open_sample);
+        let messages = [0, 1].map(|sender: u16| {
+            let thread = usize::from(sender) % load_threads;
+            let stamp = verifiers[thread].send(sender, 10);
+            verifiers[thread].written(sender, 0, 20, 3);
+            let mut message = Vec::new();
+            body::append_frame(stamp, 64, 7, &mut message);
+            message
+        });
+        for (client, order) in [(1, orders[0]), (2, orders[1])] {
+            for (at, sender) in order.into_iter().enumerate() {
+                let now_ns = 30 + at as u64;
+                verifiers[client % load_threads].receive(client, &messages[sender], now_ns);
+            }
+        }
+        judge(Verifier::merge(verifiers).unwrap().account().sample())
+    }
+
+    #[test]
+    fn receivers_in_different_threads_that_disagree_are_found() {
+        for load_threads in [1, 2, 3] {
+            let agreed = verdict_of_threads(load_threads, [[0, 1], [0, 1]]);
+            assert_eq!((agreed.deliveries, agreed.violation.as_str()), (4, ""));
+            let record = verdict_of_threads(load_threads, [[0, 1], [1, 0]]);
+            assert!(record.violation.contains("ORDER-3"), "{load_threads}: {record:?}");
+        }
     }
 
     #[test]

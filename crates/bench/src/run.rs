@@ -47,6 +47,8 @@ pub struct Options {
     pub seed: u64,
     /// Whether servers and generator get processors of their own.
     pub pin: bool,
+    /// Threads of the load generator.
+    pub load_threads: usize,
     /// Where the results go; made by [`Store::create`], or that of an interrupted run.
     pub folder: PathBuf,
     /// Time for all trials but those of searches; once it is used, no further trial follows the
@@ -95,7 +97,7 @@ pub fn run(
     let connections = u64::from(connections.ok_or(BenchError::NoScenario)?);
     limits::ensure_descriptors(connections)?;
     resources::ensure_local_ports(connections)?;
-    let pinning = Pinning::choose(options.pin);
+    let pinning = Pinning::choose(options.pin, options.load_threads);
     let store = Store::open(&options.folder)?;
     let (run, kept) = match &options.resume {
         Some(Results { run, trials }) => {
@@ -221,6 +223,7 @@ fn run_record(targets: &[Target], options: &Options, pinning: &Pinning) -> RunRe
             },
             ..facts
         },
+        load_threads: options.load_threads as u32,
         remote: options.remote.clone(),
         scenarios: options.scenarios.clone(),
         targets: targets.iter().map(|target| target.record.clone()).collect(),

@@ -420,6 +420,7 @@ pub fn load_plan(scenario: &ScenarioRecord, rate: Option<f64>, tag: u32) -> Plan
         quiet: QUIET,
         drain_max: DRAIN_MAX,
         ready_max: READY_MAX + READY_MAX_PER_CLIENT * scenario.clients,
+        load_threads: 1,
         tag,
     }
 }

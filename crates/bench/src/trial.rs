@@ -8,11 +8,11 @@ use std::time::Instant;
 use zillions_harness::event_count::Event;
 use zillions_harness::resources::{Throttled, cpu_throttled};
 use zillions_harness::{Launch, PortLease, Sample, Server, StartError, StartOptions, loopback};
-use zillions_load::{LoadError, Outcome, Phase, Plan, WireFormat};
+use zillions_load::{GeneratorUse, LoadError, Outcome, Phase, Plan, WireFormat};
 use zillions_report::record::{
     AnomaliesRecord, ArrivalsRecord, DisturbancesRecord, ExtrasRecord, GeneratorRecord,
-    LostConnectionRecord, Measurement, PairsRecord, ProgramRecord, ScenarioRecord,
-    ScheduleLagRecord, ServerRecord, TrialResult,
+    GeneratorThreadRecord, LostConnectionRecord, Measurement, PairsRecord, ProgramRecord,
+    ScenarioRecord, ScheduleLagRecord, ServerRecord, TrialResult,
 };
 
 use crate::access::Access;
@@ -81,9 +81,10 @@ pub fn run(
     pinning: &Pinning,
     tag: u32,
 ) -> TrialResult {
-    let plan = Plan { wire, ..load_plan(scenario, rate, tag) };
+    let load_threads = pinning.load_threads;
+    let plan = Plan { wire, load_threads, ..load_plan(scenario, rate, tag) };
     run_load(access, pinning, |addresses, observe| {
-        zillions_load::run_spread(addresses, &plan, observe)
+        zillions_load::run_threads(addresses, &plan, |thread| pin(pinning, thread), observe)
     })
 }
 
@@ -194,6 +195,14 @@ pub(crate) fn start(launch: &Launch, address: &str, pinning: &Pinning) -> Result
     server
 }
 
+/// Lets a thread of the load generator run on its own processor only.
+fn pin(pinning: &Pinning, thread: usize) {
+    if let Some(&cpu) = pinning.generator.get(thread) {
+        // If it cannot be pinned, the verdict shows whether that mattered.
+        let _ = restrict_to(&[cpu]);
+    }
+}
+
 /// Runs the load on a thread of its own and takes readings meanwhile.
 fn carry_out(
     server: &Subject<'_>,
@@ -207,10 +216,7 @@ fn carry_out(
     let mut before: Option<Neighbours> = None;
     let outcome = thread::scope(|scope| {
         let generator = scope.spawn(move || {
-            if let Some(cpu) = pinning.generator {
-                // If it cannot be pinned, the verdict shows whether that mattered.
-                let _ = restrict_to(&[cpu]);
-            }
+            pin(pinning, 0);
             load(&addresses, &mut |phase| {
                 let _ = phases.try_send(phase);
             })
@@ -280,7 +286,7 @@ fn finish(
     // What is the server's own time and what is others' nobody knows without its processes.
     let others_cpu_share = cpu.zip(server_record.as_ref()).map(|(cpu, server)| {
         let servers_own = if there.is_some() { 0.0 } else { server.cpu_seconds };
-        let own = servers_own + outcome.generator.cpu_seconds;
+        let own = servers_own + outcome.generator.iter().map(|it| it.cpu_seconds).sum::<f64>();
         let here = ((cpu.busy_seconds - own) / capacity).clamp(0.0, 1.0);
         // Whichever machine is disturbed, the trial is.
         there.and_then(|it| it.others_cpu_share(server.cpu_seconds)).map_or(here, |it| it.max(here))
@@ -296,7 +302,7 @@ fn finish(
     let throttled_here = throttled.map(|(end, start)| end.seconds - start.seconds);
     let throttled_there = there.and_then(|it| it.throttled_seconds);
     let throttled_seconds = throttled_here.into_iter().chain(throttled_there).reduce(f64::max);
-    let measured = measurement(&outcome, server_record);
+    let measured = measurement(&outcome, server_record, pinning);
     Ok(Measurement { others_cpu_share, throttled_seconds, disturbances, ..measured })
 }
 
@@ -345,7 +351,7 @@ fn ended(
 }
 
 /// Without what others did to it.
-fn measurement(outcome: &Outcome, server: Option<ServerRecord>) -> Measurement {
+fn measurement(outcome: &Outcome, server: Option<ServerRecord>, pinning: &Pinning) -> Measurement {
     let (pairs, anomalies, traffic) = (outcome.pairs, outcome.anomalies, outcome.traffic);
     Measurement {
         window_seconds: traffic.window_seconds,
@@ -374,12 +380,7 @@ fn measurement(outcome: &Outcome, server: Option<ServerRecord>) -> Measurement {
         service: ArrivalsRecord::new(&outcome.latencies.service),
         last_receiver: ArrivalsRecord::new(&outcome.latencies.last_receiver),
         schedule_lag: ScheduleLagRecord::new(&outcome.latencies.schedule_lag),
-        generator: GeneratorRecord {
-            sampled_seconds: outcome.generator.sampled_seconds,
-            cpu_seconds: outcome.generator.cpu_seconds,
-            ready_wait_seconds: outcome.generator.ready_wait_seconds,
-            reads: outcome.generator.reads,
-        },
+        generator: generator(&outcome.generator, pinning),
         server,
         others_cpu_share: None,
         throttled_seconds: None,
@@ -395,6 +396,18 @@ fn measurement(outcome: &Outcome, server: Option<ServerRecord>) -> Measurement {
             })
             .collect(),
     }
+}
+
+fn generator(threads: &[GeneratorUse], pinning: &Pinning) -> GeneratorRecord {
+    let record = |(thread, used): (usize, &GeneratorUse)| GeneratorThreadRecord {
+        cpu: pinning.generator.get(thread).copied(),
+        sampled_seconds: used.sampled_seconds,
+        cpu_seconds: used.cpu_seconds,
+        ready_wait_seconds: used.ready_wait_seconds,
+        reads: used.reads,
+        deliveries_arrived: used.deliveries_arrived,
+    };
+    GeneratorRecord::new(threads.iter().enumerate().map(record).collect())
 }
 
 fn extras(outcome: &Outcome) -> ExtrasRecord {

@@ -184,6 +184,7 @@ fn verify(address: SocketAddr, clients: usize) -> Outcome<Figures> {
         quiet: Duration::from_millis(150),
         drain_max: Duration::from_secs(2),
         ready_max: Duration::from_secs(10),
+        load_threads: 1,
         tag: 1,
     };
     let outcome = pinned(|| Ok(run(address, &plan, |_| {})?))?;
@@ -193,7 +194,7 @@ fn verify(address: SocketAddr, clients: usize) -> Outcome<Figures> {
     let deliveries = outcome.traffic.deliveries_arrived as f64;
     Ok(Figures {
         deliveries_per_second: deliveries / outcome.traffic.window_seconds,
-        cpu_ns_per_delivery: outcome.generator.cpu_seconds * 1e9 / deliveries,
+        cpu_ns_per_delivery: outcome.generator[0].cpu_seconds * 1e9 / deliveries,
     })
 }
 

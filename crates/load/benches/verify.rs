@@ -12,6 +12,7 @@
 //! divided by [`deliveries`]; `--test` carries out each benchmark once. The function is named in full:
 //! a pattern would toggle again in functions below it.
 
+use std::thread;
 use std::time::Duration;
 
 use divan::counter::ItemsCount;
@@ -49,6 +50,7 @@ fn plan() -> Plan {
         quiet: Duration::ZERO,
         drain_max: Duration::ZERO,
         ready_max: Duration::ZERO,
+        load_threads: 1,
         tag: 1,
     }
 }
@@ -99,6 +101,42 @@ fn saturated_by_comparison(bencher: Bencher<'_, '_>, body_bytes: u8) {
 #[divan::bench(args = BODIES)]
 fn saturated_one_by_one(bencher: Bencher<'_, '_>, body_bytes: u8) {
     bench(bencher, Verifier::one_by_one(&plan()), body_bytes, in_chunk(body_bytes));
+}
+
+/// The whole by several threads, each with its share of the clients: what more processors give where
+/// no server takes them.
+#[divan::bench(args = [1, 2, 3, 4])]
+fn saturated_by_threads(bencher: Bencher<'_, '_>, load_threads: usize) {
+    const BODY_BYTES: u8 = 64;
+    let mut verifiers = Verifier::for_threads(&Plan { load_threads, ..plan() });
+    verifiers.iter_mut().for_each(|it| it.open(Window { start_ns: 0, end_ns: u64::MAX }));
+    let mut now_ns = 0;
+    let mut piece = Vec::with_capacity(PIECE_BYTES);
+    bencher.counter(ItemsCount::new(deliveries(BODY_BYTES))).bench_local(|| {
+        let mut pieces = Vec::with_capacity(PIECES);
+        for _ in 0..PIECES {
+            piece.clear();
+            for message in 0..messages(BODY_BYTES) {
+                now_ns += if message % in_chunk(BODY_BYTES) == 0 { 10_000 } else { 0 };
+                let stamp = verifiers[0].send(0, now_ns);
+                verifiers[0].written(0, stamp.sequence, now_ns, CLIENTS as u32);
+                body::append_frame(stamp, BODY_BYTES, 1, &mut piece);
+            }
+            pieces.push(piece.clone());
+        }
+        thread::scope(|scope| {
+            for (index, verifier) in verifiers.iter_mut().enumerate() {
+                let pieces = &pieces;
+                scope.spawn(move || {
+                    for piece in pieces {
+                        for receiver in (index..CLIENTS).step_by(load_threads) {
+                            verifier.receive(receiver, black_box(piece), now_ns + 10_000);
+                        }
+                    }
+                });
+            }
+        });
+    });
 }
 
 #[divan::bench(args = BODIES)]

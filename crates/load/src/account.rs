@@ -6,12 +6,14 @@ use std::ops::Range;
 use hdrhistogram::Histogram;
 
 use crate::body::Stamp;
-use crate::flight::{Arrivals, Flight};
+use crate::flight::{Arrival, Arrivals, Flight};
 use crate::ledger::{Entry, Ledger};
 use crate::order_sample::OrderSample;
 use crate::outcome::{Anomalies, Pairs};
 use crate::plan::Plan;
 use crate::schedule::Window;
+use crate::share::Share;
+use crate::shared_flight::SharedFlights;
 use crate::wire::WireFormat;
 
 /// The longest time a histogram tells apart; what took longer counts as this long.
@@ -43,6 +45,10 @@ pub struct Account {
     /// Who has received a probe.
     served: Vec<bool>,
     flights: Vec<Flight>,
+    /// What this thread has in common with others; absent if there are none.
+    shared: Option<SharedFlights>,
+    /// Clients of this thread that are connected, where there are others.
+    pub(crate) receivers_here: u32,
     /// Filler messages that each client has received.
     filler_received: Vec<u64>,
     pub(crate) sample: OrderSample,
@@ -99,13 +105,83 @@ impl Account {
             ledger: Ledger::new(plan.clients, plan.senders),
             served: vec![false; plan.clients],
             flights: vec![Flight::new(slots); plan.senders],
+            shared: None,
+            receivers_here: 0,
             filler_received: vec![0; plan.clients],
-            sample: OrderSample::new(plan.clients),
+            sample: OrderSample::new(plan.clients, plan.threads()),
             counts: Counts::default(),
             delivery: histogram(),
             service: histogram(),
             last_receiver: histogram(),
         }
+    }
+
+    /// Accounts of the receivers of each of the plan's threads.
+    pub(crate) fn for_threads(plan: &Plan) -> Vec<Self> {
+        let whole = Self::new(plan);
+        if plan.threads() == 1 {
+            return vec![whole];
+        }
+        let slots = (FLIGHT_SLOTS / plan.senders).max(1);
+        let shared = SharedFlights::new(plan.senders, slots);
+        let of_thread = |share: Share| Self {
+            ledger: whole.ledger.sharing(),
+            shared: Some(shared.clone()),
+            receivers_here: share.of(plan.clients).count() as u32,
+            ..Self::new(plan)
+        };
+        Share::all(plan.threads()).map(of_thread).collect()
+    }
+
+    /// The account of all receivers, from those of every thread, in order. What is under way
+    /// is left out, unless there is only one.
+    pub(crate) fn merge(mut accounts: Vec<Self>) -> Option<Self> {
+        let threads = accounts.len();
+        if threads <= 1 {
+            return accounts.pop();
+        }
+        let samples = accounts.iter_mut().map(|it| std::mem::take(&mut it.sample)).collect();
+        let mut accounts = accounts.into_iter().zip(Share::all(threads));
+        let (mut merged, _) = accounts.next()?;
+        for (account, share) in accounts {
+            merged.take_over(account, share);
+        }
+        merged.sample = OrderSample::merge(samples);
+        (merged.shared, merged.receivers_here) = (None, 0);
+        Some(merged.settled())
+    }
+
+    /// Takes over what the thread of `share` has found of its receivers and its senders.
+    fn take_over(&mut self, mut other: Self, share: Share) {
+        self.ledger.take_over(other.ledger, share);
+        for client in share.of(self.served.len()) {
+            self.served[client] = other.served[client];
+            self.filler_received[client] = other.filler_received[client];
+        }
+        for sender in share.of(self.flights.len()) {
+            std::mem::swap(&mut self.flights[sender], &mut other.flights[sender]);
+        }
+        self.counts.add(&other.counts);
+        for (all, more) in [
+            (&mut self.delivery, &other.delivery),
+            (&mut self.service, &other.service),
+            (&mut self.last_receiver, &other.last_receiver),
+        ] {
+            add_histogram(all, more);
+        }
+    }
+
+    /// What a few clients sent and received, in order.
+    #[must_use]
+    pub fn sample(&self) -> &OrderSample {
+        &self.sample
+    }
+
+    /// The same, without the messages that are under way.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        self.flights = self.flights.into_iter().map(Flight::settled).collect();
+        self
     }
 
     pub(crate) fn open(&mut self, window: Window) {
@@ -125,7 +201,7 @@ impl Account {
     pub(crate) fn send(&mut self, sender: u16, intended_ns: u64) -> Stamp {
         let sequence = self.ledger.sent(sender);
         self.ledger.send(sender);
-        self.sample.note(usize::from(sender), sender, sequence, false);
+        self.sample.note(usize::from(sender), sender, sequence, false, intended_ns);
         if self.window.contains(intended_ns) {
             self.flights[usize::from(sender)].count(sequence);
         }
@@ -140,7 +216,10 @@ impl Account {
 
     #[inline]
     pub(crate) fn written(&mut self, sender: u16, sequence: u32, written_ns: u64, receivers: u32) {
-        self.flights[usize::from(sender)].write(sequence, written_ns, receivers);
+        match &self.shared {
+            None => self.flights[usize::from(sender)].write(sequence, written_ns, receivers),
+            Some(shared) => shared.of(sender).write(sequence, written_ns, receivers),
+        }
     }
 
     #[inline]
@@ -177,7 +256,7 @@ impl Account {
         now_ns: u64,
     ) -> Option<u64> {
         let counts = self.window.contains(stamp.intended_ns);
-        self.sample.note(receiver, stamp.sender, stamp.sequence, true);
+        self.sample.note(receiver, stamp.sender, stamp.sequence, true, now_ns);
         let entry = self.ledger.receive(receiver, stamp.sender, stamp.sequence);
         match entry {
             Entry::Delivered => {
@@ -197,7 +276,10 @@ impl Account {
             }
         }
         self.counts.genuine += 1;
-        let arrival = self.flights[usize::from(stamp.sender)].arrive(stamp.sequence);
+        let arrival = match self.shared {
+            None => self.flights[usize::from(stamp.sender)].arrive(stamp.sequence),
+            Some(_) => self.arrive_here(stamp, now_ns),
+        };
         if counts {
             let latency_ns = now_ns.saturating_sub(stamp.intended_ns);
             self.delivery.saturating_record(latency_ns);
@@ -255,11 +337,17 @@ impl Account {
         }
         if self.sample.keeps(receiver) {
             for sequence in sequences.clone() {
-                self.sample.note(receiver, sender, sequence, true);
+                self.sample.note(receiver, sender, sequence, true, now_ns);
             }
         }
         self.counts.genuine += u64::from(number);
+        if self.shared.is_some() {
+            sequences.clone().for_each(|sequence| {
+                self.complete_here(Stamp { sequence, ..batch.first }, now_ns);
+            });
+        }
         let Arrivals { waited_for, last } = self.flights[usize::from(sender)].arrive_all(sequences);
+        let last = if self.shared.is_some() { 0 } else { last };
         if self.window.contains(intended_ns) {
             self.counts.delivered += u64::from(number);
             let latency_ns = now_ns.saturating_sub(intended_ns);
@@ -272,6 +360,34 @@ impl Account {
         }
         self.count_arrived(number, batch.body_bytes, now_ns);
         true
+    }
+
+    /// Notes one delivery where other threads have receivers, too; `None` if it is not known when the
+    /// message was written. Whether it was the last of all is entered already.
+    fn arrive_here(&mut self, stamp: Stamp, now_ns: u64) -> Option<Arrival> {
+        let Stamp { sequence, sender, .. } = stamp;
+        let flight = &mut self.flights[usize::from(sender)];
+        if !flight.holds(sequence) {
+            let written_ns = self.shared.as_ref()?.of(sender).written_ns(sequence)?;
+            // Whoever of this thread was lost before cannot have it, and it will never be complete.
+            flight.write(sequence, written_ns, self.receivers_here);
+        }
+        self.complete_here(stamp, now_ns);
+        let arrival = self.flights[usize::from(sender)].arrive(sequence)?;
+        Some(Arrival { is_last: false, ..arrival })
+    }
+
+    /// If all receivers of this thread but one have the message, that one gets it now; the last
+    /// thread of all enters when the last receiver had it.
+    fn complete_here(&mut self, stamp: Stamp, now_ns: u64) {
+        let Stamp { intended_ns, sequence, sender } = stamp;
+        let all_but_one = self.flights[usize::from(sender)].all_but_one(sequence);
+        let Some((receivers, shared)) = all_but_one.zip(self.shared.as_ref()) else { return };
+        if let Some(latest_ns) = shared.of(sender).arrive(sequence, receivers, now_ns)
+            && self.window.contains(intended_ns)
+        {
+            self.last_receiver.saturating_record(latest_ns.saturating_sub(intended_ns));
+        }
     }
 
     #[inline]
@@ -321,6 +437,24 @@ impl Account {
         pairs.dropped = sent_pairs.saturating_sub(accounted);
         pairs
     }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.anomalies.add(&other.anomalies);
+        self.delivered += other.delivered;
+        self.reordered += other.reordered;
+        self.late += other.late;
+        self.genuine += other.genuine;
+        self.arrived += other.arrived;
+        self.bytes_arrived += other.bytes_arrived;
+    }
+}
+
+/// Adds `more`, which has the same bounds, so that nothing can be out of range.
+pub(crate) fn add_histogram(all: &mut Histogram<u64>, more: &Histogram<u64>) {
+    let added = all.add(more);
+    debug_assert!(added.is_ok(), "{added:?}");
 }
 
 /// Records `value_ns` that many times; not at all leaves the extremes as they are.

@@ -179,6 +179,7 @@ mod tests {
             quiet: Duration::ZERO,
             drain_max: Duration::ZERO,
             ready_max: Duration::ZERO,
+            load_threads: 1,
             tag: 7,
         }
     }

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -18,6 +20,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::clock::Clock;
 use crate::outcome::LostConnection;
+use crate::share::Share;
 
 /// Taken from a socket at a time.
 const RECEIVE_BYTES_MAX: usize = 256 * 1024;
@@ -60,7 +63,9 @@ pub(crate) struct Connections {
     connections: Vec<Connection>,
     readable: VecDeque<usize>,
     buffer: Vec<u8>,
-    connected: usize,
+    /// Connections that are open: here, and of all threads together.
+    connected_here: usize,
+    connected: Arc<AtomicUsize>,
     /// Reads that returned bytes.
     pub(crate) reads: u64,
     /// Open for as long as the trial lasts, and never read.
@@ -69,11 +74,13 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Connects `clients` sockets to `addresses` in turn within `time_max`, with Nagle's algorithm on if `nagle`; on
-    /// failure, how many had been connected.
+    /// Connects those of `clients` sockets that are in `share` to `addresses` in turn within `time_max`,
+    /// with Nagle's algorithm on if `nagle`, and counts them in `connected`; on failure, which one
+    /// could not.
     pub(crate) fn open(
         addresses: &[SocketAddr],
         clients: usize,
+        (share, connected): (Share, &Arc<AtomicUsize>),
         nagle: bool,
         time_max: Duration,
     ) -> Result<Self, (usize, io::Error)> {
@@ -86,8 +93,9 @@ impl Connections {
             .register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)
             .map_err(setup)?;
         let deadline = Instant::now() + time_max;
-        let mut connections = Vec::with_capacity(clients);
-        for client in 0..clients {
+        let absent = || Connection { stream: None, writable: true, closing: false, queued: false };
+        let mut connections: Vec<_> = (0..clients).map(|_| absent()).collect();
+        for client in share.of(clients) {
             let stream = connect(addresses[client % addresses.len()], nagle, deadline)
                 .and_then(|mut stream| {
                     let interest = Interest::READABLE | Interest::WRITABLE;
@@ -95,9 +103,10 @@ impl Connections {
                     Ok(stream)
                 })
                 .map_err(|error| (client, error))?;
-            let (writable, closing, queued) = (true, false, false);
-            connections.push(Connection { stream: Some(stream), writable, closing, queued });
+            connections[client].stream = Some(stream);
         }
+        let connected_here = share.of(clients).count();
+        connected.fetch_add(connected_here, Ordering::Relaxed);
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
@@ -106,7 +115,8 @@ impl Connections {
             connections,
             readable: VecDeque::with_capacity(clients),
             buffer: vec![0; RECEIVE_BYTES_MAX],
-            connected: clients,
+            connected_here,
+            connected: Arc::clone(connected),
             reads: 0,
             stalled: Vec::new(),
             lost: Vec::new(),
@@ -168,8 +178,14 @@ impl Connections {
         disconnected
     }
 
+    /// How many connections of all threads are open.
     pub(crate) fn connected(&self) -> usize {
-        self.connected
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// How many of them are here.
+    pub(crate) fn connected_here(&self) -> usize {
+        self.connected_here
     }
 
     pub(crate) fn is_connected(&self, client: usize) -> bool {
@@ -294,7 +310,8 @@ impl Connections {
     fn lose(&mut self, client: usize, now_ns: u64, reason: &str) {
         // Dropping the socket closes it, which also takes it out of the poll.
         self.connections[client].stream = None;
-        self.connected -= 1;
+        self.connected_here -= 1;
+        self.connected.fetch_sub(1, Ordering::Relaxed);
         let at_seconds = now_ns as f64 / 1e9;
         self.lost.push(LostConnection { client, at_seconds, reason: reason.to_owned() });
     }

@@ -24,6 +24,8 @@ pub(crate) struct Flight {
 struct Written {
     at_ns: u64,
     sequence: u32,
+    /// How many were to receive it.
+    receivers: u32,
 }
 
 /// What a delivery shows about its message.
@@ -74,7 +76,7 @@ impl Flight {
             self.written.resize(at + 1, Written::default());
             self.waiting.resize(at + 1, 0);
         }
-        self.written[at] = Written { at_ns: written_ns, sequence };
+        self.written[at] = Written { at_ns: written_ns, sequence, receivers: waiting };
         self.waiting[at] = waiting;
         if sequence != self.remembered.end {
             self.remembered.start = sequence;
@@ -87,13 +89,32 @@ impl Flight {
     #[inline]
     pub(crate) fn arrive(&mut self, sequence: u32) -> Option<Arrival> {
         let at = self.slot(sequence);
-        let Written { at_ns, sequence: held } = *self.written.get(at)?;
+        let Written { at_ns, sequence: held, .. } = *self.written.get(at)?;
         let waiting = &mut self.waiting[at];
         if held != sequence || *waiting == 0 {
             return None;
         }
         *waiting -= 1;
         Some(Arrival { written_ns: at_ns, is_last: *waiting == 0 })
+    }
+
+    /// Whether `sequence` is in its slot.
+    pub(crate) fn holds(&self, sequence: u32) -> bool {
+        self.written
+            .get(self.slot(sequence))
+            .is_some_and(|it| it.sequence == sequence && it.receivers > 0)
+    }
+
+    /// How many were to receive `sequence`, if all but one of them have it.
+    pub(crate) fn all_but_one(&self, sequence: u32) -> Option<u32> {
+        let at = self.slot(sequence);
+        let written = self.written.get(at).filter(|it| it.sequence == sequence)?;
+        (self.waiting[at] == 1).then_some(written.receivers)
+    }
+
+    /// What counts, without the messages under way.
+    pub(crate) fn settled(self) -> Self {
+        Self { counted: self.counted, refused_in_window: self.refused_in_window, ..Self::new(1) }
     }
 
     /// Whether all of `sequences` are in their slots.

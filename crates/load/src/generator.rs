@@ -1,29 +1,30 @@
 //! The loop of a trial: the thin part that touches sockets and the clock.
 
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use zillions_harness::MachineFault;
 
-use crate::account::{Ending, histogram};
+use crate::account::histogram;
 use crate::body::{PROBE_SENDER, Stamp};
 use crate::churn::{Churn, ChurnCounts};
 use crate::clock::{Clock, ThreadMeter};
 use crate::closed_loop::ClosedLoop;
 use crate::connections::Connections;
 use crate::error::{LoadError, Phase};
-use crate::outcome::{Extras, GeneratorUse, Latencies, Outcome, Traffic};
+use crate::outcome::{GeneratorUse, Outcome};
 use crate::outgoing::Outgoing;
+use crate::part::{Part, outcome};
 use crate::plan::{Load, Plan};
 use crate::schedule::{Schedule, Window};
+use crate::share::Share;
+use crate::team::{Found, Stop, Team, TellsOfPanics};
 use crate::verifier::Verifier;
 
 /// A saturating sender makes its messages in chunks of about this size.
 const CHUNK_BYTES: usize = 16 * 1024;
-
-/// Between the last probe and the first message that is due.
-const LEAD_NS: u64 = 1_000_000;
 
 /// A probe that has not reached every client is followed by the next one after this time, at least …
 const PROBE_INTERVAL_NS_MIN: u64 = 100_000_000;
@@ -44,8 +45,29 @@ pub fn run(
     run_spread(&[address], plan, observe)
 }
 
-/// Carries out `plan` against the service at `addresses`, on the calling thread. Clients connect to
-/// them in turn, and each message must reach the clients of all of them, in one order.
+/// Carries out `plan` against the service at `addresses`, as [`run_threads`] does.
+///
+/// # Errors
+///
+/// As [`run_threads`].
+///
+/// # Panics
+///
+/// As [`run_threads`].
+pub fn run_spread(
+    addresses: &[SocketAddr],
+    plan: &Plan,
+    observe: impl FnMut(Phase),
+) -> Result<Outcome, LoadError> {
+    run_threads(addresses, plan, |_| {}, observe)
+}
+
+/// Carries out `plan` against the service at `addresses`, on the calling thread and, if the plan asks
+/// for more, on as many others. Clients connect to the addresses in turn, and each message must
+/// reach the clients of all of them, in one order.
+///
+/// Each thread calls `begin` first, with its index; the calling thread is the first one, and the only
+/// one that calls `observe`.
 ///
 /// Connections that are lost are recorded in the outcome. The duration is bounded by the times in the
 /// plan.
@@ -56,37 +78,94 @@ pub fn run(
 ///
 /// # Panics
 ///
-/// Without an address.
-pub fn run_spread(
+/// Without an address, and if a thread of its own panics.
+pub fn run_threads(
     addresses: &[SocketAddr],
     plan: &Plan,
+    begin: impl Fn(usize) + Sync,
     mut observe: impl FnMut(Phase),
 ) -> Result<Outcome, LoadError> {
     assert!(!addresses.is_empty(), "a server has an address");
     plan.check()?;
-    let mut generator = Generator::connect(addresses, plan)?;
-    generator.await_service()?;
-    observe(Phase::WarmUp);
-    let start_ns = generator.clock.now_ns() + LEAD_NS;
-    let measure_ns = start_ns + nanoseconds(plan.warm_up);
-    let window = Window { start_ns: measure_ns, end_ns: measure_ns + nanoseconds(plan.measure) };
-    generator.begin(addresses, start_ns, window);
-    generator.load_until(window.start_ns)?;
-    generator.verifier.account.sample.open();
-    let before = (generator.meter.read(), generator.connections.reads);
-    observe(Phase::Measure);
-    generator.load_until(window.end_ns)?;
-    let after = (generator.meter.read(), generator.connections.reads);
-    observe(Phase::Drain);
-    let is_quiet = generator.drain()?;
-    let used = GeneratorUse::between(before, after);
-    Ok(generator.outcome(start_ns, window, is_quiet, used))
+    begin(0);
+    let team = Team::new(plan.threads());
+    let mut generators = connect_all(addresses, plan, &team)?.into_iter();
+    let parts: Result<Vec<Part>, Stop> = thread::scope(|scope| {
+        let first = generators.next();
+        let begin = &begin;
+        let mut others = Vec::new();
+        for generator in generators {
+            others.push(scope.spawn(move || {
+                begin(generator.share.index);
+                generator.run(&mut |_| {})
+            }));
+        }
+        let first = first.map(|it| it.run(&mut observe));
+        let others = others.into_iter().map(|it| match it.join() {
+            Ok(part) => part,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        first.into_iter().chain(others).collect()
+    });
+    match parts {
+        Ok(parts) => Ok(outcome(plan, parts).expect("there is a thread")),
+        Err(_) => Err(team.into_error().expect("a thread that fails leaves its error")),
+    }
 }
 
-struct Generator<'plan> {
-    plan: &'plan Plan,
+/// The generators of all threads, connected.
+fn connect_all<'all>(
+    addresses: &'all [SocketAddr],
+    plan: &'all Plan,
+    team: &'all Team,
+) -> Result<Vec<Generator<'all>>, LoadError> {
+    let clock = Clock::start();
+    let mut connected = 0;
+    let verifiers = Verifier::for_threads(plan).into_iter().zip(Share::all(plan.threads()));
+    let mut generators = Vec::new();
+    for (verifier, share) in verifiers {
+        let failed = |(client, source): (usize, _)| {
+            let connected = connected + client / share.threads;
+            let address = addresses[client % addresses.len()];
+            LoadError::connect(address, connected, plan.clients, source)
+        };
+        let of = (share, &team.connected);
+        let connections =
+            Connections::open(addresses, plan.clients, of, plan.split_writes, plan.ready_max)
+                .map_err(failed)?;
+        connected += connections.connected_here();
+        let common = Common { addresses, plan, team, clock };
+        generators.push(Generator::new(common, share, connections, verifier));
+    }
+    if let Some(first) = generators.first_mut() {
+        let hello = plan.wire.hello(false);
+        let stalled = &mut first.connections;
+        stalled.open_stalled(addresses, plan.stalled, hello, plan.ready_max).map_err(
+            |(stalled, source)| {
+                let (connected, all) = (plan.clients + stalled, plan.clients + plan.stalled);
+                LoadError::connect(addresses[stalled % addresses.len()], connected, all, source)
+            },
+        )?;
+    }
+    Ok(generators)
+}
+
+/// What the generators of all threads have in common.
+#[derive(Clone, Copy)]
+struct Common<'all> {
+    addresses: &'all [SocketAddr],
+    plan: &'all Plan,
+    team: &'all Team,
     clock: Clock,
-    meter: ThreadMeter,
+}
+
+/// One thread's share of the clients.
+struct Generator<'all> {
+    addresses: &'all [SocketAddr],
+    plan: &'all Plan,
+    team: &'all Team,
+    clock: Clock,
+    share: Share,
     connections: Connections,
     /// Per client; those that do not send only reply.
     outgoing: Vec<Outgoing>,
@@ -109,26 +188,21 @@ struct Generator<'plan> {
     last_arrival_ns: u64,
 }
 
-impl<'plan> Generator<'plan> {
-    fn connect(addresses: &[SocketAddr], plan: &'plan Plan) -> Result<Self, LoadError> {
+impl<'all> Generator<'all> {
+    fn new(
+        common: Common<'all>,
+        share: Share,
+        connections: Connections,
+        verifier: Verifier,
+    ) -> Self {
+        let Common { addresses, plan, team, clock } = common;
         let clients = plan.clients;
-        // Where the one that failed was to connect to.
-        let turn = |connected: usize| addresses[connected % addresses.len()];
-        let failed =
-            |(connected, source)| LoadError::connect(turn(connected), connected, clients, source);
-        let mut connections =
-            Connections::open(addresses, clients, plan.split_writes, plan.ready_max)
-                .map_err(failed)?;
-        connections
-            .open_stalled(addresses, plan.stalled, plan.wire.hello(false), plan.ready_max)
-            .map_err(|(stalled, source)| {
-            let all = clients + plan.stalled;
-            LoadError::connect(turn(stalled), clients + stalled, all, source)
-        })?;
         let mut generator = Self {
+            addresses,
             plan,
-            clock: Clock::start(),
-            meter: ThreadMeter::new(),
+            team,
+            clock,
+            share,
             connections,
             outgoing: (0..clients)
                 .map(|_| Outgoing::new(plan.wire).splitting(plan.split_writes))
@@ -142,32 +216,95 @@ impl<'plan> Generator<'plan> {
             churn: None,
             filler_frames: plan.filler.frames(),
             window: Window { start_ns: u64::MAX, end_ns: u64::MAX },
-            verifier: Verifier::new(plan),
+            verifier,
             schedule_lag: histogram(),
             messages_written_in_window: 0,
             last_arrival_ns: 0,
         };
-        for client in 0..clients {
+        for client in share.of(clients) {
             generator.send_control(client, plan.wire.hello(client < plan.senders));
         }
-        Ok(generator)
+        generator
+    }
+
+    /// Carries out this thread's part of the trial; the others learn of its failure.
+    fn run(mut self, observe: &mut impl FnMut(Phase)) -> Result<Part, Stop> {
+        let team = self.team;
+        let _tells = TellsOfPanics(team);
+        let carried_out = self.carry_out(observe);
+        match carried_out {
+            Ok((start_ns, is_quiet, used)) => Ok(self.part(start_ns, is_quiet, used)),
+            Err(stop) => {
+                team.fail(stop);
+                Err(Stop::Told)
+            }
+        }
+    }
+
+    /// When the load began, whether the server fell silent, and what this thread used.
+    fn carry_out(
+        &mut self,
+        observe: &mut impl FnMut(Phase),
+    ) -> Result<(u64, bool, GeneratorUse), Stop> {
+        let mut meter = ThreadMeter::new();
+        self.await_service()?;
+        let start_ns = if self.share.index == 0 {
+            observe(Phase::WarmUp);
+            let start_ns = self.clock.now_ns() + self.team.lead_ns();
+            self.team.begin(start_ns);
+            start_ns
+        } else {
+            self.await_start()?
+        };
+        let measure_ns = start_ns + nanoseconds(self.plan.warm_up);
+        let end_ns = measure_ns + nanoseconds(self.plan.measure);
+        let window = Window { start_ns: measure_ns, end_ns };
+        self.begin(start_ns, window);
+        self.load_until(window.start_ns)?;
+        self.verifier.open_sample();
+        let before = (meter.read(), self.connections.reads);
+        observe(Phase::Measure);
+        self.load_until(window.end_ns)?;
+        let after = (meter.read(), self.connections.reads);
+        observe(Phase::Drain);
+        let is_quiet = self.drain()?;
+        Ok((start_ns, is_quiet, GeneratorUse::between(before, after)))
+    }
+
+    fn part(self, start_ns: u64, is_quiet: bool, used: GeneratorUse) -> Part {
+        let senders = &self.outgoing[..self.plan.senders];
+        Part {
+            start_ns,
+            window: self.window,
+            is_quiet,
+            used,
+            written: senders.iter().map(Outgoing::messages_written).collect(),
+            connections: self.connections,
+            churn: self.churn.map_or_else(ChurnCounts::default, |it| it.counts),
+            closed_loop: self.closed_loop,
+            verifier: self.verifier,
+            schedule_lag: self.schedule_lag,
+            messages_written_in_window: self.messages_written_in_window,
+            messages_held_back: self.messages_held_back,
+        }
     }
 
     /// Sends probes until every client has received one: connected is not yet accepted.
-    fn await_service(&mut self) -> Result<(), LoadError> {
+    fn await_service(&mut self) -> Result<(), Stop> {
         let clients = self.plan.clients;
         let deadline_ns = self.clock.now_ns() + nanoseconds(self.plan.ready_max);
-        let (mut probe_ns, mut sequence) = (0, 0);
-        let mut served = 0;
-        while served < clients {
+        // One client probes for all.
+        let (mut probe_ns, mut sequence) = (if self.share.index == 0 { 0 } else { u64::MAX }, 0);
+        while self.team.served() < clients {
+            self.team.check()?;
             let now_ns = self.clock.now_ns();
             if let Some(lost) = self.connections.lost.first() {
                 let (client, reason) = (lost.client, lost.reason.clone());
-                return Err(LoadError::LostEarly { client, clients, reason });
+                return Err(LoadError::LostEarly { client, clients, reason }.into());
             }
             if now_ns >= deadline_ns {
-                let seconds = self.plan.ready_max.as_secs_f64();
-                return Err(LoadError::NotServed { served, clients, seconds });
+                let (served, seconds) = (self.team.served(), self.plan.ready_max.as_secs_f64());
+                return Err(LoadError::NotServed { served, clients, seconds }.into());
             }
             if now_ns >= probe_ns && self.outgoing[0].is_empty() {
                 let stamp = Stamp { intended_ns: now_ns, sequence, sender: PROBE_SENDER };
@@ -179,12 +316,31 @@ impl<'plan> Generator<'plan> {
                 let crowd_ns = clients as u64 * PROBE_INTERVAL_NS_PER_CLIENT;
                 probe_ns = now_ns + PROBE_INTERVAL_NS_MIN.max(crowd_ns);
             }
-            self.flush_writable();
-            self.connections.wait(&self.clock, probe_ns.min(deadline_ns))?;
-            while self.connections.has_readable() {
-                self.receive();
+            let until_ns = probe_ns.min(deadline_ns).min(self.team.look_ns(now_ns));
+            self.receive_until(until_ns)?;
+            self.team.serve(self.share.index, self.verifier.served());
+        }
+        Ok(())
+    }
+
+    /// Waits until the first thread has said when the load begins.
+    fn await_start(&mut self) -> Result<u64, Stop> {
+        loop {
+            self.team.check()?;
+            if let Some(start_ns) = self.team.start_ns() {
+                return Ok(start_ns);
             }
-            served = self.verifier.served();
+            let now_ns = self.clock.now_ns();
+            self.receive_until(self.team.look_ns(now_ns))?;
+        }
+    }
+
+    /// Waits until then, or for something to receive, and receives all there is.
+    fn receive_until(&mut self, until_ns: u64) -> Result<(), Stop> {
+        self.flush_writable();
+        self.connections.wait(&self.clock, until_ns)?;
+        while self.connections.has_readable() {
+            self.receive();
         }
         Ok(())
     }
@@ -197,7 +353,7 @@ impl<'plan> Generator<'plan> {
         }
     }
 
-    fn begin(&mut self, addresses: &[SocketAddr], start_ns: u64, window: Window) {
+    fn begin(&mut self, start_ns: u64, window: Window) {
         self.window = window;
         self.verifier.open(window);
         let senders = self.plan.senders as u16;
@@ -210,13 +366,15 @@ impl<'plan> Generator<'plan> {
             }
             Load::EveryoneAtOnce | Load::Saturate => None,
         };
-        self.churn =
-            (self.plan.churn_per_second > 0.0).then(|| Churn::new(addresses, self.plan, start_ns));
+        self.schedule = self.schedule.take().and_then(|it| it.of(self.share));
+        let churns = self.plan.churn_per_second > 0.0 && self.share.index == 0;
+        self.churn = churns.then(|| Churn::new(self.addresses, self.plan, start_ns));
     }
 
     /// Sends and receives until `until_ns`.
-    fn load_until(&mut self, until_ns: u64) -> Result<(), LoadError> {
+    fn load_until(&mut self, until_ns: u64) -> Result<(), Stop> {
         while self.clock.now_ns() < until_ns {
+            self.team.check()?;
             self.check_connected()?;
             let next_ns = match self.plan.load {
                 Load::FixedRate { .. } | Load::Burst { .. } => self.send_due(until_ns),
@@ -226,7 +384,8 @@ impl<'plan> Generator<'plan> {
             let now_ns = self.clock.now_ns();
             let churn_ns = self.advance_churn(now_ns.min(until_ns - 1))?;
             let idle_ns = if self.connections.has_readable() { 0 } else { next_ns.min(churn_ns) };
-            self.connections.wait(&self.clock, idle_ns.min(until_ns))?;
+            let look_ns = self.team.failure_look_ns(now_ns);
+            self.connections.wait(&self.clock, idle_ns.min(until_ns).min(look_ns))?;
             self.receive_all(until_ns);
         }
         // A generator that was held up still owes what was due before the end.
@@ -286,7 +445,7 @@ impl<'plan> Generator<'plan> {
     /// Writes one chunk for every sender whose socket takes it; 0 if any may take more at once.
     fn saturate(&mut self) -> u64 {
         let mut next_ns = u64::MAX;
-        for sender in 0..self.plan.senders {
+        for sender in self.share.of(self.plan.senders) {
             if !self.connections.is_writable(sender) {
                 continue;
             }
@@ -326,7 +485,7 @@ impl<'plan> Generator<'plan> {
     }
 
     fn flush_writable(&mut self) {
-        for sender in 0..self.plan.senders {
+        for sender in self.share.of(self.plan.senders) {
             if !self.outgoing[sender].is_empty() && self.connections.is_writable(sender) {
                 self.flush(sender);
             }
@@ -340,8 +499,11 @@ impl<'plan> Generator<'plan> {
 
     /// Writes what waits for `sender`; whether the socket may take more.
     fn flush(&mut self, sender: usize) -> bool {
-        let outgoing = &mut self.outgoing[sender];
-        while !outgoing.is_empty() {
+        while !self.outgoing[sender].is_empty() {
+            if self.share.threads > 1 {
+                self.tell_of_writing(sender);
+            }
+            let outgoing = &mut self.outgoing[sender];
             let write = |socket: &mut _| outgoing.write_to(socket);
             if !self.connections.send(&self.clock, sender, write) {
                 self.held_back[sender] = true;
@@ -350,7 +512,9 @@ impl<'plan> Generator<'plan> {
             let now_ns = self.clock.now_ns();
             let receivers = self.connections.connected() as u32;
             while let Some((sequence, intended_ns)) = outgoing.take_written() {
-                self.verifier.written(sender as u16, sequence, now_ns, receivers);
+                if self.share.threads == 1 {
+                    self.verifier.written(sender as u16, sequence, now_ns, receivers);
+                }
                 self.messages_written_in_window += u64::from(self.window.contains(now_ns));
                 if !self.window.contains(intended_ns) {
                     continue;
@@ -367,7 +531,18 @@ impl<'plan> Generator<'plan> {
         true
     }
 
+    /// Notes that what waits for `sender` is written now: another thread may receive it before the
+    /// system call returns. What is not written wholly then is noted again.
+    fn tell_of_writing(&mut self, sender: usize) {
+        let receivers = self.connections.connected() as u32;
+        let now_ns = self.clock.now_ns();
+        for sequence in self.outgoing[sender].unwritten() {
+            self.verifier.written(sender as u16, sequence, now_ns, receivers);
+        }
+    }
+
     fn receive(&mut self) {
+        self.verifier.set_receivers_here(self.connections.connected_here() as u32);
         let Self { connections, clock, verifier, last_arrival_ns, .. } = self;
         let mut reply = None;
         connections.receive(clock, |client, bytes, now_ns| {
@@ -394,97 +569,40 @@ impl<'plan> Generator<'plan> {
     }
 
     /// Receives what is under way; whether the server fell silent in time.
-    fn drain(&mut self) -> Result<bool, LoadError> {
+    fn drain(&mut self) -> Result<bool, Stop> {
         let start_ns = self.clock.now_ns();
         let deadline_ns = start_ns + nanoseconds(self.plan.drain_max);
+        self.team.drain(self.share.index);
         while self.connections.connected() > 0 {
             self.flush_writable();
             while self.connections.has_readable() && self.clock.now_ns() < deadline_ns {
                 self.receive();
             }
             let now_ns = self.clock.now_ns();
-            let quiet =
-                if self.has_everything_arrived() { self.plan.quiet / 3 } else { self.plan.quiet };
-            let quiet_at_ns = self.last_arrival_ns.max(start_ns) + nanoseconds(quiet);
-            if now_ns >= quiet_at_ns && !self.connections.has_readable() {
-                return Ok(true);
+            let found = Found {
+                last_arrival_ns: self.last_arrival_ns.max(start_ns),
+                has_everything: self.has_everything_arrived(),
+                has_readable: self.connections.has_readable(),
+            };
+            let until_ns = self.team.note(self.share.index, now_ns, self.plan.quiet, found);
+            if let Some(is_quiet) = self.team.drained() {
+                return Ok(is_quiet);
             }
+            self.team.check()?;
             if now_ns >= deadline_ns {
-                return Ok(false);
+                self.team.end_drain(false);
+                continue;
             }
-            self.connections.wait(&self.clock, quiet_at_ns.min(deadline_ns))?;
+            self.connections.wait(&self.clock, until_ns.min(deadline_ns))?;
         }
-        Ok(true)
+        Ok(self.team.drained().unwrap_or(true))
     }
 
     /// Whether every connected client has received everything.
     fn has_everything_arrived(&self) -> bool {
-        (0..self.plan.clients).all(|client| {
+        self.share.of(self.plan.clients).all(|client| {
             !self.connections.is_connected(client) || self.verifier.has_caught_up(client)
         })
-    }
-
-    fn outcome(
-        mut self,
-        start_ns: u64,
-        window: Window,
-        is_quiet: bool,
-        used: GeneratorUse,
-    ) -> Outcome {
-        let ending = |client| match (self.connections.is_connected(client), is_quiet) {
-            (false, _) => Ending::Lost,
-            (true, true) => Ending::Quiet,
-            (true, false) => Ending::Busy,
-        };
-        let endings: Vec<_> = (0..self.plan.clients).map(ending).collect();
-        let senders = &self.outgoing[..self.plan.senders];
-        let written: Vec<_> = senders.iter().map(Outgoing::messages_written).collect();
-        let charge_unsent = self.plan.load.messages_per_second().is_some();
-        let pairs = self.verifier.pairs(&endings, &written, charge_unsent);
-        for lost in &mut self.connections.lost {
-            lost.at_seconds -= start_ns as f64 / 1e9;
-        }
-        let extras = self.extras(written.iter().copied().map(u64::from).sum());
-        let counts = self.verifier.account.counts;
-        Outcome {
-            pairs,
-            anomalies: counts.anomalies,
-            traffic: Traffic {
-                messages_written: self.messages_written_in_window,
-                messages_held_back: self.messages_held_back,
-                deliveries_arrived: counts.arrived,
-                bytes_arrived: counts.bytes_arrived,
-                window_seconds: window.seconds(),
-                late: counts.late,
-            },
-            latencies: Latencies {
-                delivery: self.verifier.account.delivery,
-                service: self.verifier.account.service,
-                last_receiver: self.verifier.account.last_receiver,
-                schedule_lag: self.schedule_lag,
-            },
-            generator: used,
-            extras,
-            sample: self.verifier.account.sample,
-            are_all_lost: self.connections.connected() == 0,
-            lost: self.connections.lost,
-        }
-    }
-
-    /// What only some plans ask for; `written` messages were written in the whole trial.
-    fn extras(&mut self, written: u64) -> Extras {
-        let churn = self.churn.as_ref().map_or_else(ChurnCounts::default, |it| it.counts);
-        let filler_written = written * u64::from(self.plan.filler.per_message);
-        let (filler_delivered, filler_surplus) = self.verifier.filler(filler_written);
-        self.verifier.account.counts.anomalies.corrupted += churn.corrupted;
-        self.verifier.account.counts.anomalies.invented += filler_surplus;
-        Extras {
-            filler_expected: filler_written * self.plan.clients as u64,
-            filler_delivered,
-            churn,
-            stalled_disconnected: self.connections.stalled_disconnected(),
-            rounds: self.closed_loop.counts(self.verifier.account.counts.genuine, self.window),
-        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! Who has received what: one entry per (receiver, sender) pair, updated at every delivery.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::share::Share;
 
 /// How many gaps are remembered per receiver, to tell a late arrival from a second one.
 pub const GAPS_REMEMBERED_MAX: usize = 64;
@@ -28,10 +32,44 @@ pub struct Ledger {
     senders: usize,
     /// `next[receiver * senders + sender]`: the lowest sequence above all received.
     next: Vec<u32>,
-    /// How many messages each sender has sent.
-    sent: Vec<u32>,
+    sent: Sent,
     gaps: Vec<Gaps>,
 }
+
+/// How many messages each sender has sent. The sender's thread counts; all threads read.
+#[derive(Debug)]
+struct Sent(Arc<[AtomicU32]>);
+
+impl Sent {
+    fn new(senders: usize) -> Self {
+        Self((0..senders).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    #[inline]
+    fn get(&self, sender: u16) -> Option<u32> {
+        self.0.get(usize::from(sender)).map(|it| it.load(Ordering::Acquire))
+    }
+
+    /// All of them, in order.
+    fn all(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().map(|it| it.load(Ordering::Acquire))
+    }
+}
+
+/// A copy counts by itself.
+impl Clone for Sent {
+    fn clone(&self) -> Self {
+        Self(self.all().map(AtomicU32::new).collect())
+    }
+}
+
+impl PartialEq for Sent {
+    fn eq(&self, other: &Self) -> bool {
+        self.all().eq(other.all())
+    }
+}
+
+impl Eq for Sent {}
 
 impl Ledger {
     /// A ledger for `receivers` clients of which the first `senders` send.
@@ -40,21 +78,39 @@ impl Ledger {
         Self {
             senders,
             next: vec![0; receivers * senders],
-            sent: vec![0; senders],
+            sent: Sent::new(senders),
             gaps: vec![Gaps::new(); receivers],
+        }
+    }
+
+    /// Another one of the same senders and receivers, for another thread: what is sent is entered in
+    /// one and known in both, what is received is each one's own.
+    pub(crate) fn sharing(&self) -> Self {
+        let sent = Sent(Arc::clone(&self.sent.0));
+        Self { sent, ..Self::new(self.gaps.len(), self.senders) }
+    }
+
+    /// Takes over what the receivers of `share` have received according to `other`.
+    pub(crate) fn take_over(&mut self, mut other: Self, share: Share) {
+        for receiver in share.of(self.gaps.len()) {
+            let row = receiver * self.senders..(receiver + 1) * self.senders;
+            self.next[row.clone()].copy_from_slice(&other.next[row]);
+            std::mem::swap(&mut self.gaps[receiver], &mut other.gaps[receiver]);
         }
     }
 
     /// Notes that `sender` has sent its next message.
     #[inline]
     pub fn send(&mut self, sender: u16) {
-        self.sent[usize::from(sender)] += 1;
+        // Its own thread alone writes it.
+        let sent = &self.sent.0[usize::from(sender)];
+        sent.store(sent.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
     /// How many messages `sender` has sent.
     #[must_use]
     pub fn sent(&self, sender: u16) -> u32 {
-        self.sent[usize::from(sender)]
+        self.sent.0[usize::from(sender)].load(Ordering::Acquire)
     }
 
     /// The lowest sequence of `sender` above all that `receiver` has received.
@@ -66,13 +122,13 @@ impl Ledger {
     /// Whether `receiver` has received the latest message of every sender.
     #[must_use]
     pub fn has_caught_up(&self, receiver: usize) -> bool {
-        self.next[receiver * self.senders..][..self.senders] == self.sent
+        self.next[receiver * self.senders..][..self.senders].iter().copied().eq(self.sent.all())
     }
 
     /// Enters that `receiver` has received message `sequence` of `sender`.
     #[inline]
     pub fn receive(&mut self, receiver: usize, sender: u16, sequence: u32) -> Entry {
-        let Some(&sent) = self.sent.get(usize::from(sender)) else { return Entry::Invented };
+        let Some(sent) = self.sent.get(sender) else { return Entry::Invented };
         if sequence >= sent {
             return Entry::Invented;
         }
@@ -97,7 +153,7 @@ impl Ledger {
     /// exactly the next ones: each is [`Entry::Delivered`]. Otherwise false, and nothing is entered.
     #[inline]
     pub fn receive_next(&mut self, receiver: usize, sender: u16, sequences: Range<u32>) -> bool {
-        let Some(&sent) = self.sent.get(usize::from(sender)) else { return false };
+        let Some(sent) = self.sent.get(sender) else { return false };
         let next = &mut self.next[receiver * self.senders + usize::from(sender)];
         let are_next = sequences.start == *next && sequences.end <= sent;
         if are_next {

@@ -1,6 +1,7 @@
 //! Open-loop load against a chat server, with every delivery verified and timed.
 //!
-//! One thread drives thousands of connections. Senders write on a schedule that does not depend on the server
+//! One thread drives thousands of connections; several share them out, and what they find is one
+//! account in the end. Senders write on a schedule that does not depend on the server
 //! ([`Load::FixedRate`], [`Load::Burst`]), as fast as the sockets take it ([`Load::Saturate`]), or
 //! in rounds that wait for every client ([`Load::EveryoneAtOnce`], a closed loop). Each body carries
 //! its sender, its sequence number and the nanosecond at which it was meant to be sent, so latency
@@ -34,8 +35,12 @@ mod ledger;
 mod order_sample;
 mod outcome;
 mod outgoing;
+mod part;
 mod plan;
 mod schedule;
+mod share;
+mod shared_flight;
+mod team;
 mod verifier;
 mod wire;
 pub mod yardstick;
@@ -45,7 +50,7 @@ pub use churn::{CHURN_CONNECTIONS_MAX, ChurnCounts};
 pub use closed_loop::{ROUND_NS_MAX, RoundCounts};
 pub use error::{LoadError, Phase};
 pub use filler::Filler;
-pub use generator::{run, run_spread};
+pub use generator::{run, run_spread, run_threads};
 pub use ledger::{Entry, GAPS_REMEMBERED_MAX, Ledger};
 pub use order_sample::{OrderSample, SAMPLED_CLIENTS_MAX, SAMPLED_EVENTS_MAX, SampledEvent};
 pub use outcome::{
@@ -53,7 +58,7 @@ pub use outcome::{
 };
 pub use plan::{
     CHURN_PER_SECOND_MAX, CLIENTS_MAX, FILLER_PER_MESSAGE_MAX, Load, MESSAGES_PER_SECOND_MAX, Plan,
-    PlanError,
+    PlanError, THREADS_MAX,
 };
 pub use schedule::{Schedule, Window};
 pub use verifier::{Control, Verifier};

@@ -50,6 +50,13 @@ pub struct Anomalies {
 }
 
 impl Anomalies {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.duplicated += other.duplicated;
+        self.corrupted += other.corrupted;
+        self.invented += other.invented;
+        self.reordered += other.reordered;
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_none(&self) -> bool {
@@ -88,18 +95,20 @@ pub struct Latencies {
     pub schedule_lag: Histogram<u64>,
 }
 
-/// What the generator itself used within the window.
+/// What one thread of the generator used within the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GeneratorUse {
     /// The time that the figures below cover, in seconds: the window, and by how much a disturbed
     /// generator was late for its end.
     pub sampled_seconds: f64,
-    /// CPU time of its one thread, in seconds.
+    /// Its CPU time, in seconds.
     pub cpu_seconds: f64,
-    /// Time that thread was ready to run and did not run, in seconds: others had its core.
+    /// Time it was ready to run and did not run, in seconds: others had its core.
     pub ready_wait_seconds: f64,
     /// Reads that returned bytes: few deliveries in each mean that it is ahead of the server.
     pub reads: u64,
+    /// Deliveries that arrived at its receivers within the window.
+    pub deliveries_arrived: u64,
 }
 
 impl GeneratorUse {
@@ -111,6 +120,7 @@ impl GeneratorUse {
             cpu_seconds: (after.cpu - before.cpu).as_secs_f64(),
             ready_wait_seconds: after.ready_wait.saturating_sub(before.ready_wait).as_secs_f64(),
             reads: reads_after - reads_before,
+            deliveries_arrived: 0,
         }
     }
 }
@@ -152,8 +162,8 @@ pub struct Outcome {
     pub traffic: Traffic,
     /// How long it took.
     pub latencies: Latencies,
-    /// What the generator used.
-    pub generator: GeneratorUse,
+    /// What each thread of the generator used; at least one.
+    pub generator: Vec<GeneratorUse>,
     /// What only some plans ask for.
     pub extras: Extras,
     /// What a few clients saw, in order.

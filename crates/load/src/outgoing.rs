@@ -62,6 +62,11 @@ impl Outgoing {
         self.messages_written
     }
 
+    /// The sequences of the messages that are not wholly written.
+    pub(crate) fn unwritten(&self) -> std::ops::Range<u32> {
+        self.messages_written..self.messages_written + self.messages.len() as u32
+    }
+
     /// Whether a message with a body of `length` bytes has room, with `beside_bytes` before it.
     pub(crate) fn has_room(&mut self, length: u8, beside_bytes: usize) -> bool {
         let message_bytes = self.wire.sent_bytes(length) + beside_bytes;

@@ -19,6 +19,9 @@ pub const CHURN_PER_SECOND_MAX: f64 = 2_000.0;
 /// The most filler messages before a timed one.
 pub const FILLER_PER_MESSAGE_MAX: u32 = 1_000;
 
+/// The most threads that one generator uses.
+pub const THREADS_MAX: usize = 256;
+
 /// How the senders send.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Load {
@@ -79,6 +82,8 @@ pub struct Plan {
     pub drain_max: Duration,
     /// How long connecting, and being served on every connection, may take.
     pub ready_max: Duration,
+    /// Threads that the clients are spread over, at most [`THREADS_MAX`]; see [`threads`](Self::threads).
+    pub load_threads: usize,
     /// Marks the messages of this trial, so that those of another one are recognised.
     pub tag: u32,
 }
@@ -123,6 +128,9 @@ pub enum PlanError {
     /// Filler messages are in the same write as the timed one, header and body in two.
     #[error("split_writes does not go with untimed_per_message: those share one write")]
     SplitFiller,
+    /// No thread, or too many.
+    #[error("load threads must be 1 to {THREADS_MAX} (got {0})")]
+    Threads(usize),
     /// Nothing would be measured.
     #[error("measure_seconds must be above 0")]
     NoTime,
@@ -170,10 +178,23 @@ impl Plan {
         if has_more && self.wire != WireFormat::Zillions {
             return Err(PlanError::OtherWire);
         }
+        if !(1..=THREADS_MAX).contains(&self.load_threads) {
+            return Err(PlanError::Threads(self.load_threads));
+        }
         if self.measure.is_zero() {
             return Err(PlanError::NoTime);
         }
         Ok(())
+    }
+
+    /// The threads that are used: each has at least one client. A closed loop has one: a round ends when
+    /// every client has everything, so threads would wait for each other in every round.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        match self.load {
+            Load::EveryoneAtOnce => 1,
+            _ => self.load_threads.min(self.clients),
+        }
     }
 }
 
@@ -215,6 +236,7 @@ mod tests {
             quiet: Duration::from_millis(100),
             drain_max: Duration::from_secs(1),
             ready_max: Duration::from_secs(1),
+            load_threads: 1,
             tag: 0,
         }
     }

@@ -1,5 +1,7 @@
 //! When messages are due and which of them count.
 
+use crate::share::Share;
+
 /// The time in which messages count: `start_ns..end_ns` on the generator's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -32,6 +34,7 @@ pub struct Schedule {
     moments_per_second: f64,
     messages_per_moment: u64,
     senders: u16,
+    share: Share,
     scheduled: u64,
 }
 
@@ -55,7 +58,24 @@ impl Schedule {
             moments_per_second: bursts_per_second,
             messages_per_moment: u64::from(messages_per_burst.max(1)),
             senders,
+            share: Share::WHOLE,
             scheduled: 0,
+        }
+    }
+
+    /// The same times for the senders in `share` only; `None` if there are none.
+    pub(crate) fn of(self, share: Share) -> Option<Self> {
+        let mut schedule = Self { share, ..self };
+        (share.index < usize::from(schedule.senders)).then(|| {
+            schedule.skip_others();
+            schedule
+        })
+    }
+
+    /// Goes on to the next message of its own senders.
+    fn skip_others(&mut self) {
+        while !self.share.has((self.scheduled % u64::from(self.senders)) as usize) {
+            self.scheduled += 1;
         }
     }
 
@@ -76,6 +96,7 @@ impl Schedule {
         }
         let sender = (self.scheduled % u64::from(self.senders)) as u16;
         self.scheduled += 1;
+        self.skip_others();
         Some((due_ns, sender))
     }
 }
@@ -99,6 +120,25 @@ mod tests {
         assert_eq!(taken[..3], [(0, 0), (0, 1), (0, 0)]);
         assert_eq!(taken[3..], [(1_000_000, 1), (1_000_000, 0), (1_000_000, 1)]);
         assert_eq!(schedule.due_ns(), 2_000_000);
+    }
+
+    #[test]
+    fn shares_have_the_messages_of_their_senders_and_together_all() {
+        let all = Schedule::bursts(7, 3, 1e3, 5);
+        let taken =
+            |mut it: Schedule| -> Vec<_> { std::iter::from_fn(|| it.take(9_000_000)).collect() };
+        let mut together: Vec<_> = Share::all(7)
+            .filter_map(|share| {
+                let taken = taken(all.clone().of(share)?);
+                assert!(taken.iter().all(|&(_, sender)| share.has(sender.into())));
+                Some(taken)
+            })
+            .flatten()
+            .collect();
+        together.sort_unstable();
+        let mut all = taken(all);
+        all.sort_unstable();
+        assert_eq!(together, all);
     }
 
     #[test]

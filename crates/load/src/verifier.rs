@@ -70,6 +70,33 @@ impl Verifier {
         }
     }
 
+    /// One for each of the plan's threads: thread k of n receives for the clients whose index modulo
+    /// n is k, and sends for those of them that are senders. They may be on different threads.
+    #[must_use]
+    pub fn for_threads(plan: &Plan) -> Vec<Self> {
+        let of_thread = |account| Self { account, ..Self::new(plan) };
+        Account::for_threads(plan).into_iter().map(of_thread).collect()
+    }
+
+    /// The verifier of all clients, from those of [every thread](Self::for_threads), in order; `None`
+    /// of none. Of several nothing is received any more.
+    #[must_use]
+    pub fn merge(mut verifiers: Vec<Self>) -> Option<Self> {
+        if verifiers.len() == 1 {
+            return verifiers.pop();
+        }
+        let compared = verifiers.iter().map(|it| it.compared).sum();
+        let accounts = verifiers.iter_mut().map(|it| it.account.clone()).collect();
+        let account = Account::merge(accounts)?;
+        Some(Self { account, compared, ..verifiers.swap_remove(0) })
+    }
+
+    /// Notes how many clients of this thread are connected, where there are other threads.
+    #[inline]
+    pub fn set_receivers_here(&mut self, receivers: u32) {
+        self.account.receivers_here = receivers;
+    }
+
     /// Everything that has been found so far.
     #[must_use]
     pub fn account(&self) -> &Account {
@@ -85,6 +112,11 @@ impl Verifier {
     /// Sets the window whose messages count.
     pub fn open(&mut self, window: Window) {
         self.account.open(window);
+    }
+
+    /// From now on, events are kept in the sample of the order.
+    pub fn open_sample(&mut self) {
+        self.account.sample.open();
     }
 
     /// How many clients have received a probe.
@@ -110,9 +142,10 @@ impl Verifier {
         self.account.refuse(sender, intended_ns);
     }
 
-    /// Notes that a message was wholly written, with `receivers` clients connected.
+    /// Notes that a message was wholly written, with `receivers` clients of all threads connected.
     ///
-    /// Once per message, before anybody can have received it.
+    /// Once per message, before anybody can have received it. With several threads that is before it
+    /// is written, and again if it was not wholly written after all.
     #[inline]
     pub fn written(&mut self, sender: u16, sequence: u32, written_ns: u64, receivers: u32) {
         self.account.written(sender, sequence, written_ns, receivers);

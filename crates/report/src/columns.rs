@@ -15,7 +15,7 @@ use crate::format::{bytes, count, digits, percent, time, whole};
 use crate::percentile::{
     arrived_p99_ns, lag_p99_ns, latency_p50_ns, latency_p99_ns, latency_p999_ns,
 };
-use crate::record::{Measurement, RankBy, ScenarioRecord};
+use crate::record::{GeneratorThreadRecord, Measurement, RankBy, ScenarioRecord};
 use crate::trial_figures::{
     cpu_per_delivery_ns, deliveries_per_second, lost_share, user_instructions_per_delivery,
 };
@@ -368,11 +368,13 @@ pub static GENERATOR_BUSY: FigureColumn = FigureColumn {
         key: "generator_busy_share",
         title: "Generator busy",
         unit: "share, 0 to 1",
-        meaning: "Share of the window in which the load generator used its processor.",
+        meaning: "Share of the window in which the load generator used its processor; of several \
+                  threads, the busiest.",
     },
     format: percent,
     of_trial: Some(|trial, _| {
-        Some((trial.generator.cpu_seconds / trial.generator.sampled_seconds).into())
+        let threads = trial.generator.each(trial.deliveries_arrived);
+        threads.iter().map(GeneratorThreadRecord::busy_share).reduce(f64::max).map(Into::into)
     }),
     ..FigureColumn::NONE
 };

@@ -256,6 +256,10 @@ fn verdict(scenarios: &[ScenarioComparison]) -> Verdict {
 /// where the servers ran.
 pub(crate) fn differences_of_machines(base: &RunRecord, new: &RunRecord) -> Vec<String> {
     let mut differences = machine_differences(&base.machine, &new.machine);
+    if base.load_threads != new.load_threads {
+        let (base, new) = (base.load_threads, new.load_threads);
+        differences.push(format!("load threads {base} → {new}"));
+    }
     match (&base.remote, &new.remote) {
         (Some(base), Some(new)) => {
             differences.extend(machine_differences(&base.machine, &new.machine));

@@ -68,6 +68,7 @@ pub fn scaled(slowness: f64) -> Measurement {
             cpu_seconds: 0.1,
             ready_wait_seconds: 0.001,
             reads: 100,
+            threads: Vec::new(),
         },
         server: Some(ServerRecord {
             start_seconds: Some(0.01),
@@ -244,7 +245,9 @@ pub fn results() -> Results {
                 server_cpus: vec![0],
                 instructions_uncounted: None,
                 generator_cpu: Some(1),
+                generator_cpus: vec![1],
             },
+            load_threads: 1,
             scenarios: vec![
                 scenario("room", RankBy::Latency),
                 scenario("crowd", RankBy::Throughput),

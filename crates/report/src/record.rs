@@ -20,7 +20,7 @@ pub use target::{
     TargetRecord, TargetStatus,
 };
 pub use trial::{
-    AnomaliesRecord, ExtrasRecord, GeneratorRecord, LostConnectionRecord, Measurement, OrderRecord,
-    PairsRecord, Role, ServerRecord, TrialRecord, TrialResult,
+    AnomaliesRecord, ExtrasRecord, GeneratorRecord, GeneratorThreadRecord, LostConnectionRecord,
+    Measurement, OrderRecord, PairsRecord, Role, ServerRecord, TrialRecord, TrialResult,
 };
 pub use yardstick::{YardstickKind, YardstickRecord};

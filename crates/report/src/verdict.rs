@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::percentile::lag_p99_ns;
-use crate::record::{DisturbancesRecord, Measurement, Role};
+use crate::record::{DisturbancesRecord, GeneratorThreadRecord, Measurement, Role};
 
 /// A generator that is busy for more than this share of the window is the bottleneck, or close to
 /// it.
@@ -136,17 +136,33 @@ fn noisy(trial: &Measurement) -> Option<String> {
 
 /// What other programs of this machine did.
 fn by_others(trial: &Measurement) -> Option<String> {
-    // The two clocks are read one after the other, so the share may seem to be above 1.
-    let waited = trial.generator.ready_wait_seconds / trial.generator.sampled_seconds;
-    let waited = waited.min(1.0);
+    let (name, thread) = gravest(trial, GeneratorThreadRecord::waiting_share);
+    let waited = thread.waiting_share().min(1.0);
     if waited > READY_WAIT_SHARE_MAX {
         return Some(format!(
-            "other programs kept the load generator waiting for {:.0} % of the time",
+            "other programs kept {name} waiting for {:.0} % of the time",
             waited * 100.0
         ));
     }
     let others = trial.others_cpu_share.filter(|&share| share > OTHERS_CPU_SHARE_MAX)?;
     Some(format!("other programs used {:.0} % of the processors", others * 100.0))
+}
+
+/// The thread of the load generator with the largest share, and what it is called: each is judged
+/// by itself, because an idle one does not make up for one that lags behind.
+fn gravest(
+    trial: &Measurement,
+    share: impl Fn(&GeneratorThreadRecord) -> f64,
+) -> (String, GeneratorThreadRecord) {
+    let threads = trial.generator.each(trial.deliveries_arrived);
+    let largest = (0..threads.len())
+        .max_by(|&a, &b| share(&threads[a]).total_cmp(&share(&threads[b])))
+        .unwrap_or_default();
+    let name = match threads.len() {
+        1 => "the load generator".to_owned(),
+        number => format!("thread {} of {number} of the load generator", largest + 1),
+    };
+    (name, threads[largest])
 }
 
 /// The busiest of the other programs; nothing where none was seen.
@@ -167,9 +183,11 @@ fn busiest(disturbances: &DisturbancesRecord) -> String {
 }
 
 fn client_bound(trial: &Measurement) -> Option<String> {
-    let busy = (trial.generator.cpu_seconds / trial.generator.sampled_seconds).min(1.0);
-    if busy > GENERATOR_BUSY_SHARE_MAX && !is_ahead(trial) {
-        return Some(format!("the load generator was busy for {:.0} % of the time", busy * 100.0));
+    let (name, thread) =
+        gravest(trial, |thread| if is_ahead(trial, thread) { 0.0 } else { thread.busy_share() });
+    let busy = thread.busy_share().min(1.0);
+    if busy > GENERATOR_BUSY_SHARE_MAX && !is_ahead(trial, &thread) {
+        return Some(format!("{name} was busy for {:.0} % of the time", busy * 100.0));
     }
     let lag_ns = lag_p99_ns(&trial.schedule_lag);
     (trial.schedule_lag.count > 0 && lag_ns.least() > SCHEDULE_LAG_P99_NS_MAX as f64).then(|| {
@@ -180,17 +198,17 @@ fn client_bound(trial: &Measurement) -> Option<String> {
 
 /// Whether a busy generator was still waiting for the server. Where messages are due at fixed
 /// times, or the next round waits for the last delivery, its being busy is itself a delay.
-fn is_ahead(trial: &Measurement) -> bool {
+fn is_ahead(trial: &Measurement, thread: &GeneratorThreadRecord) -> bool {
     let is_saturating = trial.schedule_lag.count == 0 && trial.extras.rounds == 0;
-    let reads = trial.generator.reads as f64;
-    is_saturating && reads * DELIVERIES_PER_READ_MIN > trial.deliveries_arrived as f64
+    let reads = thread.reads as f64;
+    is_saturating && reads * DELIVERIES_PER_READ_MIN > thread.deliveries_arrived as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::examples::measurement;
-    use crate::record::ProgramRecord;
+    use crate::record::{GeneratorRecord, ProgramRecord};
 
     fn validity(change: impl FnOnce(&mut Measurement)) -> (Validity, String) {
         let mut trial = measurement();
@@ -296,6 +314,27 @@ mod tests {
             t.disturbances.programs = vec![program("sshd", 0.02)];
         };
         assert_eq!(validity(quiet), (Validity::Valid, String::new()));
+    }
+
+    #[test]
+    fn each_thread_of_the_generator_is_judged_by_itself() {
+        let with = |change: fn(&mut GeneratorThreadRecord)| {
+            validity(|t| {
+                let mut threads = t.generator.each(t.deliveries_arrived).repeat(3);
+                change(&mut threads[1]);
+                t.generator = GeneratorRecord::new(threads);
+            })
+        };
+        assert_eq!(with(|_| {}), (Validity::Valid, String::new()));
+        let (found, reason) = with(|it| it.cpu_seconds = 0.97 * it.sampled_seconds);
+        assert_eq!(found, Validity::ClientBound);
+        assert_eq!(reason, "thread 2 of 3 of the load generator was busy for 97 % of the time");
+        let (found, reason) = with(|it| it.ready_wait_seconds = 0.5 * it.sampled_seconds);
+        assert_eq!(found, Validity::Noisy);
+        assert!(
+            reason.contains("thread 2 of 3 of the load generator waiting for 50 %"),
+            "{reason}"
+        );
     }
 
     #[test]

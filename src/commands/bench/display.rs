@@ -78,12 +78,14 @@ impl<'a> Display<'a> {
                 if !self.lines {
                     return;
                 }
-                let place = match pinning.generator {
-                    Some(cpu) => {
+                let place = match &pinning.generator[..] {
+                    [_, ..] => {
                         let servers: Vec<_> = pinning.servers.iter().map(u32::to_string).collect();
-                        format!("servers on CPU {}, load on CPU {cpu}", servers.join(", "))
+                        let load: Vec<_> = pinning.generator.iter().map(u32::to_string).collect();
+                        let (servers, load) = (servers.join(", "), load.join(", "));
+                        format!("servers on CPU {servers}, load on CPU {load}")
                     }
-                    None => "servers and load share the processors".to_owned(),
+                    [] => "servers and load share the processors".to_owned(),
                 };
                 let about = rough(*estimate);
                 let known = if *kept > 0 { format!(", {kept} kept") } else { String::new() };

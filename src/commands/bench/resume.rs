@@ -52,13 +52,15 @@ pub(super) fn prepare(
         )));
     }
     let pin = run.machine.generator_cpu.is_some();
-    same_circumstances(run, &Pinning::choose(pin))?;
+    let load_threads = run.load_threads as usize;
+    same_circumstances(run, &Pinning::choose(pin, load_threads))?;
     let targets = targets(&run.targets, brokers, global)?;
     let options = Options {
         scenarios: run.scenarios.clone(),
         seed: run.seed,
         budget: run.budget_seconds.map(Duration::from_secs_f64),
         pin,
+        load_threads,
         folder: folder.to_owned(),
         command_line: run.command_line.clone(),
         tool: run.tool.clone(),
@@ -72,7 +74,8 @@ pub(super) fn prepare(
 
 fn same_circumstances(run: &RunRecord, pinning: &Pinning) -> Result<(), Failure> {
     let (machine, now) = (&run.machine, Machine::read());
-    let server_cpus = pinning.generator.map_or_else(Vec::new, |_| pinning.servers.clone());
+    let server_cpus =
+        if pinning.generator.is_empty() { Vec::new() } else { pinning.servers.clone() };
     let cpus = |of: &[u32]| of.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     for (what, then, today) in [
         ("version of zillions", run.tool.version.clone(), tool::record().version),

@@ -121,7 +121,7 @@ impl Known {
         let program = executable.to_owned();
         let access = Access::Launch(Launch { arguments, ..Launch::new(program) });
         let scenario = self.scenario();
-        let pinning = Pinning::choose(true);
+        let pinning = Pinning::choose(true, 1);
         let mut found = Err(String::new());
         for attempt in 1..=ATTEMPTS_MAX {
             let rate = zillions_bench::scenario::offered_rate(&scenario);

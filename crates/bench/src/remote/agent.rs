@@ -34,7 +34,7 @@ pub fn serve(
     input: impl BufRead + Send + 'static,
     mut output: impl Write,
 ) -> io::Result<()> {
-    let pinning = Pinning::choose(false);
+    let pinning = Pinning::choose(false, 1);
     let version = Version { zillions_bench_agent: env!("CARGO_PKG_VERSION").to_owned() };
     say(&mut output, &Greeting { version, tool, machine: machine::record(&pinning) })?;
     let (lines, requests) = mpsc::sync_channel(WAITING_MAX);

@@ -34,6 +34,7 @@ impl Paper {
             quiet: Duration::ZERO,
             drain_max: Duration::ZERO,
             ready_max: Duration::ZERO,
+            load_threads: 1,
             tag: TAG,
         };
         let mut verifier = Verifier::new(&plan);

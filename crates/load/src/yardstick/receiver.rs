@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::Cycle;
 use crate::account::histogram;
@@ -11,6 +12,7 @@ use crate::error::{LoadError, Phase};
 use crate::order_sample::OrderSample;
 use crate::outcome::{Anomalies, Extras, GeneratorUse, Latencies, Outcome, Pairs, Traffic};
 use crate::plan::Plan;
+use crate::share::Share;
 
 /// Receives from a [`Feed`](super::Feed) of the same plan and counts.
 ///
@@ -29,7 +31,8 @@ pub fn receive_only(
 ) -> Result<Outcome, LoadError> {
     plan.check()?;
     let clients = plan.clients;
-    let connections = Connections::open(&[address], clients, false, plan.ready_max)
+    let all = (Share::WHOLE, &Arc::default());
+    let connections = Connections::open(&[address], clients, all, false, plan.ready_max)
         .map_err(|(connected, error)| LoadError::connect(address, connected, clients, error))?;
     let served = vec![false; clients];
     let mut receiver = Receiver { clock: Clock::start(), connections, served, bytes: 0 };
@@ -61,6 +64,7 @@ pub fn receive_only(
         window_seconds,
         ..Traffic::default()
     };
+    let used = GeneratorUse { deliveries_arrived: deliveries, ..used };
     Ok(outcome(traffic, used, receiver.connections))
 }
 
@@ -75,7 +79,7 @@ fn outcome(traffic: Traffic, generator: GeneratorUse, connections: Connections) 
             last_receiver: histogram(),
             schedule_lag: histogram(),
         },
-        generator,
+        generator: vec![generator],
         extras: Extras::default(),
         sample: OrderSample::default(),
         are_all_lost: connections.connected() == 0,

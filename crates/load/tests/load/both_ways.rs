@@ -75,6 +75,8 @@ pub(crate) struct BothWays {
     plan: Plan,
     by_comparison: Verifier,
     one_by_one: Verifier,
+    /// Those of several threads; none if there is only one.
+    of_threads: Vec<Verifier>,
     now_ns: u64,
     written: Vec<u32>,
     /// The units that the server received, in its order.
@@ -84,6 +86,17 @@ pub(crate) struct BothWays {
 
 impl BothWays {
     pub(crate) fn new(wire: WireFormat, clients: usize, senders: usize, filler: Filler) -> Self {
+        Self::on_threads(1, wire, clients, senders, filler)
+    }
+
+    /// The same, verified a third time as on `threads` threads, if that is more than one.
+    pub(crate) fn on_threads(
+        threads: usize,
+        wire: WireFormat,
+        clients: usize,
+        senders: usize,
+        filler: Filler,
+    ) -> Self {
         let plan = Plan {
             wire,
             clients,
@@ -100,12 +113,14 @@ impl BothWays {
             quiet: Duration::ZERO,
             drain_max: Duration::ZERO,
             ready_max: Duration::ZERO,
+            load_threads: threads,
             tag: TAG,
         };
         plan.check().expect("a plan that can be carried out");
         let mut trial = Self {
             by_comparison: Verifier::new(&plan),
             one_by_one: Verifier::one_by_one(&plan),
+            of_threads: if threads > 1 { Verifier::for_threads(&plan) } else { Vec::new() },
             now_ns: 1_000,
             written: vec![0; senders],
             log: Vec::new(),
@@ -113,7 +128,7 @@ impl BothWays {
             plan,
         };
         // Whatever comes before or after it counts differently.
-        trial.both(|it| it.open(Window { start_ns: 2_000, end_ns: 400_000 }));
+        trial.all(|it| it.open(Window { start_ns: 2_000, end_ns: 400_000 }));
         trial
     }
 
@@ -125,7 +140,10 @@ impl BothWays {
         let with_filler = wire == WireFormat::Zillions && byte & 4 != 0;
         let filler = Filler { per_message: u32::from(with_filler) * 2, bytes: byte >> 3 & 1 };
         let senders = 1 + usize::from(byte >> 4) % 3;
-        Self::new(wire, 4, senders, filler)
+        let threads = if byte & 0x80 == 0 { 1 } else { 3 };
+        let mut trial = Self::on_threads(threads, wire, 4, senders, filler);
+        trial.open_samples();
+        trial
     }
 
     /// One step, whatever the bytes are.
@@ -152,6 +170,22 @@ impl BothWays {
         act(&mut self.one_by_one);
     }
 
+    fn all(&mut self, mut act: impl FnMut(&mut Verifier)) {
+        self.both(&mut act);
+        self.of_threads.iter_mut().for_each(act);
+    }
+
+    /// The thread that `client` belongs to, if there are several, with its connected receivers.
+    fn thread_of(&mut self, client: usize) -> Option<&mut Verifier> {
+        let threads = self.of_threads.len();
+        let thread = client.checked_rem(threads)?;
+        let mates = self.streams.iter().skip(thread).step_by(threads);
+        let connected = mates.filter(|it| !it.is_lost).count() as u32;
+        let verifier = &mut self.of_threads[thread];
+        verifier.set_receivers_here(connected);
+        Some(verifier)
+    }
+
     /// `number` messages that are due at once and are written with two calls.
     pub(crate) fn send(&mut self, sender: u16, length: u8, number: u8) {
         let due_ns = self.now_ns;
@@ -159,10 +193,20 @@ impl BothWays {
         for index in 0..number {
             let stamp = self.by_comparison.send(sender, due_ns);
             assert_eq!(stamp, self.one_by_one.send(sender, due_ns));
+            if let Some(thread) = self.thread_of(sender.into()) {
+                assert_eq!(stamp, thread.send(sender, due_ns));
+            }
             let written_ns = due_ns + 10 + u64::from(index >= number / 2) * 500;
-            // Of some messages fewer receivers are known than receive them.
-            let receivers = connected.saturating_sub(u32::from(stamp.sequence % 7 == 6) * 2);
+            // Of some messages fewer receivers are known than receive them. (Each of several threads
+            // knows its own.)
+            let unknown = u32::from(stamp.sequence % 7 == 6 && self.of_threads.is_empty()) * 2;
+            let receivers = connected.saturating_sub(unknown);
             self.both(|it| it.written(sender, stamp.sequence, written_ns, receivers));
+            if let Some(thread) = self.thread_of(sender.into()) {
+                // The first attempt did not take all of it.
+                thread.written(sender, stamp.sequence, due_ns, receivers);
+                thread.written(sender, stamp.sequence, written_ns, receivers);
+            }
             self.written[usize::from(sender)] += 1;
             let filler = self.plan.filler;
             for _ in 0..filler.per_message {
@@ -240,10 +284,18 @@ impl BothWays {
         let piece = std::mem::replace(&mut stream.bytes, rest);
         let control = self.by_comparison.receive(receiver, &piece, self.now_ns);
         assert_eq!(control, self.one_by_one.receive(receiver, &piece, self.now_ns));
+        let now_ns = self.now_ns;
+        if let Some(thread) = self.thread_of(receiver) {
+            assert_eq!(control, thread.receive(receiver, &piece, now_ns));
+        }
+        let stream = &mut self.streams[receiver];
         stream.is_lost = control.error.is_some();
         self.now_ns += 100;
         let caught_up = self.by_comparison.has_caught_up(receiver);
         assert_eq!(caught_up, self.one_by_one.has_caught_up(receiver));
+        if let Some(thread) = self.thread_of(receiver) {
+            assert_eq!(caught_up, thread.has_caught_up(receiver));
+        }
     }
 
     /// `receiver` receives everything that it was sent, in pieces of `piece_bytes` bytes.
@@ -269,6 +321,27 @@ impl BothWays {
         assert_eq!(self.by_comparison.filler(3), self.one_by_one.filler(3));
         assert_eq!(self.one_by_one.compared(), 0);
         self.by_comparison.compared()
+    }
+
+    /// From now on, events are kept in the samples of the order.
+    pub(crate) fn open_samples(&mut self) {
+        self.all(Verifier::open_sample);
+    }
+
+    /// Everything arrives, and the threads, if there are several, together have the account of one.
+    pub(crate) fn finish_threads(mut self) {
+        self.finish();
+        let threads = std::mem::take(&mut self.of_threads);
+        let Some(merged) = Verifier::merge(threads) else { return };
+        let (several, one) = (merged.account().clone(), self.one_by_one.account().clone());
+        assert_eq!(several.sample(), one.sample());
+        assert!(several == one.settled(), "the accounts differ");
+        for ending in [Ending::Quiet, Ending::Busy, Ending::Lost] {
+            let endings = vec![ending; self.plan.clients];
+            let pairs = merged.pairs(&endings, &self.written, true);
+            assert_eq!(pairs, self.one_by_one.pairs(&endings, &self.written, true));
+        }
+        assert_eq!(merged.filler(3), self.one_by_one.filler(3));
     }
 }
 

@@ -25,6 +25,7 @@ fn plan(wire: WireFormat) -> Plan {
         quiet: Duration::from_millis(300),
         drain_max: Duration::from_secs(10),
         ready_max: Duration::from_secs(20),
+        load_threads: 1,
         tag: 3,
     }
 }

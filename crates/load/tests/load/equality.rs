@@ -107,6 +107,6 @@ proptest! {
     ) {
         let mut trial = BothWays::chosen_by(choice);
         steps.into_iter().for_each(|step| trial.step(step));
-        trial.finish();
+        trial.finish_threads();
     }
 }

@@ -4,6 +4,7 @@ mod both_ways;
 mod brokers;
 mod equality;
 mod server;
+mod threads;
 mod yardstick;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ fn plan(load: Load) -> Plan {
         quiet: Duration::from_millis(500),
         drain_max: Duration::from_secs(10),
         ready_max: Duration::from_secs(20),
+        load_threads: 1,
         tag: 77,
     }
 }
@@ -66,7 +68,7 @@ fn a_saturated_server_that_drops_nothing_delivers_everything_that_was_written() 
     assert_eq!((pairs.dropped, pairs.unsent, pairs.cut_off), (0, 0, 0), "{pairs:?}");
     assert!(outcome.anomalies.is_none(), "{:?}", outcome.anomalies);
     assert!(outcome.traffic.deliveries_arrived > 0);
-    assert!(outcome.generator.cpu_seconds > 0.0);
+    assert!(outcome.generator[0].cpu_seconds > 0.0);
 }
 
 #[test]

@@ -39,6 +39,6 @@ fn every_client_receives_from_either_sender_and_what_came_is_counted_in_messages
         assert!(traffic.deliveries_arrived > CLIENTS as u64, "{traffic:?}");
         assert_eq!(outcome.pairs.expected(), traffic.deliveries_arrived);
         assert!(outcome.lost.is_empty() && traffic.window_seconds > 0.2, "{outcome:?}");
-        assert!(outcome.generator.reads > 0 && outcome.latencies.delivery.is_empty());
+        assert!(outcome.generator[0].reads > 0 && outcome.latencies.delivery.is_empty());
     }
 }

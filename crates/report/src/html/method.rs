@@ -137,11 +137,13 @@ pub(super) fn cpus(run: &RunRecord) -> String {
     if run.remote.is_some() {
         return format!("{}, for the load generator (not pinned)", machine.cpus);
     }
-    let Some(generator) = machine.generator_cpu else {
+    let Some(first) = machine.generator_cpu else {
         return format!("{}, shared by servers and load generator (not pinned)", machine.cpus);
     };
     let servers: Vec<_> = machine.server_cpus.iter().map(u32::to_string).collect();
-    format!("servers on {}, load generator on {generator}", servers.join(", "))
+    let more = machine.generator_cpus.iter().skip(1);
+    let generator: Vec<_> = std::iter::once(&first).chain(more).map(u32::to_string).collect();
+    format!("servers on {}, load generator on {}", servers.join(", "), generator.join(", "))
 }
 
 fn limits() -> Vec<(&'static str, String)> {

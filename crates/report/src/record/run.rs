@@ -28,6 +28,9 @@ pub struct RunRecord {
     pub tool: ToolRecord,
     /// The machine that it measured on.
     pub machine: MachineRecord,
+    /// Number of threads of the load generator; 1 in files of older versions.
+    #[serde(default = "one")]
+    pub load_threads: u32,
     /// Another machine that the servers ran on; absent if they ran where the load came from.
     #[serde(default)]
     pub remote: Option<RemoteRecord>,
@@ -47,6 +50,10 @@ pub struct RunRecord {
     /// scenarios with several looks is begun; absent if every number of trials was fixed.
     #[serde(default)]
     pub budget_seconds: Option<f64>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// The tool that measured.
@@ -96,8 +103,12 @@ pub struct MachineRecord {
     pub descriptor_limit: u64,
     /// Processors that the servers were pinned to; empty without pinning.
     pub server_cpus: Vec<u32>,
-    /// Processor that the load generator was pinned to; absent without pinning.
+    /// Processor that the load generator was pinned to, or its first thread; absent without pinning.
     pub generator_cpu: Option<u32>,
+    /// Processors that the threads of the load generator were pinned to, in their order; empty without
+    /// pinning and in files of older versions.
+    #[serde(default)]
+    pub generator_cpus: Vec<u32>,
     /// Why the instructions of servers were not counted, and what to do; absent if they were, and in
     /// files of older versions.
     #[serde(default)]

@@ -205,18 +205,83 @@ pub struct ExtrasRecord {
     pub rounds_incomplete: u64,
 }
 
-/// Resources that the load generator used within the window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Resources that the load generator used within the window; sums over its threads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GeneratorRecord {
     /// Time that the figures below cover, in seconds.
     pub sampled_seconds: f64,
-    /// CPU time of its single thread, in seconds.
+    /// CPU time, in seconds.
     pub cpu_seconds: f64,
     /// Time for which it was ready to run while others used its processor, in seconds.
     pub ready_wait_seconds: f64,
     /// Number of reads that returned data; 0 if unknown.
     #[serde(default)]
     pub reads: u64,
+    /// The same for each of several threads, in their order; empty if there was only one.
+    #[serde(default)]
+    pub threads: Vec<GeneratorThreadRecord>,
+}
+
+/// Resources that one of several threads of the load generator used within the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GeneratorThreadRecord {
+    /// Processor that it was pinned to; absent without pinning.
+    pub cpu: Option<u32>,
+    /// Time that the figures below cover, in seconds.
+    pub sampled_seconds: f64,
+    /// CPU time, in seconds.
+    pub cpu_seconds: f64,
+    /// Time for which it was ready to run while others used its processor, in seconds.
+    pub ready_wait_seconds: f64,
+    /// Number of reads that returned data.
+    pub reads: u64,
+    /// Number of deliveries that arrived at its receivers within the window.
+    pub deliveries_arrived: u64,
+}
+
+impl GeneratorRecord {
+    /// The record of a generator with these threads.
+    #[must_use]
+    pub fn new(threads: Vec<GeneratorThreadRecord>) -> Self {
+        Self {
+            sampled_seconds: threads.iter().map(|it| it.sampled_seconds).fold(0.0, f64::max),
+            cpu_seconds: threads.iter().map(|it| it.cpu_seconds).sum(),
+            ready_wait_seconds: threads.iter().map(|it| it.ready_wait_seconds).sum(),
+            reads: threads.iter().map(|it| it.reads).sum(),
+            threads: if threads.len() > 1 { threads } else { Vec::new() },
+        }
+    }
+
+    /// What each thread used, if `deliveries_arrived` deliveries arrived in all; at least one.
+    #[must_use]
+    pub fn each(&self, deliveries_arrived: u64) -> Vec<GeneratorThreadRecord> {
+        if !self.threads.is_empty() {
+            return self.threads.clone();
+        }
+        vec![GeneratorThreadRecord {
+            cpu: None,
+            sampled_seconds: self.sampled_seconds,
+            cpu_seconds: self.cpu_seconds,
+            ready_wait_seconds: self.ready_wait_seconds,
+            reads: self.reads,
+            deliveries_arrived,
+        }]
+    }
+}
+
+impl GeneratorThreadRecord {
+    /// Share of the time for which it used a processor. The two clocks are read one after the other,
+    /// so it may seem to be a little above 1.
+    #[must_use]
+    pub fn busy_share(&self) -> f64 {
+        self.cpu_seconds / self.sampled_seconds
+    }
+
+    /// Share of the time for which it was kept waiting, likewise.
+    #[must_use]
+    pub fn waiting_share(&self) -> f64 {
+        self.ready_wait_seconds / self.sampled_seconds
+    }
 }
 
 /// Resources that the server's process tree used.
