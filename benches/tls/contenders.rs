@@ -147,8 +147,8 @@ impl Contender {
         restrict_to(&pinning.servers).map_err(text)?;
         let address = lease.address().to_string();
         let started = Server::start(&self.launch, &address, &StartOptions::default());
-        match pinning.generator {
-            Some(cpu) => restrict_to(&[cpu]),
+        match pinning.generator.first() {
+            Some(&cpu) => restrict_to(&[cpu]),
             None => restrict_to(&pinning.all),
         }
         .map_err(text)?;

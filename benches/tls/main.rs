@@ -93,7 +93,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), String> {
     let certificate = Certificate::new().map_err(|error| format!("the certificate: {error}"))?;
     let contenders = contenders::all(&arguments.nats, arguments.before.as_deref(), &certificate)?;
-    let pinning = Pinning::choose(true);
+    let pinning = Pinning::choose(true, 1);
     introduce(&contenders, &pinning, arguments.seed);
     let (rounds, warm_up, measure) = match arguments.quick {
         true => (1, Duration::from_millis(100), Duration::from_millis(200)),
@@ -129,7 +129,7 @@ fn introduce(contenders: &[Contender], pinning: &Pinning, seed: u64) {
     for contender in contenders.iter().filter(|it| !it.has_tls) {
         println!("{}: {}", contender.name, contender.version());
     }
-    match pinning.generator {
+    match pinning.generator.first() {
         Some(cpu) => println!("servers on processors {:?}, clients on {cpu}", pinning.servers),
         None => println!("one processor for servers and clients: nothing is pinned"),
     }
