@@ -369,7 +369,7 @@ impl Account {
         let flight = &mut self.flights[usize::from(sender)];
         if !flight.holds(sequence) {
             let written_ns = self.shared.as_ref()?.of(sender).written_ns(sequence)?;
-            // Whoever of this thread was lost before cannot have it, and it will never be complete.
+            // A receiver that was lost before cannot have it, and then the message is never complete.
             flight.write(sequence, written_ns, self.receivers_here);
         }
         self.complete_here(stamp, now_ns);

@@ -61,7 +61,7 @@ impl SharedFlight {
         let (chunk, at) = self.place(sequence);
         let slots = CHUNK_SLOTS.min(self.slots);
         let slot = &chunk.get_or_init(|| (0..slots).map(|_| Slot::default()).collect())[at];
-        // Whoever reads in between finds nothing.
+        // A thread that reads in between finds nothing.
         slot.state.store(0, SeqCst);
         slot.at_ns.store(at_ns, SeqCst);
         slot.latest_ns.store(0, SeqCst);

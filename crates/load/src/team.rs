@@ -186,7 +186,7 @@ impl Team {
     /// Ends the drain for all, unless another thread has.
     pub(crate) fn end_drain(&self, is_quiet: bool) {
         let how = if is_quiet { QUIET } else { BUSY };
-        // Whoever comes first decides.
+        // The first one decides.
         let _ = self.drained.compare_exchange(0, how, SeqCst, SeqCst);
     }
 }
