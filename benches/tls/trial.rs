@@ -71,7 +71,7 @@ pub(crate) struct Figures {
     /// CPU time of the receiver within it, in seconds.
     pub(crate) receiver_cpu: f64,
     /// Which share of the window the receiver or the server waited for a processor, the one that
-    /// waited longer: other programs had it.
+    /// waited longer: other programs had it, or another thread of the same server.
     pub(crate) waited_share: f64,
     /// Which share of the messages at a rate were not sent alone, because the publisher was late.
     pub(crate) late_share: f64,
