@@ -71,6 +71,8 @@ async def serve(listener):
                 print(f"server: cannot accept a client: {error}", file=sys.stderr)
                 await asyncio.sleep(ACCEPT_RETRY_SECONDS)
                 continue
+            # The streams do so themselves only for sockets that name their protocol.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client = Client(connection)
             room.clients.add(client)
             attending.create_task(attend(client, room))
