@@ -15,6 +15,8 @@ use crate::verdict::Validity;
 
 /// More names than this are counted and not listed.
 const NAMES_MAX: usize = 4;
+/// So many tiers are described in a sentence, and more of them counted; the results have all.
+const TIERS_MAX: usize = 3;
 /// Up to so many samples the 95 % interval of a median reaches from the least to the greatest.
 const WHOLE_RANGE_MAX: usize = 6;
 /// With more samples, equal targets have separate intervals more rarely than this.
@@ -134,10 +136,9 @@ impl CostDecision {
     /// All of it in a sentence or two.
     #[must_use]
     pub fn text(&self) -> String {
-        let tiers: Vec<String> = self.undecided.iter().map(|it| it.text(false)).collect();
-        match tiers.is_empty() {
-            true => self.decided.clone(),
-            false => format!("{} Not told apart: {}.", self.decided, tiers.join("; ")),
+        match not_told_apart(&self.undecided, false) {
+            None => self.decided.clone(),
+            Some(sentence) => format!("{} {sentence}", self.decided),
         }
     }
 }
@@ -206,8 +207,19 @@ fn group(
 #[must_use]
 pub fn what_it_would_take(analysis: &ScenarioAnalysis<'_>) -> Option<String> {
     let is_search = matches!(analysis.scenario.load, LoadRecord::Search { .. });
-    let tiers: Vec<String> = undecided(analysis).iter().map(|it| it.text(is_search)).collect();
-    (!tiers.is_empty()).then(|| format!("Not told apart: {}.", tiers.join("; ")))
+    not_told_apart(&undecided(analysis), is_search)
+}
+
+/// The best tiers whose targets are not told apart, and how many more there are.
+fn not_told_apart(undecided: &[Undecided], is_search: bool) -> Option<String> {
+    let (described, counted) = undecided.split_at(undecided.len().min(TIERS_MAX));
+    let described: Vec<String> = described.iter().map(|it| it.text(is_search)).collect();
+    let more = match counted.len() {
+        0 => String::new(),
+        1 => "; and one more tier".to_owned(),
+        number => format!("; and {number} more tiers"),
+    };
+    (!described.is_empty()).then(|| format!("Not told apart: {}{more}.", described.join("; ")))
 }
 
 fn names(all: &[&str]) -> String {
@@ -261,6 +273,23 @@ mod tests {
                 "Not told apart: fast and as-fast (about {needed} trials of each may separate some of them)."
             )
         );
+    }
+
+    #[test]
+    fn of_many_tiers_the_best_are_described_and_the_others_counted() {
+        let tier = |tier| Undecided {
+            tier,
+            targets: vec!["a".to_owned(), "b".to_owned()],
+            trials_needed: None,
+        };
+        let said = |tiers: usize| {
+            not_told_apart(&(1..=tiers).map(tier).collect::<Vec<_>>(), true).unwrap_or_default()
+        };
+        let each = "a and b (within one step of the search's rates)";
+        assert_eq!(said(0), "");
+        assert_eq!(said(3), format!("Not told apart: {each}; {each}; {each}."));
+        assert_eq!(said(4), format!("Not told apart: {each}; {each}; {each}; and one more tier."));
+        assert!(said(9).ends_with("; and 6 more tiers."), "{}", said(9));
     }
 
     #[test]

@@ -85,11 +85,7 @@ pub(crate) struct BothWays {
 }
 
 impl BothWays {
-    pub(crate) fn new(wire: WireFormat, clients: usize, senders: usize, filler: Filler) -> Self {
-        Self::on_threads(1, wire, clients, senders, filler)
-    }
-
-    /// The same, verified a third time as on `threads` threads, if that is more than one.
+    /// Verified in both ways, and a third time as on `threads` threads, if that is more than one.
     pub(crate) fn on_threads(
         threads: usize,
         wire: WireFormat,

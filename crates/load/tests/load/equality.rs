@@ -14,7 +14,7 @@ const PIECES_BYTES: [usize; 3] = [1, 19, 100_000];
 /// Two senders, of whom one sends its messages with filler messages before them, if there are any.
 fn trial(wire: WireFormat) -> BothWays {
     let per_message = u32::from(wire == WireFormat::Zillions);
-    let mut trial = BothWays::new(wire, CLIENTS, 2, Filler { per_message, bytes: 1 });
+    let mut trial = BothWays::on_threads(1, wire, CLIENTS, 2, Filler { per_message, bytes: 1 });
     for (sender, length, number) in [(0, 64, 3), (1, 20, 2), (0, 255, 1), (1, 64, 2)] {
         trial.send(sender, length, number);
     }
@@ -67,7 +67,7 @@ fn every_anomaly_of_a_redis_stream_is_entered_as_one_by_one() {
 fn without_anomalies_only_the_first_receiver_is_verified_one_by_one() {
     for wire in [WireFormat::Zillions, WireFormat::Nats, WireFormat::Redis] {
         for piece_bytes in PIECES_BYTES {
-            let mut trial = BothWays::new(wire, CLIENTS, 2, Filler::default());
+            let mut trial = BothWays::on_threads(1, wire, CLIENTS, 2, Filler::default());
             for round in 0..20 {
                 trial.send(round % 2, 64, 10);
             }
@@ -83,7 +83,7 @@ fn without_anomalies_only_the_first_receiver_is_verified_one_by_one() {
 
 #[test]
 fn a_receiver_that_is_far_behind_is_verified_one_by_one_and_catches_up() {
-    let mut trial = BothWays::new(WireFormat::Zillions, CLIENTS, 1, Filler::default());
+    let mut trial = BothWays::on_threads(1, WireFormat::Zillions, CLIENTS, 1, Filler::default());
     // 8 MiB of messages, of which half is kept.
     for _ in 0..8 * 1024 * 1024 / 256 / 32 {
         trial.send(0, 255, 32);
