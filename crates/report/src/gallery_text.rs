@@ -82,7 +82,7 @@ fn circumstances(run: &GalleryResults, entry: Option<&MeasuredEntry>) -> String 
         None => format!("{} entries", run.entries.len()),
     };
     let toolchain = entry.map_or_else(String::new, |entry| {
-        entry.toolchain.iter().map(|version| format!(", {version}")).collect()
+        entry.toolchain.iter().map(|version| format!(", {}", literal(version))).collect()
     });
     let commit = run.tool.git_commit.as_deref().unwrap_or_default();
     let at = match commit.get(..commit.len().min(9)) {
@@ -94,10 +94,16 @@ fn circumstances(run: &GalleryResults, entry: Option<&MeasuredEntry>) -> String 
         run.day(),
         run.command_line.join(" "),
         machine.cpus,
-        machine.cpu_model,
+        literal(&machine.cpu_model),
         machine.kernel,
         run.tool.version,
     )
+}
+
+/// Text of other programs, in which nothing is Markdown or HTML.
+fn literal(text: &str) -> String {
+    let escaped = |c| if "\\`*[]<>|".contains(c) { Some('\\') } else { None };
+    text.chars().flat_map(|c| escaped(c).into_iter().chain([c])).collect()
 }
 
 /// The run that entries are compared by: of those with the most of them, the newest. Figures of
@@ -280,6 +286,15 @@ mod tests {
         let note = styles_note(file, run, "../");
         assert!(note.contains("room shows its 99th percentile of latency"), "{note}");
         assert!(note.contains("(../docs/results/one.json)"), "{note}");
+    }
+
+    #[test]
+    fn what_a_tool_chain_says_of_itself_is_text_and_nothing_else() {
+        let mut runs = runs();
+        let entry = runs[0].1.entries.get_mut("fast").expect("it was measured");
+        entry.toolchain = vec!["# 0 \"<stdin>\" [*1.0*]".to_owned()];
+        let text = performance(&runs, "fast").expect("it was measured");
+        assert!(text.contains(r#", # 0 "\<stdin\>" \[\*1.0\*\]; zillions"#), "{text}");
     }
 
     #[test]
