@@ -155,6 +155,11 @@ impl Arguments {
         !is_fixed && !self.running.is_asked_for()
     }
 
+    /// Whether limits of the machine are measured; they are those of one thread.
+    fn wants_yardsticks(&self) -> bool {
+        !self.no_yardsticks && self.load_threads == 1
+    }
+
     /// Whether what is measured does not run where, and as, this tool starts it.
     fn is_elsewhere(&self) -> bool {
         self.running.is_asked_for() || self.elsewhere.is_asked_for()
@@ -255,9 +260,11 @@ fn prepare_in(
         )));
     }
     // Nor is this machine the limit of what runs elsewhere, or unpinned.
-    let has_limits = !arguments.no_yardsticks && arguments.load_threads == 1;
-    let yardsticks =
-        if !has_limits || arguments.is_elsewhere() { None } else { Some(prepared::yardsticks()?) };
+    let yardsticks = if arguments.wants_yardsticks() && !arguments.is_elsewhere() {
+        Some(prepared::yardsticks()?)
+    } else {
+        None
+    };
     let number = targets.iter().filter(|target| target.access.is_some()).count();
     let budget = budget(arguments, &mut scenarios, number, yardsticks.is_some())?;
     let options = Options {
@@ -316,7 +323,7 @@ fn chosen(
     let gallery = targets::entries(&[], &arguments.filters, &global.impls)?;
     let Representatives { entries, buildable } = representatives::choose(&gallery);
     if !arguments.no_progress {
-        let yardsticks = !arguments.no_yardsticks && arguments.load_threads == 1;
+        let yardsticks = arguments.wants_yardsticks();
         let (these, all) = (rough(plan::estimate(scenarios, entries.len(), yardsticks)), buildable);
         let time_of_all = rough(plan::estimate(scenarios, all, yardsticks));
         console::note(&format!(

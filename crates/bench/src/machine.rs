@@ -20,11 +20,7 @@ pub(crate) fn record(pinning: &Pinning) -> MachineRecord {
         cpu_governor: machine.cpu_governor,
         load_average: machine.load_average,
         descriptor_limit: machine.descriptor_limit,
-        server_cpus: if pinning.generator.is_empty() {
-            Vec::new()
-        } else {
-            pinning.servers.clone()
-        },
+        server_cpus: pinning.pinned_servers(),
         generator_cpu: pinning.generator.first().copied(),
         generator_cpus: pinning.generator.clone(),
         instructions_uncounted: event_count::check(Event::UserInstructions)

@@ -49,6 +49,12 @@ impl Pinning {
         Self { servers, all, generator, load_threads }
     }
 
+    /// The processors that the servers are pinned to; none if nothing is pinned.
+    #[must_use]
+    pub fn pinned_servers(&self) -> Vec<u32> {
+        if self.generator.is_empty() { Vec::new() } else { self.servers.clone() }
+    }
+
     /// The processors that a trial keeps busy.
     #[must_use]
     pub fn used(&self) -> Vec<u32> {

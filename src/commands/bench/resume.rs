@@ -74,8 +74,7 @@ pub(super) fn prepare(
 
 fn same_circumstances(run: &RunRecord, pinning: &Pinning) -> Result<(), Failure> {
     let (machine, now) = (&run.machine, Machine::read());
-    let server_cpus =
-        if pinning.generator.is_empty() { Vec::new() } else { pinning.servers.clone() };
+    let server_cpus = pinning.pinned_servers();
     let cpus = |of: &[u32]| of.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     for (what, then, today) in [
         ("version of zillions", run.tool.version.clone(), tool::record().version),

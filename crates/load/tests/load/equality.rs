@@ -21,11 +21,15 @@ fn trial(wire: WireFormat) -> BothWays {
     trial
 }
 
-/// One receiver has `anomaly` at `place`; the first one that receives anything if `is_first`.
-fn check(wire: WireFormat, anomaly: Anomaly, place: usize, piece_bytes: usize, is_first: bool) {
-    let mut trial = trial(wire);
-    let wronged = if is_first { 0 } else { 1 };
-    for receiver in 0..CLIENTS {
+/// All of `receivers` get everything in pieces, `wronged` with an anomaly at a place.
+pub(crate) fn deliver_all(
+    trial: &mut BothWays,
+    receivers: impl Iterator<Item = usize>,
+    wronged: usize,
+    (anomaly, place): (Anomaly, usize),
+    piece_bytes: usize,
+) {
+    for receiver in receivers {
         if receiver == wronged {
             trial.deliver(receiver, place);
             trial.deliver_wrongly(receiver, anomaly, place * 7 + piece_bytes);
@@ -33,6 +37,13 @@ fn check(wire: WireFormat, anomaly: Anomaly, place: usize, piece_bytes: usize, i
         trial.deliver(receiver, usize::MAX);
         trial.receive_all(receiver, piece_bytes);
     }
+}
+
+/// One receiver has `anomaly` at `place`; the first one that receives anything if `is_first`.
+fn check(wire: WireFormat, anomaly: Anomaly, place: usize, piece_bytes: usize, is_first: bool) {
+    let mut trial = trial(wire);
+    let wronged = if is_first { 0 } else { 1 };
+    deliver_all(&mut trial, 0..CLIENTS, wronged, (anomaly, place), piece_bytes);
     trial.send(0, 64, 2);
     assert!(trial.finish() > 0, "nothing was compared");
 }

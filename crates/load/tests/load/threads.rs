@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use zillions_load::{Filler, Load, LoadError, Plan, PlanError, WireFormat, run};
 
 use crate::both_ways::{Anomaly, BothWays};
+use crate::equality::deliver_all;
 use crate::server::{FakeServer, Fault};
 use crate::{CLIENTS, fixed_rate, plan};
 
@@ -24,14 +25,8 @@ fn check(wire: WireFormat, anomaly: Anomaly, place: usize, piece_bytes: usize) {
             for (sender, length, number) in [(0, 64, 3), (1, 20, 2), (0, 255, 1), (1, 64, 2)] {
                 trial.send(sender, length, number);
             }
-            for receiver in (0..clients).rev() {
-                if receiver == wronged {
-                    trial.deliver(receiver, place);
-                    trial.deliver_wrongly(receiver, anomaly, place * 7 + piece_bytes);
-                }
-                trial.deliver(receiver, usize::MAX);
-                trial.receive_all(receiver, piece_bytes);
-            }
+            let receivers = (0..clients).rev();
+            deliver_all(&mut trial, receivers, wronged, (anomaly, place), piece_bytes);
             trial.send(0, 64, 2);
             trial.finish_threads();
         }
