@@ -341,7 +341,8 @@ impl Account {
             }
         }
         self.counts.genuine += u64::from(number);
-        if self.shared.is_some() {
+        let flight = &self.flights[usize::from(sender)];
+        if self.shared.is_some() && flight.lacks_one(sequences.clone()) {
             sequences.clone().for_each(|sequence| {
                 self.complete_here(Stamp { sequence, ..batch.first }, now_ns);
             });

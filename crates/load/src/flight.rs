@@ -105,6 +105,15 @@ impl Flight {
             .is_some_and(|it| it.sequence == sequence && it.receivers > 0)
     }
 
+    /// Whether one of `sequences` is lacked by one receiver only.
+    pub(crate) fn lacks_one(&self, sequences: Range<u32>) -> bool {
+        let (begin, number) = (self.slot(sequences.start), sequences.len());
+        let before_the_end = number.min(self.slots - begin);
+        let parts =
+            [&self.waiting[begin..][..before_the_end], &self.waiting[..number - before_the_end]];
+        parts.into_iter().any(|part| part.contains(&1))
+    }
+
     /// How many were to receive `sequence`, if all but one of them have it.
     pub(crate) fn all_but_one(&self, sequence: u32) -> Option<u32> {
         let at = self.slot(sequence);
