@@ -87,14 +87,13 @@ fn each_room_is_counted_apart() {
     let speaker = counted.configured.connect(&flooded);
     eventually("both are counted", || counted.of("flooded", "clients") == 2);
     chatter(&speaker, 4_000);
-    eventually("the slow one misses messages", || {
+    // Until the stalled one's buffers in the kernel are full: what is dropped before may be the
+    // speaker's own, and then nobody is behind once it has caught up.
+    eventually("only the stalled one is behind, and misses messages", || {
         chatter(&speaker, 100);
-        counted.of("flooded", "dropped_messages_total") > 0
-    });
-    eventually("only it is behind", || counted.of("flooded", "lagging_clients") == 1);
-    eventually("its lag is measured", || {
-        chatter(&speaker, 1);
-        counted.of("flooded", "lag_max_bytes") > 0
+        let [lagging, lag, dropped] = ["lagging_clients", "lag_max_bytes", "dropped_messages_total"]
+            .map(|metric| counted.of("flooded", metric));
+        lagging == 1 && lag > 0 && dropped > 0
     });
     let ordered = counted.of("flooded", "messages_total");
     assert!(ordered > 4_000, "{ordered}");
