@@ -7,6 +7,9 @@ use zillions_harness::manifest::{Entry, Manifest, STYLES, TAGS};
 /// What stands in front of a pattern that takes away.
 const NOT: char = '!';
 
+/// How many names are suggested at most where none is right.
+const SUGGESTIONS_MAX: usize = 3;
+
 const FILTERS: &str = "Which entries (globs, may be repeated; '!GLOB' takes away)";
 
 /// Entries by what they are. Patterns of one option add up; several options must all match; a
@@ -140,18 +143,33 @@ fn patterns_of_names(gallery: &[Entry], names: &[String]) -> Result<Vec<Pattern>
         if gallery.iter().any(|entry| pattern.matches(std::slice::from_ref(&entry.name))) {
             return Ok(pattern);
         }
-        let known: Vec<&str> = gallery.iter().map(|entry| entry.name.as_str()).collect();
-        Err(format!("no implementation is called '{name}': {}", hint(name, &known)))
+        let known = gallery.iter().map(|entry| entry.name.as_str());
+        Err(format!("no implementation is called '{name}': {}", hint(name, known)))
     };
     names.iter().map(parse).collect()
 }
 
 /// What may have been meant.
-fn hint(name: &str, known: &[&str]) -> String {
+fn hint<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    const ALL: &str = "'zillions list' shows all names";
     if std::path::Path::new(name).is_file() {
         return format!("for the executable in this folder write ./{name}");
     }
-    format!("known are {}; a path to an executable needs a slash", known.join(", "))
+    match similar(name.trim_start_matches(NOT), known).as_slice() {
+        [] => ALL.to_owned(),
+        names => format!("did you mean {}? {ALL}", names.join(" or ")),
+    }
+}
+
+/// The names of `known` that `name` may be a slip for, the nearest first.
+fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let name = name.to_lowercase();
+    // In a short name two slips could make any other.
+    let slips_max = (name.chars().count() / 3).max(1);
+    let slips = |known: &'a str| (strsim::damerau_levenshtein(&name, known), known);
+    let mut similar: Vec<_> = known.map(slips).filter(|(slips, _)| *slips <= slips_max).collect();
+    similar.sort_unstable();
+    similar.into_iter().take(SUGGESTIONS_MAX).map(|(_, known)| known).collect()
 }
 
 fn patterns_of_filters(gallery: &[Entry], filters: &Filters) -> Result<Vec<Vec<Pattern>>, String> {
@@ -257,9 +275,29 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_names_are_suggested_and_few_of_them() {
+        let known = ["mio", "mioco", "smol", "amy", "go-cond", "go-con", "go-cone", "go-cons"];
+        for (name, expected) in [
+            ("moi", "mio"),
+            ("mico", "mio mioco"),
+            ("smoll", "smol"),
+            ("go-cnd", "go-cond go-con go-cone"),
+            ("xyz", ""),
+            ("", ""),
+        ] {
+            assert_eq!(similar(name, known.into_iter()).join(" "), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn a_pattern_that_nothing_matches_is_told_with_what_is_known() {
         for (line, expected) in [
-            ("goroutines", "no implementation is called 'goroutines': known are amy, curio"),
+            (
+                "goroutines",
+                "no implementation is called 'goroutines': did you mean go-goroutines? 'zillions list'",
+            ),
+            ("!AYM", "no implementation is called '!AYM': did you mean amy? 'zillions list' shows"),
+            ("nosuch", "no implementation is called 'nosuch': 'zillions list' shows all names"),
             ("--style CPS", "no entry matches --style 'CPS': known are threads + channels"),
             ("--language !Ruby", "no entry matches --language '!Ruby': known are C, Go, Python"),
             ("--tag fast", "no entry matches --tag 'fast': known are one-thread"),

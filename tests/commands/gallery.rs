@@ -284,7 +284,7 @@ pub(crate) fn unknown_names_and_empty_galleries_are_usage_errors() {
     assert_eq!(unknown.code, 64);
     assert_eq!(
         unknown.line(),
-        "zillions: error: no implementation is called 'there': known are here; a path to an executable needs a slash"
+        "zillions: error: no implementation is called 'there': did you mean here? 'zillions list' shows all names"
     );
     let nowhere = run("sh", &["-c", &format!("cd / && exec '{ZILLIONS}' list")]);
     assert_eq!(nowhere.code, 64);
@@ -319,6 +319,17 @@ pub(crate) fn a_wrong_manifest_is_named_with_file_line_and_remedy() {
         for command in ["list", "build", "check"] {
             let ended = gallery.run(&[command]);
             assert_eq!(ended.code, 64);
+    for number in 0..50 {
+        gallery.add(&format!("one-of-{number}"), "true", "true");
+    }
+    for command in ["bench", "check", "build", "list"] {
+        let ended = gallery.run(&[command, "nosuch"]);
+        assert_eq!(ended.code, 64, "{command}");
+        assert_eq!(
+            ended.line(),
+            "zillions: error: no implementation is called 'nosuch': 'zillions list' shows all names"
+        );
+    }
             let line = gallery.strip(ended.line());
             let expected = format!("zillions: error: /impls/bad/impl.toml{expected}");
             assert!(line.starts_with(&expected), "{line}");
