@@ -12,7 +12,7 @@ use serde::Serialize;
 use zillions_harness::limits::{self, DESCRIPTORS_MIN};
 use zillions_harness::manifest::Entry;
 use zillions_harness::resources;
-use zillions_harness::toolchain::{self, BuildError, Probes, Toolchain};
+use zillions_harness::toolchain::{self, BuildError, Probes, Toolchain, When};
 
 use crate::failure::Failure;
 use crate::{progress, targets};
@@ -40,7 +40,7 @@ pub(crate) struct Built {
 pub(crate) enum State {
     /// It can be run.
     Built {
-        /// How long the build took, in seconds.
+        /// How long the build took, in seconds, even if that was earlier and nothing has changed.
         seconds: f64,
         /// How long it took when there was no program yet, in seconds, if that is known.
         first_seconds: Option<f64>,
@@ -65,7 +65,8 @@ pub(crate) enum State {
     },
 }
 
-/// Builds `entries`, one per processor at a time, before they are checked or measured.
+/// Builds what has changed of `entries`, one per processor at a time, before they are checked or
+/// measured: the others may be running.
 ///
 /// # Errors
 /// As [`build_all`].
@@ -73,7 +74,7 @@ pub(crate) fn build_with_defaults(
     entries: &[Entry],
     impls: &[PathBuf],
 ) -> Result<Vec<Built>, Failure> {
-    build_all(entries, impls, default_jobs(), BUILD_SECONDS_MAX)
+    build_all(entries, impls, default_jobs(), BUILD_SECONDS_MAX, When::Changed)
 }
 
 /// One build per processor, if there is memory for so many.
@@ -94,6 +95,7 @@ pub(crate) fn build_all(
     impls: &[PathBuf],
     jobs: usize,
     seconds_max: f64,
+    when: When,
 ) -> Result<Vec<Built>, Failure> {
     limits::ensure_minimum(DESCRIPTORS_MIN).map_err(Failure::harness)?;
     let mut logs = Vec::new();
@@ -112,7 +114,7 @@ pub(crate) fn build_all(
                     let Some(index) = next else { break };
                     let entry = &entries[index];
                     let running = progress.start(&entry.name);
-                    let built = build_one(entry, &probes, &logs[index], seconds_max);
+                    let built = build_one(entry, &probes, &logs[index], seconds_max, when);
                     progress.done(&running);
                     done.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(built);
                 }
@@ -124,7 +126,7 @@ pub(crate) fn build_all(
     Ok(done.into_iter().flatten().collect())
 }
 
-fn build_one(entry: &Entry, probes: &Probes, log: &Path, seconds_max: f64) -> Built {
+fn build_one(entry: &Entry, probes: &Probes, log: &Path, seconds_max: f64, when: When) -> Built {
     let versions = match probes.run(entry) {
         Toolchain::Present { versions } => versions,
         Toolchain::Missing { reason, install } => {
@@ -135,7 +137,7 @@ fn build_one(entry: &Entry, probes: &Probes, log: &Path, seconds_max: f64) -> Bu
         }
     };
     let first = first_build::before(entry, &versions);
-    let build = toolchain::build(entry, log, seconds_max);
+    let build = toolchain::build(entry, &versions, log, seconds_max, when);
     let state = match build.result {
         Ok(()) => {
             let (seconds, first_seconds) = (build.seconds, first.took(build.seconds));

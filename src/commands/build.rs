@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
+use zillions_harness::toolchain::When;
 
 use crate::building::{BUILD_SECONDS_MAX, Built, State, build_all, default_jobs};
 use crate::failure::{Failure, Outcome};
@@ -48,7 +49,7 @@ struct Report<'a> {
 pub fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let entries = targets::entries(&arguments.names, &arguments.filters, &global.impls)?;
     let jobs = arguments.jobs.map_or_else(default_jobs, usize::from);
-    let built = build_all(&entries, &global.impls, jobs, arguments.timeout)?;
+    let built = build_all(&entries, &global.impls, jobs, arguments.timeout, When::Always)?;
     match arguments.format {
         Format::Human => output::print(&human(&built))?,
         Format::Json => {

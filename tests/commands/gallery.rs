@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::{Ended, ZILLIONS, ended, processes_mentioning, run};
 
@@ -56,12 +56,16 @@ impl Gallery {
     }
 
     fn run(&self, arguments: &[&str]) -> Ended {
+        ended(self.command(arguments).output().expect("zillions runs"))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let impls = self.folder.path().join("impls").display().to_string();
         let mut command = Command::new(ZILLIONS);
         command.args(["--impls", &impls]).args(arguments);
         // What is remembered here stays here.
         command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
-        ended(command.output().expect("zillions runs"))
+        command
     }
 
     /// What a command prints with `--format json`.
@@ -215,6 +219,35 @@ pub(crate) fn the_time_of_the_first_build_is_kept_since_a_second_does_nothing() 
     assert_eq!(first_seconds(&gallery.json(&["build"]), "made").0, None);
 }
 
+pub(crate) fn checks_of_one_entry_at_once_build_it_once_and_leave_each_other_its_program() {
+    let gallery = Gallery::new();
+    let entry = gallery.folder.path().join("impls").join("shared");
+    // As a compiler does, it makes the program anew each time, and it is not there meanwhile.
+    let build = "rm -f program && cp server program && chmod +x program && echo >> ../../builds";
+    gallery.add("shared", build, "true");
+    gallery.edit("shared", "./server", "./program");
+    let script = format!("#!/bin/sh\nexec '{ZILLIONS}' faulty-server \"$@\"\n");
+    fs::write(entry.join("server"), &script).expect("a source");
+    let check = ["check", "shared", "--case", "start/listening-line"].as_slice();
+    let checks = [(); 2].map(|()| {
+        let mut check = gallery.command(check);
+        check.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("zillions runs")
+    });
+    for check in checks {
+        let ended = ended(check.wait_with_output().expect("zillions ends"));
+        assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+    }
+    let builds = || fs::read_to_string(gallery.folder.path().join("builds")).expect("builds").len();
+    assert_eq!(builds(), 1);
+    fs::write(entry.join("server"), script + "# Changed.\n").expect("a source");
+    let build = ["build"].as_slice();
+    for (arguments, expected) in [(check, 2), (check, 2), (build, 3), (check, 3)] {
+        let ended = gallery.run(arguments);
+        assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+        assert_eq!(builds(), expected, "after {arguments:?}");
+    }
+}
+
 pub(crate) fn a_time_limit_that_is_none_is_refused() {
     let gallery = Gallery::new();
     gallery.add("here", "chmod +x server", "true");
@@ -286,6 +319,17 @@ pub(crate) fn unknown_names_and_empty_galleries_are_usage_errors() {
         unknown.line(),
         "zillions: error: no implementation is called 'there': did you mean here? 'zillions list' shows all names"
     );
+    for number in 0..50 {
+        gallery.add(&format!("one-of-{number}"), "true", "true");
+    }
+    for command in ["bench", "check", "build", "list"] {
+        let ended = gallery.run(&[command, "nosuch"]);
+        assert_eq!(ended.code, 64, "{command}");
+        assert_eq!(
+            ended.line(),
+            "zillions: error: no implementation is called 'nosuch': 'zillions list' shows all names"
+        );
+    }
     let nowhere = run("sh", &["-c", &format!("cd / && exec '{ZILLIONS}' list")]);
     assert_eq!(nowhere.code, 64);
     assert!(
@@ -319,17 +363,6 @@ pub(crate) fn a_wrong_manifest_is_named_with_file_line_and_remedy() {
         for command in ["list", "build", "check"] {
             let ended = gallery.run(&[command]);
             assert_eq!(ended.code, 64);
-    for number in 0..50 {
-        gallery.add(&format!("one-of-{number}"), "true", "true");
-    }
-    for command in ["bench", "check", "build", "list"] {
-        let ended = gallery.run(&[command, "nosuch"]);
-        assert_eq!(ended.code, 64, "{command}");
-        assert_eq!(
-            ended.line(),
-            "zillions: error: no implementation is called 'nosuch': 'zillions list' shows all names"
-        );
-    }
             let line = gallery.strip(ended.line());
             let expected = format!("zillions: error: /impls/bad/impl.toml{expected}");
             assert!(line.starts_with(&expected), "{line}");

@@ -131,6 +131,7 @@ tests! {
         a_build_that_fails_shows_the_end_of_its_log_and_the_others_go_on;
         of_a_long_log_only_the_end_is_shown_whatever_bytes_are_in_it;
         the_time_of_the_first_build_is_kept_since_a_second_does_nothing;
+        checks_of_one_entry_at_once_build_it_once_and_leave_each_other_its_program;
         a_time_limit_that_is_none_is_refused;
         an_old_program_is_not_taken_for_one_that_was_built_elsewhere;
         what_steers_a_tool_chain_elsewhere_is_kept_from_builds_and_programs;

@@ -8,7 +8,7 @@
 //! Modules: [`launch`] says what to start ([`broker`]: what is not written for the spec), [`port`] where it listens,
 //! [`server`] is the running server, [`sample`] measures its process tree,
 //! [`manifest`] reads the gallery's `impl.toml` files (`sources`: what files they name), [`toolchain`] probes
-//! and builds its entries, [`limits`], [`machine`] and [`resources`] tell what this machine
+//! and builds its entries (`last_build`: whether they have changed), [`limits`], [`machine`] and [`resources`] tell what this machine
 //! allows, is and has left, [`machine_fault`] and [`executable`] which errors are its doing,
 //! [`event_count`] counts what a process tree executes.
 
@@ -23,6 +23,7 @@ pub mod granted;
 pub mod group;
 mod guard;
 pub mod interrupt;
+mod last_build;
 pub mod launch;
 mod left_behind;
 pub mod limits;

@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::environment;
 use crate::group::Group;
+use crate::last_build::LastBuild;
 use crate::made_anew::PutAside;
 use crate::manifest::{Entry, FILE_NAME};
 
@@ -43,10 +44,19 @@ pub enum Toolchain {
     },
 }
 
+/// Whether an entry is built in which nothing has changed since it was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// It is, as the tools may have changed in a way that nobody sees.
+    Always,
+    /// It is not: its program stays, for those who are running it.
+    Changed,
+}
+
 /// How a build ended.
 #[derive(Debug)]
 pub struct Build {
-    /// From start to end, in seconds.
+    /// From start to end, in seconds; how long it took then, if nothing has changed since.
     pub seconds: f64,
     /// Its complete output.
     pub log: PathBuf,
@@ -61,6 +71,14 @@ pub enum BuildError {
     #[error("cannot write the build log '{}': {source}", path.display())]
     Log {
         /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Whether another process builds it cannot be told.
+    #[error("cannot take turns with other builds, in '{}': {source}", path.display())]
+    Turn {
+        /// The folder of the log.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -110,17 +128,49 @@ pub fn install_command<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Opti
         .then(|| format!("apt-get install --no-install-recommends {}", packages.join(" ")))
 }
 
-/// Runs an entry's build command, its output going to `log`.
-pub fn build(entry: &Entry, log: &Path, seconds_max: f64) -> Build {
+/// Builds an entry with tools of these `versions`, the output going to `log`; processes that build it
+/// take turns.
+pub fn build(
+    entry: &Entry,
+    versions: &[String],
+    log: &Path,
+    seconds_max: f64,
+    when: When,
+) -> Build {
+    let ended = |(seconds, result)| Build { seconds, log: log.to_owned(), result };
+    if entry.manifest.build.is_empty() {
+        return ended(timed(|| program_of(entry).map(drop)));
+    }
+    let last = match LastBuild::take_turn(entry, versions, log) {
+        Ok(last) => last,
+        Err(source) => {
+            let path = log.parent().unwrap_or(log).to_owned();
+            return ended((0.0, Err(BuildError::Turn { path, source })));
+        }
+    };
+    if when == When::Changed
+        && let Some(seconds) = last.seconds_if_unchanged()
+    {
+        return ended((seconds, program_of(entry).map(drop)));
+    }
+    last.forget();
+    let sources = last.sources();
+    let (seconds, result) = timed(|| run_build(entry, log, seconds_max));
+    // What was changed meanwhile was built in part.
+    if result.is_ok() && sources.is_some() && sources == last.sources() {
+        last.remember(seconds);
+    }
+    ended((seconds, result))
+}
+
+/// How long `action` takes, in seconds, and what it returns.
+fn timed<T>(action: impl FnOnce() -> T) -> (f64, T) {
     let started = Instant::now();
-    let result = run_build(entry, log, seconds_max);
-    Build { seconds: started.elapsed().as_secs_f64(), log: log.to_owned(), result }
+    let returned = action();
+    (started.elapsed().as_secs_f64(), returned)
 }
 
 fn run_build(entry: &Entry, log: &Path, seconds_max: f64) -> Result<(), BuildError> {
-    if entry.manifest.build.is_empty() {
-        return program_of(entry).map(drop);
-    }
     run_command(entry, log, seconds_max)?;
     let program = program_of(entry)?;
     if !is_older_than_a_source(&program, entry) {
