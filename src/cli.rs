@@ -24,8 +24,8 @@ use crate::output;
     max_term_width = 100,
     after_help = "Examples:\n  \
         zillions list                     the gallery, and what this machine can build\n  \
-        zillions check std-mpsc ./server  check an entry and any executable against the spec\n  \
-        zillions bench                    build, check and measure everything; write a report\n\n\
+        zillions check std-mpsc ./server  check an entry and any executable\n  \
+        zillions bench                    measure one of each style; write a report\n\n\
         Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 the tool itself failed.\n\
         They are the same if the reader of the output has gone."
 )]
@@ -97,4 +97,26 @@ pub fn all_commands() -> Vec<clap::Command> {
         zillions_client::cli::command(),
         zillions_server::Options::command(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a terminal that nobody has made wider.
+    const COLUMNS: usize = 80;
+
+    #[test]
+    fn examples_are_not_broken_by_a_terminal_of_80_columns() {
+        let zillions = Zillions::command();
+        let of = |name: &str| zillions.find_subcommand(name).expect("a command");
+        for command in [&zillions, of("check"), of("bench")] {
+            let help = command.get_after_help().expect("examples").to_string();
+            let examples: Vec<&str> = help.lines().filter(|it| it.starts_with("  ")).collect();
+            assert!(examples.len() > 2, "{help}");
+            for line in examples {
+                assert!(line.len() <= COLUMNS, "{line}");
+            }
+        }
+    }
 }

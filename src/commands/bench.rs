@@ -47,32 +47,33 @@ const RESULTS_FOLDER: &str = "results";
 /// Build, check and measure servers, and write a report.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    zillions bench                              one entry of each style, default scenarios\n  \
-    zillions bench --all                        every entry that can be built here\n  \
+    zillions bench                         one entry of each style\n  \
+    zillions bench --all                   every entry that can be built here\n  \
     zillions bench --language Rust --tag '!unmaintained'\n  \
-    zillions bench std-mpsc ./my-server         an entry, and any executable\n  \
+    zillions bench std-mpsc ./my-server    an entry, and any executable\n  \
+    zillions bench --list                  which scenarios there are\n  \
     zillions bench --scenario many-to-many --repeats 9\n  \
-    zillions bench --budget 10m                 tell apart what ten minutes can tell apart\n  \
-    zillions bench --quick --format json\n  \
-    zillions bench --list\n  \
     zillions bench --all-scenarios std-mpsc mio\n  \
-    zillions bench --brokers                      the reference server beside NATS and Redis\n  \
+    zillions bench --budget 10m            what ten minutes can tell apart\n  \
+    zillions bench --quick --format json\n  \
     zillions bench --resume results/2026-11-22T08-00-00\n  \
-    zillions bench --connect 10.0.0.1:8080 --connect 10.0.0.2:8080   what runs already, of two nodes\n  \
-    zillions bench --connect 127.0.0.1:8080 --pid 4711  with its CPU time and memory\n  \
-    zillions bench --ssh far /opt/server          on another machine, the load from here\n\n\
-    Each server is checked quickly first, and measured only if it conforms to the\n\
-    spec; passed checks are cached. One server, chosen at random, is measured in two\n\
-    arms (A/A): the difference is the noise floor. After five blocks, disturbed trials are\n\
-    repeated and further trials go where tiers are not told apart, within the budget.\n\
-    CPU time, user instructions (where the machine counts them) and context switches\n\
-    per delivery have tiers of their own. A disturbed (NOISY) trial names who disturbed it.\n\
-    Limits of the machine, which are no servers, are measured beside them: a\n\
-    receiver that only calls recv, and a bare send() loop.\n\
-    Exit codes: 0 all measured, 1 some failed, 2 nothing could be ranked, 64 usage,\n\
-    70 tool failure. How to read the report: docs/reading-results.md.")]
+    zillions bench --brokers               the reference server, NATS and Redis\n  \
+    zillions bench --ssh far /opt/server   servers there, the load from here\n  \
+    zillions bench --connect 127.0.0.1:8080 --pid 4711\n  \
+    zillions bench --connect 10.0.0.1:8080 --connect 10.0.0.2:8080\n\n\
+    Entries are built first, unless nothing has changed since the last time. Each is checked \
+    quickly, and measured only if it conforms to the spec; passed checks are cached.\n\n\
+    In a block each server has one trial, in random order, and one of them two: their difference \
+    is the noise floor. After five blocks, disturbed (NOISY) trials are repeated, and further \
+    trials go where tiers are not told apart, within the budget. Limits of the machine are \
+    measured beside the servers: a receiver that only calls recv, and a bare send() loop. CPU \
+    time, user instructions (where the machine counts them) and context switches per delivery \
+    have tiers of their own.\n\n\
+    Exit codes: 0 all measured, 1 some failed, 2 nothing could be ranked, 64 usage, 70 tool \
+    failure. How to read the report: docs/reading-results.md.")]
 pub struct Arguments {
-    /// Names of entries (globs), or paths of executables [default: one entry of each style].
+    /// Names of entries (globs), or paths of executables, with a slash [default: one entry of each
+    /// style].
     targets: Vec<String>,
     #[command(flatten)]
     filters: Filters,
@@ -92,20 +93,20 @@ pub struct Arguments {
     /// List the scenarios, and exit.
     #[arg(long)]
     list: bool,
-    /// Run fewer and shorter trials: quick, with wide intervals.
+    /// Run fewer and shorter trials, for a first look: intervals are wide.
     #[arg(long)]
     quick: bool,
     /// Fix the number of trials per server and scenario; fewer than 3 rank nothing [default: those of
     /// the scenario, then more where tiers are not told apart].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeats: Option<u32>,
-    /// Time for all trials but searches, such as 3m: what is left after the first blocks repeats
-    /// disturbed trials and tells tiers apart [default: a quarter more than the first blocks].
+    /// Time for all trials but searches, such as 3m; what the first five blocks leave of it is for
+    /// repeated and further trials [default: a quarter more than those blocks take].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = [
         "repeats", "quick", "brokers", "connect", "list",
     ])]
     budget: Option<Duration>,
-    /// Length of each trial's measured window.
+    /// Length of each trial's measured window [default: that of the scenario].
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<f64>,
     /// Folder for the results; must not contain any [default: results/TIME].
@@ -114,18 +115,18 @@ pub struct Arguments {
     /// Do not pin servers and load generator to CPUs.
     #[arg(long)]
     no_pin: bool,
-    /// Threads of the load generator, which share its clients out; each has a processor that the
-    /// servers do not have. As many as there are processors leave none to the servers, so nothing is
-    /// pinned. With several, nothing is measured without a server: that limit is one thread's.
+    /// Threads of the load generator, over which its clients are spread. Each has a processor of its
+    /// own, and servers the others; if none is left to them, nothing is pinned. With more than one
+    /// thread, limits of the machine are not measured: they are those of one.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     load_threads: u32,
-    /// Do not measure what this machine does without a server.
+    /// Do not measure limits of the machine beside the servers.
     #[arg(long)]
     no_yardsticks: bool,
     /// Do not show progress.
     #[arg(long)]
     no_progress: bool,
-    /// Ignore cached checks.
+    /// Check each server, even if the same program has passed before.
     #[arg(long)]
     fresh: bool,
     /// Resume an interrupted run with its scenarios, servers and seed; completed

@@ -31,15 +31,16 @@ use crate::targets::{self, Target as Named};
 #[command(after_help = "Examples:\n  \
     zillions check                              everything in the gallery\n  \
     zillions check std-mpsc ./my-server         an entry, and any executable\n  \
-    zillions check --style CSP --language '!C'  entries of a style, but for one language\n  \
+    zillions check --style CSP --language '!C'  those of a style, but for C\n  \
     zillions check --connect 127.0.0.1:8080     a running server\n  \
-    zillions check --connect 10.0.0.1:8080 --connect 10.0.0.2:8080     one service of two nodes\n  \
+    zillions check --connect 10.0.0.1:8080 --connect 10.0.0.2:8080\n  \
     zillions check ./my-server --case 'order/*' --seed 7 --rounds 20\n  \
-    zillions check --list\n\n\
-    Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 tool failure; the same if nobody\n\
+    zillions check --list                       the cases and their clauses\n\n\
+    Entries are built first, unless nothing has changed since the last time.\n\n\
+    Exit codes: 0 pass, 1 fail, 2 inconclusive, 64 usage, 70 tool failure; the same if nobody \
     reads the output.")]
 pub struct Arguments {
-    /// Names of entries (globs), or paths of executables [default: all entries].
+    /// Names of entries (globs), or paths of executables, with a slash [default: all entries].
     targets: Vec<String>,
     #[command(flatten)]
     filters: Filters,
@@ -53,7 +54,7 @@ pub struct Arguments {
     /// Random seed: the same seed sends the same messages.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Repeat the volume cases N times, to find rarer faults.
+    /// Send N times as much in the cases that send much, to find rarer faults.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Run the quick selection: a few seconds per server.
@@ -65,7 +66,7 @@ pub struct Arguments {
     /// List the cases and their clauses, and exit.
     #[arg(long)]
     list: bool,
-    /// TOML file of known failures: [[known_failure]] tables with case and reason.
+    /// TOML file of failures that do not count: [[known_failure]] tables with case and reason.
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
     /// Save the histories of the ordering cases in this folder, for 'zillions verify'.
@@ -75,14 +76,14 @@ pub struct Arguments {
     /// targets that are left are not checked.
     #[arg(long)]
     fail_fast: bool,
-    /// Time for one target, in seconds; what others take of the processors is added to it. The
-    /// cases that it does not suffice for are inconclusive.
+    /// Time for one target; what other programs take of the processors is added to it. Cases that
+    /// it does not suffice for are inconclusive.
     #[arg(long, value_name = "SECONDS", default_value_t = TIME_LIMIT_DEFAULT.as_secs_f64(), value_parser = positive_seconds)]
     time_limit: f64,
     /// Run N cases in parallel.
     #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
-    /// Fail if the tool chain of an entry is missing.
+    /// Fail if the tool chain of any entry is missing, not only of one that is named.
     #[arg(long)]
     no_skip: bool,
     /// Show passed cases too.
