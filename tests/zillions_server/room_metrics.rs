@@ -91,8 +91,9 @@ fn each_room_is_counted_apart() {
     // speaker's own, and then nobody is behind once it has caught up.
     eventually("only the stalled one is behind, and misses messages", || {
         chatter(&speaker, 100);
-        let [lagging, lag, dropped] = ["lagging_clients", "lag_max_bytes", "dropped_messages_total"]
-            .map(|metric| counted.of("flooded", metric));
+        let [lagging, lag, dropped] =
+            ["lagging_clients", "lag_max_bytes", "dropped_messages_total"]
+                .map(|metric| counted.of("flooded", metric));
         lagging == 1 && lag > 0 && dropped > 0
     });
     let ordered = counted.of("flooded", "messages_total");
