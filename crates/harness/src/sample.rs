@@ -2,10 +2,16 @@
 //! descriptors, context switches. Source: `/proc` (see proc(5)), and for an event that is counted
 //! [`event_count`](crate::event_count).
 
+use std::collections::BTreeMap;
+
 use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 
 use crate::event_count::Count;
+
+/// Of a larger tree the memory that processes share is estimated from so many, evenly spread: to add
+/// up the pages of one takes the kernel a while.
+const SHARING_LOOKED_AT_MAX: usize = 256;
 
 /// One measurement of a process tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -18,10 +24,10 @@ pub struct Sample {
     /// Both together of the live processes, from the scheduler's own
     /// nanosecond clock.
     pub cpu_seconds: f64,
-    /// Resident memory now, in bytes, summed over the processes (shared pages
-    /// count once for each).
+    /// Resident memory now, in bytes. Of several processes, a page that they share counts once, and
+    /// one that they share with other programs in proportion.
     pub resident_bytes: u64,
-    /// Sum of each live process's own peak of resident memory, in bytes.
+    /// Sum of each live process's own peak of resident memory, in bytes, less what they share now.
     pub resident_bytes_peak: u64,
     /// Threads.
     pub threads: u64,
@@ -103,15 +109,33 @@ impl Sample {
     /// # Errors
     /// When none of them is alive.
     pub fn of(processes: &[Process]) -> Result<Self, SampleError> {
-        let mut sum = Self::default();
-        for process in processes {
-            // A process may end between two reads: all of it counts, or nothing.
-            let _ = sum.add(process);
-        }
-        if sum.processes == 0 { Err(SampleError::Ended) } else { Ok(sum) }
+        Self::after_clocks(processes, Clocks::default())
     }
 
-    fn add(&mut self, process: &Process) -> procfs::ProcResult<()> {
+    /// The same where the `clocks` of some of them were read before.
+    pub(crate) fn after_clocks(
+        processes: &[Process],
+        mut clocks: Clocks,
+    ) -> Result<Self, SampleError> {
+        clocks.read(processes.iter().map(|process| process.pid));
+        let mut sum = Self::default();
+        for process in processes {
+            // A process may end between two reads: but for its time all of it counts, or nothing.
+            let _ = sum.add(process, &mut clocks);
+        }
+        if sum.processes == 0 {
+            return Err(SampleError::Ended);
+        }
+        sum.cpu_seconds = clocks.0.values().sum();
+        if sum.processes > 1 {
+            let shared = shared_bytes(processes);
+            sum.resident_bytes = sum.resident_bytes.saturating_sub(shared);
+            sum.resident_bytes_peak = sum.resident_bytes_peak.saturating_sub(shared);
+        }
+        Ok(sum)
+    }
+
+    fn add(&mut self, process: &Process, clocks: &mut Clocks) -> procfs::ProcResult<()> {
         let ticks = procfs::ticks_per_second() as f64;
         let stat = process.stat()?;
         let status = process.status()?;
@@ -120,7 +144,7 @@ impl Sample {
         let system = (stat.stime + stat.cstime.unsigned_abs()) as f64 / ticks;
         self.user_seconds += user;
         self.system_seconds += system;
-        self.cpu_seconds += cpu_clock_seconds(process.pid).unwrap_or(user + system);
+        clocks.0.entry(process.pid).or_insert(user + system);
         self.resident_bytes += status.vmrss.unwrap_or(0) * 1024;
         self.resident_bytes_peak += status.vmhwm.unwrap_or(0) * 1024;
         self.threads += status.threads;
@@ -135,6 +159,45 @@ impl Sample {
     }
 }
 
+/// What processes have used of the processors so far, in seconds, by their ids.
+///
+/// It is read before anything else: to look at a tree of thousands takes a second, in which
+/// processes work on, or end and take their time with them.
+#[derive(Debug, Default)]
+pub(crate) struct Clocks(BTreeMap<i32, f64>);
+
+impl Clocks {
+    /// Reads those that were not read yet; processes that have ended have none.
+    pub(crate) fn read(&mut self, pids: impl IntoIterator<Item = i32>) {
+        for pid in pids {
+            if !self.0.contains_key(&pid)
+                && let Some(seconds) = cpu_clock_seconds(pid)
+            {
+                self.0.insert(pid, seconds);
+            }
+        }
+    }
+}
+
+/// By how much the sum of what each process has in memory exceeds what all have together, in bytes.
+fn shared_bytes(processes: &[Process]) -> u64 {
+    let step = processes.len().div_ceil(SHARING_LOOKED_AT_MAX).max(1);
+    of_all(processes.iter().step_by(step).filter_map(shared_bytes_of), processes.len())
+}
+
+/// The sum over `number` of which these are some.
+fn of_all(some: impl Iterator<Item = u64>, number: usize) -> u64 {
+    let (count, sum) = some.fold((0_u64, 0_u64), |(count, sum), bytes| (count + 1, sum + bytes));
+    if count == 0 { 0 } else { (sum as f64 / count as f64 * number as f64) as u64 }
+}
+
+/// What of a process's memory is others' by their proportion; `None` where the kernel does not tell.
+fn shared_bytes_of(process: &Process) -> Option<u64> {
+    let rollup = process.smaps_rollup().ok()?.memory_map_rollup;
+    let sizes = &rollup.0.first()?.extension.map;
+    sizes.get("Rss")?.checked_sub(*sizes.get("Pss")?)
+}
+
 /// The process's processor-time clock: all threads, also ended ones, in
 /// nanoseconds, where `/proc` counts in hundredths of a second.
 fn cpu_clock_seconds(pid: i32) -> Option<f64> {
@@ -147,4 +210,36 @@ fn cpu_clock_seconds(pid: i32) -> Option<f64> {
             || libc::clock_gettime(clock, &raw mut time) != 0
     };
     (!failed).then(|| time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_process_counts_if_it_ends_while_the_others_are_looked_at() {
+        let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("sh");
+        let pid = busy.id().cast_signed();
+        while cpu_clock_seconds(pid).is_none_or(|used| used < 0.02) {
+            std::thread::yield_now();
+        }
+        let mut clocks = Clocks::default();
+        clocks.read([pid]);
+        busy.kill().expect("it runs");
+        busy.wait().expect("it ends");
+        let own = cpu_clock_seconds(std::process::id().cast_signed()).expect("it runs");
+        let myself = Process::myself().expect("/proc");
+        let sample = Sample::after_clocks(&[myself], clocks).expect("a sample");
+        assert_eq!(sample.processes, 1);
+        assert!(sample.cpu_seconds >= own + 0.02, "{sample:?}, and {own} s of its own");
+    }
+
+    #[test]
+    fn a_sum_is_estimated_from_those_that_are_looked_at() {
+        assert_eq!(of_all([10, 20].into_iter(), 100), 1500);
+        assert_eq!(of_all([7, 9].into_iter(), 2), 16);
+        assert_eq!(of_all(std::iter::empty(), 5), 0);
+    }
 }

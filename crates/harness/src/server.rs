@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use procfs::process::LimitValue;
@@ -21,7 +21,7 @@ use crate::interrupt;
 use crate::launch::Launch;
 use crate::machine_fault::MachineFault;
 use crate::output::{FirstLine, Output};
-use crate::sample::{Sample, SampleError};
+use crate::sample::{Clocks, Sample, SampleError};
 use crate::sockets;
 use crate::start_error::{LogTail, Printed, StartError};
 
@@ -78,6 +78,8 @@ pub struct Server {
     start_seconds: f64,
     group: Group,
     output: Arc<Output>,
+    /// The processes of the latest sample.
+    sampled: Mutex<Vec<i32>>,
 }
 
 impl Server {
@@ -103,6 +105,7 @@ impl Server {
             start_seconds: 0.0,
             group,
             output,
+            sampled: Mutex::default(),
         };
         match &launch.broker {
             Some(broker) => server.wait_greeting(broker, options)?,
@@ -198,7 +201,13 @@ impl Server {
     /// # Errors
     /// When the server has ended, or `/proc` does not tell.
     pub fn sample(&self) -> Result<Sample, SampleError> {
-        match Sample::of(&self.group.members()) {
+        // Their clocks are read at once; those of a large tree, and new processes, are found later.
+        let mut sampled = self.sampled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clocks = Clocks::default();
+        clocks.read(sampled.iter().copied());
+        let members = self.group.members();
+        *sampled = members.iter().map(|process| process.pid).collect();
+        match Sample::after_clocks(&members, clocks) {
             // One that has just died is seen there before its end is told here.
             Err(SampleError::Ended) if self.group.wait(END_TOLD_SECONDS).is_none() => {
                 Err(SampleError::unreadable(self.pid()))

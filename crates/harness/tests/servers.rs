@@ -343,3 +343,23 @@ fn samples_of_a_server_have_what_is_counted_in_it_and_only_where_that_is_asked_f
     assert_eq!(counted.is_some(), event_count::check(Event::CpuTime).is_ok());
     assert!(counted.is_none_or(|count| count.value > 0), "{counted:?}");
 }
+
+#[test]
+fn memory_that_processes_share_counts_once() {
+    // Each of the three subshells is a copy of the shell with its variable, and waits for a writer.
+    let script = Script::new(
+        "cd \"$(dirname \"$0\")\"; mkfifo gate; \
+         held=$(head -c 32000000 /dev/zero | tr '\\0' x); \
+         for _ in 1 2 3; do (read -r _ < gate) & done; \
+         echo \"listening on $1\"; read -r _ < gate",
+    );
+    let server = script.start(LONG).expect("it starts");
+    let sample = server.sample().expect("a sample");
+    assert_eq!(sample.processes, 4, "{sample:?}");
+    let leader = Process::new(server.pid().cast_signed()).and_then(|it| it.status());
+    let of_one = leader.expect("it runs").vmrss.expect("it has memory") * 1024;
+    assert!(of_one > 32_000_000, "{of_one}");
+    let expected = of_one * 9 / 10..of_one * 3 / 2;
+    assert!(expected.contains(&sample.resident_bytes), "{sample:?}, and one has {of_one}");
+    assert!(sample.resident_bytes_peak >= sample.resident_bytes, "{sample:?}");
+}

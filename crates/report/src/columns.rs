@@ -293,7 +293,7 @@ pub static MEMORY: FigureColumn = FigureColumn {
         key: "peak_resident_bytes",
         title: "Peak memory",
         unit: "bytes",
-        meaning: "Peak resident memory of the process tree; of several trials the highest.",
+        meaning: "Peak resident memory of the process tree, with what processes share counted once; of several trials the highest.",
     },
     format: memory,
     of_trial: Some(|trial, _| Some((trial.server.as_ref()?.peak_resident_bytes as f64).into())),

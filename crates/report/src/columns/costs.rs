@@ -87,7 +87,7 @@ pub static COSTS: [CostColumn; 8] = [
             key: "memory_per_connection_bytes",
             title: "Memory per connection",
             unit: "bytes",
-            meaning: "Resident memory that one more idle connection takes.",
+            meaning: "Resident memory that one more idle connection takes; what processes share counts once.",
         },
         format: size,
         of: |target| {

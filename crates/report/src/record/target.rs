@@ -165,7 +165,8 @@ pub struct LinesRecord {
     pub blanks: u32,
 }
 
-/// A server whose clients are connected and silent, sampled with few and with many clients.
+/// A server whose clients are connected and silent, sampled with few and with many clients. Memory
+/// that its processes share counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IdleRecord {
     /// Number of clients at the first sample.

@@ -296,7 +296,8 @@ pub struct ServerRecord {
     pub cpu_seconds: f64,
     /// Resident memory with all clients connected, before the load, in bytes.
     pub idle_resident_bytes: u64,
-    /// Peak of resident memory up to the end of the window, in bytes.
+    /// Peak of resident memory up to the end of the window, in bytes: of several processes the sum of
+    /// their peaks, less what they share at the end.
     pub peak_resident_bytes: u64,
     /// Number of threads at the end of the window.
     pub threads: u64,
