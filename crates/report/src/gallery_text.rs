@@ -1,6 +1,10 @@
 //! What the gallery's documents say of measurements: Markdown and pictures, from the figures that
 //! are committed.
 
+mod leaders;
+
+pub use leaders::leaders;
+
 use crate::bounded::Bounded;
 use crate::columns::{COSTS, CPU, LOST, MEMORY, ranking_text, ranking_title};
 use crate::format::digits;

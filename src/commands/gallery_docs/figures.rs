@@ -71,6 +71,12 @@ impl Figures {
             .map_or_else(String::new, |(_, run)| gallery_text::style_table(run, entries, impls))
     }
 
+    /// Who is best under which load; the entries are in `impls`. Empty without any results.
+    pub(super) fn leaders(&self, impls: &str) -> String {
+        gallery_text::main_run(&self.runs)
+            .map_or_else(String::new, |(_, run)| gallery_text::leaders(run, impls))
+    }
+
     /// What is said of these tables, on a page from which the repository's root is at `root`.
     pub(super) fn styles_note(&self, root: &str) -> String {
         gallery_text::main_run(&self.runs)

@@ -19,6 +19,9 @@ const TREE: Place = Place::called("tree");
 /// What is said of the figures of all styles.
 const NOTE: Place = Place::called("figures");
 
+/// Who is best under which load.
+const LEADERS: Place = Place::called("leaders");
+
 /// The document at `path`, which has this text, and its pictures as they should be; what it has no
 /// place for is not written.
 pub(super) fn files(
@@ -30,6 +33,7 @@ pub(super) fn files(
     let mut files = Vec::new();
     let text = TABLE.filled(text, &style_tree::table());
     let text = NOTE.filled(&text, &figures.styles_note("../"));
+    let text = LEADERS.filled(&text, &figures.leaders("../impls/"));
     let text = STYLES.iter().fold(text, |text, style| {
         Place::called(style).filled(&text, &of_style(style, gallery, figures))
     });
@@ -70,6 +74,15 @@ mod tests {
         assert!(text.starts_with(&format!("## CSP\n{begin}| entry | language |")), "{text}");
         assert!(text.contains("| [go-goroutines](../impls/go-goroutines) | Go |"), "{text}");
         assert!(!text.contains("[mio]"), "that is of another style: {text}");
+    }
+
+    #[test]
+    fn the_best_under_each_load_are_named() {
+        let [begin, end] = [LEADERS.begin(), LEADERS.end()];
+        let written = files(Path::new("styles.md"), &format!("## Best\n{begin}{end}"));
+        let text = &written[0].1;
+        assert!(text.contains("| small-room | 99th percentile of latency | ["), "{text}");
+        assert!(text.contains("](../impls/"), "{text}");
     }
 
     #[test]
