@@ -30,6 +30,7 @@
 (defconstant +frame-bytes-max+ (+ 1 255) "A length and a body.")
 (defconstant +listen-backlog+ 1024 "Connections queued in the kernel.")
 (defconstant +accept-pause-seconds+ 0.1 "When descriptors or threads have run out.")
+(defconstant +threads-max+ 8000 "More would need more memory mappings than Linux grants a process.")
 (defconstant +ipproto-ipv6+ 41)
 (defconstant +ipv6-v6only+ 26)
 (defconstant +ipproto-tcp+ 6)
@@ -147,6 +148,9 @@
         do (handler-case
                (let* ((socket (socket-accept listener))
                       (client (make-client :socket socket)))
+                 (when (<= +threads-max+ (length (list-all-threads)))
+                   (socket-close socket :abort t)
+                   (error "the limit of threads is reached"))
                  (setf (sockopt-tcp-nodelay socket) t
                        failing nil)
                  (make-thread #'attend :arguments (list client)))
