@@ -1,15 +1,30 @@
 //! Verification by comparison leaves the same account as verification message by message: for
 //! every kind of anomaly at every place, and for streams that proptest makes up.
+//!
+//! By default at a few places and for fewer streams, and for all with `ZILLIONS_TESTS=all`.
 
 use proptest::prelude::*;
 use zillions_load::{Filler, WireFormat};
+use zillions_testing::runs_all;
 
 use crate::both_ways::{Anomaly, BothWays};
 
 const CLIENTS: usize = 3;
-const PLACES: usize = 6;
 /// One byte; less than a unit; all at once.
 const PIECES_BYTES: [usize; 3] = [1, 19, 100_000];
+
+/// How many places in a stream an anomaly is at, one after the other. By default the first two: a
+/// filler message, where there are any, and a message.
+pub(crate) fn places() -> usize {
+    if runs_all() { 6 } else { 2 }
+}
+
+/// How many streams proptest makes up: by default a quarter.
+pub(crate) fn made_up() -> ProptestConfig {
+    let usual = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let cases = if runs_all() { usual.cases } else { usual.cases.div_ceil(4) };
+    ProptestConfig { cases, ..usual }
+}
 
 /// Two senders, of whom one sends its messages with filler messages before them, if there are any.
 fn trial(wire: WireFormat) -> BothWays {
@@ -50,7 +65,7 @@ fn check(wire: WireFormat, anomaly: Anomaly, place: usize, piece_bytes: usize, i
 
 fn check_all(wire: WireFormat) {
     for anomaly in Anomaly::ALL {
-        for place in 0..PLACES {
+        for place in 0..places() {
             for piece_bytes in PIECES_BYTES {
                 check(wire, anomaly, place, piece_bytes, false);
                 check(wire, anomaly, place, piece_bytes, true);
@@ -109,7 +124,7 @@ fn a_receiver_that_is_far_behind_is_verified_one_by_one_and_catches_up() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(made_up())]
 
     #[test]
     fn any_streams_are_entered_as_one_by_one(

@@ -5,12 +5,11 @@ use proptest::prelude::*;
 use zillions_load::{Filler, Load, LoadError, Plan, PlanError, WireFormat, run};
 
 use crate::both_ways::{Anomaly, BothWays};
-use crate::equality::deliver_all;
+use crate::equality::{deliver_all, made_up, places};
 use crate::server::{FakeServer, Fault};
 use crate::{CLIENTS, fixed_rate, plan};
 
 const THREADS: usize = 3;
-const PLACES: usize = 6;
 
 /// A receiver of each thread has `anomaly` at `place` once.
 fn check(wire: WireFormat, anomaly: Anomaly, place: usize, piece_bytes: usize) {
@@ -38,7 +37,7 @@ fn every_anomaly_in_any_thread_is_entered_as_by_one_thread() {
     for wire in [WireFormat::Zillions, WireFormat::Nats, WireFormat::Redis] {
         for anomaly in Anomaly::ALL {
             // What one protocol has in common with the others is checked with the first.
-            let places = if wire == WireFormat::Zillions { PLACES } else { 1 };
+            let places = if wire == WireFormat::Zillions { places() } else { 1 };
             for place in 0..places {
                 check(wire, anomaly, place, 19);
             }
@@ -65,7 +64,7 @@ fn many_messages_together_are_entered_as_by_one_thread() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(made_up())]
 
     #[test]
     fn any_streams_are_entered_as_by_one_thread(
