@@ -7,11 +7,11 @@ use crate::rust::{Kind, programs_in};
 use crate::tree::{Exceptions, Offenders, file, folders_in};
 
 /// Crates that judge and show records, and could do so years later, and the one that simulates.
-const PURE: [&str; 6] = ["protocol", "ordering", "report", "escape", "source", "scale"];
+const PURE: [&str; 7] = ["protocol", "ordering", "samples", "report", "escape", "source", "scale"];
 
 /// Of these, the ones that do not even open a file: callers hand in readers
 /// and writers.
-const WITHOUT_FILES: [&str; 5] = ["protocol", "ordering", "escape", "source", "scale"];
+const WITHOUT_FILES: [&str; 6] = ["protocol", "ordering", "samples", "escape", "source", "scale"];
 
 /// Crates that are programs, and so may print.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -39,8 +39,8 @@ const MAY_PAUSE: &[(&str, &str)] = &[
 #[test]
 fn what_judges_and_shows_touches_no_socket_no_clock_and_no_process() {
     let mut offenders = Offenders::of(
-        "protocol, ordering, report, escape, source and scale are pure, so what they say depends on \
-         the record alone; all but report leave files to their callers, too",
+        "protocol, ordering, samples, report, escape, source and scale are pure, so what they say \
+         depends on the record alone; all but report leave files to their callers, too",
     );
     for name in PURE {
         for program in programs_in(&format!("crates/{name}/src")) {
@@ -65,8 +65,8 @@ fn what_judges_and_shows_touches_no_socket_no_clock_and_no_process() {
 #[test]
 fn what_judges_and_shows_depends_on_nothing_that_measures() {
     let mut offenders = Offenders::of(
-        "protocol, ordering, report, escape, source and scale must not reach sockets, clocks or \
-         processes through somebody else's crate either",
+        "protocol, ordering, samples, report, escape, source and scale must not reach sockets, \
+         clocks or processes through somebody else's crate either",
     );
     let banned = [
         "libc",

@@ -5,6 +5,7 @@ mod gallery;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use hdrhistogram::Histogram;
 
@@ -21,6 +22,8 @@ pub use gallery::gallery;
 
 const MESSAGES: u64 = 500;
 const CLIENTS: u64 = 8;
+/// Latencies rise in so many steps.
+const STEPS: u64 = 100;
 
 /// A valid trial: everything delivered, around 100 µs.
 #[must_use]
@@ -37,9 +40,10 @@ pub fn measurement() -> Measurement {
 pub fn scaled(slowness: f64) -> Measurement {
     let histogram = |least_ns: f64| {
         let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
-        for step in 0..MESSAGES * CLIENTS {
-            let tail = 1.0 + (step % 100) as f64 / 20.0;
-            histogram.record((least_ns * tail * slowness) as u64).unwrap();
+        for step in 0..STEPS {
+            let tail = 1.0 + step as f64 / 20.0;
+            let latency_ns = (least_ns * tail * slowness) as u64;
+            histogram.record_n(latency_ns, MESSAGES * CLIENTS / STEPS).unwrap();
         }
         histogram
     };
@@ -99,7 +103,7 @@ pub fn deliver_only(trial: &mut Measurement, deliveries: u64) {
     let least_ns = latencies.min();
     latencies.reset();
     for step in 0..deliveries {
-        latencies.record(least_ns + least_ns * (step % 100) / 20).unwrap();
+        latencies.record(least_ns + least_ns * (step % STEPS) / 20).unwrap();
     }
     trial.latency = ArrivalsRecord::new(&latencies);
     trial.pairs = PairsRecord { delivered: deliveries, ..PairsRecord::default() };
@@ -182,6 +186,12 @@ pub fn trial(
 /// Two scenarios and six targets: fast, as fast, slow, dying, skipped, incorrect.
 #[must_use]
 pub fn results() -> Results {
+    // Dozens of histograms; nearly every test begins with them.
+    static RESULTS: LazyLock<Results> = LazyLock::new(new_results);
+    RESULTS.clone()
+}
+
+fn new_results() -> Results {
     let measured = || TargetStatus::Measured;
     let targets = vec![
         target("fast", "readiness loop", measured()),
@@ -303,6 +313,11 @@ pub fn with_limits() -> Results {
 /// scenario that searched a rate, `limit`.
 #[must_use]
 pub fn detailed_results() -> Results {
+    static RESULTS: LazyLock<Results> = LazyLock::new(new_detailed_results);
+    RESULTS.clone()
+}
+
+fn new_detailed_results() -> Results {
     let mut results = results();
     let [fast, as_fast, slow, ..] = &mut results.run.targets[..] else { return results };
     fast.url = "https://example.org/a?b=c&d=e".to_owned();

@@ -56,6 +56,9 @@ const SCRIPT: &str = concat!(
 /// The script that draws, which the page unpacks when it draws for the first time.
 static DRAWING_SCRIPT: LazyLock<String> = LazyLock::new(|| packed(plots::script()));
 
+/// The content security policy of the page. Megabytes are hashed for it.
+static POLICY: LazyLock<String> = LazyLock::new(|| policy(&[plots::script(), SCRIPT]));
+
 /// The whole report of one run.
 ///
 /// # Panics
@@ -79,7 +82,7 @@ pub fn merged_report(merged: &Merged) -> String {
 fn page(results: &Results, analyses: &[ScenarioAnalysis<'_>], runs: &[MergedRun]) -> String {
     let ids = Ids::of(&results.run.targets);
     let page = Page {
-        policy: policy(&[plots::script(), SCRIPT]),
+        policy: &POLICY,
         style_map: map(analyses, &ids),
         styles: style_pages(&results.run.targets, analyses, &ids),
         overview: Overview::of(results, analyses, runs, &ids),
@@ -106,7 +109,7 @@ fn page(results: &Results, analyses: &[ScenarioAnalysis<'_>], runs: &[MergedRun]
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
-    policy: String,
+    policy: &'static str,
     overview: Overview<'a>,
     scenarios: Vec<Scenario<'a>>,
     scaling: Vec<Drawing>,

@@ -9,6 +9,7 @@
 //! is no bound, for nothing is later.
 
 use hdrhistogram::Histogram;
+use zillions_samples::histogram::value_at;
 
 use crate::bounded::Bounded;
 use crate::record::{ArrivalsRecord, LoadRecord, Measurement, ScenarioRecord, ScheduleLagRecord};
@@ -54,7 +55,7 @@ pub fn latency_ns(arrived: &Histogram<u64>, expected: u64, quantile: f64) -> Bou
         return f64::INFINITY.into();
     }
     // Half a sample less, or a rounded quotient would be the rank after it.
-    let value_ns = arrived.value_at_quantile((rank - 0.5) / arrived.len() as f64) as f64;
+    let value_ns = value_at(arrived, (rank - 0.5) / arrived.len() as f64) as f64;
     of_rank(value_ns, rank, expected)
 }
 

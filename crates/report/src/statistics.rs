@@ -5,12 +5,15 @@
 
 use std::borrow::Cow;
 
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
+use zillions_samples::{Samples, interval};
 
 use crate::bounded::{Bound, Bounded};
+
+pub use zillions_samples::median;
 
 /// Resamples per interval.
 const RESAMPLES: usize = 2_000;
@@ -103,26 +106,11 @@ impl Estimate {
     }
 }
 
-/// The median: the mean of the two middle values where their number is even. NaN of nothing.
-#[must_use]
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => sorted[middle],
-        // Two equal values, infinite ones included, are their own mean.
-        _ if sorted[middle - 1] == sorted[middle] => sorted[middle],
-        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
-    }
-}
-
 /// The median of `values`, at least so much if one of them is a bound. NaN of nothing.
 #[must_use]
 pub fn bounded_median(values: &[Bounded]) -> Bounded {
-    let samples = Samples::of(values);
-    Bounded::new(median(&samples.least), samples.bound())
+    let samples = samples_of(values);
+    Bounded::new(samples.median(), bound_of(&samples))
 }
 
 /// The median of `samples` with a percentile-bootstrap interval; `None` of nothing.
@@ -134,13 +122,12 @@ pub fn estimate_median<T: Copy + Into<Bounded>>(samples: &[T], seed: u64) -> Opt
     if samples.is_empty() {
         return None;
     }
-    let samples = Samples::of(samples);
+    let mut samples = samples_of(samples);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let medians = (0..RESAMPLES).map(|_| samples.resampled(&mut random)).collect();
-    let (low, high) = interval(medians);
-    let number = samples.least.len();
-    let median = median(&samples.least);
-    Some(Estimate { median, low, high, samples: number, bound: samples.bound() })
+    let (low, high) = interval(medians, CONFIDENCE);
+    let bound = bound_of(&samples);
+    Some(Estimate { median: samples.median(), low, high, samples: samples.number(), bound })
 }
 
 /// The ratio of the medians of `samples` and `base` with a bootstrap interval; `None` if either
@@ -174,67 +161,41 @@ fn estimate_pair<T: Copy + Into<Bounded>>(
     if samples.is_empty() || base.is_empty() {
         return None;
     }
-    let (samples, base) = (Samples::of(samples), Samples::of(base));
+    let (mut samples, mut base) = (samples_of(samples), samples_of(base));
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut pair = || {
         let (new, base) = (samples.resampled(&mut random), base.resampled(&mut random));
         (of(new.0, base.1), of(new.1, base.0))
     };
-    let (low, high) = interval((0..RESAMPLES).map(|_| pair()).collect());
+    let (low, high) = interval((0..RESAMPLES).map(|_| pair()).collect(), CONFIDENCE);
     Some(Estimate {
-        median: of(median(&samples.least), median(&base.least)),
+        median: of(samples.median(), base.median()),
         low,
         high,
-        samples: samples.least.len().min(base.least.len()),
-        bound: match (samples.is_open, base.is_open) {
-            (false, false) => Bound::Exact,
-            (true, false) => Bound::AtLeast,
-            (false, true) => Bound::AtMost,
-            (true, true) => Bound::Unknown,
+        samples: samples.number().min(base.number()),
+        bound: match (samples.are_known(), base.are_known()) {
+            (true, true) => Bound::Exact,
+            (false, true) => Bound::AtLeast,
+            (true, false) => Bound::AtMost,
+            (false, false) => Bound::Unknown,
         },
     })
 }
 
 /// Samples of which some may be lower bounds.
-struct Samples {
-    least: Vec<f64>,
-    most: Vec<f64>,
-    /// Whether any of them is a bound.
-    is_open: bool,
+fn samples_of<T: Copy + Into<Bounded>>(samples: &[T]) -> Samples {
+    let samples: Vec<Bounded> = samples.iter().map(|&sample| sample.into()).collect();
+    let least: Vec<f64> = samples.iter().map(Bounded::least).collect();
+    if samples.iter().all(Bounded::is_exact) {
+        return Samples::new(&least, None);
+    }
+    let most: Vec<f64> = samples.iter().map(Bounded::most).collect();
+    Samples::new(&least, Some(&most))
 }
 
-impl Samples {
-    fn of<T: Copy + Into<Bounded>>(samples: &[T]) -> Self {
-        let samples = || samples.iter().map(|&sample| sample.into());
-        Self {
-            least: samples().map(|sample| sample.least()).collect(),
-            most: samples().map(|sample| sample.most()).collect(),
-            is_open: samples().any(|sample| !sample.is_exact()),
-        }
-    }
-
-    fn bound(&self) -> Bound {
-        if self.is_open { Bound::AtLeast } else { Bound::Exact }
-    }
-
-    /// The median of as many samples, drawn with repetition: the least and the most that it may be.
-    fn resampled(&self, random: &mut ChaCha8Rng) -> (f64, f64) {
-        let number = self.least.len();
-        let drawn: Vec<usize> = (0..number).map(|_| random.random_range(0..number)).collect();
-        let median_of = |of: &[f64]| median(&drawn.iter().map(|&at| of[at]).collect::<Vec<_>>());
-        let least = median_of(&self.least);
-        (least, if self.is_open { median_of(&self.most) } else { least })
-    }
-}
-
-/// The ends of the interval of `resampled` figures, each the least and the most that it may be.
-fn interval(resampled: Vec<(f64, f64)>) -> (f64, f64) {
-    let (mut least, mut most): (Vec<f64>, Vec<f64>) = resampled.into_iter().unzip();
-    least.sort_by(f64::total_cmp);
-    most.sort_by(f64::total_cmp);
-    let tail = (1.0 - CONFIDENCE) / 2.0;
-    let last = (least.len() - 1) as f64;
-    (least[(tail * last).round() as usize], most[((1.0 - tail) * last).round() as usize])
+/// What is known of the median of `samples`.
+fn bound_of(samples: &Samples) -> Bound {
+    if samples.are_known() { Bound::Exact } else { Bound::AtLeast }
 }
 
 /// Puts figures into tiers, the best first; the tier of each, from 1.
@@ -280,14 +241,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn medians_are_the_middle_value_or_the_mean_of_two() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(&[f64::INFINITY, f64::INFINITY]), f64::INFINITY);
-        assert!(median(&[]).is_nan());
-    }
 
     #[test]
     fn the_same_samples_give_the_same_interval() {

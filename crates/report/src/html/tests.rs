@@ -17,8 +17,16 @@ fn packs(page: &str) -> Vec<String> {
     packs.map(|rest| unpacked(rest.split('<').next().unwrap_or_default())).collect()
 }
 
-fn page() -> String {
-    page_of(&examples::detailed_results())
+/// The page of the detailed example, which most tests read.
+fn page() -> &'static str {
+    static PAGE: LazyLock<String> = LazyLock::new(|| page_of(&examples::detailed_results()));
+    &PAGE
+}
+
+/// The page of the plain example.
+fn plain_page() -> &'static str {
+    static PAGE: LazyLock<String> = LazyLock::new(|| page_of(&examples::results()));
+    &PAGE
 }
 
 /// The part of `page` from the element with this id to the end of its section or article.
@@ -63,11 +71,11 @@ fn only_the_two_scripts_of_the_page_may_run() {
 #[test]
 fn the_first_view_answers_each_question_in_words() {
     let page = page();
-    let card = part(&page, "card-room");
+    let card = part(page, "card-room");
     assert!(card.contains("href=\"#implementation-fast\">fast</a> and "), "{card}");
     assert!(card.contains("these trials cannot distinguish them"), "{card}");
     assert!(card.contains("class=\"badge\">1</span>"), "{card}");
-    assert!(part(&page, "top").contains("Noise floor"), "{}", part(&page, "top"));
+    assert!(part(page, "top").contains("Noise floor"), "{}", part(page, "top"));
 }
 
 #[test]
@@ -83,13 +91,13 @@ fn every_target_is_shown_with_its_reason_where_it_has_no_rank() {
     ] {
         assert!(page.contains(text), "{text}");
     }
-    assert!(packs(&page).iter().any(|table| table.contains("assertion failed")), "its log");
+    assert!(packs(page).iter().any(|table| table.contains("assertion failed")), "its log");
 }
 
 #[test]
 fn an_implementation_has_a_page_with_its_program_its_costs_and_its_style() {
     let page = page();
-    let fast = part(&page, "implementation-fast");
+    let fast = part(page, "implementation-fast");
     for text in [
         "rustc 1.95.0",
         "href=\"https://example.org/a?b=c&",
@@ -109,31 +117,31 @@ fn an_implementation_has_a_page_with_its_program_its_costs_and_its_style() {
         "its program is highlighted"
     );
     // What was never measured has its page, too, and says why.
-    assert!(part(&page, "implementation-absent").contains("ghc is not installed"));
+    assert!(part(page, "implementation-absent").contains("ghc is not installed"));
     assert!(!page.contains("href=\"javascript:"), "a script address is not a link");
 }
 
 #[test]
 fn a_part_without_data_does_not_appear() {
-    let page = page_of(&examples::results());
+    let page = plain_page();
     assert!(!page.contains("Latency against offered rate"));
     assert!(!page.contains("id=\"scaling\""));
-    assert!(!part(&page, "implementation-fast").contains("Does it conform to the spec?"));
-    assert!(!part(&page, "implementation-fast").contains("The program"));
+    assert!(!part(page, "implementation-fast").contains("Does it conform to the spec?"));
+    assert!(!part(page, "implementation-fast").contains("The program"));
 }
 
 #[test]
 fn a_style_has_a_page_and_a_place_on_the_map() {
     let page = page();
-    let style = part(&page, "style-readiness-loop");
+    let style = part(page, "style-readiness-loop");
     for text in ["which sockets are ready", "href=\"#implementation-fast\"", "Median of all"] {
         assert!(style.contains(text), "{text}: {style}");
     }
-    let map = part(&page, "styles");
+    let map = part(page, "styles");
     assert!(map.contains("<a href=\"#style-readiness-loop\">") && map.contains("<svg"), "{map}");
     assert!(map.contains("href=\"#scenario-crowd\""), "where servers are never idle");
     // Without lines of code there is no map.
-    assert!(!page_of(&examples::results()).contains("id=\"styles\""));
+    assert!(!plain_page().contains("id=\"styles\""));
 }
 
 #[test]
@@ -144,7 +152,7 @@ fn a_scenario_shows_no_plot_in_which_all_are_alike() {
         rest.map(|it| it.split('"').next().unwrap_or_default().to_owned()).collect()
     };
     // All deliver what is sent, lose nothing, and take the same memory.
-    assert_eq!(plots(&page, "scenario-room"), ["room-percentiles", "room-trade-off"]);
+    assert_eq!(plots(page, "scenario-room"), ["room-percentiles", "room-trade-off"]);
     let mut results = examples::detailed_results();
     for trial in results.trials.iter_mut().filter(|trial| trial.target == "slow") {
         if let TrialResult::Measured(figures) = &mut trial.result {
@@ -174,12 +182,12 @@ fn what_an_entry_is_a_door_to_is_counted_and_shown_as_it_is() {
 #[test]
 fn rates_that_were_tried_are_drawn_against_latency_and_loss() {
     let page = page();
-    let limit = part(&page, "scenario-limit");
+    let limit = part(page, "scenario-limit");
     assert!(
         limit.contains("plot-limit-latency-by-rate") && limit.contains("plot-limit-lost-by-rate")
     );
     assert!(limit.contains("data-key=\"4000\""), "{limit}");
-    assert!(!part(&page, "scenario-room").contains("by-rate"));
+    assert!(!part(page, "scenario-room").contains("by-rate"));
 }
 
 #[test]
@@ -329,7 +337,7 @@ fn a_report_of_several_runs_says_which_figures_come_from_which() {
     let room = part(&page, "scenario-room");
     assert!(room.contains(">1, 2</td>"), "the runs of a row: {room}");
     assert!(room.contains("10 of 10"));
-    assert!(!page_of(&examples::results()).contains(">Runs</th>"));
+    assert!(!plain_page().contains(">Runs</th>"));
 }
 
 #[test]
@@ -344,5 +352,5 @@ fn the_limit_of_the_machine_stands_with_each_table_and_only_where_it_was_measure
     }
     let of_trials = packs(&page).join("");
     assert!(of_trials.contains("send-loop") && of_trials.contains("bare-receiver"));
-    assert!(!page_of(&examples::results()).contains("Of the limit"));
+    assert!(!plain_page().contains("Of the limit"));
 }

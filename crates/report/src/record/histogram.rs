@@ -4,12 +4,10 @@
 //! `arrived_p99_ns` is over the deliveries that arrived. A p99 without such a word counts what
 //! never arrived as infinitely late; [`percentile`](crate::percentile) computes it.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use zillions_samples::histogram::{decode, encode, value_at};
 
 /// Latencies of what arrived, in nanoseconds: the usual percentiles, and the whole histogram to
 /// merge and recompute from. What was lost is not in it.
@@ -66,10 +64,10 @@ impl ArrivalsRecord {
     pub fn new(histogram: &Histogram<u64>) -> Self {
         Self {
             count: histogram.len(),
-            arrived_p50_ns: histogram.value_at_quantile(0.5),
-            arrived_p90_ns: histogram.value_at_quantile(0.9),
-            arrived_p99_ns: histogram.value_at_quantile(0.99),
-            arrived_p999_ns: histogram.value_at_quantile(0.999),
+            arrived_p50_ns: value_at(histogram, 0.5),
+            arrived_p90_ns: value_at(histogram, 0.9),
+            arrived_p99_ns: value_at(histogram, 0.99),
+            arrived_p999_ns: value_at(histogram, 0.999),
             arrived_max_ns: histogram.max(),
             hdr: encode(histogram),
         }
@@ -81,7 +79,7 @@ impl ArrivalsRecord {
     ///
     /// If `hdr` is not what [`new`](Self::new) writes.
     pub fn histogram(&self) -> Result<Histogram<u64>, HistogramError> {
-        decode(&self.hdr)
+        decode(&self.hdr).map_err(HistogramError)
     }
 }
 
@@ -95,10 +93,10 @@ impl ScheduleLagRecord {
     pub fn new(histogram: &Histogram<u64>) -> Self {
         Self {
             count: histogram.len(),
-            lag_p50_ns: histogram.value_at_quantile(0.5),
-            lag_p90_ns: histogram.value_at_quantile(0.9),
-            lag_p99_ns: histogram.value_at_quantile(0.99),
-            lag_p999_ns: histogram.value_at_quantile(0.999),
+            lag_p50_ns: value_at(histogram, 0.5),
+            lag_p90_ns: value_at(histogram, 0.9),
+            lag_p99_ns: value_at(histogram, 0.99),
+            lag_p999_ns: value_at(histogram, 0.999),
             lag_max_ns: histogram.max(),
             hdr: encode(histogram),
         }
@@ -110,23 +108,8 @@ impl ScheduleLagRecord {
     ///
     /// If `hdr` is not what [`new`](Self::new) writes.
     pub fn histogram(&self) -> Result<Histogram<u64>, HistogramError> {
-        decode(&self.hdr)
+        decode(&self.hdr).map_err(HistogramError)
     }
-}
-
-fn encode(histogram: &Histogram<u64>) -> String {
-    let mut bytes = Vec::new();
-    V2DeflateSerializer::new()
-        .serialize(histogram, &mut bytes)
-        .expect("a histogram can be written to memory");
-    BASE64.encode(bytes)
-}
-
-fn decode(hdr: &str) -> Result<Histogram<u64>, HistogramError> {
-    let bytes = BASE64.decode(hdr).map_err(|e| HistogramError(e.to_string()))?;
-    Deserializer::new()
-        .deserialize(&mut bytes.as_slice())
-        .map_err(|e| HistogramError(e.to_string()))
 }
 
 #[cfg(test)]
