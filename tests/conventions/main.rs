@@ -14,6 +14,7 @@ mod impl_toml;
 mod invariants;
 mod measured;
 mod modules;
+mod packages;
 mod rust;
 mod styles;
 mod tree;
