@@ -19,8 +19,9 @@ use zillions_testing::{Part, left_out_note, select};
 use crate::chapter::{Chapter, Language};
 use crate::steps::Steps;
 
-/// Most failing cases wait until nothing has moved for ten seconds, and cost nothing meanwhile.
-const TESTS_AT_ONCE: usize = 8;
+/// Most failing cases wait until nothing has moved for ten seconds, and cost nothing meanwhile. So
+/// they come first, and all of them at once.
+const TESTS_AT_ONCE: usize = 16;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -40,6 +41,7 @@ fn tests(chapters: &[Chapter], steps: &Arc<Steps>) -> Vec<(Part, Trial)> {
     let name = "the last program is shown to pass the whole suite, strictly".to_owned();
     let ends = test(name, move || session::ends_with_the_whole_suite(&shown));
     let mut tests = vec![(Part::Short, ends)];
+    let mut failing = Vec::new();
     for chapter in chapters {
         let number = chapter.number;
         let quoting = chapter.clone();
@@ -55,7 +57,8 @@ fn tests(chapters: &[Chapter], steps: &Arc<Steps>) -> Vec<(Part, Trial)> {
             let part = if shown.cases().next().is_some() { Part::Short } else { Part::Long };
             let name = format!("chapter {number}, line {}: {}", shown.line, shown.command);
             let steps = Arc::clone(steps);
-            tests.push((part, test(name, move || session::run(&shown, &steps))));
+            let group = if session::shows_failure(&shown) { &mut failing } else { &mut tests };
+            group.push((part, test(name, move || session::run(&shown, &steps))));
         }
         if !others.is_empty() {
             let name = format!("chapter {number}: its other commands, one after the other");
@@ -74,7 +77,8 @@ fn tests(chapters: &[Chapter], steps: &Arc<Steps>) -> Vec<(Part, Trial)> {
             tests.push((Part::Long, test(name, check)));
         }
     }
-    tests
+    failing.extend(tests);
+    failing
 }
 
 fn test(name: String, check: impl FnOnce() + Send + 'static) -> Trial {

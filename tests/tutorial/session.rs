@@ -6,7 +6,7 @@ use crate::chapter::{Chapter, Language, Session};
 use crate::steps::Steps;
 
 /// Whether a session says that the target failed; otherwise it says that it passed.
-fn shows_failure(session: &Session) -> bool {
+pub(crate) fn shows_failure(session: &Session) -> bool {
     let says = |verdict: &str| session.output.iter().any(|line| line.contains(verdict));
     let (fails, passes) = (says(": fail ("), says(": pass ("));
     assert!(fails != passes, "line {}: the session shows no verdict, or two", session.line);
