@@ -89,7 +89,7 @@ impl Modules {
         let mut arrows = Arrows::default();
         for (module, program) in &self.programs {
             let targets = arrows.0.entry(module.clone()).or_default();
-            for path in self.paths(module, &program.tokens, Wanted::Uses) {
+            for path in self.paths(module, program.tokens, Wanted::Uses) {
                 targets.extend(self.definer(path.items).filter(|it| it != module));
             }
         }
@@ -97,7 +97,7 @@ impl Modules {
     }
 
     fn reexports_of(&self, module: &ModulePath, program: &Program) -> BTreeMap<String, ModulePath> {
-        let paths = self.paths(module, &program.tokens, Wanted::Reexports);
+        let paths = self.paths(module, program.tokens, Wanted::Reexports);
         paths.into_iter().map(|path| (path.shown_as, path.items)).collect()
     }
 

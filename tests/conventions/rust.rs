@@ -1,15 +1,16 @@
 //! Rust programs as the rules look at them: words, marks and strings, without
 //! comments, documentation and tests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{LazyLock, OnceLock};
 use std::vec::IntoIter;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-use crate::tree::{File, files_in};
+use crate::tree::{File, files, files_in};
 
 /// Arguments of clap's attributes that are help for people: they may give
 /// examples that name whatever they like.
@@ -36,7 +37,7 @@ pub(crate) struct Token {
 /// One source file.
 pub(crate) struct Program {
     pub(crate) path: &'static str,
-    pub(crate) tokens: Vec<Token>,
+    pub(crate) tokens: &'static [Token],
 }
 
 impl Program {
@@ -97,11 +98,10 @@ pub(crate) fn programs_in(folder: &str) -> Vec<Program> {
     let mut test_modules = BTreeSet::new();
     let mut programs = Vec::new();
     for file in files_in(folder).filter(|file| file.extension() == "rs") {
-        let mut reader = Reader::default();
-        reader.read(parse(file));
+        let reader = read(file);
         let folder = module_folder(&file.path);
         test_modules.extend(reader.test_modules.iter().map(|name| format!("{folder}/{name}")));
-        programs.push(Program { path: &file.path, tokens: reader.tokens });
+        programs.push(Program { path: &file.path, tokens: &reader.tokens });
     }
     let is_test = |path: &str| {
         test_modules.iter().any(|module| {
@@ -110,6 +110,17 @@ pub(crate) fn programs_in(folder: &str) -> Vec<Program> {
     };
     programs.retain(|program| !is_test(program.path));
     programs
+}
+
+/// What `file` holds. Most rules look at all files, and each is read once.
+fn read(file: &'static File) -> &'static Reader {
+    static READ: LazyLock<BTreeMap<&str, OnceLock<Reader>>> =
+        LazyLock::new(|| files().iter().map(|file| (&*file.path, OnceLock::new())).collect());
+    READ[&*file.path].get_or_init(|| {
+        let mut reader = Reader::default();
+        reader.read(parse(file));
+        reader
+    })
 }
 
 fn parse(file: &File) -> TokenStream {
@@ -231,7 +242,7 @@ fn without_help(attribute: TokenStream) -> TokenStream {
 pub(crate) fn program(path: &'static str, text: &str) -> Program {
     let mut reader = Reader::default();
     reader.read(TokenStream::from_str(text).expect("Rust"));
-    Program { path, tokens: reader.tokens }
+    Program { path, tokens: reader.tokens.leak() }
 }
 
 #[cfg(test)]
@@ -241,7 +252,7 @@ mod tests {
     fn program(text: &str) -> (Program, Vec<String>) {
         let mut reader = Reader::default();
         reader.read(TokenStream::from_str(text).expect("Rust"));
-        (Program { path: "p", tokens: reader.tokens }, reader.test_modules)
+        (Program { path: "p", tokens: reader.tokens.leak() }, reader.test_modules)
     }
 
     #[test]
