@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::event_count::Count;
 
-/// Of a larger tree the memory that processes share is estimated from so many, evenly spread: to add
-/// up the pages of one takes the kernel a while.
-const SHARING_LOOKED_AT_MAX: usize = 256;
+/// The memory of a larger tree is estimated from so many processes, evenly spread: to look which pages
+/// of one are shared takes the kernel a while.
+const SHARES_LOOKED_AT_MAX: usize = 256;
 
 /// One measurement of a process tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,8 @@ pub struct Sample {
     /// Resident memory now, in bytes. Of several processes, a page that they share counts once, and
     /// one that they share with other programs in proportion.
     pub resident_bytes: u64,
-    /// Sum of each live process's own peak of resident memory, in bytes, less what they share now.
+    /// Sum of each live process's own peak of resident memory, in bytes; of several processes, what
+    /// they share now counts once.
     pub resident_bytes_peak: u64,
     /// Threads.
     pub threads: u64,
@@ -128,11 +129,19 @@ impl Sample {
         }
         sum.cpu_seconds = clocks.0.values().sum();
         if sum.processes > 1 {
-            let shared = shared_bytes(processes);
-            sum.resident_bytes = sum.resident_bytes.saturating_sub(shared);
-            sum.resident_bytes_peak = sum.resident_bytes_peak.saturating_sub(shared);
+            sum.count_shared_once(processes);
         }
         Ok(sum)
+    }
+
+    /// Counts a page of several `processes` once.
+    fn count_shared_once(&mut self, processes: &[Process]) {
+        let step = processes.len().div_ceil(SHARES_LOOKED_AT_MAX);
+        let shares: Vec<Share> = processes.iter().step_by(step).filter_map(Share::of).collect();
+        let all = |part: fn(&Share) -> u64| of_all(shares.iter().map(part), self.processes);
+        let (resident, peak) = (all(|share| share.resident), all(|share| share.peak));
+        self.resident_bytes = resident.unwrap_or(self.resident_bytes);
+        self.resident_bytes_peak = peak.unwrap_or(self.resident_bytes_peak);
     }
 
     fn add(&mut self, process: &Process, clocks: &mut Clocks) -> procfs::ProcResult<()> {
@@ -179,23 +188,28 @@ impl Clocks {
     }
 }
 
-/// By how much the sum of what each process has in memory exceeds what all have together, in bytes.
-fn shared_bytes(processes: &[Process]) -> u64 {
-    let step = processes.len().div_ceil(SHARING_LOOKED_AT_MAX).max(1);
-    of_all(processes.iter().step_by(step).filter_map(shared_bytes_of), processes.len())
+/// A process's part of the memory of all, in bytes.
+struct Share {
+    resident: u64,
+    peak: u64,
 }
 
-/// The sum over `number` of which these are some.
-fn of_all(some: impl Iterator<Item = u64>, number: usize) -> u64 {
+impl Share {
+    /// `None` where the kernel does not tell.
+    fn of(process: &Process) -> Option<Self> {
+        let status = process.status().ok()?;
+        let (now, peak) = (status.vmrss? * 1024, status.vmhwm? * 1024);
+        let rollup = process.smaps_rollup().ok()?.memory_map_rollup;
+        let resident = *rollup.0.first()?.extension.map.get("Pss")?;
+        // What it had more of at its peak was its own.
+        Some(Self { resident, peak: resident + peak.saturating_sub(now) })
+    }
+}
+
+/// The sum over `number` of which these are some; `None` without any.
+fn of_all(some: impl Iterator<Item = u64>, number: u64) -> Option<u64> {
     let (count, sum) = some.fold((0_u64, 0_u64), |(count, sum), bytes| (count + 1, sum + bytes));
-    if count == 0 { 0 } else { (sum as f64 / count as f64 * number as f64) as u64 }
-}
-
-/// What of a process's memory is others' by their proportion; `None` where the kernel does not tell.
-fn shared_bytes_of(process: &Process) -> Option<u64> {
-    let rollup = process.smaps_rollup().ok()?.memory_map_rollup;
-    let sizes = &rollup.0.first()?.extension.map;
-    sizes.get("Rss")?.checked_sub(*sizes.get("Pss")?)
+    (count > 0).then(|| (sum as f64 / count as f64 * number as f64) as u64)
 }
 
 /// The process's processor-time clock: all threads, also ended ones, in
@@ -238,8 +252,8 @@ mod tests {
 
     #[test]
     fn a_sum_is_estimated_from_those_that_are_looked_at() {
-        assert_eq!(of_all([10, 20].into_iter(), 100), 1500);
-        assert_eq!(of_all([7, 9].into_iter(), 2), 16);
-        assert_eq!(of_all(std::iter::empty(), 5), 0);
+        assert_eq!(of_all([10, 20].into_iter(), 100), Some(1500));
+        assert_eq!(of_all([7, 9].into_iter(), 2), Some(16));
+        assert_eq!(of_all(std::iter::empty(), 5), None);
     }
 }
