@@ -22,7 +22,8 @@
 constant OUTBOX_BYTES_MAX = 64 * 1024;  // For a client that reads slowly.
 constant LENGTH_BYTES = 1;              // In front of each message.
 constant BODY_BYTES_MAX = 255;
-constant LINGER_SECONDS = 2;            // In which a client that has ended must take some of the rest.
+constant LOOK_SECONDS = 0.1;            // Between looks at a client that has ended.
+constant LINGER_LOOKS_MAX = 20;         // In so many of them it must take some of the rest.
 
 multiset(Client) clients = (<>);
 
@@ -116,17 +117,17 @@ class Client
     protected void leave()
     {
         clients[this] = 0;
-        linger(sizeof(outbox) + 1);
+        linger(sizeof(outbox), 1);
     }
 
     // Pike reports no error to a writer, so from time to time it is looked for.
-    protected void linger(int before)
+    protected void linger(int before, int looks)
     {
         int now = sizeof(outbox);
-        if (!now || now >= before || socket->errno()) {
+        if (!now || socket->errno() || looks > LINGER_LOOKS_MAX) {
             close();
         } else {
-            call_out(linger, LINGER_SECONDS, now);
+            call_out(linger, LOOK_SECONDS, now, now < before ? 1 : looks + 1);
         }
     }
 
