@@ -229,8 +229,7 @@ fn rank_all(analysis: &mut ScenarioAnalysis<'_>, seed: u64) {
 
 /// Fills in tiers and ratios, and sorts the rows.
 fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed: u64) {
-    let lower_is_better = scenario.rank_by == RankBy::Latency;
-    let better = |a: f64, b: f64| if lower_is_better { a < b } else { a > b };
+    let better = |a, b| scenario.rank_by.is_better(a, b);
     let is_ranked = |row: &Row<'_>| matches!(row.rank, Rank::Ranked { .. });
     let ranked: Vec<usize> = (0..rows.len()).filter(|&at| is_ranked(&rows[at])).collect();
     let estimates: Vec<Estimate> =
@@ -241,7 +240,7 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
     mark_generator_bound(rows, &estimates, scenario);
     let sort_key = |row: &Row<'_>| {
         let median = row.figures.as_ref().map_or(f64::INFINITY, |figures| figures.ranking.median);
-        let median = if lower_is_better { median } else { -median };
+        let median = scenario.rank_by.sort_key(median);
         match row.rank {
             Rank::Ranked { tier } => (tier, median),
             Rank::Unranked { .. } if row.generator_bound => (0, median),
@@ -277,7 +276,7 @@ fn rank(rows: &mut [Row<'_>], scenario: &ScenarioRecord, noise_factor: f64, seed
 /// Marks the lower bounds that are above the intervals of all `ranked`: these targets come first,
 /// but are not ranked among themselves. Latencies have no such bounds.
 fn mark_generator_bound(rows: &mut [Row<'_>], ranked: &[Estimate], scenario: &ScenarioRecord) {
-    let lower_is_better = scenario.rank_by == RankBy::Latency;
+    let lower_is_better = scenario.rank_by.lower_is_better();
     let highest = ranked.iter().map(|estimate| estimate.high).fold(f64::NEG_INFINITY, f64::max);
     for row in rows {
         let is_above = told_apart::of_row(row, scenario).is_some_and(|it| it.low > highest);

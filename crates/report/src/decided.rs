@@ -7,7 +7,7 @@ use crate::cost::Cost;
 use crate::cost_tiers;
 use crate::format::percent;
 use crate::noise::NoiseFloor;
-use crate::record::{LoadRecord, RankBy, ScenarioRecord};
+use crate::record::{LoadRecord, ScenarioRecord};
 use crate::row::Row;
 use crate::statistics::{CONFIDENCE, Estimate};
 use crate::told_apart::{TRIALS_FORESEEN_MAX, Tie, confidence, of_row, ties};
@@ -60,8 +60,7 @@ pub fn ties_of(analysis: &ScenarioAnalysis<'_>) -> Vec<Tie<usize>> {
     let figures: Vec<Estimate> = ranked.iter().map(|it| it.2).collect();
     let tiers: Vec<usize> = ranked.iter().map(|it| it.1).collect();
     let noise_factor = analysis.noise.as_ref().map_or(1.0, NoiseFloor::factor);
-    let lower_is_better = analysis.scenario.rank_by == RankBy::Latency;
-    let better = |a: f64, b: f64| if lower_is_better { a < b } else { a > b };
+    let better = |a, b| analysis.scenario.rank_by.is_better(a, b);
     let ties = ties(&figures, &tiers, noise_factor, better);
     let place = |at: usize| ranked[at].0;
     ties.into_iter()

@@ -1,21 +1,20 @@
 //! Who is best under which load: the first tier of each scenario, and who needs the least memory.
 
-use std::cmp::Ordering;
-
 use super::{cost, ranking_cell};
 use crate::columns::ranking_title;
-use crate::gallery_results::{GalleryResults, MeasuredEntry, MeasuredFigures, MeasuredScenario};
-use crate::record::RankBy;
+use crate::gallery_results::{GalleryResults, MeasuredEntry, MeasuredScenario};
 
 /// As many are named; the others are counted.
 const NAMED_MAX: usize = 6;
 const IDLE_MEMORY: &str = "memory_per_connection_bytes";
 
-/// An entry that is named, with the figure that it is named for.
+/// An entry that may be named, and the figure that it is named for.
 struct Leader<'a> {
     name: &'a str,
     language: &'a str,
     figure: String,
+    /// The best come first by it.
+    key: f64,
 }
 
 /// A row for each scenario with the entries of its first tier, the best first, and one with the
@@ -25,17 +24,18 @@ struct Leader<'a> {
 pub fn leaders(run: &GalleryResults, impls: &str) -> String {
     let mut text = "| load | by | first tier |\n| --- | --- | --- |\n".to_owned();
     for scenario in &run.scenarios {
-        let leaders = first_tier(run, scenario);
-        text += &row(&scenario.name, ranking_title(scenario.rank_by), &leaders, impls);
+        let first_tier = best_first(run, |entry| in_first_tier(entry, scenario));
+        text += &row(&scenario.name, ranking_title(scenario.rank_by), &first_tier, impls);
     }
-    let frugal = frugal(run);
-    let frugal = &frugal[..frugal.len().min(NAMED_MAX)];
-    text + &row("idle connections", "memory of each", frugal, impls)
+    let mut frugal = best_first(run, idle_memory);
+    // The others are no tier, and not counted.
+    frugal.truncate(NAMED_MAX);
+    text + &row("idle connections", "memory of each", &frugal, impls)
 }
 
 fn row(load: &str, by: &str, leaders: &[Leader<'_>], impls: &str) -> String {
     let named = leaders.iter().take(NAMED_MAX).map(|leader| {
-        let Leader { name, language, figure } = leader;
+        let Leader { name, language, figure, .. } = leader;
         format!("[{name}]({impls}{name})&nbsp;({language})&nbsp;{}", figure.replace(' ', "&nbsp;"))
     });
     let others = match leaders.len().saturating_sub(NAMED_MAX) {
@@ -45,41 +45,29 @@ fn row(load: &str, by: &str, leaders: &[Leader<'_>], impls: &str) -> String {
     format!("| {load} | {by} | {}{others} |\n", named.collect::<Vec<_>>().join(" · "))
 }
 
-/// The entries that are not told apart from the best, the best first.
-fn first_tier<'a>(run: &'a GalleryResults, scenario: &MeasuredScenario) -> Vec<Leader<'a>> {
-    let figures_of = |entry: &'a MeasuredEntry| {
-        entry.scenarios.get(&scenario.name).filter(|figures| figures.tier == Some(1))
+/// The entries that have a figure to be named for, with what the best come first by.
+fn best_first<'a>(
+    run: &'a GalleryResults,
+    of: impl Fn(&MeasuredEntry) -> Option<(f64, String)>,
+) -> Vec<Leader<'a>> {
+    let with_figure = |(name, entry): (&'a String, &'a MeasuredEntry)| {
+        let (key, figure) = of(entry)?;
+        Some(Leader { name, language: &entry.language, figure, key })
     };
-    let mut first: Vec<(&String, &MeasuredEntry, &MeasuredFigures)> = run
-        .entries
-        .iter()
-        .filter_map(|(name, entry)| Some((name, entry, figures_of(entry)?)))
-        .collect();
-    first.sort_by(|(.., a), (.., b)| better_first(scenario.rank_by, a, b));
-    let leader = |(name, entry, figures): (&'a String, &'a MeasuredEntry, &MeasuredFigures)| {
-        Leader { name, language: &entry.language, figure: ranking_cell(scenario, figures) }
-    };
-    first.into_iter().map(leader).collect()
+    let mut leaders: Vec<Leader<'_>> = run.entries.iter().filter_map(with_figure).collect();
+    leaders.sort_by(|a, b| a.key.total_cmp(&b.key));
+    leaders
 }
 
-fn better_first(rank_by: RankBy, a: &MeasuredFigures, b: &MeasuredFigures) -> Ordering {
-    let [a, b] = [a, b].map(|figures| figures.ranking.median.unwrap_or(f64::INFINITY));
-    match rank_by {
-        RankBy::Latency => a.total_cmp(&b),
-        RankBy::Throughput | RankBy::Capacity => b.total_cmp(&a),
-    }
+/// The figure of an entry that is not told apart from the best.
+fn in_first_tier(entry: &MeasuredEntry, scenario: &MeasuredScenario) -> Option<(f64, String)> {
+    let figures = entry.scenarios.get(&scenario.name).filter(|it| it.tier == Some(1))?;
+    let key = scenario.rank_by.sort_key(figures.ranking.median?);
+    Some((key, ranking_cell(scenario, figures)))
 }
 
-/// Who needs the least memory for an idle connection comes first.
-fn frugal<'a>(run: &'a GalleryResults) -> Vec<Leader<'a>> {
-    let of = |entry: &MeasuredEntry| entry.costs.get(IDLE_MEMORY).copied();
-    let mut measured: Vec<_> =
-        run.entries.iter().filter_map(|(name, entry)| Some((of(entry)?, name, entry))).collect();
-    measured.sort_by(|(a, ..), (b, ..)| a.total_cmp(b));
-    let leader = |(_, name, entry): (f64, &'a String, &'a MeasuredEntry)| {
-        Some(Leader { name, language: &entry.language, figure: cost(entry, IDLE_MEMORY)? })
-    };
-    measured.into_iter().filter_map(leader).collect()
+fn idle_memory(entry: &MeasuredEntry) -> Option<(f64, String)> {
+    Some((*entry.costs.get(IDLE_MEMORY)?, cost(entry, IDLE_MEMORY)?))
 }
 
 #[cfg(test)]

@@ -15,6 +15,26 @@ pub enum RankBy {
     Capacity,
 }
 
+impl RankBy {
+    /// Whether the lower of two figures is the better one.
+    #[must_use]
+    pub fn lower_is_better(self) -> bool {
+        self == Self::Latency
+    }
+
+    /// Whether `a` is better than `b`.
+    #[must_use]
+    pub fn is_better(self, a: f64, b: f64) -> bool {
+        if self.lower_is_better() { a < b } else { a > b }
+    }
+
+    /// The figure as what the best come first by, in ascending order.
+    #[must_use]
+    pub fn sort_key(self, figure: f64) -> f64 {
+        if self.lower_is_better() { figure } else { -figure }
+    }
+}
+
 /// The load that the senders generate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
